@@ -1,0 +1,66 @@
+"""Negative prompt and guidance: two canvases in one forward pass, the answer pushed from one prompt towards the other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from webui import Extension, Options, Prompt, Row, field
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from webui import Canvas, Link
+
+
+class NegativePrompt(Extension):
+    """What the text should not be like, and how strongly the prompt guides it.
+
+    base + scale * (logits - base), as in Ho and Salimans 2022 and Nie et al. 2025 (whose w is scale - 1). The base is the
+    negative prompt if there is one, else the empty branch: the prompt's content masked, the template's frame kept.
+    """
+
+    title = "Guidance"
+    about = "base + scale x (prompt - base); the base is the negative prompt, or the prompt masked."
+    order = 10
+
+    class Options(Options):
+        text: str = field(
+            "", label="Negative prompt", help="What the text should move away from. Acts with a guidance scale above 1.",
+            place="prompt", widget="lines", max_length=100_000,
+        )  # fmt: skip
+        scale: float | None = field(
+            None, ge=0, le=20, step=0.1, label="Guidance scale", place="parameters",
+            help="How strongly the prompt is followed: 1 is off and twice as fast, 1.5 to 4 is usual.",
+        )  # fmt: skip
+        start: float = field(0.0, ge=0, le=1, step=0.05, label="Guidance from", help="Share of the answer that is decided when it begins.")
+        end: float = field(1.0, ge=0, le=1, step=0.05, label="Guidance until", help="Share of the answer that is decided when it ends.")
+
+    @classmethod
+    def prompt(cls, row: Row) -> Row:
+        options = cls.options(row)
+        if not options.text:
+            return row
+        if cls.neutral(row):
+            row = row.note("The negative prompt does nothing at guidance scale 1; raise the scale.")
+        return row.with_prompt("negative", Prompt.of(options.text))
+
+    @classmethod
+    def neutral(cls, row: Row) -> bool:
+        return cls.options(row).scale in (None, 1.0)
+
+    def canvas(self, canvas: Canvas, model: Link) -> Canvas:
+        self._template = model.template("negative")
+        return canvas
+
+    def denoise(self, canvas: Canvas, model: Link) -> Tensor:
+        progress = 1 - canvas.t
+        on = self.rows_column("scale", canvas, 1.0) != 1
+        on &= (progress >= self.rows_column("start", canvas)) & (progress <= self.rows_column("end", canvas))
+        if not bool(on.any()):
+            return model(canvas)
+        logits, base = model(canvas, canvas.take(on).with_prompt(self._template, "negative"))
+        mine = on[canvas.at[0]]
+        scale = self.column("scale", canvas, 1.0)[mine]
+        logits = logits.clone()
+        logits[mine] = base + scale * (logits[mine] - base)
+        return logits

@@ -1,0 +1,57 @@
+"""Prompt matrix: `base | x | y` becomes every combination of its options, as rows of one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from webui import Cell, Extension, Found, Options, Request, field, scan
+
+
+class PromptMatrix(Extension):
+    """`base | x | y` writes base, base with x, base with y, and base with both."""
+
+    title = "Prompt matrix"
+    order = 20
+
+    class Options(Options):
+        enabled: bool = field(False, label="Prompt matrix", help="The prompt's | separates options to combine.", axis=False)
+        one_of: bool = field(False, label="One of", help="Exactly one option at a time instead of every combination.", axis=False)
+        join: Literal["comma", "blank"] = field("comma", label="Join with", help="What stands between the parts.", axis=False)
+
+    @classmethod
+    def expand(cls, request: Request) -> Iterator[Cell] | None:
+        options = cls.options(request)
+        if not options.enabled:
+            return None
+        parts = _parts(request.prompt)
+        if len(parts) == 1:
+            raise ValueError("the prompt has no | to separate options; write base | option | option.")
+        base, choices = parts[0], parts[1:]
+        if len(choices) > 32:
+            raise ValueError(f"{len(choices)} options are more than 32.")
+        joint = ", " if options.join == "comma" else " "
+        chosen = ([choice] for choice in choices) if options.one_of else _combinations(choices)
+        return (cls._cell(i, request, joint.join(filter(None, (base, *some)))) for i, some in enumerate(chosen))
+
+    @classmethod
+    def _cell(cls, index: int, request: Request, prompt: str) -> Cell:
+        cell = cls.cell(index, request, prompt=prompt)
+        return Cell(cell.id, cell.request, (("prompt", prompt, prompt),))
+
+
+def _parts(prompt: str) -> list[str]:
+    """What stands between the bars, trimmed of blanks and commas; bars in fences or after a backslash are text."""
+    parts = [""]
+    for piece in scan(prompt, {"bar": r"\|"}):
+        if isinstance(piece, Found):
+            parts.append("")
+        else:
+            parts[-1] += piece.text
+    return [part.strip(" \t\n,") for part in parts]
+
+
+def _combinations(choices: list[str]) -> Iterator[list[str]]:
+    """Every subset, counting in binary, the first option fastest."""
+    for number in range(1 << len(choices)):
+        yield [choice for i, choice in enumerate(choices) if number >> i & 1]

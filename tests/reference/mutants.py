@@ -1,0 +1,133 @@
+"""Wrong samplers. Each has the signature of the reference it was made from and one mistake someone could make.
+
+A test of ours asserts: our sampler == the reference, and our sampler != every mutant (on the cases as a whole). A test
+that a mutant passes tests too little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from unittest.mock import patch
+
+import torch
+from torch import Tensor
+
+from tests.reference import fast_dllm, llada
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """The reference in `module` with the functions in `parts` replaced, or its `logits_fn` wrapped by `model`."""
+
+    name: str
+    mistake: str
+    module: object
+    parts: dict[str, Callable] | None = None
+    model: Callable | None = None
+    options: dict | None = None
+
+    def sample(self, logits_fn, canvas: Tensor, answer: int, **options) -> Tensor:
+        model = self.model(logits_fn) if self.model else logits_fn
+        with patch.multiple(self.module, **self.parts) if self.parts else nullcontext():
+            return self.module.sample(model, canvas, answer, **{**options, **(self.options or {})})
+
+
+def shifted(logits_fn):
+    def shifted_logits(tokens: Tensor) -> Tensor:
+        logits = logits_fn(tokens)
+        return torch.cat([logits[:, :1], logits[:, :-1]], dim=1)
+
+    return shifted_logits
+
+
+def remainder_last(count: int, steps: int) -> list[int]:
+    return [count // steps + (steps - step <= count % steps) for step in range(steps)]
+
+
+def one_too_many(count: int, steps: int) -> list[int]:
+    left, counts = count, []
+    for n in [count // steps + (step < count % steps) for step in range(steps)]:
+        counts.append(min(n + 1, left))
+        left -= counts[-1]
+    return counts
+
+
+def last_among_equals(confidence: Tensor, count: int, ties: str) -> Tensor:
+    return confidence.shape[0] - 1 - torch.argsort(confidence.flip(0), descending=True, stable=True)[:count]
+
+
+def least_confident(confidence: Tensor, count: int, ties: str) -> Tensor:
+    wanted = torch.where(confidence == -torch.inf, torch.inf, confidence)
+    return torch.argsort(wanted, stable=True)[:count]
+
+
+def known_too(tokens: Tensor, block_end: int, mask_id: int) -> Tensor:
+    return (torch.arange(tokens.shape[1]) < block_end).expand(tokens.shape)
+
+
+def block_ignored(tokens: Tensor, block_end: int, mask_id: int) -> Tensor:
+    return tokens == mask_id
+
+
+def scale_not_weight(logits: Tensor, base: Tensor, cfg_scale: float) -> Tensor:
+    return base + cfg_scale * (logits - base)
+
+
+def guided_away(logits: Tensor, base: Tensor, cfg_scale: float) -> Tensor:
+    return logits + (cfg_scale + 1) * (base - logits)
+
+
+def temperature_twice(logits: Tensor, temperature: float, step: int, uniform) -> Tensor:
+    exponential = -torch.log(uniform("token", step, logits.shape))
+    return logits.double().exp() / exponential ** (temperature**2)
+
+
+def margin(logits: Tensor, proposal: Tensor) -> Tensor:
+    top = torch.topk(torch.softmax(logits, dim=-1), 2, dim=-1).values
+    return top[..., 0] - top[..., 1]
+
+
+def first_too(tokens: Tensor, chosen: Tensor, proposal: Tensor) -> Tensor:
+    return torch.where(chosen | (torch.arange(tokens.shape[1]) == 0), proposal, tokens)
+
+
+def below(confidence: Tensor, threshold: float) -> Tensor:
+    return confidence < threshold
+
+
+def threshold_off(confidence: Tensor, threshold: float) -> Tensor:
+    return confidence >= threshold - 0.1
+
+
+def best_alone(confidence: Tensor, threshold: float) -> Tensor:
+    return torch.zeros_like(confidence, dtype=torch.bool)
+
+
+LLADA = (
+    Mutant("shifted", "logits taken one position to the left, as Dream does", llada, model=shifted),
+    Mutant("remainder_last", "the last steps, not the first, get one more", llada, {"even": remainder_last}),
+    Mutant("one_too_many", "each step decides one more than dealt", llada, {"even": one_too_many}),
+    Mutant("ties_last", "among equal confidences the rightmost comes first", llada, {"best": last_among_equals}),
+    Mutant("least_confident", "the least confident are decided first", llada, {"best": least_confident}),
+    Mutant("known_touched", "given and decided tokens may be written again", llada, {"candidates": known_too}),
+    Mutant("block_ignored", "any mask may be decided, not only the block's", llada, {"candidates": block_ignored}),
+    Mutant("scale_not_weight", "guidance with s = w in place of s = w + 1", llada, {"guided": scale_not_weight}),
+    Mutant("guided_away", "guidance with the two canvases swapped", llada, {"guided": guided_away}),
+    Mutant("wrong_temperature", "noise to the power of the squared temperature", llada, {"noisy": temperature_twice}),
+    Mutant("margin", "confidence is the gap of the two likeliest tokens", llada, {"probability": margin}),
+    Mutant("eos_not_last", "confidence_eos_eot_inf has no effect", llada, options={"confidence_eos_eot_inf": False}),
+    Mutant("eos_allowed", "logits_eos_inf has no effect", llada, options={"logits_eos_inf": False}),
+)
+
+FAST_DLLM = (
+    Mutant("shifted", "logits taken one position to the left, as Dream does", fast_dllm, model=shifted),
+    Mutant("below", "the threshold compares the other way", fast_dllm, {"passes": below}),
+    Mutant("threshold_off", "the threshold is 0.1 too low", fast_dllm, {"passes": threshold_off}),
+    Mutant("best_alone", "only the best is decided, one a pass", fast_dllm, {"passes": best_alone}),
+    Mutant("ties_last", "among equal confidences the rightmost comes first", fast_dllm, {"best": last_among_equals}),
+    Mutant("least_confident", "the fallback is the least confident", fast_dllm, {"best": least_confident}),
+    Mutant("known_touched", "the given first token is written along", fast_dllm, {"decided": first_too}),
+    Mutant("block_ignored", "any mask may be decided, not only the block's", fast_dllm, {"candidates": block_ignored}),
+)

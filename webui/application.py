@@ -1,0 +1,91 @@
+"""App: builds and holds everything the program has; the only wiring."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from webui import __version__
+from webui.checkpoints import Checkpoints
+from webui.history import History
+from webui.jobs import Job, Jobs
+from webui.registry import Registry
+from webui.request import Cell, Event, Request
+from webui.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from webui.engine import Engine
+
+
+class App:
+    """The program without a face: page, API and commands draw, serve and parse on top of it.
+
+    torch and transformers are imported when the first job runs, so that building an App and asking it things is instant.
+    """
+
+    def __init__(self, settings: Settings):
+        self.settings = settings
+        self.registry = Registry(settings.extensions, settings.max_cells)
+        self.Request: type[Request] = self.registry.Request
+        self.checkpoints = Checkpoints(settings)
+        self.history = History(settings.history, self.Request, settings.keep_history)
+        self.jobs = Jobs(self._run, self.expand, settings.max_queue)
+        self._engine: Engine | None = None
+
+    def expand(self, request: Request) -> tuple[Cell, ...]:
+        """The cells of a request, its seed drawn. ValueError if no cell of it could run: an unknown checkpoint, sampler ..."""
+        if request.seed == -1:
+            request = request.replace(seed=secrets.randbelow(2**32))
+        cells = self.registry.expand(request)
+        for name, known in (("sampler", self.samplers), ("schedule", self.schedules), ("confidence", self.confidences)):
+            for value in {getattr(cell.request, name) for cell in cells} - {None}:
+                if value not in known():
+                    raise ValueError(f"{name}: there is no {value!r}. There are: {', '.join(known())}.")
+        for model in {cell.request.model for cell in cells}:
+            self.checkpoints.entry(model)
+        return cells
+
+    def samplers(self) -> Mapping[str, str]:
+        """Samplers by name, each with what it does."""
+        from webui.samplers import SAMPLERS
+
+        return {name: sampler.about for name, sampler in SAMPLERS.items()}
+
+    def schedules(self) -> Mapping[str, str]:
+        """Schedules by name, each with what it does."""
+        from webui.samplers import SCHEDULES
+
+        return {name: _first_line(schedule) for name, schedule in SCHEDULES.items()}
+
+    def confidences(self) -> Mapping[str, str]:
+        """Confidences by name, each with what it does."""
+        from webui.samplers import CONFIDENCES
+
+        return {name: _first_line(confidence) for name, confidence in CONFIDENCES.items()}
+
+    @property
+    def engine(self) -> Engine:
+        """The engine; made on first use, by the worker thread."""
+        if self._engine is None:
+            import torch
+
+            from webui.engine import Engine
+
+            if self.settings.threads:
+                torch.set_num_threads(self.settings.threads)
+            self._engine = Engine(self.checkpoints, self.registry, self.history.save, self.settings.batch_rows, __version__)
+        return self._engine
+
+    def close(self) -> None:
+        """Cancels what runs and waits for the device."""
+        self.jobs.close()
+
+    def _run(self, job: Job) -> Iterator[Event]:
+        return self.engine.run(job)
+
+
+def _first_line(function: Any) -> str:
+    return (function.__doc__ or "").strip().split("\n")[0]

@@ -1,0 +1,288 @@
+"""The commands: `serve`, `generate`, and what extensions bring. Flags are made from the settings' and the request's fields."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import threading
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import MappingProxyType, UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from webui.jobs import ENDED, Job
+from webui.request import validate
+from webui.settings import Settings
+from webui.terminal import Live, harmless
+
+if TYPE_CHECKING:
+    from webui.application import App
+
+INTERRUPTED = 130  # as a shell reports a program that Ctrl+C ended
+PATIENCE = 2.0  # seconds the worker gets to leave the device at the end
+METAVARS = MappingProxyType({str: "TEXT", int: "N", float: "X", Path: "PATH"})
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse that takes no abbreviations and refuses in one sentence, status 2."""
+
+    def __init__(self, **keywords: Any):
+        super().__init__(allow_abbrev=False, **keywords)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{harmless(message[:1].upper() + message[1:])}. See {self.prog} --help.\n")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command; the exit status is 0, 1 (it failed), 2 (the input is wrong) or 130 (Ctrl+C)."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # a terminal that cannot show a character shows a question mark
+    try:
+        return _run(sys.argv[1:] if arguments is None else arguments)
+    except ValueError as error:
+        print(harmless(str(error)).replace("\n", " "), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # `generate ... | head`: nobody reads any more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _run(arguments: list[str]) -> int:
+    # Which extensions there are depends on the settings, and the flags on the extensions: the settings are read first.
+    first = Parser(parents=[_settings_flags()], add_help=False)
+    known, _ = first.parse_known_args(arguments)
+    settings = Settings.read(**_given(known, "setting:"))
+    from webui.application import App
+
+    app, status = App(settings), INTERRUPTED
+    try:
+        parsed = _parser(app).parse_args(arguments)
+        status = parsed.run(app, parsed)
+        sys.stdout.flush()
+        return status
+    finally:
+        _close(app, status)
+
+
+def _close(app: App, status: int) -> None:
+    """Closes the App. A model call that lasts longer than anyone waits is left behind: the process ends under it."""
+    closing = threading.Thread(target=app.close, daemon=True)
+    closing.start()
+    closing.join(PATIENCE)
+    if closing.is_alive():
+        os._exit(status)
+
+
+# -- flags ----------------------------------------------------------------------------------------------------------
+
+
+def _parser(app: App) -> Parser:
+    """The whole command line of this App."""
+    shared = [_settings_flags(), _serve_flags()]
+    parser = Parser(prog="app.py", description="Text Diffusion WebUI: texts from text diffusion models.", parents=shared)
+    parser.set_defaults(run=_serve)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", description="COMMAND --help tells its flags.")
+    commands.add_parser("serve", help="the page and the API (the default)", parents=shared)
+    generate = commands.add_parser("generate", help="write texts in the terminal", parents=[_settings_flags(app.Request.model_fields)])
+    generate.set_defaults(run=_generate)
+    generate.add_argument("prompt", nargs="?", default="", help="what the text is about; - reads standard input")
+    generate.add_argument("--json", action="store_true", help="print the whole result as JSON and nothing else")
+    _request_flags(generate, app)
+    for extension in app.registry.extensions.values():
+        for name, command in extension.commands().items():
+            own = commands.add_parser(name, help=command.help, parents=[_settings_flags()], conflict_handler="resolve")
+            command.arguments(own)
+            own.set_defaults(run=command.run)
+    return parser
+
+
+def _settings_flags(without: Iterable[str] = ()) -> Parser:
+    parser = Parser(add_help=False)
+    group = parser.add_argument_group("settings")
+    for name, field in Settings.model_fields.items():
+        if name not in without:
+            _flag(group, name, f"setting:{name}", field)
+    return parser
+
+
+def _serve_flags() -> Parser:
+    parser = Parser(add_help=False)
+    parser.add_argument("--api", action="store_true", help="serve the API without the page")
+    return parser
+
+
+def _request_flags(parser: Parser, app: App) -> None:
+    """One flag for every field of the request, and `--<extension>-<field>` for every option of an extension."""
+    group = parser.add_argument_group("request")
+    for name, field in app.Request.model_fields.items():
+        kind = field.annotation
+        if name == "prompt":
+            continue
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            own = parser.add_argument_group(field.title or name, field.description)
+            for option, inner in kind.model_fields.items():
+                _flag(own, f"{name}-{option}", f"request:{name}.{option}", inner)
+        else:
+            _flag(group, name, f"request:{name}", field)
+
+
+def _flag(parser: Any, name: str, dest: str, field: FieldInfo) -> None:
+    """`--name`, absent from the parsed arguments unless it is given. Its value stays text: the model validates it."""
+    help, leaves = field.description or "", _leaves(field.annotation)
+    if field.default not in (None, "", ()):
+        help += f" Default: {field.default}."
+    keywords: dict[str, Any] = {"dest": dest, "default": argparse.SUPPRESS, "help": help.replace("%", "%%")}
+    if leaves == [bool]:
+        keywords["action"] = argparse.BooleanOptionalAction
+    elif leaves in ([tuple], [list]):
+        keywords |= {"action": "append", "metavar": "TEXT", "help": keywords["help"] + " May be repeated."}
+    elif all(isinstance(leaf, str) for leaf in leaves):
+        keywords["metavar"] = "{" + ",".join(leaves) + "}"
+    elif set(leaves) <= METAVARS.keys():
+        keywords["metavar"] = METAVARS[leaves[0]]
+    else:
+        keywords |= {"type": json.loads, "metavar": "JSON"}
+    parser.add_argument(f"--{name.replace('_', '-')}", **keywords)
+
+
+def _leaves(kind: Any) -> list[Any]:
+    """The types, or the values of a Literal, that an annotation allows besides None."""
+    origin = get_origin(kind)
+    if origin in (Union, UnionType):
+        return [leaf for part in get_args(kind) for leaf in _leaves(part)]
+    if origin is Annotated:
+        return _leaves(get_args(kind)[0])
+    if origin is Literal:
+        return list(get_args(kind))
+    return [] if kind is type(None) else [origin or kind]
+
+
+def _given(parsed: argparse.Namespace, prefix: str) -> dict[str, Any]:
+    return {name.removeprefix(prefix): value for name, value in vars(parsed).items() if name.startswith(prefix)}
+
+
+# -- serve ----------------------------------------------------------------------------------------------------------
+
+
+def _serve(app: App, parsed: argparse.Namespace) -> int:
+    from webui import api, server
+
+    http = api.build(app)
+    if not parsed.api:
+        from webui.ui.page import mount
+
+        mount(app, http)
+    listener = server.listen(app.settings.host, app.settings.port)
+    url = server.address(app.settings.host, listener)
+
+    def ready() -> None:
+        print(f"Text Diffusion WebUI: {url}", flush=True)
+
+    def stop() -> None:
+        for job in app.jobs.all():
+            job.cancel()
+
+    server.Server(http, ready, stop).run([listener])
+    return 0
+
+
+# -- generate -------------------------------------------------------------------------------------------------------
+
+
+def _generate(app: App, parsed: argparse.Namespace) -> int:
+    job = app.jobs.submit(validate(app.Request, _request(parsed)))
+    terminal = sys.stdout.isatty()
+    paint = terminal and not parsed.json and os.environ.get("TERM") != "dumb"
+    printer = Printer(job, Live(sys.stdout) if paint else None, quiet=parsed.json, clean=terminal)
+    watcher, interrupted = job.watch(), False
+    try:
+        try:
+            for update in watcher.updates():
+                printer.take(update)
+        except KeyboardInterrupt:
+            interrupted = True
+            job.cancel()
+            job.wait(PATIENCE)
+            printer.take(watcher.read() or {"cells": {}})
+    finally:
+        printer.close()
+    if parsed.json and job.result is not None and job.state != "failed":
+        # Escapes keep this safe on every terminal and in every encoding.
+        print(json.dumps(job.result.model_dump(mode="json")))
+    for error in dict.fromkeys([job.error] if job.state == "failed" else printer.errors):
+        print(harmless(error).replace("\n", " "), file=sys.stderr)
+    return INTERRUPTED if interrupted else 1 if job.state == "failed" or printer.errors else 0
+
+
+def _request(parsed: argparse.Namespace) -> dict[str, Any]:
+    """The request that the flags and standard input make, not validated."""
+    values: dict[str, Any] = {"prompt": parsed.prompt}
+    if parsed.prompt == "-":
+        try:
+            values["prompt"] = sys.stdin.buffer.read().decode().removesuffix("\n")
+        except UnicodeDecodeError:
+            raise ValueError("Standard input is not text in UTF-8.") from None
+    for path, value in _given(parsed, "request:").items():
+        name, _, option = path.partition(".")
+        if option:
+            values.setdefault(name, {})[option] = value
+        else:
+            values[name] = value
+    return values
+
+
+class Printer:
+    """Prints the texts of a job in their order, each as soon as it ends; `live` shows the next one while it is made.
+
+    quiet    prints no text, only collects the errors
+    clean    makes texts harmless, because a terminal reads them; a file gets them as they are
+    """
+
+    def __init__(self, job: Job, live: Live | None, quiet: bool, clean: bool):
+        self.errors: list[str] = []
+        self._live, self._quiet, self._clean = live, quiet, clean
+        self._waiting = [cell.id for cell in job.cells]
+        self._many = len(self._waiting) > 1
+        self._columns: dict[str, dict[int, str | None]] = {name: {} for name in self._waiting}
+        self._cells: dict[str, dict[str, Any]] = {}
+
+    def take(self, update: Mapping[str, Any]) -> None:
+        """Enters a merged difference, prints what has ended and paints what is next."""
+        fresh: dict[str, set[int]] = {}
+        for name, cell in update["cells"].items():
+            self._cells[name] = cell
+            self._columns[name] |= {column: text for column, text, _, _ in cell["changes"]}
+            # Given text has no confidence: it was never decided.
+            fresh[name] = {column for column, text, sure, _ in cell["changes"] if text is not None and sure is not None}
+        while self._waiting and self._cells.get(self._waiting[0], {}).get("state") in ENDED:
+            self._print(self._cells[self._waiting.pop(0)])
+        if self._live and self._waiting and self._waiting[0] in fresh:
+            name = self._waiting[0]
+            cell = self._cells[name]
+            status = f"{self._label(cell)}step {cell['step']} of {cell['steps']}" if cell["length"] else "waiting"
+            self._live.paint(self._columns[name], cell["length"], fresh[name], status)
+
+    def close(self) -> None:
+        if self._live:
+            self._live.clear()
+
+    def _label(self, cell: Mapping[str, Any]) -> str:
+        return harmless(", ".join(label for _, _, label in cell["axes"])) + ": " if self._many else ""
+
+    def _print(self, cell: Mapping[str, Any]) -> None:
+        if self._live:
+            self._live.clear()
+        if cell["error"]:
+            self.errors.append(self._label(cell) + cell["error"])
+        elif cell["result"] and not self._quiet:
+            if self._many:
+                print(f"== {self._label(cell).removesuffix(': ')} ==")
+            text = cell["result"]["text"]
+            print(harmless(text) if self._clean else text, flush=True)

@@ -1,0 +1,175 @@
+"""Requests in, events and results out: the one path. Everything that is denoised goes through `Engine.run`.
+
+cells -> presets resolved -> every extension's `prompt` -> rows grouped by checkpoint -> tokenized -> packed into batches
+-> each batch stepped until its rows have ended, each row finished and saved as it ends -> one Result for the job.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+
+import torch
+
+from webui import history, packing
+from webui.batch import Batch, Live
+from webui.checkpoints import Checkpoints
+from webui.extension import Row
+from webui.jobs import Job
+from webui.model import Model
+from webui.prompt import Prompt
+from webui.registry import HookError, Registry
+from webui.request import Cell, Event, Failed, Finished, Progress, Provenance, Result, Statistics
+
+Prepared = tuple[Row, tuple[str, ...]]  # a row, and the fields its preset filled
+
+
+class Engine:
+    """Runs jobs. One thread only: whoever calls `run` owns the device until the iterator is exhausted or closed.
+
+    save    called with every cell's result as it ends
+    version the program's, for provenance
+    """
+
+    def __init__(
+        self, checkpoints: Checkpoints, registry: Registry, save: Callable[[Result], None], batch_rows: int = 0, version: str = ""
+    ):  # fmt: skip
+        self.checkpoints, self.registry, self.save, self.version = checkpoints, registry, save, version
+        self.batch_rows = batch_rows
+
+    def run(self, job: Job) -> Iterator[Event]:
+        """All cells of a job, then the job's own Finished. Cells that fail are told by Failed, the others go on."""
+        results: dict[str, Result] = {}
+        for event in self.generate(job.cells, job.id, job.cancelled):
+            if isinstance(event, Finished) and event.cell is not None:
+                results[event.cell] = event.result
+            elif isinstance(event, Failed):
+                cell = next(cell for cell in job.cells if cell.id == event.cell)
+                results[cell.id] = _failure(cell, event.sentence)
+            yield event
+        yield Finished(_whole(job, [results[cell.id] for cell in job.cells if cell.id in results]))
+
+    def generate(self, cells: Sequence[Cell], job: str, cancelled: Callable[[], bool]) -> Iterator[Event]:
+        """Every cell once, rows of one checkpoint together whatever else differs. What was not begun when cancelled gives no event."""
+        groups: dict[str, list[Prepared]] = {}
+        for cell in cells:
+            try:
+                name = self.checkpoints.entry(cell.request.model).name
+                groups.setdefault(name, []).append(self._prepare(cell, name))
+            except ValueError as error:
+                yield Failed(cell.id, str(error))
+        for name, prepared in groups.items():
+            if cancelled():
+                return
+            try:
+                model = self.checkpoints.load(name)
+            except ValueError as error:
+                yield from (Failed(row.cell.id, str(error)) for row, _ in prepared)
+                continue
+            yield from self._group(model, prepared, job, cancelled)
+
+    def _prepare(self, cell: Cell, name: str) -> Prepared:
+        """The cell as a row: presets resolved, then every extension's `prompt`. ValueError."""
+        request, preset = packing.resolve(cell.request.replace(model=name), self.checkpoints.profile(name)["preset"])
+        row = self.registry.prepare(Row(cell, request, {"main": Prompt.of(request.prompt)}))
+        return row, preset
+
+    def _group(self, model: Model, prepared: Sequence[Prepared], job: str, cancelled: Callable[[], bool]) -> Iterator[Event]:
+        packed = []
+        for row, preset in prepared:
+            try:
+                facts = model.description
+                packed.append(packing.tokenize(row, preset, model.tokenizer, model.mask, facts.max_length, facts.prefix))
+            except ValueError as error:
+                yield Failed(row.cell.id, str(error))
+        limit = self.batch_rows or (16 if model.device.type == "cpu" else 64)
+        for rows in packing.batches(packed, limit):
+            if cancelled():
+                return
+            yield from self._batch(model, rows, job, cancelled)
+
+    def _batch(self, model: Model, rows: Sequence[packing.Packed], job: str, cancelled: Callable[[], bool]) -> Iterator[Event]:
+        """Steps one batch until its rows have ended. A hook that fails takes the rows it was working for with it; the rest start anew."""
+        began = time.monotonic()
+        try:
+            batch = Batch(model, rows, self.registry.extensions.values())
+            yield from batch.start()
+            while batch.live:
+                if cancelled():
+                    yield from (self._finish(batch, row, job, began) for row in list(batch.live))
+                    return
+                changes = batch.step()
+                cells = {batch.live[row].cell: decisions for row, decisions in changes.items()}
+                yield Progress(cells, {live.cell: live.step for live in batch.live.values()})
+                ended = batch.ended()
+                for row in ended:
+                    yield self._finish(batch, row, job, began)
+                batch.leave(ended)
+                _check_progress(batch)
+        except HookError as error:
+            failed = set(batch.without(error.extension))
+            yield from (Failed(batch.live[row].cell, str(error)) for row in failed)
+            left = [live.packed for row, live in batch.live.items() if row not in failed]
+            if left:
+                yield from self._batch(model, left, job, cancelled)
+        except ValueError as error:
+            if len(rows) > 1:  # one row's settings are at fault: find it
+                for row in rows:
+                    yield from self._batch(model, [row], job, cancelled)
+            else:
+                yield Failed(rows[0].row.cell.id, str(error))
+
+    def _finish(self, batch: Batch, row: int, job: str, began: float) -> Finished:
+        """The row's Result, saved. A disk that refuses costs a note, not the text."""
+        live = batch.live[row]
+        result = self._result(batch, row, live, job, began)
+        try:
+            self.save(result)
+        except OSError as error:
+            result = result.model_copy(update={"notes": (*result.notes, f"Not saved: {error.strerror or error}.")})
+        return Finished(result, live.cell)
+
+    def _result(self, batch: Batch, row: int, live: Live, job: str, began: float) -> Result:
+        facts, packed = batch.model.description, live.packed
+        text, pieces, complete = batch.text(row)
+        return Result(
+            id=history.new_id(),
+            text=text,
+            complete=complete,
+            request=packed.row.request,
+            preset=packed.preset,
+            axes=packed.row.cell.axes,
+            pieces=pieces,
+            trace=tuple(live.trace),
+            statistics=Statistics(
+                forwards=live.calls, tokens=len(live.trace), prompt_tokens=len(packed.prompt.tokens),
+                seconds=round(time.monotonic() - began, 4),
+            ),
+            provenance=Provenance(
+                program=self.version, checkpoint=facts.name, fingerprint=facts.fingerprint, family=facts.family, device=facts.device,
+                dtype=facts.dtype, torch=torch.__version__, created=datetime.now(UTC).isoformat(timespec="seconds"), job=job,
+                cell=live.cell,
+            ),
+            notes=packed.row.notes,
+        )  # fmt: skip
+
+
+def _check_progress(batch: Batch) -> None:
+    """A row that has been called more often than it has positions and steps will never end: the fault of the last `pick`."""
+    for live in batch.live.values():
+        if live.calls > len(live.packed.answer) + live.packed.settings.steps:
+            raise HookError(batch.last("pick"), ValueError("the text never got finished."))
+
+
+def _failure(cell: Cell, sentence: str) -> Result:
+    return Result(id=history.new_id(), text="", complete=False, request=cell.request, axes=cell.axes, error=sentence)
+
+
+def _whole(job: Job, parts: Sequence[Result]) -> Result:
+    """The job's result: its one cell's, or all of them as parts, their texts one after the other."""
+    if len(job.cells) == 1 and parts:
+        return parts[0]
+    complete = len(parts) == len(job.cells) and all(part.complete for part in parts)
+    text = "\n\n".join(part.text for part in parts if part.text)
+    return Result(id=history.new_id(), text=text, complete=complete, request=job.request, parts=tuple(parts))

@@ -1,0 +1,177 @@
+"""The contract of an extension: every hook, when it runs, what it gets and gives. A hook is here because something uses it.
+
+One object of the class is made for one batch, from the rows it works for; class methods are pure functions of their
+arguments. No hook may change what it is given: requests, rows and canvases are frozen, deriving methods return new ones.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from webui import request as data
+from webui.prompt import Draft, Prompt
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from webui.application import App
+    from webui.canvas import Canvas, Choice
+    from webui.batch import Link
+
+
+@dataclass(frozen=True)
+class Row:
+    """A cell on its way into a batch: its named prompts ("main", "negative", ...), and the draft its answer starts from.
+
+    request   the cell's request, presets resolved
+    prompts   what the model is conditioned on; an extension may rewrite these and add its own
+    draft     None: the answer is `request.length` open positions. Otherwise given text and gaps
+    notes     sentences the user should read beside the result
+    """
+
+    cell: data.Cell
+    request: data.Request
+    prompts: Mapping[str, Prompt] = field(default_factory=dict)
+    draft: Draft | None = None
+    notes: tuple[str, ...] = ()
+
+    def replace(self, **changes: Any) -> Row:
+        return replace(self, **changes)
+
+    def with_prompt(self, name: str, prompt: Prompt) -> Row:
+        """This row with the named prompt set."""
+        return replace(self, prompts={**self.prompts, name: prompt})
+
+    def note(self, sentence: str) -> Row:
+        """This row with one more note."""
+        return replace(self, notes=(*self.notes, sentence))
+
+
+@dataclass(frozen=True)
+class Command:
+    """A subcommand of `python app.py`. `run` returns the exit status; ValueError is shown as one sentence, status 2."""
+
+    help: str
+    run: Callable[[App, Namespace], int]
+    arguments: Callable[[ArgumentParser], None] = lambda parser: None
+
+
+class Extension:
+    """Subclass this in `extensions/<name>/__init__.py`. The folder's name is the extension's name everywhere."""
+
+    name: ClassVar[str] = ""  # set by the registry
+    title: ClassVar[str] = ""  # heading of its accordion; default: the name in words
+    about: ClassVar[str] = ""  # one sentence under the heading; default: first line of the class's docstring
+    order: ClassVar[int | Mapping[str, int]] = 0  # one number, or one per hook; lower runs first (denoise: nearest the model)
+
+    class Options(data.Options):
+        """The extension's controls, API fields, metadata, flags and axes. Declare fields with `webui.fields`."""
+
+    # -- hooks on the class: pure functions ------------------------------------------------------------------------
+
+    @classmethod
+    def expand(cls, request: data.Request) -> Sequence[data.Cell] | None:
+        """One request becomes cells (`self.cell(...)`), or None to leave it. Runs first, folded over the extensions in order.
+
+        The cells' requests must have this extension's own options cleared. Used by: prompt_matrix.
+        """
+        return None
+
+    @classmethod
+    def prompt(cls, row: Row) -> Row:
+        """Takes this extension's syntax out of the prompts, rewrites or adds prompts, sets the draft. Per row, before grouping.
+
+        ValueError fails the row with that sentence. Used by: negative_prompt, infill.
+        """
+        return row
+
+    @classmethod
+    def neutral(cls, row: Row) -> bool:
+        """Whether the extension does nothing for this row, after `prompt`. True for all rows: left out of the batch, at no cost."""
+        return not cls.Options.model_fields or cls.options(row).defaults()
+
+    @classmethod
+    def commands(cls) -> Mapping[str, Command]:
+        """Subcommands of the program, by name. Used by: training."""
+        return {}
+
+    # -- hooks on the object made for one batch --------------------------------------------------------------------
+
+    def __init__(self, rows: Sequence[Row | None]):
+        """`rows[i]` belongs to the canvas's row number i (`canvas.row`); None where the extension is neutral."""
+        self.rows = rows
+
+    def canvas(self, canvas: Canvas, model: Link) -> Canvas:
+        """Once, before the first model call: build templates of other prompts, tables of token ids. Used by: negative_prompt."""
+        return canvas
+
+    def denoise(self, canvas: Canvas, model: Link) -> Tensor:
+        """Around every model call: logits (N, V) of the active positions. Call `model(canvas, ...)` once or more; finite values.
+
+        Used by: negative_prompt, logit_bias.
+        """
+        return model(canvas)
+
+    def ban(self, canvas: Canvas, model: Link) -> Tensor | None:
+        """Tokens that must not be decided: bool (N, V), applied by the engine after the whole chain (minus infinity inside
+        guidance would be NaN), or None. At least one token must stay allowed everywhere. Used by: logit_bias, infill."""
+        return None
+
+    def pick(self, canvas: Canvas, model: Link, choice: Choice) -> Choice:
+        """Between the sampler and the commit: may withdraw decisions that do not go together. A row that had a decision must
+        keep one, so that every call makes progress. Used by: logit_bias (forbidden phrases)."""
+        return choice
+
+    # -- tools ----------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def options(cls, row: Row | data.Request) -> Any:
+        """This extension's options of a row or a request."""
+        return getattr(row.request if isinstance(row, Row) else row, cls.name)
+
+    @classmethod
+    def cell(cls, index: int, request: data.Request, **changes: Any) -> data.Cell:
+        """Cell `index`: the request with these fields changed and this extension's own options cleared."""
+        return data.Cell(str(index), request.replace(**{cls.name: cls.Options(), **changes}))
+
+    def rows_column(self, name: str, canvas: Canvas, default: float = 0.0) -> Tensor:
+        """Option `name` of every row of the canvas: float (B,); `default` where the extension is neutral."""
+        import torch
+
+        values = [default if row is None else float(getattr(self.options(row), name)) for row in self.rows]
+        return torch.tensor(values, device=canvas.tokens.device)[canvas.row]
+
+    def column(self, name: str, canvas: Canvas, default: float = 0.0) -> Tensor:
+        """Option `name` for every active position: float (N, 1), ready to multiply logits with."""
+        return self.rows_column(name, canvas, default)[canvas.at[0]][:, None]
+
+    @classmethod
+    def has(cls, hook: str) -> bool:
+        """Whether the class defines this hook itself."""
+        return getattr(cls, hook, None) is not None and _function(cls, hook) is not _function(Extension, hook)
+
+    @classmethod
+    def order_of(cls, hook: str) -> int:
+        return cls.order if isinstance(cls.order, int) else cls.order.get(hook, 0)
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        unknown = [name for name, value in vars(cls).items() if _is_method(value) and not name.startswith("_") and name not in PUBLIC]
+        if unknown:
+            raise TypeError(f"{cls.__name__}.{unknown[0]} is not a hook. Hooks: {', '.join(HOOKS)}. Own methods start with '_'.")
+
+
+HOOKS = ("expand", "prompt", "neutral", "commands", "canvas", "denoise", "ban", "pick")
+PUBLIC = frozenset(HOOKS)
+
+
+def _function(cls: type, name: str) -> Any:
+    value = getattr(cls, name)
+    return getattr(value, "__func__", value)
+
+
+def _is_method(value: Any) -> bool:
+    return callable(getattr(value, "__func__", value)) and not isinstance(value, type)

@@ -1,0 +1,60 @@
+"""`field(...)`: one declaration that is a control on the page, a field of the HTTP API, saved metadata, a flag and an axis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+from pydantic import Field
+from pydantic.fields import FieldInfo
+
+Place = Literal["prompt", "parameters", "accordion", "hidden"]
+Widget = Literal["text", "lines", "number", "slider", "checkbox", "dropdown", "seed"]
+
+
+def field(
+    default: Any,
+    *,
+    label: str,
+    help: str,
+    widget: Widget | None = None,
+    place: Place = "accordion",
+    choices: Sequence[str] | Callable[[Any], Sequence[str]] | None = None,
+    step: float | None = None,
+    axis: bool = True,
+    **constraints: Any,
+) -> Any:
+    """A pydantic field that also says how it is shown.
+
+    default      value when the user says nothing; None means "what the checkpoint's preset says"
+    label, help  the name beside the control and the sentence on hover; both are required
+    widget       None chooses by the type: bool a checkbox, Literal or choices a dropdown, bounded numbers a slider
+    place        where on the page: under the prompt, among the parameters, or in the extension's own accordion
+    choices      the values offered, or a function of the App that lists them (checkpoints, adapters)
+    step         of a slider, in the field's own unit
+    axis         whether an X/Y/Z grid may vary it
+    constraints  pydantic's ge, le, gt, lt, max_length, pattern ...
+    """
+    extra = {"widget": widget, "place": place, "step": step, "axis": axis}
+    if choices is not None and not callable(choices):
+        extra["choices"] = list(choices)
+    info = Field(default, title=label, description=help, json_schema_extra=extra, **constraints)
+    if callable(choices):
+        info.metadata.append(Choices(choices))
+    return info
+
+
+class Choices:
+    """Holds the function that lists a field's choices; kept out of the JSON schema."""
+
+    def __init__(self, function: Callable[[Any], Sequence[str]]):
+        self.function = function
+
+
+def choices_of(info: FieldInfo, app: Any) -> list[str] | None:
+    """The values a field offers right now, or None if it is free."""
+    for item in info.metadata:
+        if isinstance(item, Choices):
+            return list(item.function(app))
+    extra = info.json_schema_extra
+    return list(extra["choices"]) if isinstance(extra, dict) and "choices" in extra else None
