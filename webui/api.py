@@ -1,4 +1,4 @@
-"""The HTTP API under /api/v1: jobs, their events, and what can be asked for. It parses, hands over and serves; no logic."""
+"""The HTTP API under /api/v1: jobs, their events, and what can be asked for. It parses and hands over; no logic."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pydantic import BaseModel, SerializeAsAny
 from starlette.exceptions import HTTPException
 
 from webui.application import App
-from webui.jobs import ENDED, Job, State
+from webui.jobs import BROKEN, ENDED, Job, State
 from webui.request import Request, Result, validate
 from webui.server import Guard, Reply, encode, explain
 
@@ -44,7 +44,7 @@ class CellInfo(BaseModel):
 
 
 class JobLine(BaseModel):
-    """A job in the list. `position`: how many run or wait before it; `progress`: 0 to 1; `created`: seconds since 1970."""
+    """A job in the list. `position`: how many come before it; `progress`: 0 to 1; `created`: seconds since 1970."""
 
     id: str
     state: State
@@ -78,7 +78,7 @@ class CellUpdate(BaseModel):
 
 
 class Update(BaseModel):
-    """What changed since the last event; the first one is everything. A cell's result comes without trace and pieces."""
+    """What changed since the last event; the first is everything. A cell's result comes without trace and pieces."""
 
     id: str
     version: int
@@ -127,8 +127,10 @@ class SchemaInfo(BaseModel):
 
 
 async def events(app: App, job: Job) -> AsyncIterator[bytes]:
-    """A job as server-sent events: a snapshot, then merged differences, until its end. However slowly they are taken, they
-    make no backlog, and nothing waits in a thread."""
+    """A job as server-sent events: a snapshot, then merged differences, until its end.
+
+    However slowly they are taken, they make no backlog, and no thread waits for them.
+    """
     watcher, version, position, silent = job.watch(), 0, -1, 0.0
     while True:
         ahead = app.jobs.position(job)
@@ -170,7 +172,7 @@ class Routes:
         return Reply(info)
 
     async def cancel(self, id: str) -> Response:
-        """Stops a job before its next model call. What was decided by then becomes its result, with `complete` false."""
+        """Stops a job before its next model call. What was decided by then is its result, `complete` false."""
         job = self._job(id)
         await run_in_threadpool(job.cancel)
         return Reply(self._line(job))
@@ -193,7 +195,8 @@ class Routes:
             job.cancel()  # does nothing to a job that has ended
         if job.result is not None and job.state != "failed":
             return Reply(await run_in_threadpool(_dump, job.result))
-        raise HTTPException(422 if job.error else 409, job.error or "The job was cancelled before it began.")
+        error = job.error or "The job was cancelled before it began."
+        raise HTTPException(409 if job.state != "failed" else 500 if error.startswith(BROKEN) else 422, error)
 
     def checkpoints(self) -> Response:
         """The checkpoints in the models folder."""
@@ -284,9 +287,7 @@ def build(app: App) -> FastAPI:
 def describe(app: App, api: FastAPI) -> dict[str, Any]:
     """The OpenAPI document: FastAPI's, with the composed request in the place of the bare one, and full paths."""
     if api.openapi_schema is None:
-        schema = get_openapi(
-            title="Text Diffusion WebUI", version="1", routes=api.routes, separate_input_output_schemas=False
-        )
+        schema = get_openapi(title="Text Diffusion WebUI", version="1", routes=api.routes, separate_input_output_schemas=False)
         request = app.Request.model_json_schema(ref_template=REFS)
         schema["components"]["schemas"] |= request.pop("$defs", {}) | {"Request": request}
         stream = schema["paths"]["/jobs/{id}/events"]["get"]["responses"]["200"]

@@ -76,7 +76,9 @@ class App:
 
             if self.settings.threads:
                 torch.set_num_threads(self.settings.threads)
-            self._engine = Engine(self.checkpoints, self.registry, self.history.save, self.settings.batch_rows, __version__)
+            self._engine = Engine(
+                self.checkpoints, self.registry, self.history.save, self.settings.batch_rows, __version__
+            )
         return self._engine
 
     def close(self) -> None:

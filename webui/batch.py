@@ -200,7 +200,9 @@ class Batch:
         """Logits with minus infinity where nothing may be decided: the mask token, the policy's end-of-text, extensions' bans."""
         bans = torch.zeros_like(logits, dtype=torch.bool)
         bans[:, self.model.mask] = True
-        strict = torch.tensor([policy == "ban" for policy in self.policy], device=logits.device)[canvas.row][canvas.at[0]]
+        strict = torch.tensor([policy == "ban" for policy in self.policy], device=logits.device)[canvas.row][
+            canvas.at[0]
+        ]
         bans[:, list(self.model.ends)] |= strict[:, None]
         for name in self._order["ban"]:
             more = self._hook(name, "ban", canvas)
@@ -255,4 +257,6 @@ def _guarded(extension: Extension, link: Link) -> Callable[[Canvas], Tensor]:
 
 def _join(pieces: Sequence[str | None]) -> str:
     """The text of pieces, each run of open positions shown as one ellipsis."""
-    return "".join(OPEN if is_open else "".join(run) for is_open, run in groupby(pieces, key=lambda piece: piece is None))
+    return "".join(
+        OPEN if is_open else "".join(run) for is_open, run in groupby(pieces, key=lambda piece: piece is None)
+    )

@@ -49,7 +49,9 @@ class Canvas:
     ends: tuple[int, ...] = ()  # tokens that end a text
     branch: tuple[str, ...] = ()  # () is the canvas itself; a derived one says how it was made
     kept: Mapping[str, Tensor] = field(default_factory=lambda: NOTHING)  # what the sampler keeps: (B, ...)
-    names: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: NOTHING)  # per part of the samplers, the kinds that `kept` numbers
+    names: Mapping[str, tuple[str, ...]] = field(
+        default_factory=lambda: NOTHING
+    )  # per part of the samplers, the kinds that `kept` numbers
 
     @classmethod
     def build(
@@ -129,7 +131,9 @@ class Canvas:
         device = self.tokens.device
         wide = self._widen(max(length, self.tokens.shape[1]))
         wide = wide._narrow(length)
-        relative = torch.arange(length, device=device) - (length - answers)[:, None]  # (B, L): negative before the answer
+        relative = (
+            torch.arange(length, device=device) - (length - answers)[:, None]
+        )  # (B, L): negative before the answer
         prompts, lengths = template.tokens[self.row], template.lengths[self.row]
         inside = (relative < 0) & (relative >= -lengths[:, None])
         source = (relative + prompts.shape[1]).clamp(0, max(prompts.shape[1] - 1, 0))
@@ -144,7 +148,9 @@ class Canvas:
 
     def to(self, device: torch.device | str) -> Canvas:
         changes = {name: getattr(self, name).to(device) for name in _TENSORS}
-        return replace(self, **changes, kept=MappingProxyType({name: value.to(device) for name, value in self.kept.items()}))
+        return replace(
+            self, **changes, kept=MappingProxyType({name: value.to(device) for name, value in self.kept.items()})
+        )
 
     def dump(self) -> bytes:
         """Everything, as safetensors with a JSON header; `load` gives the same canvas again, in any process."""
@@ -164,7 +170,8 @@ class Canvas:
         tensors = load(data)
         kept = {name.removeprefix("kept."): value for name, value in tensors.items() if name.startswith("kept.")}
         return cls(
-            **{name: tensors[name] for name in _TENSORS}, mask=host["mask"], ends=tuple(host["ends"]), branch=tuple(host["branch"]),
+            **{name: tensors[name] for name in _TENSORS},
+            mask=host["mask"], ends=tuple(host["ends"]), branch=tuple(host["branch"]),
             kept=MappingProxyType(kept), names=MappingProxyType({name: tuple(kinds) for name, kinds in host["names"].items()}),
         )  # fmt: skip
 

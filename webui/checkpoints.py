@@ -58,7 +58,9 @@ class Checkpoints:
         entries = {entry.name: entry for entry in self.list()}
         if wanted not in entries:
             there = ", ".join(entries) or "none"
-            raise ValueError(f"There is no checkpoint {wanted!r} in {self._settings.checkpoints.name}/. There are: {there}.")
+            raise ValueError(
+                f"There is no checkpoint {wanted!r} in {self._settings.checkpoints.name}/. There are: {there}."
+            )
         if entries[wanted].error:
             raise ValueError(f"Checkpoint {wanted!r} cannot be used: {entries[wanted].error}")
         return entries[wanted]
@@ -120,7 +122,9 @@ class Checkpoints:
         translated = family.translate(config)
         mask = _mask(config, entry, family, tokenizer)
         if not 0 <= mask < translated.vocab_size:
-            raise ValueError(f"{entry.name}: the mask token {mask} is outside the {translated.vocab_size} embedding rows.")
+            raise ValueError(
+                f"{entry.name}: the mask token {mask} is outside the {translated.vocab_size} embedding rows."
+            )
         module = _load(entry, family, translated, getattr(torch, self.dtype())).to(self.device()).eval()
         family.prepare(module)
         profile = self.profile(entry.name)
@@ -157,9 +161,13 @@ def _load(entry: Entry, family: Family, config: Any, dtype: Any) -> Any:
         raise ValueError(f"{entry.name} cannot be loaded: {str(error).splitlines()[0]}") from error
     for fault, keys in (("lacks", info["missing_keys"]), ("has unknown", info["unexpected_keys"])):
         if keys:
-            raise ValueError(f"{entry.name} {fault} weights, {sorted(keys)[0]} among them; partial weights are not loaded.")
+            raise ValueError(
+                f"{entry.name} {fault} weights, {sorted(keys)[0]} among them; partial weights are not loaded."
+            )
     if info["mismatched_keys"]:
-        raise ValueError(f"{entry.name} has weights of another shape than its config.json says: {sorted(info['mismatched_keys'])[0]}.")
+        raise ValueError(
+            f"{entry.name} has weights of another shape than its config.json says: {sorted(info['mismatched_keys'])[0]}."
+        )
     return model
 
 
@@ -193,13 +201,19 @@ def _weights(folder: Path) -> list[Path]:
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         pickled = any(next(folder.glob(pattern), None) for pattern in PICKLES)
-        reason = "only pickled weights, which can run code when they are read; convert them to safetensors" if pickled else "no weights"
+        reason = (
+            "only pickled weights, which can run code when they are read; convert them to safetensors"
+            if pickled
+            else "no weights"
+        )
         raise ValueError(f"{folder.name} has {reason}.")
     return files
 
 
 def _stamp(folder: Path) -> tuple:
-    return tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in sorted(folder.iterdir()) if file.is_file())
+    return tuple(
+        (file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in sorted(folder.iterdir()) if file.is_file()
+    )
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from webui.jobs import ENDED, Job
-from webui.request import validate
+from webui.request import Request, validate
 from webui.settings import Settings
 from webui.terminal import Live, harmless
 
@@ -55,13 +55,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    # Which extensions there are depends on the settings, and the flags on the extensions: the settings are read first.
-    first = Parser(parents=[_settings_flags()], add_help=False)
-    known, _ = first.parse_known_args(arguments)
-    settings = Settings.read(**_given(known, "setting:"))
     from webui.application import App
 
-    app, status = App(settings), INTERRUPTED
+    app, status = App(_settings(arguments)), INTERRUPTED
     try:
         parsed = _parser(app).parse_args(arguments)
         status = parsed.run(app, parsed)
@@ -80,6 +76,18 @@ def _close(app: App, status: int) -> None:
         os._exit(status)
 
 
+def _settings(arguments: list[str]) -> Settings:
+    """The settings these arguments make. Read before all else: extensions depend on them, and the flags on extensions."""
+    flags = Parser(parents=[_settings_flags(), _serve_flags()], add_help=False)
+    flags.add_argument("command", nargs=argparse.REMAINDER)
+    first, _ = flags.parse_known_args(arguments)
+    given = _given(first, "setting:")
+    if first.command[:1] in (["serve"], ["generate"]):  # the flags of an extension's command are its own
+        without = Request.model_fields if first.command[0] == "generate" else ()
+        given |= _given(_settings_flags(without).parse_known_args(first.command[1:])[0], "setting:")
+    return Settings.read(**given)
+
+
 # -- flags ----------------------------------------------------------------------------------------------------------
 
 
@@ -90,14 +98,15 @@ def _parser(app: App) -> Parser:
     parser.set_defaults(run=_serve)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", description="COMMAND --help tells its flags.")
     commands.add_parser("serve", help="the page and the API (the default)", parents=shared)
-    generate = commands.add_parser("generate", help="write texts in the terminal", parents=[_settings_flags(app.Request.model_fields)])
+    settings = _settings_flags(Request.model_fields)  # here --model is the request's
+    generate = commands.add_parser("generate", help="write texts in the terminal", parents=[settings])
     generate.set_defaults(run=_generate)
     generate.add_argument("prompt", nargs="?", default="", help="what the text is about; - reads standard input")
     generate.add_argument("--json", action="store_true", help="print the whole result as JSON and nothing else")
     _request_flags(generate, app)
     for extension in app.registry.extensions.values():
         for name, command in extension.commands().items():
-            own = commands.add_parser(name, help=command.help, parents=[_settings_flags()], conflict_handler="resolve")
+            own = commands.add_parser(name, help=command.help, description=command.help)
             command.arguments(own)
             own.set_defaults(run=command.run)
     return parser

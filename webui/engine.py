@@ -51,7 +51,7 @@ class Engine:
         yield Finished(_whole(job, [results[cell.id] for cell in job.cells if cell.id in results]))
 
     def generate(self, cells: Sequence[Cell], job: str, cancelled: Callable[[], bool]) -> Iterator[Event]:
-        """Every cell once, rows of one checkpoint together whatever else differs. What was not begun when cancelled gives no event."""
+        """Every cell once; rows of one checkpoint together, whatever else differs. What a cancel leaves unbegun has no event."""
         groups: dict[str, list[Prepared]] = {}
         for cell in cells:
             try:
@@ -75,12 +75,16 @@ class Engine:
         row = self.registry.prepare(Row(cell, request, {"main": Prompt.of(request.prompt)}))
         return row, preset
 
-    def _group(self, model: Model, prepared: Sequence[Prepared], job: str, cancelled: Callable[[], bool]) -> Iterator[Event]:
+    def _group(
+        self, model: Model, prepared: Sequence[Prepared], job: str, cancelled: Callable[[], bool]
+    ) -> Iterator[Event]:
         packed = []
         for row, preset in prepared:
             try:
                 facts = model.description
-                packed.append(packing.tokenize(row, preset, model.tokenizer, model.mask, facts.max_length, facts.prefix))
+                packed.append(
+                    packing.tokenize(row, preset, model.tokenizer, model.mask, facts.max_length, facts.prefix)
+                )
             except ValueError as error:
                 yield Failed(row.cell.id, str(error))
         limit = self.batch_rows or (16 if model.device.type == "cpu" else 64)
@@ -89,8 +93,10 @@ class Engine:
                 return
             yield from self._batch(model, rows, job, cancelled)
 
-    def _batch(self, model: Model, rows: Sequence[packing.Packed], job: str, cancelled: Callable[[], bool]) -> Iterator[Event]:
-        """Steps one batch until its rows have ended. A hook that fails takes the rows it was working for with it; the rest start anew."""
+    def _batch(
+        self, model: Model, rows: Sequence[packing.Packed], job: str, cancelled: Callable[[], bool]
+    ) -> Iterator[Event]:
+        """Steps one batch until its rows have ended. A hook that fails fails the rows it worked for; the rest start anew."""
         began = time.monotonic()
         try:
             batch = Batch(model, rows, self.registry.extensions.values())
@@ -147,9 +153,9 @@ class Engine:
                 seconds=round(time.monotonic() - began, 4),
             ),
             provenance=Provenance(
-                program=self.version, checkpoint=facts.name, fingerprint=facts.fingerprint, family=facts.family, device=facts.device,
-                dtype=facts.dtype, torch=torch.__version__, created=datetime.now(UTC).isoformat(timespec="seconds"), job=job,
-                cell=live.cell,
+                program=self.version, checkpoint=facts.name, fingerprint=facts.fingerprint, family=facts.family,
+                device=facts.device, dtype=facts.dtype, torch=torch.__version__,
+                created=datetime.now(UTC).isoformat(timespec="seconds"), job=job, cell=live.cell,
             ),
             notes=packed.row.notes,
         )  # fmt: skip

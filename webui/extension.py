@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from webui.application import App
-    from webui.canvas import Canvas, Choice
     from webui.batch import Link
+    from webui.canvas import Canvas, Choice
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,9 @@ class Extension:
     name: ClassVar[str] = ""  # set by the registry
     title: ClassVar[str] = ""  # heading of its accordion; default: the name in words
     about: ClassVar[str] = ""  # one sentence under the heading; default: first line of the class's docstring
-    order: ClassVar[int | Mapping[str, int]] = 0  # one number, or one per hook; lower runs first (denoise: nearest the model)
+    order: ClassVar[int | Mapping[str, int]] = (
+        0  # one number, or one per hook; lower runs first (denoise: nearest the model)
+    )
 
     class Options(data.Options):
         """The extension's controls, API fields, metadata, flags and axes. Declare fields with `webui.fields`."""
@@ -90,7 +92,7 @@ class Extension:
 
     @classmethod
     def neutral(cls, row: Row) -> bool:
-        """Whether the extension does nothing for this row, after `prompt`. True for all rows: left out of the batch, at no cost."""
+        """Whether it does nothing for this row, after `prompt`. True for all rows: left out of the batch, at no cost."""
         return not cls.Options.model_fields or cls.options(row).defaults()
 
     @classmethod
@@ -159,9 +161,15 @@ class Extension:
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        unknown = [name for name, value in vars(cls).items() if _is_method(value) and not name.startswith("_") and name not in PUBLIC]
+        unknown = [
+            name
+            for name, value in vars(cls).items()
+            if _is_method(value) and not name.startswith("_") and name not in PUBLIC
+        ]
         if unknown:
-            raise TypeError(f"{cls.__name__}.{unknown[0]} is not a hook. Hooks: {', '.join(HOOKS)}. Own methods start with '_'.")
+            raise TypeError(
+                f"{cls.__name__}.{unknown[0]} is not a hook. Hooks: {', '.join(HOOKS)}. Own methods start with '_'."
+            )
 
 
 HOOKS = ("expand", "prompt", "neutral", "commands", "canvas", "denoise", "ban", "pick")

@@ -67,8 +67,9 @@ class History:
             data = json.loads(path.read_text("utf-8"))
             found.append(
                 {
-                    "id": data["id"], "text": data["text"], "complete": data["complete"], "seed": data["request"]["seed"],
-                    "prompt": data["request"]["prompt"], "checkpoint": data["provenance"]["checkpoint"], "job": data["provenance"]["job"],
+                    "id": data["id"], "text": data["text"], "complete": data["complete"],
+                    "prompt": data["request"]["prompt"], "seed": data["request"]["seed"],
+                    "checkpoint": data["provenance"]["checkpoint"], "job": data["provenance"]["job"],
                 }
             )  # fmt: skip
         return found

@@ -10,10 +10,11 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
-from webui.request import Cell, Event, Failed, Finished, Progress, Request, Result, Started
+from webui.request import Cell, Event, Failed, Progress, Request, Result, Started
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 ENDED = ("done", "failed", "cancelled")
+BROKEN = "The program failed"  # so begins the error of a job that was ended by a fault of ours
 KEPT = 200  # ended jobs that stay in memory; their results are in the history
 
 
@@ -24,7 +25,9 @@ class View:
         self.axes = cell.axes
         self.state: State = "queued"
         self.length = self.steps = self.step = 0
-        self.columns: dict[int, tuple[int, str | None, float | None, int]] = {}  # column: version, text, confidence, step
+        self.columns: dict[
+            int, tuple[int, str | None, float | None, int]
+        ] = {}  # column: version, text, confidence, step
         self.result: Result | None = None
         self.error: str | None = None
         self.version = 1
@@ -103,7 +106,12 @@ class Job:
                     view = self._view(cell)
                     view.step = event.step[cell]
                     for d in decisions:
-                        view.columns[d.column] = (self.version, d.text if d.token is not None else None, d.confidence, d.step)
+                        view.columns[d.column] = (
+                            self.version,
+                            d.text if d.token is not None else None,
+                            d.confidence,
+                            d.step,
+                        )
             elif isinstance(event, Failed):
                 view = self._view(event.cell)
                 view.state, view.error = "failed", event.sentence
@@ -173,7 +181,9 @@ class Watcher:
 class Jobs:
     """All jobs of the program, and the worker. `run(job)` yields the events of a job."""
 
-    def __init__(self, run: Callable[[Job], Iterator[Event]], expand: Callable[[Request], tuple[Cell, ...]], max_queue: int = 64):
+    def __init__(
+        self, run: Callable[[Job], Iterator[Event]], expand: Callable[[Request], tuple[Cell, ...]], max_queue: int = 64
+    ):
         self._run, self._expand, self._max_queue = run, expand, max_queue
         self._jobs: dict[str, Job] = {}
         self._queue: queue.Queue[Job | None] = queue.Queue()
@@ -186,7 +196,9 @@ class Jobs:
         with self._lock:
             if sum(other.state == "queued" for other in self._jobs.values()) >= self._max_queue:
                 raise OverflowError(f"{self._max_queue} jobs are waiting already; try again when some are done.")
-            for old in [key for key, other in self._jobs.items() if other.state in ENDED][: max(0, len(self._jobs) - KEPT)]:
+            for old in [key for key, other in self._jobs.items() if other.state in ENDED][
+                : max(0, len(self._jobs) - KEPT)
+            ]:
                 del self._jobs[old]
             self._jobs[job.id] = job
             if self._worker is None:
@@ -228,4 +240,4 @@ class Jobs:
                 job.end()
             except Exception as error:
                 traceback.print_exc()
-                job.end(f"The program failed: {type(error).__name__}: {error}")
+                job.end(f"{BROKEN}: {type(error).__name__}: {error}")

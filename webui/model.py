@@ -75,4 +75,6 @@ class Model:
         positions = (canvas.weights.isfinite().long().cumsum(1) - 1).clamp(min=0)
         keys = canvas.weights.to(dtype).clamp(min=torch.finfo(dtype).min)
         mask = keys[:, None, None, :].expand(-1, 1, length, -1)
-        return self.body(input_ids=canvas.tokens, attention_mask=mask, position_ids=positions, use_cache=False).last_hidden_state
+        return self.body(
+            input_ids=canvas.tokens, attention_mask=mask, position_ids=positions, use_cache=False
+        ).last_hidden_state

@@ -30,7 +30,11 @@ def counter(seed: Tensor, stream: int, position: Tensor, step: Tensor) -> Tensor
 
 def uniform(key: Tensor, token: Tensor | int = 0) -> Tensor:
     """Float32 in (0, 1), 23 bits, ends excluded (the largest is 1 - 2^-24)."""
-    value = mix((key + token * 0xC2B2AE35) & _LOW) if isinstance(token, Tensor) else mix((key + (token * 0xC2B2AE35)) & _LOW)
+    value = (
+        mix((key + token * 0xC2B2AE35) & _LOW)
+        if isinstance(token, Tensor)
+        else mix((key + (token * 0xC2B2AE35)) & _LOW)
+    )
     return ((value >> 9).to(torch.float32) + 0.5) * 2.0**-23
 
 

@@ -58,7 +58,9 @@ def resolve(request: Request, preset: Mapping[str, Any]) -> tuple[Request, tuple
     return resolved.replace(**own), (*names, *own)
 
 
-def tokenize(row: Row, preset: tuple[str, ...], tokenizer: Tokenizer, mask: int, max_length: int, prefix: str = "") -> Packed:
+def tokenize(
+    row: Row, preset: tuple[str, ...], tokenizer: Tokenizer, mask: int, max_length: int, prefix: str = ""
+) -> Packed:
     """The row in tokens, steps and length settled. ValueError if it does not fit the model's `max_length`.
 
     prefix: what the checkpoint writes between its frame and an answer (often a blank); a given beginning gets it too.
@@ -67,7 +69,9 @@ def tokenize(row: Row, preset: tuple[str, ...], tokenizer: Tokenizer, mask: int,
     prompt = encode(row, "main", tokenizer, mask)
     room = max_length - len(prompt.tokens)
     if room < 1:
-        raise ValueError(f"The prompt takes {len(prompt.tokens)} tokens; this checkpoint has room for {max_length} in all.")
+        raise ValueError(
+            f"The prompt takes {len(prompt.tokens)} tokens; this checkpoint has room for {max_length} in all."
+        )
     if row.draft is not None:
         answer = _draft(row, tokenizer, mask, prefix)
         if len(answer) > room:
@@ -78,12 +82,25 @@ def tokenize(row: Row, preset: tuple[str, ...], tokenizer: Tokenizer, mask: int,
             request = request.replace(length=room)
             row = row.note(f"The length is {room}, what the prompt leaves of the checkpoint's {max_length} tokens.")
         if request.length > room:
-            raise ValueError(f"The prompt takes {len(prompt.tokens)} tokens: the length can be at most {room}, not {request.length}.")
+            raise ValueError(
+                f"The prompt takes {len(prompt.tokens)} tokens: the length can be at most {room}, not {request.length}."
+            )
         answer = (mask,) * request.length
     settled = {"steps": answer.count(mask) or 1} if request.steps is None else {}
     settled |= {"block_length": len(answer)} if request.block_length is None else {}
     request = request.replace(**settled)
-    names = ("sampler", "schedule", "confidence", "steps", "block_length", "temperature", "top_k", "top_p", "min_p", "threshold")
+    names = (
+        "sampler",
+        "schedule",
+        "confidence",
+        "steps",
+        "block_length",
+        "temperature",
+        "top_k",
+        "top_p",
+        "min_p",
+        "threshold",
+    )
     settings = samplers.Settings(**{name: getattr(request, name) for name in names}, late=request.end_of_text == "late")
     return Packed(row.replace(request=request), prompt, answer, (*preset, *settled), settings)
 

@@ -60,5 +60,6 @@ class Draft:
         """The whole text, the k-th gap replaced by `fillings[k]`."""
         fills = iter(fillings)
         return "".join(
-            part.lead + next(fills).removeprefix(part.lead) if isinstance(part, Gap) else part.text for part in self.parts
+            part.lead + next(fills).removeprefix(part.lead) if isinstance(part, Gap) else part.text
+            for part in self.parts
         )

@@ -62,11 +62,17 @@ class Registry:
                     parts = kind.expand(cell.request)
                 except Exception as error:
                     raise ValueError(str(HookError(kind.name, error))) from error
-                made = [cell] if parts is None else [Cell("", part.request, (*cell.axes, *part.axes)) for part in _some(parts, self)]
+                made = (
+                    [cell]
+                    if parts is None
+                    else [Cell("", part.request, (*cell.axes, *part.axes)) for part in _some(parts, self)]
+                )
                 more += made
             cells = more
         if sum(cell.request.count for cell in cells) > self.max_cells:
-            raise ValueError(f"The request makes more than {self.max_cells} texts; the setting max_cells allows no more.")
+            raise ValueError(
+                f"The request makes more than {self.max_cells} texts; the setting max_cells allows no more."
+            )
         whole = [copy for cell in cells for copy in _copies(cell)]
         return tuple(Cell(str(i), cell.request, cell.axes) for i, cell in enumerate(whole))
 
@@ -83,7 +89,9 @@ class Registry:
 def _some(parts: Any, registry: Registry) -> list[Cell]:
     cells = list(islice(parts, registry.max_cells + 1))
     if len(cells) > registry.max_cells:
-        raise ValueError(f"The request makes more than {registry.max_cells} texts; the setting max_cells allows no more.")
+        raise ValueError(
+            f"The request makes more than {registry.max_cells} texts; the setting max_cells allows no more."
+        )
     return cells
 
 
@@ -92,14 +100,18 @@ def _copies(cell: Cell) -> list[Cell]:
     if request.count == 1:
         return [cell]
     seeds = range(request.seed, request.seed + request.count)
-    return [Cell("", request.replace(seed=seed, count=1), (*cell.axes, ("seed", seed, f"seed {seed}"))) for seed in seeds]
+    return [
+        Cell("", request.replace(seed=seed, count=1), (*cell.axes, ("seed", seed, f"seed {seed}"))) for seed in seeds
+    ]
 
 
 def _load(path: Path) -> type[Extension]:
     """The one Extension subclass that the package defines, named like its folder. ValueError if it clashes or is missing."""
     name = path.parent.name
     if not name.isidentifier() or name in Request.model_fields or hasattr(Request, name):
-        raise ValueError(f"An extension cannot be named {name!r}: the request has something of that name, or it is no identifier.")
+        raise ValueError(
+            f"An extension cannot be named {name!r}: the request has something of that name, or it is no identifier."
+        )
     module_name = f"extensions.{name}"
     module = sys.modules.get(module_name)
     if module is None or Path(module.__file__ or "") != path:
@@ -113,9 +125,15 @@ def _load(path: Path) -> type[Extension]:
         except BaseException:
             del sys.modules[module_name]
             raise
-    kinds = [v for v in vars(module).values() if isinstance(v, type) and issubclass(v, Extension) and v.__module__ == module_name]
+    kinds = [
+        v
+        for v in vars(module).values()
+        if isinstance(v, type) and issubclass(v, Extension) and v.__module__ == module_name
+    ]
     if len(kinds) != 1:
-        raise ValueError(f"extensions/{name}/__init__.py must define exactly one subclass of Extension, not {len(kinds)}.")
+        raise ValueError(
+            f"extensions/{name}/__init__.py must define exactly one subclass of Extension, not {len(kinds)}."
+        )
     kind = kinds[0]
     kind.name = name
     kind.title = kind.title or name.replace("_", " ").capitalize()

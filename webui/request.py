@@ -35,7 +35,9 @@ class Options(BaseModel):
 
     def defaults(self) -> bool:
         """Whether every field has its default value."""
-        return all(value == type(self).model_fields[name].get_default(call_default_factory=True) for name, value in self)
+        return all(
+            value == type(self).model_fields[name].get_default(call_default_factory=True) for name, value in self
+        )
 
 
 class Request(Options):
@@ -45,58 +47,114 @@ class Request(Options):
     """
 
     prompt: Text = field(
-        "", label="Prompt", help="What the text is about, or the text to continue.", widget="lines", place="prompt", max_length=MAX_TEXT
+        "",
+        label="Prompt",
+        help="What the text is about, or the text to continue.",
+        widget="lines",
+        place="prompt",
+        max_length=MAX_TEXT,
     )
-    system: Text = field("", label="System prompt", help="Instructions before the prompt, for chat models.", max_length=MAX_TEXT)
+    system: Text = field(
+        "", label="System prompt", help="Instructions before the prompt, for chat models.", max_length=MAX_TEXT
+    )
     template: Literal["auto", "chat", "raw"] = field(
         "auto", label="Template", help="auto: the checkpoint's chat template if it has one; raw: the prompt itself."
     )
     syntax: Literal["safe", "full", "off"] = field(
-        "safe", label="Prompt syntax", help="safe: only what is hardly ever meant literally acts; off: every character is literal."
+        "safe",
+        label="Prompt syntax",
+        help="safe: only what is hardly ever meant literally acts; off: every character is literal.",
     )
     model: Text | None = field(
-        None, label="Checkpoint", help="The checkpoint's name.", choices=lambda app: app.checkpoints.names(), place="parameters"
+        None,
+        label="Checkpoint",
+        help="The checkpoint's name.",
+        choices=lambda app: app.checkpoints.names(),
+        place="parameters",
     )
     sampler: Text | None = field(
-        None, label="Sampler", help="How positions are chosen.", choices=lambda app: list(app.samplers()), place="parameters"
+        None,
+        label="Sampler",
+        help="How positions are chosen.",
+        choices=lambda app: list(app.samplers()),
+        place="parameters",
     )
     schedule: Text | None = field(
         None, label="Schedule", help="How many positions each step decides.", choices=lambda app: list(app.schedules()),
         place="parameters",
     )  # fmt: skip
     confidence: Text | None = field(
-        None, label="Confidence", help="What makes a prediction sure.", choices=lambda app: list(app.confidences()), place="parameters"
+        None,
+        label="Confidence",
+        help="What makes a prediction sure.",
+        choices=lambda app: list(app.confidences()),
+        place="parameters",
     )
     threshold: float | None = field(
-        None, ge=0, le=1, step=0.01, label="Confidence threshold", help="The threshold sampler decides all that is surer than this.",
+        None, ge=0, le=1, step=0.01, label="Confidence threshold", help="The threshold sampler decides what is surer than this.",
         place="parameters",
     )  # fmt: skip
     steps: int | None = field(
-        None, ge=1, le=4096, label="Denoising steps", help="Model calls for the whole answer; empty: one per token.", place="parameters"
+        None,
+        ge=1,
+        le=4096,
+        label="Denoising steps",
+        help="Model calls for the whole answer; empty: one per token.",
+        place="parameters",
     )
     length: int | None = field(
         None, ge=1, le=32768, label="Length", help="Tokens of the answer's canvas.", place="parameters"
     )
     block_length: int | None = field(
-        None, ge=1, le=32768, label="Block length", help="Tokens denoised together, blocks left to right; empty: the whole canvas.",
+        None, ge=1, le=32768, label="Block length", help="Tokens denoised together, block after block; empty: the whole canvas.",
         place="parameters",
     )  # fmt: skip
     temperature: float | None = field(
-        None, ge=0, le=10, step=0.05, label="Temperature", help="0 takes the likeliest token; more is more varied.", place="parameters"
+        None,
+        ge=0,
+        le=10,
+        step=0.05,
+        label="Temperature",
+        help="0 takes the likeliest token; more is more varied.",
+        place="parameters",
     )
-    top_k: int | None = field(None, ge=0, le=1_000_000, label="Top-k", help="Draw among the k likeliest tokens; 0 is off.", place="parameters")
+    top_k: int | None = field(
+        None, ge=0, le=1_000_000, label="Top-k", help="Draw among the k likeliest tokens; 0 is off.", place="parameters"
+    )
     top_p: float | None = field(
-        None, gt=0, le=1, step=0.01, label="Top-p", help="Draw among the likeliest tokens of this total probability.", place="parameters"
+        None,
+        gt=0,
+        le=1,
+        step=0.01,
+        label="Top-p",
+        help="Draw among the likeliest tokens of this total probability.",
+        place="parameters",
     )
     min_p: float | None = field(
-        None, ge=0, le=1, step=0.01, label="Min-p", help="Drop tokens less likely than this share of the likeliest.", place="parameters"
+        None,
+        ge=0,
+        le=1,
+        step=0.01,
+        label="Min-p",
+        help="Drop tokens less likely than this share of the likeliest.",
+        place="parameters",
     )
     end_of_text: Literal["stop", "late", "ban", "keep"] | None = field(
         None, label="End of text", place="parameters",
-        help="stop: the row ends there; late: decided last; ban: never, the canvas is filled; keep: as stop, but all steps are run.",
+        help="stop: the text ends there; late: it is decided last; ban: never; keep: as stop, but all steps are run.",
     )  # fmt: skip
-    seed: int = field(-1, ge=-1, le=MAX_SEED, label="Seed", help="Same seed, same text; -1 draws one.", widget="seed", place="parameters")
-    count: int = field(1, ge=1, le=256, label="Count", help="Texts to write; text k has seed + k.", place="parameters", axis=False)
+    seed: int = field(
+        -1,
+        ge=-1,
+        le=MAX_SEED,
+        label="Seed",
+        help="Same seed, same text; -1 draws one.",
+        widget="seed",
+        place="parameters",
+    )
+    count: int = field(
+        1, ge=1, le=256, label="Count", help="Texts to write; text k has seed + k.", place="parameters", axis=False
+    )
 
     @classmethod
     def read(cls, stored: str | bytes | dict) -> tuple[Self, dict[str, Any]]:
@@ -222,7 +280,9 @@ def validate(model: type[Options], values: Any, strict: bool = False) -> Any:
             return model.model_validate_json(values, strict=strict)
         return model.model_validate(values, strict=strict)
     except ValidationError as error:
-        raise ValueError(" ".join(sentence(fault) for fault in error.errors(include_url=False, include_input=False)[:5])) from None
+        raise ValueError(
+            " ".join(sentence(fault) for fault in error.errors(include_url=False, include_input=False)[:5])
+        ) from None
 
 
 def sentence(fault: Any) -> str:

@@ -70,7 +70,7 @@ def scheduled(canvas: Canvas, confidence: Tensor, count: Tensor) -> Tensor:
 
 
 def over_threshold(canvas: Canvas, confidence: Tensor, count: Tensor) -> Tensor:
-    """All that are at least as sure as the row's threshold, and never fewer than the schedule's count (Wu et al. 2025, Fast-dLLM)."""
+    """All as sure as the row's threshold or surer, never fewer than the schedule's count (Wu et al. 2025, Fast-dLLM)."""
     return scheduled(canvas, confidence, count) | (confidence >= canvas.kept["threshold"][canvas.at[0]])
 
 
@@ -96,7 +96,9 @@ SAMPLERS: Mapping[str, Sampler] = MappingProxyType(
     {
         "low_confidence": Sampler("Decides the surest positions first, a fixed number each step (LLaDA)."),
         "random": Sampler("Decides positions in random order, a fixed number each step (LLaDA).", confidence="random"),
-        "threshold": Sampler("Decides everything that is sure enough, so easy text takes few steps (Fast-dLLM).", select=over_threshold),
+        "threshold": Sampler(
+            "Decides everything that is sure enough, so easy text takes few steps (Fast-dLLM).", select=over_threshold
+        ),
     }
 )
 
@@ -123,14 +125,21 @@ def prepare(canvas: Canvas, rows: Sequence[Settings]) -> Canvas:
     for i, row in enumerate(rows):
         blocks = torch.unique(canvas.column[i][canvas.open[i]] // row.block_length).numel()
         if row.steps < blocks:
-            raise ValueError(f"{row.steps} steps cannot fill {blocks} blocks: take at least {blocks} steps or a longer block length.")
+            raise ValueError(
+                f"{row.steps} steps cannot fill {blocks} blocks: take at least {blocks} steps or a longer block length."
+            )
     device = canvas.tokens.device
     kept = {
         name: torch.tensor([getattr(row, name) for row in rows], device=device)
         for name in ("steps", "block_length", "temperature", "top_k", "top_p", "min_p", "threshold", "late")
     }
-    names = {part: tuple(dict.fromkeys(getattr(row, part) for row in rows)) for part in ("sampler", "schedule", "confidence")}
-    kept |= {part: torch.tensor([kinds.index(getattr(row, part)) for row in rows], device=device) for part, kinds in names.items()}
+    names = {
+        part: tuple(dict.fromkeys(getattr(row, part) for row in rows)) for part in ("sampler", "schedule", "confidence")
+    }
+    kept |= {
+        part: torch.tensor([kinds.index(getattr(row, part)) for row in rows], device=device)
+        for part, kinds in names.items()
+    }
     nothing = torch.zeros(len(rows), dtype=torch.long, device=device)
     kept |= {"block": nothing - 1, "begun": nothing, "block_open": nothing, "block_steps": nothing + 1}
     return replace(canvas, kept=MappingProxyType(kept), names=MappingProxyType(names))
@@ -234,7 +243,9 @@ def _count(canvas: Canvas) -> Tensor:
     """(B,): how many positions each row decides now: down to the schedule's target, at least one."""
     kept = canvas.kept
     s = canvas.step - kept["begun"]
-    target = _each(canvas, "schedule", lambda name: SCHEDULES[name](kept["block_open"], s, kept["block_steps"]), per_row=True)
+    target = _each(
+        canvas, "schedule", lambda name: SCHEDULES[name](kept["block_open"], s, kept["block_steps"]), per_row=True
+    )
     target = torch.where(s + 1 >= kept["block_steps"], 0, target)
     return (canvas.active.sum(1) - target).clamp(min=1)
 
@@ -257,8 +268,12 @@ def _rank(canvas: Canvas, confidence: Tensor) -> Tensor:
     full[canvas.at] = confidence
     inactive = torch.where(canvas.active, 0, 1)
     order = full.argsort(dim=1, descending=True, stable=True)
-    order = order.gather(1, inactive.gather(1, order).argsort(dim=1, stable=True))  # a late position still beats an inactive one
-    rank = torch.empty_like(order).scatter_(1, order, torch.arange(order.shape[1], device=order.device).expand_as(order))
+    order = order.gather(
+        1, inactive.gather(1, order).argsort(dim=1, stable=True)
+    )  # a late position still beats an inactive one
+    rank = torch.empty_like(order).scatter_(
+        1, order, torch.arange(order.shape[1], device=order.device).expand_as(order)
+    )
     return rank[canvas.at]
 
 

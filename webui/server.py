@@ -1,14 +1,14 @@
-"""The border to the network: replies as JSON, who may call at all, how much may be sent, the socket and the server's life."""
+"""The border to the network: replies as JSON, who may call, how much may be sent, the socket, the server's life."""
 
 from __future__ import annotations
 
 import contextlib
 import ipaddress
 import json
+import logging
 import signal
 import socket
 import sys
-import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -33,7 +33,7 @@ GRACE = 2  # seconds that open connections get when the server stops
 
 
 def encode(content: Any) -> bytes:
-    """JSON in UTF-8. Half surrogate pairs, which a file name can hold but UTF-8 cannot, become U+FFFD. ValueError for NaN."""
+    """JSON in UTF-8. Half surrogate pairs, which file names can hold but UTF-8 cannot, become U+FFFD."""
     text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     try:
         return text.encode()
@@ -49,7 +49,7 @@ class Reply(JSONResponse):
 
 
 def failure(status: int, message: str, headers: dict[str, str] | None = None) -> Reply:
-    """The one shape of every error. `message` is a sentence; it is cut at 500 characters, names in it may be the caller's."""
+    """The one shape of every error. `message` is a sentence, cut at 500 characters: names in it may be the caller's."""
     message = message if len(message) <= 500 else message[:500] + "..."
     return Reply({"error": {"code": CODES.get(status, "invalid"), "message": message}}, status, headers)
 
@@ -72,7 +72,7 @@ async def _invalid(call: Request, error: RequestValidationError) -> Reply:
 
 
 async def _broken(call: Request, error: Exception) -> Reply:
-    traceback.print_exception(error)
+    # starlette raises the error again, and uvicorn prints it
     return failure(500, "The program failed; the terminal it runs in shows where.")
 
 
@@ -93,16 +93,16 @@ class Guard:
         if scope["type"] == "lifespan":
             return await self.app(scope, receive, send)
         headers = Headers(scope=scope)
-        sentence = self._stranger(scope.get("method", "WEBSOCKET"), headers)
-        if sentence and scope["type"] == "websocket":
+        stranger = self._stranger(scope.get("method", "WEBSOCKET"), headers)
+        if stranger and scope["type"] == "websocket":
             return await send({"type": "websocket.close", "code": 1008})
-        if sentence:
-            return await failure(403, sentence)(scope, receive, send)
+        if stranger:
+            return await failure(403, stranger)(scope, receive, send)
         if scope["type"] == "http" and ("content-length" in headers or "transfer-encoding" in headers):
             body = await self._body(headers, receive)
             if body is None:
-                reply = failure(413, f"The body is larger than {self.settings.max_body} bytes.", {"Connection": "close"})
-                return await reply(scope, receive, send)
+                large = f"The body is larger than {self.settings.max_body} bytes."
+                return await failure(413, large, {"Connection": "close"})(scope, receive, send)
             receive = _replay(body, receive)
         await self.app(scope, receive, send)
 
@@ -197,10 +197,7 @@ class Server(uvicorn.Server):
     """uvicorn, quiet, that says when it is `ready`, and stops in seconds: `stop` ends what would keep streams open."""
 
     def __init__(self, app: ASGIApp, ready: Callable[[], None], stop: Callable[[], None]):
-        # The page and the API print their own faults; uvicorn's log would tell of every browser left open at the end.
-        super().__init__(
-            uvicorn.Config(app, log_level="critical", access_log=False, lifespan="on", timeout_graceful_shutdown=GRACE)
-        )
+        super().__init__(uvicorn.Config(app, log_level="error", access_log=False, lifespan="on", timeout_graceful_shutdown=GRACE))
         self.ready, self.stop = ready, stop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -210,6 +207,8 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self.stop()
+        # It would tell as an error that a browser was still open.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         await super().shutdown(sockets)
 
     @contextlib.contextmanager

@@ -36,7 +36,9 @@ def scan(text: str, constructs: Mapping[str, str]) -> list[Plain | Found]:
     """
     if not constructs:
         return [Plain(text, 0, len(text))] if text else []
-    pattern = re.compile("|".join(f"(?P<construct_{i}>{expression})" for i, expression in enumerate(constructs.values())))
+    pattern = re.compile(
+        "|".join(f"(?P<construct_{i}>{expression})" for i, expression in enumerate(constructs.values()))
+    )
     names = list(constructs)
     fences = [match.span() for match in FENCE.finditer(text)]
     found: list[Plain | Found] = []

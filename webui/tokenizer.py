@@ -19,7 +19,9 @@ class Encoded:
 
     def masked(self, mask: int) -> Encoded:
         """The empty branch of guidance: the content masked, the frame kept (Nie et al. 2025, 2.3)."""
-        return Encoded(tuple(mask if inside else token for token, inside in zip(self.tokens, self.content)), self.content)
+        return Encoded(
+            tuple(mask if inside else token for token, inside in zip(self.tokens, self.content, strict=True)), self.content
+        )
 
 
 class Tokenizer:
@@ -37,7 +39,9 @@ class Tokenizer:
 
         try:
             if (folder / "tokenizer.json").is_file():
-                return cls(PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True, clean_up_tokenization_spaces=False))
+                return cls(
+                    PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True, clean_up_tokenization_spaces=False)
+                )
             if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
                 return cls(Qwen2Tokenizer.from_pretrained(folder, local_files_only=True))
         except Exception as error:

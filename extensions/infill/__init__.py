@@ -22,7 +22,9 @@ class Infill(Extension):
     order = 0
 
     class Options(Options):
-        about: str = field("", label="What it is about", help="A prompt for the text with gaps; may stay empty.", max_length=100_000)
+        about: str = field(
+            "", label="What it is about", help="A prompt for the text with gaps; may stay empty.", max_length=100_000
+        )
         passage: int = field(12, ge=1, le=4096, label="Passage length", help="Tokens of a [[...]] without a number.")
 
     @classmethod
@@ -41,7 +43,7 @@ class Infill(Extension):
 
     @staticmethod
     def _parts(found: list, passage: int) -> list[Piece | Gap]:
-        """Given pieces and gaps. A blank before a gap is given text, but tokens bring their blank along: it becomes the gap's lead."""
+        """Given pieces and gaps. A blank before a gap is given, but tokens bring their blank along: it becomes the gap's lead."""
         parts: list[Piece | Gap] = []
         for part in found:
             if not isinstance(part, Found):
@@ -82,7 +84,7 @@ class Infill(Extension):
         return [start for start, gap in zip(starts, gaps, strict=True) if gap.lead]
 
     def ban(self, canvas: Canvas, model: Link) -> Tensor | None:
-        """In gaps: no token without a text (end-of-text among them); at the start of a word, none that would grow the word before."""
+        """In gaps: no token without a text (end-of-text among them); after a blank, none that would grow the word before."""
         rows, columns = canvas.at
         row = canvas.row[rows]
         import torch

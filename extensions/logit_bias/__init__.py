@@ -22,11 +22,18 @@ class LogitBias(Extension):
     order = 20
 
     class Options(Options):
-        more: str = field("", label="More of", help="Words or phrases to raise, separated by commas; word:5 sets its own strength.")
+        more: str = field(
+            "", label="More of", help="Words or phrases to raise, separated by commas; word:5 sets its own strength."
+        )
         less: str = field("", label="Less of", help="Words or phrases to lower; word:5 sets its own strength.")
         never: str = field("", label="Never", help="Words or phrases that must not appear, in any capitalisation.")
         strength: float = field(
-            3.0, ge=0, le=50, step=0.5, label="Strength", help="Added to or taken from the logits; 3 makes a word about 20 times as likely."
+            3.0,
+            ge=0,
+            le=50,
+            step=0.5,
+            label="Strength",
+            help="Added to or taken from the logits; 3 makes a word about 20 times as likely.",
         )
 
     @classmethod

@@ -33,7 +33,7 @@ def parse(text: str, strength: float) -> dict[str, float]:
 
 
 def spellings(phrase: str) -> list[str]:
-    """The ways a phrase may stand in a text: as typed, lower, first letter or every word capital, all capitals; with a blank before."""
+    """The ways a phrase may stand in a text: as typed, lower, capitalised, all capitals; each also with a blank before."""
     forms = dict.fromkeys((phrase, phrase.lower(), phrase[:1].upper() + phrase[1:], phrase.title(), phrase.upper()))
     return [blank + form for form in forms for blank in (" ", "")]
 
@@ -90,8 +90,8 @@ def _fit(canvas: Canvas, rows: Tensor, columns: Tensor, tokens: tuple[int, ...],
 
 
 class Never:
-    """Keeps forbidden phrases out. Their common spellings are banned as tokens; every decision is then checked in the text itself,
-    so that no other way of cutting the phrase into tokens gets through, and what is withdrawn is banned at its place."""
+    """Keeps forbidden phrases out. Their common spellings are banned as tokens; every decision is then checked in the text
+    itself, so that no other way of cutting the phrase into tokens gets through; what is withdrawn is banned at its place."""
 
     def __init__(self, options: Sequence[Any], model: Link):
         import torch
@@ -104,7 +104,9 @@ class Never:
             forbidden = parse(wanted.never, 0) if wanted is not None else {}
             if forbidden:
                 self._patterns[row] = _pattern(forbidden)
-                single = [tokens[0] for p in forbidden for form in spellings(p) if len(tokens := model.encode(form)) == 1]
+                single = [
+                    tokens[0] for p in forbidden for form in spellings(p) if len(tokens := model.encode(form)) == 1
+                ]
                 self._table[row, single] = True
 
     def table(self, canvas: Canvas) -> Tensor | None:

@@ -32,8 +32,17 @@ class NegativePrompt(Extension):
             None, ge=0, le=20, step=0.1, label="Guidance scale", place="parameters",
             help="How strongly the prompt is followed: 1 is off and twice as fast, 1.5 to 4 is usual.",
         )  # fmt: skip
-        start: float = field(0.0, ge=0, le=1, step=0.05, label="Guidance from", help="Share of the answer that is decided when it begins.")
-        end: float = field(1.0, ge=0, le=1, step=0.05, label="Guidance until", help="Share of the answer that is decided when it ends.")
+        start: float = field(
+            0.0,
+            ge=0,
+            le=1,
+            step=0.05,
+            label="Guidance from",
+            help="Share of the answer that is decided when it begins.",
+        )
+        end: float = field(
+            1.0, ge=0, le=1, step=0.05, label="Guidance until", help="Share of the answer that is decided when it ends."
+        )
 
     @classmethod
     def prompt(cls, row: Row) -> Row:

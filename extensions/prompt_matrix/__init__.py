@@ -15,9 +15,15 @@ class PromptMatrix(Extension):
     order = 20
 
     class Options(Options):
-        enabled: bool = field(False, label="Prompt matrix", help="The prompt's | separates options to combine.", axis=False)
-        one_of: bool = field(False, label="One of", help="Exactly one option at a time instead of every combination.", axis=False)
-        join: Literal["comma", "blank"] = field("comma", label="Join with", help="What stands between the parts.", axis=False)
+        enabled: bool = field(
+            False, label="Prompt matrix", help="The prompt's | separates options to combine.", axis=False
+        )
+        one_of: bool = field(
+            False, label="One of", help="Exactly one option at a time instead of every combination.", axis=False
+        )
+        join: Literal["comma", "blank"] = field(
+            "comma", label="Join with", help="What stands between the parts.", axis=False
+        )
 
     @classmethod
     def expand(cls, request: Request) -> Iterator[Cell] | None:

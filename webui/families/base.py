@@ -31,7 +31,16 @@ class Family:
     names: Mapping[str, str]
     max_length: Callable[[Mapping[str, Any]], int]
     prepare: Callable[[PreTrainedModel], None] = lambda model: None
-    mask_tokens: tuple[str, ...] = ("<|mdm_mask|>", "<|mask|>", "<|MASK|>", "<MASK>", "|<MASK>|", "<[MASK]>", "<[MASK_TOKEN]>", "[MASK]")
+    mask_tokens: tuple[str, ...] = (
+        "<|mdm_mask|>",
+        "<|mask|>",
+        "<|MASK|>",
+        "<MASK>",
+        "|<MASK>|",
+        "<[MASK]>",
+        "<[MASK_TOKEN]>",
+        "[MASK]",
+    )
     end_tokens: tuple[str, ...] = ()
     preset: Mapping[str, Any] = field(default_factory=dict)
     license: str = "unknown"

@@ -1,4 +1,4 @@
-"""LLaDA (Nie et al. 2025, arXiv 2502.09992): a Llama without causal mask, under OLMo's names of weights. Native: LlamaForCausalLM.
+"""LLaDA (Nie et al. 2025, arXiv 2502.09992): a Llama without causal mask, under OLMo's weight names. Native: LlamaForCausalLM.
 
 The default checkpoint is saved in this format, so what loads LLaDA-8B is what runs every day.
 """
@@ -52,7 +52,9 @@ def translate(config: Mapping[str, Any]) -> LlamaConfig:
 
     for key, allowed in NEEDED.items():
         if key in config and config[key] not in allowed:
-            raise ValueError(f"config.json says {key} = {config[key]!r}, which the native LLaDA model does not compute.")
+            raise ValueError(
+                f"config.json says {key} = {config[key]!r}, which the native LLaDA model does not compute."
+            )
     heads = config["n_heads"]
     return LlamaConfig(
         vocab_size=config.get("embedding_size") or config["vocab_size"],
