@@ -76,7 +76,8 @@ def main() -> None:
     forwards, tokens = parts[0].statistics.forwards, sum(part.statistics.tokens for part in parts)
     made = parts[0].provenance
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {made.dtype} on {made.device}")
-    print(f"{args.rows} rows x {args.length} tokens, {forwards} forwards a row, {tokens / forwards / args.rows:.2f} tokens per forward")
+    share = tokens / forwards / args.rows
+    print(f"{args.rows} rows x {args.length} tokens, {forwards} forwards a row, {share:.2f} tokens per forward")
     for name, seconds, rows, calls in (("one at a time", one, 1, forwards * args.rows), ("one batch", many, args.rows, forwards)):
         alone, each = 1000 * bare(app, args.model, rows, args.length), 1000 * seconds / calls
         rate = tokens / seconds

@@ -13,6 +13,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, SerializeAsAny
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
 from webui.application import App
 from webui.jobs import BROKEN, ENDED, Job, State
@@ -278,6 +279,7 @@ def build(app: App) -> FastAPI:
     api.openapi = lambda: describe(app, api)
     outer = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     outer.mount(ROOT, api)
+    outer.router.routes.append(Route(ROOT, api))  # its root without the slash
     outer.add_middleware(Guard, settings=app.settings)
     explain(api)
     explain(outer)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from webui import samplers
 from webui.canvas import Canvas, Choice, Template
-from webui.extension import Extension
+from webui.extension import Extension, Row
 from webui.model import Model
 from webui.packing import Packed, encode
 from webui.prompt import Gap
@@ -85,20 +85,23 @@ class Batch:
         self.canvas = samplers.prepare(canvas, [packed.settings for packed in rows])
         self.policy = [packed.row.request.end_of_text for packed in rows]
         self.links: dict[str, tuple[Extension, Link]] = {}
-        self._order = {hook: [] for hook in ("canvas", "denoise", "ban", "pick")}
-        self._build(extensions)
+        self._extensions = tuple(extensions)
+        self._working: dict[str, list[Row | None]] = {}  # per extension, the rows it has something to do for
+        self._order: dict[str, list[str]] = {hook: [] for hook in ("canvas", "denoise", "ban", "pick")}
 
-    def _build(self, extensions: Iterable[type[Extension]]) -> None:
-        """Makes one object per extension that has something to do here, and the chain of links around the model."""
-        working = []
-        for kind in extensions:
-            on = [None if kind.neutral(packed.row) else packed.row for packed in self.rows]
-            if any(row is not None for row in on):
-                working.append((kind, on))
+    def _build(self) -> None:
+        """Makes one object per extension that has something to do here, and the chain of links around the model. HookError."""
         self.below: Callable[[Canvas], Tensor] = self.model
-        for kind, on in sorted(working, key=lambda pair: (pair[0].order_of("denoise"), pair[0].name)):
+        for kind in sorted(self._extensions, key=lambda kind: (kind.order_of("denoise"), kind.name)):
+            on = [None if kind.neutral(packed.row) else packed.row for packed in self.rows]
+            if all(row is None for row in on):
+                continue
+            self._working[kind.name] = on
             link = Link(self.model, self.rows, self.below)
-            extension = kind(on)
+            try:
+                extension = kind(on)
+            except Exception as error:
+                raise HookError(kind.name, error) from error
             self.links[kind.name] = (extension, link)
             if kind.has("denoise"):
                 self.below = _guarded(extension, link)
@@ -108,6 +111,7 @@ class Batch:
 
     def start(self) -> list[Started]:
         """Lets extensions see the canvas, and tells what it holds at the start. HookError."""
+        self._build()
         for name in self._order["canvas"]:
             self.canvas = self._hook(name, "canvas", self.canvas)
         return [self._started(live) for live in self.live.values()]
@@ -122,6 +126,8 @@ class Batch:
         choice = samplers.choose(canvas, logits)
         for name in self._order["pick"]:
             choice = self._hook(name, "pick", canvas, choice)
+            _check_shape(name, "a choice of tokens", choice.token, logits.shape[:1])
+            _check_shape(name, "a choice of commits", choice.commit, logits.shape[:1])
         self.canvas = samplers.commit(canvas, choice)
         return self._changes(canvas, choice)
 
@@ -145,16 +151,15 @@ class Batch:
             for row in rows:
                 del self.live[row]
 
-    def last(self, hook: str) -> str:
-        """Name of the outermost extension with this hook, or of the checkpoint if there is none."""
-        return self._order[hook][-1] if self._order[hook] else self.model.description.name
+    def last(self, hook: str, row: int | None = None) -> str:
+        """Name of the outermost extension with this hook (that works for this row), or of the checkpoint if there is none."""
+        names = [name for name in self._order[hook] if row is None or self._working[name][row] is not None]
+        return names[-1] if names else self.model.description.name
 
     def without(self, extension: str) -> list[int]:
-        """Drops a failed extension; the row numbers it was working for."""
-        working, _ = self.links.get(extension, (None, None))
-        if working is None:
-            return list(self.live)
-        return [i for i, row in enumerate(working.rows) if row is not None and i in self.live]
+        """The numbers of the live rows that a failed extension was working for; all of them if it is no extension."""
+        working = self._working.get(extension)
+        return [i for i in self.live if working is None or working[i] is not None]
 
     def text(self, row: int) -> tuple[str, tuple[str | None, ...], bool]:
         """A row's text, its pieces token by token (None is open), and whether nothing is missing."""
@@ -206,7 +211,9 @@ class Batch:
         bans[:, list(self.model.ends)] |= strict[:, None]
         for name in self._order["ban"]:
             more = self._hook(name, "ban", canvas)
-            bans = bans if more is None else bans | more
+            if more is not None:
+                _check_shape(name, "bans", more, bans.shape)
+                bans = bans | more
         if bool(bans.all(1).any()):
             raise HookError(" and ".join(self._order["ban"]), ValueError("every token is forbidden at some position."))
         return logits.masked_fill(bans, -torch.inf)
@@ -246,7 +253,9 @@ class Batch:
 def _guarded(extension: Extension, link: Link) -> Callable[[Canvas], Tensor]:
     def denoise(canvas: Canvas) -> Tensor:
         try:
-            return extension.denoise(canvas, link)
+            logits = extension.denoise(canvas, link)
+            _check_shape(extension.name, "logits", logits, (canvas.at[0].numel(), link.vocabulary))
+            return logits
         except (HookError, torch.OutOfMemoryError):
             raise
         except Exception as error:
@@ -260,3 +269,9 @@ def _join(pieces: Sequence[str | None]) -> str:
     return "".join(
         OPEN if is_open else "".join(run) for is_open, run in groupby(pieces, key=lambda piece: piece is None)
     )
+
+
+def _check_shape(name: str, what: str, value: Tensor, shape: Sequence[int]) -> None:
+    """HookError if an extension gave something of another shape."""
+    if tuple(value.shape) != tuple(shape):
+        raise HookError(name, ValueError(f"gave {what} of shape {tuple(value.shape)}, not {tuple(shape)}."))

@@ -156,10 +156,11 @@ class Canvas:
         """Everything, as safetensors with a JSON header; `load` gives the same canvas again, in any process."""
         from safetensors.torch import save
 
-        tensors = {name: getattr(self, name).contiguous() for name in _TENSORS}
-        tensors |= {f"kept.{name}": value.contiguous() for name, value in self.kept.items()}
+        tensors = {name: getattr(self, name) for name in _TENSORS}
+        tensors |= {f"kept.{name}": value for name, value in self.kept.items()}
         host = {"mask": self.mask, "ends": self.ends, "branch": self.branch, "names": dict(self.names)}
-        return save(tensors, {"canvas": json.dumps(host)})
+        own = {name: value.clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}  # none shared
+        return save(own, {"canvas": json.dumps(host)})
 
     @classmethod
     def load(cls, data: bytes) -> Canvas:

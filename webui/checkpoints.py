@@ -8,6 +8,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from webui.families import identify
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from webui.model import Model
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+MAX_HEADER = 100_000_000  # bytes, safetensors' own limit
+_JSON_NAMES = MappingProxyType({dict: "JSON object", str: "text", int: "whole number"})
 
 
 @dataclass(frozen=True)
@@ -43,9 +46,7 @@ class Checkpoints:
 
     def list(self) -> list[Entry]:
         """Every folder that has a config.json, also the unusable ones, by name; at any depth below models/checkpoints."""
-        root = self._settings.checkpoints
-        folders = sorted(path.parent for path in root.rglob("config.json")) if root.is_dir() else []
-        return [self._entry(folder.relative_to(root).as_posix(), folder) for folder in folders]
+        return [self._entry(name, folder) for name, folder in self._folders().items()]
 
     def names(self) -> list[str]:
         """Names of the usable checkpoints, the default first."""
@@ -55,15 +56,16 @@ class Checkpoints:
     def entry(self, name: str | None) -> Entry:
         """The checkpoint of this name (None: the default). ValueError names the ones there are."""
         wanted = name or self._settings.model
-        entries = {entry.name: entry for entry in self.list()}
-        if wanted not in entries:
-            there = ", ".join(entries) or "none"
+        folders = self._folders()
+        if wanted not in folders:
+            there = ", ".join(folders) or "none"
             raise ValueError(
                 f"There is no checkpoint {wanted!r} in {self._settings.checkpoints.name}/. There are: {there}."
             )
-        if entries[wanted].error:
-            raise ValueError(f"Checkpoint {wanted!r} cannot be used: {entries[wanted].error}")
-        return entries[wanted]
+        entry = self._entry(wanted, folders[wanted])
+        if entry.error:
+            raise ValueError(f"Checkpoint {wanted!r} cannot be used: {entry.error}")
+        return entry
 
     def profile(self, name: str | None) -> Mapping[str, Any]:
         """The checkpoint's profile, its preset complete: the family's values with profile.json's over them."""
@@ -95,12 +97,20 @@ class Checkpoints:
             return self._settings.dtype
         return "float32" if self.device() == "cpu" else "bfloat16"
 
+    def _folders(self) -> dict[str, Path]:
+        """The folders that have a config.json, by name: no name can leave models/checkpoints."""
+        root = self._settings.checkpoints
+        folders = sorted(path.parent for path in root.rglob("config.json")) if root.is_dir() else []
+        return {folder.relative_to(root).as_posix(): folder for folder in folders}
+
     def _entry(self, name: str, folder: Path) -> Entry:
         try:
             config = _json(folder / "config.json")
             family = identify(config, folder)
-            profile = _json(folder / "profile.json") if (folder / "profile.json").is_file() else {}
+            _check(family, config, folder)
+            profile = _profile(folder)
             weights = _weights(folder)
+            _check_whole(folder)
         except (ValueError, OSError) as error:
             return Entry(name, folder, error=str(error))
         size = sum(file.stat().st_size for file in weights)
@@ -117,7 +127,6 @@ class Checkpoints:
         transformers.utils.logging.disable_progress_bar()
         config = _json(entry.folder / "config.json")
         family = identify(config, entry.folder)
-        _check_whole(entry.folder)
         tokenizer = Tokenizer.read(entry.folder)
         translated = family.translate(config)
         mask = _mask(config, entry, family, tokenizer)
@@ -155,19 +164,17 @@ def _load(entry: Entry, family: Family, config: Any, dtype: Any) -> Any:
     try:
         model, info = kind.from_pretrained(
             entry.folder, config=config, key_mapping=names, dtype=dtype, use_safetensors=True, local_files_only=True,
-            output_loading_info=True, attn_implementation="sdpa",
+            output_loading_info=True, attn_implementation="sdpa", ignore_mismatched_sizes=True,  # refused below, by name
         )  # fmt: skip
     except Exception as error:
-        raise ValueError(f"{entry.name} cannot be loaded: {str(error).splitlines()[0]}") from error
-    for fault, keys in (("lacks", info["missing_keys"]), ("has unknown", info["unexpected_keys"])):
-        if keys:
-            raise ValueError(
-                f"{entry.name} {fault} weights, {sorted(keys)[0]} among them; partial weights are not loaded."
-            )
+        raise ValueError(f"{entry.name} cannot be loaded: {_line(error)}") from error
     if info["mismatched_keys"]:
         raise ValueError(
-            f"{entry.name} has weights of another shape than its config.json says: {sorted(info['mismatched_keys'])[0]}."
+            f"{entry.name} has weights of another shape than its config.json says, {_first(info['mismatched_keys'])} among them."
         )
+    for fault, keys in (("lacks", info["missing_keys"]), ("has unknown", info["unexpected_keys"])):
+        if keys:
+            raise ValueError(f"{entry.name} {fault} weights, {_first(keys)} among them; partial weights are not loaded.")
     return model
 
 
@@ -180,21 +187,50 @@ def _mask(config: Mapping[str, Any], entry: Entry, family: Family, tokenizer: An
     raise ValueError(f"{entry.name} declares no mask token; set mask_token_id in its profile.json.")
 
 
-def _check_whole(folder: Path) -> None:
-    """Refuses folders whose index names shards that are not there, and files cut short."""
-    from safetensors import SafetensorError, safe_open
+def _check(family: Family, config: Mapping[str, Any], folder: Path) -> None:
+    """Refuses a config.json that the family's native model cannot compute. ValueError names folder and cause."""
+    try:
+        family.check(config)
+    except ValueError as error:
+        raise ValueError(f"{folder.name}: {error}") from error
 
+
+def _check_whole(folder: Path) -> None:
+    """Refuses folders whose index names shards that are not there, and files cut short. Reads headers only, without torch."""
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        for shard in sorted(set(_json(index)["weight_map"].values())):
+        named = _json(index).get("weight_map")
+        if not isinstance(named, dict):
+            raise ValueError(f"{folder.name}/{index.name} has no weight_map.")
+        for shard in sorted(set(map(str, named.values()))):
             if not (folder / shard).is_file():
                 raise ValueError(f"{folder.name} lacks {shard}, which its index names.")
     for file in _weights(folder):
+        there, said = file.stat().st_size, _length(file)
+        if there != said:
+            raise ValueError(f"{folder.name}/{file.name} is damaged: it has {there} bytes where its header says {said}.")
+
+
+def _length(file: Path) -> int:
+    """Bytes that a safetensors file should have by its header. ValueError if it has none."""
+    with file.open("rb") as stream:
+        size = int.from_bytes(stream.read(8), "little")
         try:
-            with safe_open(file, "pt") as stream:
-                stream.keys()
-        except SafetensorError as error:
-            raise ValueError(f"{folder.name}/{file.name} is damaged: {error}.") from error
+            header = json.loads(stream.read(size) if size <= MAX_HEADER else b"")
+            ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"]
+            return 8 + size + max(ends, default=0)
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+            raise ValueError(f"{file.parent.name}/{file.name} is damaged: it is no safetensors file.") from error
+
+
+def _profile(folder: Path) -> dict[str, Any]:
+    """profile.json, or nothing. ValueError if what a person wrote there cannot be meant."""
+    profile = _json(folder / "profile.json") if (folder / "profile.json").is_file() else {}
+    kinds = {"preset": dict, "license": str, "answer_prefix": str, "mask_token_id": int, "max_length": int}
+    for key, kind in kinds.items():
+        if key in profile and (not isinstance(profile[key], kind) or isinstance(profile[key], bool)):
+            raise ValueError(f"{folder.name}/profile.json: {key} must be a {_JSON_NAMES[kind]}.")
+    return profile
 
 
 def _weights(folder: Path) -> list[Path]:
@@ -210,6 +246,14 @@ def _weights(folder: Path) -> list[Path]:
     return files
 
 
+def _line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).strip().splitlines()[0]
+
+
+def _first(keys: Any) -> str:
+    return min(key if isinstance(key, str) else key[0] for key in keys)
+
+
 def _stamp(folder: Path) -> tuple:
     return tuple(
         (file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in sorted(folder.iterdir()) if file.is_file()
@@ -221,7 +265,7 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         data = json.loads(path.read_text("utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path.name} is not valid JSON: {error}.") from error
+        raise ValueError(f"{path.parent.name}/{path.name} is not valid JSON: {error}.") from error
     if not isinstance(data, dict):
-        raise ValueError(f"{path.name} is not a JSON object.")
+        raise ValueError(f"{path.parent.name}/{path.name} is not a JSON object.")
     return data

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from types import MappingProxyType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, Union, get_args, get_origin
@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, Union, get_
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from webui.jobs import ENDED, Job
 from webui.request import Request, validate
 from webui.settings import Settings
-from webui.terminal import Live, harmless
+from webui.terminal import Live, Printer, one_line
 
 if TYPE_CHECKING:
     from webui.application import App
@@ -35,7 +34,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, **keywords)
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{harmless(message[:1].upper() + message[1:])}. See {self.prog} --help.\n")
+        self.exit(2, f"{one_line(message[:1].upper() + message[1:])}. See {self.prog} --help.\n")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -44,8 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
         stream.reconfigure(errors="replace")  # a terminal that cannot show a character shows a question mark
     try:
         return _run(sys.argv[1:] if arguments is None else arguments)
-    except ValueError as error:
-        print(harmless(str(error)).replace("\n", " "), file=sys.stderr)
+    except (ValueError, argparse.ArgumentError) as error:
+        print(one_line(str(error)), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -218,7 +217,8 @@ def _generate(app: App, parsed: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             interrupted = True
             job.cancel()
-            job.wait(PATIENCE)
+            while not job.wait(0.2):  # the model call that runs; a second Ctrl+C does not wait for it
+                pass
             printer.take(watcher.read() or {"cells": {}})
     finally:
         printer.close()
@@ -226,7 +226,7 @@ def _generate(app: App, parsed: argparse.Namespace) -> int:
         # Escapes keep this safe on every terminal and in every encoding.
         print(json.dumps(job.result.model_dump(mode="json")))
     for error in dict.fromkeys([job.error] if job.state == "failed" else printer.errors):
-        print(harmless(error).replace("\n", " "), file=sys.stderr)
+        print(one_line(error), file=sys.stderr)
     return INTERRUPTED if interrupted else 1 if job.state == "failed" or printer.errors else 0
 
 
@@ -245,53 +245,3 @@ def _request(parsed: argparse.Namespace) -> dict[str, Any]:
         else:
             values[name] = value
     return values
-
-
-class Printer:
-    """Prints the texts of a job in their order, each as soon as it ends; `live` shows the next one while it is made.
-
-    quiet    prints no text, only collects the errors
-    clean    makes texts harmless, because a terminal reads them; a file gets them as they are
-    """
-
-    def __init__(self, job: Job, live: Live | None, quiet: bool, clean: bool):
-        self.errors: list[str] = []
-        self._live, self._quiet, self._clean = live, quiet, clean
-        self._waiting = [cell.id for cell in job.cells]
-        self._many = len(self._waiting) > 1
-        self._columns: dict[str, dict[int, str | None]] = {name: {} for name in self._waiting}
-        self._cells: dict[str, dict[str, Any]] = {}
-
-    def take(self, update: Mapping[str, Any]) -> None:
-        """Enters a merged difference, prints what has ended and paints what is next."""
-        fresh: dict[str, set[int]] = {}
-        for name, cell in update["cells"].items():
-            self._cells[name] = cell
-            self._columns[name] |= {column: text for column, text, _, _ in cell["changes"]}
-            # Given text has no confidence: it was never decided.
-            fresh[name] = {column for column, text, sure, _ in cell["changes"] if text is not None and sure is not None}
-        while self._waiting and self._cells.get(self._waiting[0], {}).get("state") in ENDED:
-            self._print(self._cells[self._waiting.pop(0)])
-        if self._live and self._waiting and self._waiting[0] in fresh:
-            name = self._waiting[0]
-            cell = self._cells[name]
-            status = f"{self._label(cell)}step {cell['step']} of {cell['steps']}" if cell["length"] else "waiting"
-            self._live.paint(self._columns[name], cell["length"], fresh[name], status)
-
-    def close(self) -> None:
-        if self._live:
-            self._live.clear()
-
-    def _label(self, cell: Mapping[str, Any]) -> str:
-        return harmless(", ".join(label for _, _, label in cell["axes"])) + ": " if self._many else ""
-
-    def _print(self, cell: Mapping[str, Any]) -> None:
-        if self._live:
-            self._live.clear()
-        if cell["error"]:
-            self.errors.append(self._label(cell) + cell["error"])
-        elif cell["result"] and not self._quiet:
-            if self._many:
-                print(f"== {self._label(cell).removesuffix(': ')} ==")
-            text = cell["result"]["text"]
-            print(harmless(text) if self._clean else text, flush=True)

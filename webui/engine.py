@@ -68,6 +68,7 @@ class Engine:
                 yield from (Failed(row.cell.id, str(error)) for row, _ in prepared)
                 continue
             yield from self._group(model, prepared, job, cancelled)
+            del model  # the next one needs its memory
 
     def _prepare(self, cell: Cell, name: str) -> Prepared:
         """The cell as a row: presets resolved, then every extension's `prompt`. ValueError."""
@@ -163,9 +164,9 @@ class Engine:
 
 def _check_progress(batch: Batch) -> None:
     """A row that has been called more often than it has positions and steps will never end: the fault of the last `pick`."""
-    for live in batch.live.values():
+    for row, live in batch.live.items():
         if live.calls > len(live.packed.answer) + live.packed.settings.steps:
-            raise HookError(batch.last("pick"), ValueError("the text never got finished."))
+            raise HookError(batch.last("pick", row), ValueError("the text never got finished."))
 
 
 def _failure(cell: Cell, sentence: str) -> Result:

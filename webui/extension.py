@@ -157,6 +157,7 @@ class Extension:
 
     @classmethod
     def order_of(cls, hook: str) -> int:
+        """This extension's place in a hook's chain; lower runs first."""
         return cls.order if isinstance(cls.order, int) else cls.order.get(hook, 0)
 
     def __init_subclass__(cls, **keywords: Any) -> None:

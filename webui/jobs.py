@@ -99,8 +99,9 @@ class Job:
             self.version += 1
             if isinstance(event, Started):
                 view = self._view(event.cell)
-                view.state, view.length, view.steps = "running", event.length, event.steps
-                view.columns = {d.column: (self.version, d.text, None, 0) for d in event.given}
+                view.state, view.length, view.steps, view.step = "running", event.length, event.steps, 0
+                view.columns = dict.fromkeys(view.columns, (self.version, None, None, 0))  # open again if begun anew
+                view.columns |= {d.column: (self.version, d.text, None, 0) for d in event.given}
             elif isinstance(event, Progress):
                 for cell, decisions in event.changes.items():
                     view = self._view(cell)

@@ -13,7 +13,7 @@ from torch import Tensor
 from webui.canvas import Canvas
 from webui.tokenizer import Tokenizer
 
-HEAD_ROWS = 8  # with fewer rows matrix products take another path and round differently (see noise.py, determinism)
+HEAD_ROWS = 8  # in numbers of rows not a multiple of it, matrix products round some rows differently (see noise.py, determinism)
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class Model:
         """Logits (N, V) of the canvas's active positions, row by row, in fp32 or better. Halves the rows if memory runs out."""
         rows, columns = canvas.at
         hidden = self._wanted(canvas, rows, columns)
-        short = HEAD_ROWS - hidden.shape[0]
-        logits = self.head(torch.nn.functional.pad(hidden, (0, 0, 0, short)) if short > 0 else hidden)
+        short = -hidden.shape[0] % HEAD_ROWS
+        logits = self.head(torch.nn.functional.pad(hidden, (0, 0, 0, short)) if short else hidden)
         logits = logits[: hidden.shape[0]]
         return logits if logits.dtype == torch.float64 else logits.float()
 
@@ -75,6 +75,4 @@ class Model:
         positions = (canvas.weights.isfinite().long().cumsum(1) - 1).clamp(min=0)
         keys = canvas.weights.to(dtype).clamp(min=torch.finfo(dtype).min)
         mask = keys[:, None, None, :].expand(-1, 1, length, -1)
-        return self.body(
-            input_ids=canvas.tokens, attention_mask=mask, position_ids=positions, use_cache=False
-        ).last_hidden_state
+        return self.body(input_ids=canvas.tokens, attention_mask=mask, position_ids=positions, use_cache=False).last_hidden_state

@@ -86,6 +86,10 @@ def tokenize(
                 f"The prompt takes {len(prompt.tokens)} tokens: the length can be at most {room}, not {request.length}."
             )
         answer = (mask,) * request.length
+    for name in row.prompts.keys() - {"main"}:
+        taken, left = len(encode(row, name, tokenizer, mask).tokens), max_length - len(answer)
+        if taken > left:
+            raise ValueError(f"The {name} prompt takes {taken} tokens; beside the answer there is room for {left}.")
     settled = {"steps": answer.count(mask) or 1} if request.steps is None else {}
     settled |= {"block_length": len(answer)} if request.block_length is None else {}
     request = request.replace(**settled)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import importlib.util
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from pydantic import Field, create_model
 
 from webui.extension import Extension, Row
-from webui.request import Cell, Request
+from webui.request import Cell, Options, Request
 
 
 class HookError(Exception):
@@ -60,39 +60,40 @@ class Registry:
             for cell in cells:
                 try:
                     parts = kind.expand(cell.request)
+                    made = [cell] if parts is None else list(islice(parts, self.max_cells + 1 - len(more)))
                 except Exception as error:
                     raise ValueError(str(HookError(kind.name, error))) from error
-                made = (
-                    [cell]
-                    if parts is None
-                    else [Cell("", part.request, (*cell.axes, *part.axes)) for part in _some(parts, self)]
-                )
-                more += made
+                more += made if parts is None else [Cell("", part.request, (*cell.axes, *part.axes)) for part in made]
+                self._check_number(len(more))
             cells = more
-        if sum(cell.request.count for cell in cells) > self.max_cells:
+        self._check_number(sum(cell.request.count for cell in cells))
+        whole = [copy for cell in cells for copy in _copies(cell)]
+        return tuple(Cell(str(i), cell.request, cell.axes) for i, cell in enumerate(whole))
+
+    def _check_number(self, texts: int) -> None:
+        if texts > self.max_cells:
             raise ValueError(
                 f"The request makes more than {self.max_cells} texts; the setting max_cells allows no more."
             )
-        whole = [copy for cell in cells for copy in _copies(cell)]
-        return tuple(Cell(str(i), cell.request, cell.axes) for i, cell in enumerate(whole))
 
     def prepare(self, row: Row) -> Row:
         """The row after every extension's `prompt`. ValueError names the extension that refused it."""
         for kind in self.chain("prompt"):
-            try:
+            with _blamed(kind):
                 row = kind.prompt(row)
-            except Exception as error:
-                raise ValueError(str(HookError(kind.name, error))) from error
+        for kind in self.chain("neutral"):
+            with _blamed(kind):
+                kind.neutral(row)  # asked again by the batch; one that raises fails this row only
         return row
 
 
-def _some(parts: Any, registry: Registry) -> list[Cell]:
-    cells = list(islice(parts, registry.max_cells + 1))
-    if len(cells) > registry.max_cells:
-        raise ValueError(
-            f"The request makes more than {registry.max_cells} texts; the setting max_cells allows no more."
-        )
-    return cells
+@contextmanager
+def _blamed(kind: type[Extension]) -> Iterator[None]:
+    """Makes any failure inside a ValueError that names the extension."""
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(str(HookError(kind.name, error))) from error
 
 
 def _copies(cell: Cell) -> list[Cell]:
@@ -135,6 +136,9 @@ def _load(path: Path) -> type[Extension]:
             f"extensions/{name}/__init__.py must define exactly one subclass of Extension, not {len(kinds)}."
         )
     kind = kinds[0]
+    if not issubclass(kind.Options, Options):
+        raise ValueError(f"{kind.__name__}.Options must be a subclass of webui.Options.")
+    kind.Options()  # a request without them must be possible: every option needs a default
     kind.name = name
     kind.title = kind.title or name.replace("_", " ").capitalize()
     kind.about = kind.about or (kind.__doc__ or "").strip().split("\n")[0]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, SerializeAsAny, ValidationError
+from pydantic import BaseModel, ConfigDict, SerializeAsAny, ValidationError, field_validator
 
 from webui.fields import field
 
@@ -14,24 +14,25 @@ MAX_TEXT = 100_000  # characters of a prompt
 MAX_SEED = 2**53 - 1  # what JavaScript counts exactly
 
 
-def _whole_text(value: Any) -> Any:
-    """Refuses lone surrogates, which no encoding can carry."""
-    if isinstance(value, str) and any("\ud800" <= c <= "\udfff" for c in value):
-        raise ValueError("contains half of a surrogate pair, which is not a character")
-    return value
-
-
-Text = Annotated[str, BeforeValidator(_whole_text)]
-
-
 class Options(BaseModel):
     """Base of every extension's options and of the request itself: frozen, strict about names, finite numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=False)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _whole_text(cls, value: Any) -> Any:
+        """Refuses lone surrogates, which no encoding can carry."""
+        if isinstance(value, str):
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                raise ValueError("contains half of a surrogate pair, which is not a character") from None
+        return value
+
     def replace(self, **changes: Any) -> Self:
-        """A validated copy with these fields changed (pydantic's own `model_copy(update=)` does not validate)."""
-        return type(self).model_validate({**dict(self), **changes})
+        """A validated copy with these fields changed (pydantic's own `model_copy(update=)` does not validate). ValueError."""
+        return validate(type(self), {**dict(self), **changes})
 
     def defaults(self) -> bool:
         """Whether every field has its default value."""
@@ -46,7 +47,7 @@ class Request(Options):
     The program's own request model adds one field per extension, named like its folder (see webui/registry.py).
     """
 
-    prompt: Text = field(
+    prompt: str = field(
         "",
         label="Prompt",
         help="What the text is about, or the text to continue.",
@@ -54,7 +55,7 @@ class Request(Options):
         place="prompt",
         max_length=MAX_TEXT,
     )
-    system: Text = field(
+    system: str = field(
         "", label="System prompt", help="Instructions before the prompt, for chat models.", max_length=MAX_TEXT
     )
     template: Literal["auto", "chat", "raw"] = field(
@@ -65,25 +66,25 @@ class Request(Options):
         label="Prompt syntax",
         help="safe: only what is hardly ever meant literally acts; off: every character is literal.",
     )
-    model: Text | None = field(
+    model: str | None = field(
         None,
         label="Checkpoint",
         help="The checkpoint's name.",
         choices=lambda app: app.checkpoints.names(),
         place="parameters",
     )
-    sampler: Text | None = field(
+    sampler: str | None = field(
         None,
         label="Sampler",
         help="How positions are chosen.",
         choices=lambda app: list(app.samplers()),
         place="parameters",
     )
-    schedule: Text | None = field(
+    schedule: str | None = field(
         None, label="Schedule", help="How many positions each step decides.", choices=lambda app: list(app.schedules()),
         place="parameters",
     )  # fmt: skip
-    confidence: Text | None = field(
+    confidence: str | None = field(
         None,
         label="Confidence",
         help="What makes a prediction sure.",
@@ -159,7 +160,10 @@ class Request(Options):
     @classmethod
     def read(cls, stored: str | bytes | dict) -> tuple[Self, dict[str, Any]]:
         """A request from a saved result or request, and the fields that no loaded extension knows. ValueError with a sentence."""
-        data = json.loads(stored) if isinstance(stored, str | bytes) else dict(stored)
+        try:
+            data = json.loads(stored) if isinstance(stored, str | bytes) else dict(stored)
+        except ValueError as error:
+            raise ValueError(f"This is not a saved request, because it is no JSON: {error}.") from error
         if not isinstance(data, dict):
             raise ValueError("This is not a saved request: a JSON object is expected.")
         if "provenance" in data and isinstance(data.get("request"), dict):

@@ -38,13 +38,12 @@ def cosine(n: Tensor, s: Tensor, steps: Tensor) -> Tensor:
 
 def probability(canvas: Canvas, logits: Tensor, token: Tensor) -> Tensor:
     """The token's probability (LLaDA's low-confidence remasking, Fast-dLLM)."""
-    return (logits.gather(1, token[:, None])[:, 0] - logits.logsumexp(1)).exp()
+    return logits.softmax(1).gather(1, token[:, None])[:, 0]  # exp(logit - logsumexp) loses what tells sure ones apart
 
 
 def margin(canvas: Canvas, logits: Tensor, token: Tensor) -> Tensor:
     """Probability of the likeliest minus that of the second (Dream: topk_margin)."""
-    top = logits.topk(2, dim=1).values
-    likely = (top - logits.logsumexp(1, keepdim=True)).exp()
+    likely = logits.softmax(1).topk(2, dim=1).values
     return likely[:, 0] - likely[:, 1]
 
 
@@ -229,7 +228,7 @@ def _filtered(canvas: Canvas, logits: Tensor) -> Tensor:
         least = logits.sort(1, descending=True).values.gather(1, limit[:, None] - 1)
         logits = logits.masked_fill(logits < least, -torch.inf)
     if bool((kept["top_p"] < 1).any()):
-        ordered, index = logits.sort(1, descending=True, stable=True)
+        ordered, index = logits.sort(dim=1, descending=True, stable=True)
         before = ordered.softmax(1).cumsum(1) - ordered.softmax(1)
         drop = (before >= kept["top_p"][rows][:, None]) & (kept["top_p"][rows] < 1)[:, None]
         logits = logits.masked_fill(torch.zeros_like(drop).scatter(1, index, drop), -torch.inf)

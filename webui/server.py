@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ipaddress
 import json
@@ -29,12 +30,13 @@ ANYWHERE = frozenset({"", "0.0.0.0", "::"})
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
 CODES = {403: "forbidden", 404: "not_found", 413: "too_large", 429: "busy", 500: "internal"}  # every other one: invalid
 PORTS = 100  # how many ports after the wanted one are tried
-GRACE = 2  # seconds that open connections get when the server stops
+GRACE = 1  # seconds that open connections get when the server stops
+LINGER = 1.0  # seconds that a caller who sends too much gets to notice
 
 
 def encode(content: Any) -> bytes:
     """JSON in UTF-8. Half surrogate pairs, which file names can hold but UTF-8 cannot, become U+FFFD."""
-    text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=str)
     try:
         return text.encode()
     except UnicodeEncodeError:
@@ -81,13 +83,14 @@ class Guard:
 
     A web page elsewhere can make a browser call 127.0.0.1, by a form or by a DNS name of its own that it points here. So
     the Host header has to name this machine or one of `allowed_hosts`, and what changes something must not come from
-    another origin. Bodies are read here, at most `max_body` bytes of them, whatever Content-Length claims.
+    another origin. Bodies are read here, at most `max_body` bytes are kept, whatever Content-Length claims.
     Plain ASGI: what the app streams is not touched.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings):
         self.app, self.settings = app, settings
-        self.hosts = HERE | {settings.host.lower()} | {name.lower() for name in settings.allowed_hosts}
+        self.allowed = {name.lower() for name in settings.allowed_hosts}
+        self.hosts = HERE | {settings.host.lower()} | self.allowed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -101,8 +104,9 @@ class Guard:
         if scope["type"] == "http" and ("content-length" in headers or "transfer-encoding" in headers):
             body = await self._body(headers, receive)
             if body is None:
-                large = f"The body is larger than {self.settings.max_body} bytes."
-                return await failure(413, large, {"Connection": "close"})(scope, receive, send)
+                return await self._too_large(scope, receive, send)
+            if body[-1]["type"] == "http.disconnect":
+                return None
             receive = _replay(body, receive)
         await self.app(scope, receive, send)
 
@@ -123,7 +127,7 @@ class Guard:
     def _same(self, origin: str, host: str) -> bool:
         try:
             parts = urlsplit(origin)
-            return parts.netloc.lower() == host.lower() or (parts.hostname or "") in self.settings.allowed_hosts
+            return parts.netloc.lower() == host.lower() or (parts.hostname or "") in self.allowed
         except ValueError:
             return False
 
@@ -140,6 +144,21 @@ class Guard:
                 return None
             if not messages[-1].get("more_body", False):
                 return messages
+
+    async def _too_large(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers, then drops a little more: a connection closed while the caller still writes is reset, the answer lost."""
+
+        async def hold(message: Message) -> None:
+            await send({**message, "more_body": True} if message["type"] == "http.response.body" else message)
+
+        large = f"The body is larger than {self.settings.max_body} bytes."
+        await failure(413, large, {"Connection": "close"})(scope, receive, hold)
+        left = self.settings.max_body
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGER):
+                while left > 0 and (message := await receive()).get("more_body", False):
+                    left -= len(message.get("body", b""))
+        await send({"type": "http.response.body", "body": b""})
 
 
 def _replay(messages: list[Message], receive: Receive) -> Receive:

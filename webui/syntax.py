@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -40,7 +41,7 @@ def scan(text: str, constructs: Mapping[str, str]) -> list[Plain | Found]:
         "|".join(f"(?P<construct_{i}>{expression})" for i, expression in enumerate(constructs.values()))
     )
     names = list(constructs)
-    fences = [match.span() for match in FENCE.finditer(text)]
+    fences = deque(match.span() for match in FENCE.finditer(text))
     found: list[Plain | Found] = []
     literal, run_start, at = "", 0, 0
 
@@ -54,9 +55,10 @@ def scan(text: str, constructs: Mapping[str, str]) -> list[Plain | Found]:
         match = pattern.search(text, at)
         if match is None or match.end() == match.start():
             break
-        fence = next((span for span in fences if span[0] <= match.start() < span[1]), None)
-        if fence is not None:
-            literal, at = literal + text[at : fence[1]], fence[1]
+        while fences and fences[0][1] <= match.start():
+            fences.popleft()
+        if fences and fences[0][0] <= match.start():
+            literal, at = literal + text[at : fences[0][1]], fences[0][1]
         elif match.start() > at and text[match.start() - 1] == "\\":
             literal, at = literal + text[at : match.start() - 1] + match.group(), match.end()
         else:

@@ -1,12 +1,15 @@
-"""Texts in a terminal: made harmless, and a canvas that is denoised in place."""
+"""Texts in a terminal: made harmless, printed as they end, and denoised in place while they are made."""
 
 from __future__ import annotations
 
 import math
 import shutil
+import sys
 import unicodedata
 from collections.abc import Iterator, Mapping
-from typing import TextIO
+from typing import Any, TextIO
+
+from webui.jobs import ENDED, Job
 
 PLAIN, DIM, BRIGHT = "", "\x1b[2m", "\x1b[1m"
 RESET = "\x1b[0m"
@@ -16,6 +19,11 @@ DIRECTION = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2
 def harmless(text: str) -> str:
     """`text` with everything a terminal would obey made visible: control characters, changes of direction, half surrogates."""
     return "".join(_harmless(character) for character in text)
+
+
+def one_line(text: str) -> str:
+    """A sentence for standard error, whatever it quotes."""
+    return harmless(text).replace("\n", " ")
 
 
 def _harmless(character: str) -> str:
@@ -56,7 +64,7 @@ class Live:
         shown = [*lines[start : start + height], [(character, DIM) for character in status[: screen.columns - 1]]]
         # Without automatic wrapping a character that is wider than we think costs a column and not a line.
         self._write(f"\x1b[?25l\x1b[?7l{self._home(screen.columns)}" + "\n".join(map(_styled, shown)) + "\x1b[?7h")
-        self._painted = [sum(width(character) for character, _ in line) for line in shown]
+        self._painted = [min(screen.columns, sum(width(character) for character, _ in line)) for line in shown]
 
     def clear(self) -> None:
         """Removes what is painted; the cursor stands where it began."""
@@ -94,6 +102,59 @@ class Live:
     def _write(self, text: str) -> None:
         self._stream.write(text)
         self._stream.flush()
+
+
+class Printer:
+    """Prints the texts of a job in their order, each as soon as it ends; `live` shows the next one while it is made.
+
+    quiet    prints no text, only collects the errors
+    clean    makes texts harmless, because a terminal reads them; a file gets them as they are
+    """
+
+    def __init__(self, job: Job, live: Live | None, quiet: bool, clean: bool):
+        self.errors: list[str] = []
+        self._live, self._quiet, self._clean = live, quiet, clean
+        self._waiting = [cell.id for cell in job.cells]
+        self._many = len(self._waiting) > 1
+        self._columns: dict[str, dict[int, str | None]] = {name: {} for name in self._waiting}
+        self._cells: dict[str, dict[str, Any]] = {}
+
+    def take(self, update: Mapping[str, Any]) -> None:
+        """Enters a merged difference, prints what has ended and paints what is next."""
+        fresh: dict[str, set[int]] = {}
+        for name, cell in update["cells"].items():
+            self._cells[name] = cell
+            self._columns[name] |= {column: text for column, text, _, _ in cell["changes"]}
+            # Given text has no confidence: it was never decided.
+            fresh[name] = {column for column, text, sure, _ in cell["changes"] if text is not None and sure is not None}
+        while self._waiting and self._cells.get(self._waiting[0], {}).get("state") in ENDED:
+            self._print(self._cells[self._waiting.pop(0)])
+        if self._live and self._waiting and self._waiting[0] in fresh:
+            name = self._waiting[0]
+            cell = self._cells[name]
+            status = f"{self._label(cell)}step {cell['step']} of {cell['steps']}" if cell["length"] else "waiting"
+            self._live.paint(self._columns[name], cell["length"], fresh[name], status)
+
+    def close(self) -> None:
+        """Leaves the terminal as it was."""
+        if self._live:
+            self._live.clear()
+
+    def _label(self, cell: Mapping[str, Any]) -> str:
+        return harmless(", ".join(label for _, _, label in cell["axes"])) + ": " if self._many else ""
+
+    def _print(self, cell: Mapping[str, Any]) -> None:
+        if self._live:
+            self._live.clear()
+        if cell["error"]:
+            self.errors.append(self._label(cell) + cell["error"])
+        elif cell["result"] and not self._quiet:
+            if self._many:
+                print(f"== {self._label(cell).removesuffix(': ')} ==")
+            text = cell["result"]["text"]
+            print(harmless(text) if self._clean else text, flush=True)
+            for note in cell["result"]["notes"]:
+                print(one_line(self._label(cell) + note), file=sys.stderr)
 
 
 def _styled(line: list[tuple[str, str]]) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 MARK = "\ue000"  # stands for the user's text while a template is rendered; private use, refused in prompts by nobody
+FRAME, SYSTEM, TEXT = "frame", "system", "text"  # parts of a rendered prompt
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Tokenizer:
 
     def __init__(self, fast: Any):
         self._fast = fast
+        fast.backend_tokenizer.post_processor = None  # adds special tokens, never wanted here, and takes blanks off offsets
         self._special = sorted((str(token) for token in fast.all_special_tokens), key=len, reverse=True)
         self._special += [str(t) for t in fast.added_tokens_decoder.values() if t.special and str(t) not in self._special]
 
@@ -84,16 +86,34 @@ class Tokenizer:
         if template == "raw" or not self.has_template:
             tokens = self.encode(f"{system}\n\n{text}" if system else text)
             return Encoded(tuple(tokens), (True,) * len(tokens))
-        before, _, after = self._rendered(MARK, system).rpartition(MARK)
-        whole = self._rendered(text, system)
-        if whole.startswith(before) and whole.endswith(after) and len(whole) >= len(before) + len(after):
-            text = whole[len(before) : len(whole) - len(after)]  # as the template wants it: many trim
-        if any(special in text for special in self._special) or not text:
-            return self._in_parts(before, text, after)
-        whole = self._fast(before + text + after, add_special_tokens=False, return_offsets_mapping=True)
-        start, end = len(before), len(before) + len(text)
+        parts = self._parts(text, system)
+        literal = any(special in part for part, kind in parts if kind != FRAME for special in self._special)
+        if literal or not parts[3][0]:
+            return self._in_parts(parts)
+        whole = self._fast("".join(part for part, _ in parts), add_special_tokens=False, return_offsets_mapping=True)
+        start = sum(len(part) for part, _ in parts[:3])
+        end = start + len(parts[3][0])
         content = tuple(a < end and b > start for a, b in whole["offset_mapping"])
         return Encoded(tuple(whole["input_ids"]), content)
+
+    def _parts(self, text: str, system: str) -> list[tuple[str, str]]:
+        """The rendered prompt as frame, system, frame, text, frame; both texts as the template wants them: many trim."""
+        before, text, after = self._around(text, lambda part: self._rendered(part, system))
+        if not system:
+            return [(before, FRAME), ("", SYSTEM), ("", FRAME), (text, TEXT), (after, FRAME)]
+        first, told, second = self._around(system, lambda part: self._rendered(MARK, part).rpartition(MARK)[0])
+        if first + told + second != before:  # the system prompt comes after the text, or not at all
+            return [(before, FRAME), ("", SYSTEM), ("", FRAME), (text, TEXT), (after, FRAME)]
+        return [(first, FRAME), (told, SYSTEM), (second, FRAME), (text, TEXT), (after, FRAME)]
+
+    @staticmethod
+    def _around(part: str, render: Callable[[str], str]) -> tuple[str, str, str]:
+        """What `render` puts before a part, the part as it comes out, and what it puts after."""
+        before, _, after = render(MARK).rpartition(MARK)
+        whole = render(part)
+        if whole.startswith(before) and whole.endswith(after) and len(whole) >= len(before) + len(after):
+            part = whole[len(before) : len(whole) - len(after)]
+        return before, part, after
 
     def _rendered(self, text: str, system: str) -> str:
         messages = [{"role": "system", "content": system}] if system else []
@@ -103,11 +123,14 @@ class Tokenizer:
         except Exception as error:  # a template is a program of the checkpoint's author
             raise ValueError(f"The checkpoint's chat template failed: {error}") from error
 
-    def _in_parts(self, before: str, text: str, after: str) -> Encoded:
-        frame = [self._fast.encode(part, add_special_tokens=False) for part in (before, after)]
-        middle = self.encode(text)
-        content = (False,) * len(frame[0]) + (True,) * len(middle) + (False,) * len(frame[1])
-        return Encoded((*frame[0], *middle, *frame[1]), content)
+    def _in_parts(self, parts: Sequence[tuple[str, str]]) -> Encoded:
+        tokens: list[int] = []
+        content: list[bool] = []
+        for part, kind in parts:
+            more = self._fast.encode(part, add_special_tokens=False) if kind == FRAME else self.encode(part)
+            tokens += more
+            content += [kind == TEXT] * len(more)
+        return Encoded(tuple(tokens), tuple(content))
 
     def pieces(self, tokens: Sequence[int | None]) -> list[str | None]:
         """The text of each token such that a run of them joins to the run's text; None stays None (an open position).

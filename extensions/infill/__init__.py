@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from webui import Draft, Extension, Found, Gap, Options, Piece, Prompt, Row, field, scan
@@ -13,6 +16,13 @@ if TYPE_CHECKING:
 
 GAPS = {"blank": r"_{4,}", "passage": r"\[\[(?:\.\.\.|…|(\d{1,4}))\]\]"}
 PER_TOKEN = 4  # underscores
+TEXT, WORD, LED, CLOSED = range(4)  # what is asked of a token: it has a text; is a word, a blank at most before it;
+RULES = (r"(?s).", r"(?s)\A ?\S(.*\S)?\Z", r"\A \S", r"(?s)[^ ]\Z")  # brings the blank before the gap; leaves the one after it
+
+
+@dataclass(frozen=True)
+class Blank(Gap):
+    """A ____: words."""
 
 
 class Infill(Extension):
@@ -49,7 +59,8 @@ class Infill(Extension):
             if not isinstance(part, Found):
                 parts.append(Piece(part.text, (part.start, part.end)))
                 continue
-            tokens = (part.end - part.start) // PER_TOKEN if part.name == "blank" else int(part.groups[0] or passage)
+            is_blank = part.name == "blank"
+            tokens = (part.end - part.start) // PER_TOKEN if is_blank else int(part.groups[0] or passage)
             if tokens < 1:
                 raise ValueError("a gap needs at least one token; [[0]] has none.")
             lead = ""
@@ -57,38 +68,41 @@ class Infill(Extension):
                 lead, given = " ", parts.pop()
                 if given.text != " ":
                     parts.append(Piece(given.text[:-1], given.span))
-            parts.append(Gap(tokens, lead))
+            parts.append((Blank if is_blank else Gap)(tokens, lead))
         return parts
 
     def canvas(self, canvas: Canvas, model: Link) -> Canvas:
         import torch
 
-        self._empty = torch.tensor([not word for word in model.words()], device=model.device)
-        self._unled = torch.tensor([not word.startswith(" ") for word in model.words()], device=model.device)
+        words = model.words()
+        allowed = [[re.search(rule, word) is not None for word in words] for rule in RULES]
+        allowed = [rule if any(rule) else [True] * len(words) for rule in allowed]  # no token has its blank: nothing to ask
+        self._barred = ~torch.tensor(allowed, device=model.device)
         width = max(len(model.answer(row)) for row in range(len(self.rows)))
-        self._first = torch.zeros(len(self.rows), width, dtype=torch.bool, device=model.device)
+        self._rules = torch.zeros(len(self.rows), width, len(RULES), device=model.device)
         for number, row in enumerate(self.rows):
-            if row is not None:
-                self._first[number, self._led(row, model.answer(number), model.mask)] = True
+            for position, rule in self._ruled(row, model.answer(number), model.mask) if row is not None else ():
+                self._rules[number, position, rule] = 1
         return canvas
 
     @staticmethod
-    def _led(row: Row, answer: tuple[int, ...], mask: int) -> list[int]:
-        """Positions whose token must bring a blank along: the first of each gap that has a lead."""
-        starts = [i for i, token in enumerate(answer) if token == mask and (i == 0 or answer[i - 1] != mask)]
-        gaps, previous = [], None
-        for part in row.draft.parts:
-            if isinstance(part, Gap) and not isinstance(previous, Gap):
-                gaps.append(part)
+    def _ruled(row: Row, answer: tuple[int, ...], mask: int) -> Iterator[tuple[int, int]]:
+        """(position, rule) of everything that is asked of the tokens in the row's gaps."""
+        starts = (i for i, token in enumerate(answer) if token == mask and (i == 0 or answer[i - 1] != mask))
+        at, previous = 0, None
+        for part, after in zip(row.draft.parts, (*row.draft.parts[1:], None), strict=True):
+            if isinstance(part, Gap):
+                at = at if isinstance(previous, Gap) else next(starts)  # neighbouring gaps are one run of masks
+                yield from ((at + i, WORD if isinstance(part, Blank) else TEXT) for i in range(part.tokens))
+                if part.lead:
+                    yield at, LED
+                if after is not None and (after.lead if isinstance(after, Gap) else after.text.startswith(" ")):
+                    yield at + part.tokens - 1, CLOSED
+                at += part.tokens
             previous = part
-        return [start for start, gap in zip(starts, gaps, strict=True) if gap.lead]
 
     def ban(self, canvas: Canvas, model: Link) -> Tensor | None:
-        """In gaps: no token without a text (end-of-text among them); after a blank, none that would grow the word before."""
+        """In gaps: no token without a text (end-of-text among them), and none that would double a blank or grow the word before."""
         rows, columns = canvas.at
-        row = canvas.row[rows]
-        import torch
-
-        filling = torch.tensor([r is not None for r in self.rows], device=rows.device)[row]
-        first = self._first[row, columns - canvas.answer[rows]]
-        return (filling[:, None] & self._empty) | (first[:, None] & self._unled)
+        rules = self._rules[canvas.row[rows], columns - canvas.answer[rows]]
+        return rules @ self._barred.float() > 0

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import csv
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from webui import Canvas, Choice, Link
 
 NUMBER = re.compile(r"^(.*\S)\s*:\s*([+-]?(?:\d+\.?\d*|\.\d+))\s*$", re.DOTALL)
-AROUND = 24  # tokens on each side of a decision that a forbidden phrase may reach over
+AROUND = 24  # tokens on each side of a decision, besides one for each byte of it, that a forbidden phrase may reach over
+MANY = 256  # places of phrases that are compared at once
+MOST = 50.0  # strength of one phrase; a logit that large decides alone
+WITHOUT_BLANKS = ((0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF))  # Thai and Lao, Burmese, Khmer
 
 
 def parse(text: str, strength: float) -> dict[str, float]:
@@ -27,6 +32,8 @@ def parse(text: str, strength: float) -> dict[str, float]:
     for item in (item.strip() for line in lines for item in line):
         match = NUMBER.match(item)
         phrase, value = (match[1], float(match[2])) if match else (item, strength)
+        if abs(value) > MOST:
+            raise ValueError(f"the strength of {phrase!r} is {match[2][:20]}; at most {MOST:g} is possible.")
         if phrase:
             found[phrase] = value
     return found
@@ -45,48 +52,70 @@ class Bias:
         import torch
 
         self._table = torch.zeros(len(options), model.vocabulary, device=model.device)
-        long: dict[tuple[int, ...], Tensor] = {}
+        long: dict[tuple[int, ...], list[float]] = {}
         for row, wanted in enumerate(options):
             for tokens, value in self._sequences(wanted, model).items():
                 if len(tokens) == 1:
                     self._table[row, tokens[0]] += value
                 else:
-                    long.setdefault(tokens, torch.zeros(len(options), device=model.device))[row] += value
-        self._long = long
+                    long.setdefault(tokens, [0.0] * len(options))[row] += value
+        places = [(phrase, offset) for phrase in long for offset in range(len(phrase))]
+        self._places = _Places(places, torch.device(model.device)) if places else None
+        self._values = torch.tensor([long[phrase] for phrase, _ in places], device=model.device).reshape(len(places), -1)
 
     @staticmethod
     def _sequences(wanted: Any, model: Link) -> dict[tuple[int, ...], float]:
-        if wanted is None:
-            return {}
-        signed = parse(wanted.more, wanted.strength)
-        for phrase, value in parse(wanted.less, wanted.strength).items():
-            signed[phrase] = signed.get(phrase, 0.0) - value
-        return {tuple(model.encode(form)): value for phrase, value in signed.items() for form in spellings(phrase)}
+        found: dict[tuple[int, ...], float] = {}
+        signs = ((wanted.more, 1), (wanted.less, -1)) if wanted is not None else ()
+        for text, sign in signs:
+            for phrase, value in parse(text, wanted.strength).items():
+                for tokens in {tuple(model.encode(form)): None for form in spellings(phrase)}:
+                    found[tokens] = found.get(tokens, 0.0) + sign * value
+        return found
 
     def __call__(self, canvas: Canvas) -> Tensor:
-        rows, columns = canvas.at
-        bias = self._table[canvas.row[rows]]
-        for tokens, values in self._long.items():
-            for offset, token in enumerate(tokens):
-                bias[:, token] += values[canvas.row[rows]] * _fit(canvas, rows, columns, tokens, offset)
+        row = canvas.row[canvas.at[0]]
+        bias = self._table[row]
+        if self._places is not None:
+            tokens, gains = self._places.gains(canvas, self._values.T[row])
+            bias[:, tokens] += gains
         return bias
 
 
-def _fit(canvas: Canvas, rows: Tensor, columns: Tensor, tokens: tuple[int, ...], offset: int) -> Tensor:
-    """(N,): share of the phrase that would stand if its `offset`-th token were put here; 0 where something contradicts."""
-    import torch
+class _Places:
+    """Every token of every long phrase as a place that a decision may take: P of them, all looked at together."""
 
-    length, matched, possible = canvas.tokens.shape[1], 1, torch.ones_like(rows, dtype=torch.bool)
-    for i, token in enumerate(tokens):
-        if i == offset:
-            continue
-        column = columns + i - offset
-        inside = (column >= canvas.answer[rows]) & (column < length)
-        there = canvas.tokens[rows, column.clamp(0, length - 1)]
-        equal = inside & (there == token)
-        possible &= equal | (inside & (there == canvas.mask))
-        matched = matched + equal.long()
-    return torch.where(possible, matched / len(tokens), 0.0)
+    def __init__(self, places: Sequence[tuple[tuple[int, ...], int]], device: torch.device):
+        import torch
+
+        self._width = width = max(len(phrase) for phrase, _ in places)
+        phrases = [[*phrase, *[-1] * (width - len(phrase))] for phrase, _ in places]
+        self._phrase = torch.tensor(phrases, device=device)  # (P, W), -1 after its end
+        offset = torch.tensor([offset for _, offset in places], device=device)[:, None]
+        inside = torch.arange(width, device=device) - offset
+        self._near = inside + width - 1  # (P, W): where in a window of 2W - 1 around the decision each token stands
+        self._other = (self._phrase >= 0) & (inside != 0)  # (P, W): the phrase's other tokens
+        own = self._phrase.gather(1, offset)[:, 0]
+        self._tokens, number = own.unique(return_inverse=True)
+        self._sum = torch.nn.functional.one_hot(number, len(self._tokens)).float()  # (P, U)
+
+    def gains(self, canvas: Canvas, values: Tensor) -> tuple[Tensor, Tensor]:
+        """The U tokens that gain, and by how much (N, U): `values` (N, P) times the share of the phrase that would stand; nothing
+        where something contradicts."""
+        import torch
+
+        rows, columns = canvas.at
+        reach = torch.arange(1 - self._width, self._width, device=rows.device)
+        window = columns[:, None] + reach
+        inside = (window >= canvas.answer[rows][:, None]) & (window < canvas.tokens.shape[1])
+        there = canvas.tokens[rows[:, None], window.clamp(0, canvas.tokens.shape[1] - 1)].masked_fill(~inside, -2)
+        shares = []
+        for phrase, near, other in zip(*(part.split(MANY) for part in (self._phrase, self._near, self._other)), strict=True):
+            seen = there[:, near]  # (N, P, W)
+            equal = (seen == phrase) & other
+            possible = (equal | (seen == canvas.mask) | ~other).all(2)
+            shares.append(torch.where(possible, (equal.sum(2) + 1) / (other.sum(1) + 1), 0.0))
+        return self._tokens, (values * torch.cat(shares, 1)) @ self._sum
 
 
 class Never:
@@ -99,11 +128,13 @@ class Never:
         self._model = model
         self._table = torch.zeros(len(options), model.vocabulary, dtype=torch.bool, device=model.device)
         self._patterns: dict[int, re.Pattern] = {}
+        self._reach: dict[int, int] = {}  # per row: tokens on each side of a decision that are looked at
         self._denied: dict[int, set[tuple[int, int]]] = {}  # per row: (answer position, token)
         for row, wanted in enumerate(options):
             forbidden = parse(wanted.never, 0) if wanted is not None else {}
             if forbidden:
                 self._patterns[row] = _pattern(forbidden)
+                self._reach[row] = AROUND + max(len(phrase.encode()) for phrase in forbidden)
                 single = [
                     tokens[0] for p in forbidden for form in spellings(p) if len(tokens := model.encode(form)) == 1
                 ]
@@ -143,16 +174,34 @@ class Never:
         return replace(choice, commit=keep)
 
     def _stands(self, row: int, text: list[int], column: int, start: int) -> bool:
-        """Whether a forbidden phrase stands in the decided run around `column`; what is open ends a word."""
+        """Whether a forbidden phrase stands in the decided run around `column` and holds it; what is open ends a word.
+
+        One that stands elsewhere is given text, and no reason to withdraw anything.
+        """
         left = right = column
-        while left > max(start, column - AROUND) and text[left - 1] != self._model.mask:
+        reach = self._reach[row]
+        while left > max(start, column - reach) and text[left - 1] != self._model.mask:
             left -= 1
-        while right + 1 < min(len(text), column + AROUND) and text[right + 1] != self._model.mask:
+        while right + 1 < min(len(text), column + reach) and text[right + 1] != self._model.mask:
             right += 1
-        return self._patterns[row].search(self._model.decode(text[left : right + 1])) is not None
+        whole = self._patterns[row].finditer(self._model.decode(text[left : right + 1]))
+        begin = len(self._model.decode(text[left:column]).rstrip("\ufffd"))  # a character may end in this token
+        end = len(self._model.decode(text[left : column + 1]))
+        return any(match.start() < end and match.end() > begin for match in whole)
 
 
 def _pattern(phrases: Iterable[str]) -> re.Pattern:
-    """Whole words, any capitalisation, any blanks between the words of a phrase."""
-    bodies = (r"\s+".join(re.escape(word) for word in phrase.split()) for phrase in phrases)
-    return re.compile("|".join(rf"(?<!\w){body}(?!\w)" for body in bodies), re.IGNORECASE)
+    """Whole words where a script has blanks between them, any capitalisation, any blanks between the words of a phrase."""
+    forms = dict.fromkeys(form for phrase in phrases for form in (phrase, phrase.lower(), phrase.upper()))  # ss of STRASSE
+    bodies = []
+    for words in (form.split() for form in forms):
+        before, after = r"(?<!\w)" if _spaced(words[0][0]) else "", r"(?!\w)" if _spaced(words[-1][-1]) else ""
+        bodies.append(before + r"\s+".join(map(re.escape, words)) + after)
+    return re.compile("|".join(bodies), re.IGNORECASE)
+
+
+def _spaced(character: str) -> bool:
+    """Whether the character is a letter or digit of a script that writes blanks between words."""
+    if unicodedata.east_asian_width(character) in "WF" or not re.match(r"\w", character):
+        return False
+    return not any(first <= ord(character) <= last for first, last in WITHOUT_BLANKS)

@@ -30,6 +30,8 @@ class PromptMatrix(Extension):
         options = cls.options(request)
         if not options.enabled:
             return None
+        if request.syntax == "off":
+            raise ValueError("with the prompt syntax off, | is text; set the syntax to safe or turn the prompt matrix off.")
         parts = _parts(request.prompt)
         if len(parts) == 1:
             raise ValueError("the prompt has no | to separate options; write base | option | option.")
@@ -54,7 +56,7 @@ def _parts(prompt: str) -> list[str]:
             parts.append("")
         else:
             parts[-1] += piece.text
-    return [part.strip(" \t\n,") for part in parts]
+    return [part.strip(" \t\r\n,") for part in parts]
 
 
 def _combinations(choices: list[str]) -> Iterator[list[str]]:

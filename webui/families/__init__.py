@@ -17,5 +17,5 @@ def identify(config: Mapping[str, Any], folder: Path) -> Family:
     for family in FAMILIES:
         if family.claims(config):
             return family
-    kind = f"model_type {config.get('model_type')!r}, architecture {(config.get('architectures') or ['none'])[0]!r}"
+    kind = f"model_type {config.get('model_type')!r}, architectures {config.get('architectures')!r}"
     raise ValueError(f"{folder.name} is of no known family ({kind}). Known: {', '.join(f.name for f in FAMILIES)}.")

@@ -15,7 +15,8 @@ class Family:
     """A family of published checkpoints, as data and three small functions.
 
     claims      config.json -> whether it is of this family
-    translate   config.json -> transformers config; ValueError for what the native class cannot do
+    check       config.json -> nothing; ValueError for what the native class cannot do. Cheap: lists call it
+    translate   config.json that passed `check` -> transformers config
     names       regular expressions from published weight names to native ones, in order (one capture group each)
     prepare     makes the loaded model exact for its dtype (attention implementation, rotary precision)
     max_length  config.json -> longest canvas, prompt included
@@ -30,6 +31,7 @@ class Family:
     model_class: str
     names: Mapping[str, str]
     max_length: Callable[[Mapping[str, Any]], int]
+    check: Callable[[Mapping[str, Any]], None] = lambda config: None
     prepare: Callable[[PreTrainedModel], None] = lambda model: None
     mask_tokens: tuple[str, ...] = (
         "<|mdm_mask|>",

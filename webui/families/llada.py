@@ -39,22 +39,30 @@ NEEDED = {  # what the native class computes; anything else is refused rather th
     "scale_logits": (False,),
     "bias_for_layer_norm": (False, None),
 }
+NUMBERS = ("d_model", "n_heads", "n_layers", "vocab_size", "max_sequence_length")
 
 
 def claims(config: Mapping[str, Any]) -> bool:
-    architecture = str((config.get("architectures") or [""])[0])
-    return config.get("model_type") == "llada" and not architecture.startswith("LLaDAMoE")
+    architecture = str(config.get("architectures") or "")
+    return config.get("model_type") == "llada" and "LLaDAMoE" not in architecture
 
 
-def translate(config: Mapping[str, Any]) -> LlamaConfig:
-    """A LlamaConfig that computes what the published code computes. ValueError names the key that it cannot honour."""
-    from transformers import LlamaConfig
-
+def check(config: Mapping[str, Any]) -> None:
+    """ValueError names the key that the native model cannot honour, or that is not there."""
     for key, allowed in NEEDED.items():
         if key in config and config[key] not in allowed:
             raise ValueError(
                 f"config.json says {key} = {config[key]!r}, which the native LLaDA model does not compute."
             )
+    for key in NUMBERS:
+        if not isinstance(config.get(key), int) or config[key] < 1:
+            raise ValueError(f"config.json says {key} = {config.get(key)!r}, where a positive whole number is needed.")
+
+
+def translate(config: Mapping[str, Any]) -> LlamaConfig:
+    """A LlamaConfig that computes what the published code computes."""
+    from transformers import LlamaConfig
+
     heads = config["n_heads"]
     return LlamaConfig(
         vocab_size=config.get("embedding_size") or config["vocab_size"],
@@ -87,6 +95,7 @@ def prepare(model: PreTrainedModel) -> None:
 FAMILY = Family(
     name="LLaDA",
     claims=claims,
+    check=check,
     translate=translate,
     model_class="LlamaForCausalLM",
     names=NAMES,

@@ -1,0 +1,26 @@
+"""Training: stories and their attributes, a tokenizer, a masked-diffusion trainer, a checkpoint in LLaDA's format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from webui import Command, Extension
+
+
+class Training(Extension):
+    """Trains small checkpoints from a story grammar and, if given, real text; measures any checkpoint."""
+
+    title = "Training"
+
+    @classmethod
+    def commands(cls) -> Mapping[str, Command]:
+        """`train` and `evaluate`."""
+        from . import main  # here, so that `python -m extensions.training.main` imports it once
+        from .evaluation import COMMAND as EVALUATE
+
+        def train(app, options) -> int:
+            options.out = options.out or app.settings.checkpoints / "trained"
+            return main.run(options)
+
+        about = "train a checkpoint from a recipe; an interrupted run goes on where it was"
+        return {"train": Command(about, train, main.arguments), "evaluate": EVALUATE}
