@@ -1,0 +1,111 @@
+"""What tests of several folders use: a tiny checkpoint, all extensions and one that is only for tests, a real server."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PYTHON = [sys.executable, str(ROOT / "app.py")]
+# One thread: on the machines that test this, two processes with a thread per core each are slower than two with one.
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory) -> Path:
+    """A models folder with one tiny random checkpoint under the default checkpoint's name."""
+    from tests.checkpoints import llada
+
+    folder = tmp_path_factory.mktemp("models")
+    llada(folder / "checkpoints" / "storyteller")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def extensions(tmp_path_factory) -> Path:
+    """An extensions folder: the real ones, tests/api/rehearsal (slow or failing model calls), and one that does not load."""
+    folder = tmp_path_factory.mktemp("extensions")
+    for path in [*(ROOT / "extensions").glob("*/__init__.py"), ROOT / "tests/api/rehearsal/__init__.py"]:
+        (folder / path.parent.name).symlink_to(path.parent)
+    (folder / "broken").mkdir()
+    (folder / "broken" / "__init__.py").write_text('raise RuntimeError("broken as rehearsed")\n')
+    return folder
+
+
+@pytest.fixture(scope="session")
+def flags(models, extensions) -> list[str]:
+    """Settings flags for a process that tests start; `--data` is to be added."""
+    return ["--models", str(models), "--extensions", str(extensions), "--threads", "1"]
+
+
+@dataclass
+class Running:
+    """A server process: `url` as it printed it, `line` the whole line."""
+
+    process: subprocess.Popen
+    line: str
+    data: Path
+    errors: Path
+
+    @property
+    def url(self) -> str:
+        return self.line.split(": ", 1)[1].strip()
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rsplit(":", 1)[1])
+
+
+@contextmanager
+def serve(*arguments: str, data: Path, timeout: float = 120) -> Iterator[Running]:
+    """Starts `python app.py ARGUMENTS --data DATA`, waits for its line, and stops it in the end."""
+    data.mkdir(parents=True, exist_ok=True)
+    errors = data / "stderr.txt"
+    with errors.open("wb") as stream:
+        process = subprocess.Popen(
+            [*PYTHON, *arguments, "--data", str(data)], stdout=subprocess.PIPE, stderr=stream, env=ENVIRONMENT, cwd=data
+        )
+    try:
+        with selectors.DefaultSelector() as selector:
+            selector.register(process.stdout, selectors.EVENT_READ)
+            assert selector.select(timeout), f"no address within {timeout} s: {errors.read_text()}"
+        line = process.stdout.readline().decode()
+        assert line, f"the server did not start: {errors.read_text()}"
+        yield Running(process, line, data, errors)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory, flags) -> Iterator[Running]:
+    """A server process with the API alone and a queue of eight; `server.url` is its address."""
+    data = tmp_path_factory.mktemp("server")
+    with serve("--api", "--port", "0", "--max-queue", "8", *flags, data=data) as running:
+        yield running
+        assert running.process.poll() is None, f"the server died: {running.errors.read_text()}"
+
+
+def wait_until(condition, timeout: float = 120, interval: float = 0.02):
+    """The first true value of `condition()`."""
+    end = time.monotonic() + timeout
+    while time.monotonic() < end:
+        if value := condition():
+            return value
+        time.sleep(interval)
+    raise AssertionError(f"not within {timeout} s")

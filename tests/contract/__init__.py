@@ -1,0 +1,21 @@
+"""The contract: everything that exists, crossed, through the whole program. Adding something? Add it here, or a test fails.
+
+a family       its fixture builder to FAMILIES (it goes to tests/checkpoints.py: a tiny folder as published)
+a sampler, schedule, confidence
+               its name to the list
+an extension   options that make it act to EXTENSIONS: request fields; None if it never touches a text
+"""
+
+from tests import checkpoints
+
+FAMILIES = {"LLaDA": checkpoints.llada}
+SAMPLERS = ("low_confidence", "random", "threshold")
+SCHEDULES = ("even", "cosine")
+CONFIDENCES = ("probability", "margin", "entropy", "random")
+EXTENSIONS: dict[str, dict | None] = {
+    "infill": {"prompt": "The naïve ____ sat\n[[3]] 猫."},
+    "logit_bias": {"logit_bias": {"more": "and, the end", "less": "t", "never": "he"}},
+    "negative_prompt": {"negative_prompt": {"text": "a much longer story about rain", "scale": 3.0}},
+    "prompt_matrix": {"prompt": "a cat | in rain", "prompt_matrix": {"enabled": True}},
+    "training": None,
+}

@@ -1,0 +1,110 @@
+"""Samplers x schedules x families x extensions, through the whole program: what a user was promised holds for each of them."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from tests.contract import CONFIDENCES, EXTENSIONS, FAMILIES, SAMPLERS, SCHEDULES
+from tests.contract.program import PATIENCE, cells, program, texts, write
+from webui.families import FAMILIES as KNOWN_FAMILIES
+from webui.settings import ROOT
+
+ACTING = {"nothing": {}, **{name: fields for name, fields in EXTENSIONS.items() if fields is not None}}
+WARM = {"prompt": "a cat", "temperature": 0.9, "threshold": 0.5, "steps": 6}
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory):
+    # float64: a text alone and in a batch is promised to be equal there whatever the shapes
+    app = program(tmp_path_factory.mktemp("contract"), dtype="float64")
+    yield app
+    app.close()
+
+
+def test_everything_that_exists_is_in_the_lists(app):
+    assert set(FAMILIES) == {family.name for family in KNOWN_FAMILIES}
+    assert set(SAMPLERS) == set(app.samplers())
+    assert set(SCHEDULES) == set(app.schedules())
+    assert set(CONFIDENCES) == set(app.confidences())
+    there = {path.name for path in (ROOT / "extensions").iterdir() if (path / "__init__.py").is_file()}
+    assert set(EXTENSIONS) == there
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("extension", [name for name in ACTING if name != "nothing"])
+def test_the_example_of_an_extension_makes_it_act(app, family, extension):
+    acting = write(app, **{"model": family, **WARM, **ACTING[extension]})
+    assert texts(acting) != texts(write(app, model=family, **WARM))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("extension", ACTING)
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_all_together(app, sampler, schedule, extension, family):
+    fields = {"model": family, "sampler": sampler, "schedule": schedule, **WARM, **ACTING[extension]}
+    result = write(app, **fields)
+    assert texts(write(app, **fields)) == texts(result), "the same seed"
+    for part in cells(result):
+        assert part.provenance.family == family
+        given = given_columns(app, part)
+        assert not given & {decision.column for decision in part.trace}, "given text was decided"
+        stored = app.history.get(part.id)
+        assert (stored.text, stored.trace, stored.request) == (part.text, part.trace, part.request)
+    again = cells(result)[-1]  # alone now, from what was saved
+    request, unknown = app.Request.read(app.history.get(again.id).model_dump_json())
+    assert not unknown and write(app, **dict(request)).text == again.text
+
+
+def given_columns(app, part) -> set[int]:
+    """Columns of the answer that the request gave. The canvas of a job that is done still shows them, as step 0."""
+    job = app.jobs.get(part.provenance.job)
+    changes = job.since(0)["cells"][part.provenance.cell]["changes"]
+    return {column for column, _, _, step in changes if step == 0}
+
+
+def test_given_text_comes_out_as_it_went_in(app):
+    for family in FAMILIES:
+        for sampler in SAMPLERS:
+            text = write(app, **{"model": family, "sampler": sampler, **WARM, **EXTENSIONS["infill"]}).text
+            assert text.startswith("The naïve ") and text.endswith(" 猫.") and " sat\n" in text
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("confidence", CONFIDENCES)
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_every_confidence_with_every_sampler(app, sampler, confidence, family):
+    fields = {"model": family, "sampler": sampler, "confidence": confidence, **WARM}
+    assert texts(write(app, **fields)) == texts(write(app, **fields))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("extension", ACTING)
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_cancel_takes_effect_before_the_next_model_call(app, sampler, extension, family):
+    fields = {"model": family, "sampler": sampler, **WARM, "threshold": 1.0, "length": 16, **ACTING[extension]}
+    whole = write(app, **fields)
+    second, go, calls = threading.Event(), threading.Event(), []
+
+    def hold(*_):
+        calls.append(1)
+        if len(calls) == 2:
+            second.set()
+            go.wait(PATIENCE)
+
+    hook = app.checkpoints.load(family).body.register_forward_pre_hook(hold)
+    try:
+        job = app.jobs.submit(app.Request(**{"seed": 1, **fields}))
+        assert second.wait(PATIENCE)
+        job.cancel()
+        go.set()
+        assert job.wait(PATIENCE)
+    finally:
+        hook.remove()
+    assert job.state == "cancelled" and len(calls) == 2
+    for part in cells(job.result):
+        assert not part.complete and "…" in part.text and part.statistics.forwards == 2
+        assert part.trace, "what was decided is kept"
+    assert texts(write(app, **fields)) == texts(whole), "the program goes on"

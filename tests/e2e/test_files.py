@@ -1,0 +1,61 @@
+"""No file of the machine can be read through the page's own routes."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import httpx
+import pytest
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+def http(site):
+    with httpx.Client(base_url=site.url, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture
+def secret(site):
+    path = site.data.parent / "secret.txt"
+    path.write_text("top secret")
+    return path
+
+
+def test_a_path_in_an_input_is_not_read(http, secret):
+    """Gradio copies a file that an input names into its cache, which it serves; a handler that returns inputs tells where to."""
+    config = http.get("/config").json()
+    values = {c["id"]: c["props"].get("value") for c in config["components"]}
+    file = {"path": str(secret), "meta": {"_type": "gradio.FileData"}, "orig_name": "secret.txt"}
+    tried = 0
+    for event in config["dependencies"]:
+        for place in range(len(event["inputs"])) if event["backend_fn"] else ():
+            data = [values.get(id) for id in event["inputs"]]
+            data[place] = file
+            call = {"data": data, "fn_index": event["id"], "session_hash": "x"}
+            reply = http.post("/gradio_api/run/predict", json=call)
+            tried += 1
+            for copy in set(re.findall(r"[^\s'\"]+/secret\.txt", reply.text)):
+                assert "top secret" not in http.get(f"/gradio_api/file={copy}").text, f"{call} reads {secret}"
+    assert tried > 50
+
+
+@pytest.mark.parametrize("route", ["/gradio_api/file={}", "/file={}", "/ui/{}", "/ui/..%2F..%2F..{}", "/static/{}", "/assets/{}"])
+def test_no_route_serves_a_path(http, secret, route):
+    reply = http.get(route.format(secret))
+    assert reply.status_code in (403, 404) and "top secret" not in reply.text
+
+
+@pytest.mark.parametrize("name", ["page.py", "theme.py", "__init__.py", "..%2Fapi.py", ".", ""])
+def test_only_scripts_and_styles_are_assets(http, name):
+    assert http.get(f"/ui/{name}").status_code == 404
+    assert http.get("/ui/page.js").headers["content-type"].startswith("text/javascript")
+
+
+def test_the_page_names_no_other_origin_to_load_from(http):
+    html = http.get("/").text
+    loads = re.findall(r'<(?:script|link|img|iframe)[^>]+(?:src|href)="(https?:)?//[^"]+', html)
+    assert not loads
+    assert "fonts.g" not in json.dumps(http.get("/config").json())

@@ -1,0 +1,223 @@
+"""The page in a browser: writing, watching, interrupting, coming back; and what must never happen."""
+
+from __future__ import annotations
+
+import re
+
+import httpx
+import pytest
+
+from tests.e2e.conftest import HOSTILE
+
+pytestmark = pytest.mark.e2e
+
+
+def test_noise_becomes_text(visit):
+    user = visit()
+    user.slowly(0.2)
+    user.type("prompt", "A story about a fox")
+    user.generate()
+    user.wait("document.querySelectorAll('.tokens .mask').length === 16")
+    user.wait("document.querySelectorAll('.tokens .word.fresh').length > 0")
+    before = user.masks()
+    user.wait(f"document.querySelectorAll('.tokens .mask').length < {before}")
+    assert re.match(r"\d+ % – Text Diffusion", user.page.title())
+    user.done()
+    assert user.page.title() == "Text Diffusion WebUI"
+    assert user.page.locator(".job-state").text_content() == "Done"
+    (text,) = user.texts()
+    assert text and user.masks() == 0
+    result = httpx.get(f"{user.url}/api/v1/jobs/{user.page.evaluate('localStorage.getItem(`tdw.job`)')}").json()["result"]
+    assert text == result["text"].lstrip(), "the page shows the text byte for byte"
+
+
+def test_a_result_shows_tokens_parameters_and_its_run_again(visit):
+    user = visit()
+    user.type("prompt", "A fox")
+    user.type("seed", "77")
+    user.page.keyboard.press("Control+Enter")
+    user.done()
+    page = user.page
+    page.get_by_role("button", name="Tokens").click()
+    word = page.locator(".tokens .word").filter(has_text=re.compile(r"\w")).first
+    word.hover()
+    assert re.search(r"\d+ % sure, step \d+", page.locator("tdw-canvas .tip").text_content())
+    page.get_by_role("button", name="Replay").click()
+    user.wait("document.querySelectorAll('.tokens .mask').length > 0")
+    user.wait("document.querySelectorAll('.tokens .mask').length < 16")
+    page.get_by_role("button", name="Stop").click()
+    assert user.texts()
+    page.locator("summary", has_text="Parameters").click()
+    listed = dict(zip(page.locator("dt").all_text_contents(), page.locator("dd").all_text_contents(), strict=True))
+    assert listed["Seed"] == "77" and listed["Denoising steps"] == "16preset" and "16 model calls" in listed["Written"]
+    page.get_by_role("button", name="Random seed").click()
+    user.wait("document.querySelector('#field-seed input').value === '-1'")
+    page.get_by_role("button", name="Seed of the last text").click()
+    user.wait("document.querySelector('#field-seed input').value === '77'")
+    user.type("prompt", "Something else")
+    user.type("steps", "3")
+    page.get_by_role("button", name="Use these").click()
+    user.wait("document.querySelector('#field-prompt textarea').value === 'A fox'")
+    assert (user.shown("seed"), user.shown("steps")) == ("77", "16")
+
+
+def test_escape_interrupts_and_what_is_decided_stays(visit):
+    user = visit()
+    user.slowly(0.8)
+    user.type("prompt", "A fox")
+    user.type("count", "2")
+    user.page.keyboard.press("Control+Enter")
+    user.wait("document.querySelectorAll('.tokens .word').length > 2")
+    user.page.keyboard.press("Escape")
+    user.done("cancelled")
+    assert user.page.locator(".job-state").text_content() == "Interrupted"
+    assert len(user.texts()) == 2 and all("…" in text for text in user.texts())
+    assert user.page.locator(".row-meta").all_text_contents() == ["unfinished", "unfinished"]
+    assert user.page.get_by_role("button", name="Interrupt").count() == 0, "nothing is left to interrupt"
+
+
+def test_a_reload_in_the_middle_shows_the_canvas_again(visit):
+    user = visit()
+    user.slowly(0.8)
+    user.type("prompt", "A fox that waits")
+    user.type("steps", "15")
+    user.generate()
+    user.wait("document.querySelectorAll('.tokens .word').length > 2")
+    user.page.reload()
+    user.wait("document.querySelectorAll('.tokens .word').length > 2 && document.querySelectorAll('.tokens .mask').length > 0")
+    assert user.page.locator(".tokens .fresh").count() < 3, "what was decided before does not glow"
+    user.wait("document.querySelector('#field-prompt textarea').value === 'A fox that waits'")
+    assert user.shown("steps") == "15"
+    user.page.get_by_role("button", name="Interrupt").click()
+    user.done("cancelled")
+    user.page.reload()
+    user.done("cancelled")
+    assert len(user.texts()) == 1, "and an ended job is there after a reload, too"
+
+
+def test_negative_prompt_and_matrix_through_the_page(visit):
+    user = visit()
+    page = user.page
+    user.type("prompt", "a fox | red | old")
+    user.type("negative_prompt-text", "rain")
+    user.type("negative_prompt-scale", "2")
+    user.unfold("Prompt matrix")
+    page.get_by_role("checkbox", name="Prompt matrix").click()
+    page.locator(".extension[data-changed]", has_text="Prompt matrix").wait_for()
+    assert page.locator(".extension[data-changed]").count() == 1
+    user.generate()
+    user.done()
+    table = page.locator("table.cells")
+    labels = table.locator("tbody th").all_text_contents()
+    assert labels == ["a fox", "a fox, red", "a fox, old", "a fox, red, old"]
+    assert len(user.texts()) == 4 and all(user.texts())
+    table.locator("summary").first.click()
+    listed = dict(zip(table.locator("dt").all_text_contents(), table.locator("dd").all_text_contents(), strict=True))
+    assert listed["Negative prompt"] == "rain" and listed["Guidance scale"] == "2"
+
+
+def test_bad_input_is_a_sentence_and_loses_nothing(visit):
+    user = visit()
+    user.type("prompt", "A fox")
+    user.type("length", "long")
+    user.generate()
+    user.page.locator("#alert:not([hidden])").wait_for()
+    assert user.complaint() == "Length: this is not a whole number."
+    assert (user.shown("prompt"), user.shown("length")) == ("A fox", "long")
+    user.page.get_by_role("button", name="Dismiss").click()
+    user.page.locator("#alert").wait_for(state="hidden")
+    user.type("length", "8")
+    user.unfold("Prompt matrix")
+    user.page.get_by_role("checkbox", name="Prompt matrix").click()
+    user.generate()
+    user.page.locator("#alert:not([hidden])").wait_for()
+    assert "|" in user.complaint()
+    user.page.get_by_role("checkbox", name="Prompt matrix").click()
+    user.generate()
+    user.done()
+    assert user.page.locator("#alert").is_hidden()
+
+
+def test_a_run_that_fails_says_why_in_the_texts_place(visit):
+    user = visit()
+    user.unfold("Rehearsal")
+    user.page.get_by_role("checkbox", name="Fail").click()
+    user.generate()
+    user.done("failed")
+    assert "as rehearsed" in user.page.locator(".row-error").text_content()
+    assert user.page.locator("#generate").get_attribute("aria-disabled") == "false"
+
+
+def test_markup_is_text_everywhere(visit):
+    user = visit()
+    page = user.page
+    page.get_by_role("button", name="A story about a fox").click()
+    assert user.shown("prompt") == "A story about a fox"
+    page.locator("#guide button").nth(1).click()
+    assert user.shown("prompt") == HOSTILE, "an example is typed as it is"
+    broken = page.locator(".failed", has_text="broken could not be loaded")
+    broken.locator("summary").click()
+    assert HOSTILE in broken.locator("pre").text_content(), "the traceback of what did not load"
+    user.type("prompt", f"{HOSTILE} ____ \u202eend")
+    user.generate()
+    user.done()
+    assert HOSTILE in user.texts()[0]
+    page.locator("summary", has_text="Parameters").click()
+    assert HOSTILE in page.locator("dl").text_content()
+    assert page.locator("tdw-canvas, #guide").locator("b, script, img").count() == 0
+
+
+def test_on_a_phone(visit):
+    user = visit(420, 860, has_touch=True, is_mobile=True, color_scheme="dark")
+    page = user.page
+
+    def on_screen(selector: str) -> bool:
+        box = page.locator(selector).first.bounding_box()
+        return box["y"] >= 0 and box["y"] + box["height"] <= 860 and box["x"] >= 0 and box["x"] + box["width"] <= 420
+
+    assert on_screen("#generate") and on_screen("#field-prompt")
+    user.slowly(0.8)
+    user.type("prompt", "a | b")
+    page.locator("#generate").tap()
+    user.wait("document.querySelectorAll('.tokens .word').length > 1")
+    user.wait("document.querySelector('.job-head').getBoundingClientRect().top < 300")
+    assert on_screen(".job-head") and on_screen("#interrupt"), "the canvas is in view, and the button that stops it"
+    page.locator("#interrupt").tap()
+    user.done("cancelled")
+    page.get_by_role("button", name="Prompt matrix").tap()
+    page.get_by_role("checkbox", name="Prompt matrix").tap()
+    user.type("steps", "x")
+    page.locator("#generate").tap()
+    page.locator("#alert:not([hidden])").wait_for()
+    assert on_screen("#alert")
+    user.type("steps", "2")
+    page.locator("#generate").tap()
+    user.done(jobs=2)
+    wide = page.evaluate("[document.documentElement.scrollWidth, document.body.scrollWidth]")
+    assert max(wide) <= 420, "only tables scroll sideways, in their own box"
+
+
+def test_another_checkpoint_brings_its_preset(visit):
+    user = visit()
+    user.type("steps", "9")
+    user.choose("model", "other")
+    user.wait("document.querySelector('#field-length input').value === '24'")
+    assert user.shown("steps") == "9", "what was typed stays"
+    user.page.get_by_role("button", name="Reset to preset").click()
+    user.wait("document.querySelector('#field-steps input').value === '6'")
+
+
+def test_many_texts_are_drawn_compact(visit):
+    user = visit()
+    user.type("prompt", "A fox")
+    user.type("count", "10")
+    user.type("steps", "4")
+    user.generate()
+    user.done()
+    assert len(user.texts()) == 10 and user.page.locator(".row.compact").count() == 2
+    user.page.get_by_role("button", name="Open").first.click()
+    assert user.page.locator(".row.compact").count() == 1
+    user.page.locator(".row >> nth=9").scroll_into_view_if_needed()
+    user.page.keyboard.press("Control+Enter")
+    user.done(jobs=2)
+    assert user.page.locator(".job-head").first.bounding_box()["y"] > 0, "the new texts are in view"

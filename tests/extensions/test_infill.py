@@ -1,0 +1,130 @@
+"""Infill: what is given stays byte for byte, what is filled fits between."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.checkpoints import FIRST_SPECIAL
+from tests.contract.program import finished, program, write
+
+WARM = {"temperature": 1.0, "sampler": "random"}
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory):
+    app = program(tmp_path_factory.mktemp("infill"))
+    yield app
+    app.close()
+
+
+def between(text: str, given: list[str]) -> list[str]:
+    """What stands between the given texts, which must be there in order, the first at the start and the last at the end."""
+    match = re.fullmatch("(.*?)".join(map(re.escape, given)), text, re.DOTALL)
+    assert match, f"{given} are not in {text!r}"
+    return list(match.groups())
+
+
+@pytest.mark.parametrize(
+    "prompt, given, tokens",
+    [
+        ("The ____ sat.", ["The ", " sat."], 1),
+        ("____", ["", ""], 1),
+        ("____ sat", ["", " sat"], 1),
+        ("The ____", ["The ", ""], 1),
+        ("The ________ sat", ["The ", " sat"], 2),
+        ("un____able", ["un", "able"], 1),
+        ("____ and ____", ["", " and ", ""], 2),
+        ("____ ____ ____", ["", " ", " ", ""], 3),
+        ("a ____[[3]] b", ["a ", " b"], 4),
+        ("[[...]]\nThe end.", ["", "\nThe end."], 4),
+        ("Once [[…]]", ["Once ", ""], 4),
+        ("x\n____\n\n[[2]]\ty", ["x\n", "\n\n", "\ty"], 3),
+        ("two  ____  blanks ", ["two  ", "  blanks "], 1),
+        ("é猫👩‍👩‍👧 ____ e\u0301\u202e\u0000\ufffd", ["é猫👩‍👩‍👧 ", " e\u0301\u202e\u0000\ufffd"], 1),
+        ("<|mdm_mask|> ____ <|endoftext|>", ["<|mdm_mask|> ", " <|endoftext|>"], 1),
+        (r"C:\new \____ and ____", [r"C:\new ____ and ", ""], 1),
+        (r"\[[...]] is [[2]]", ["[[...]] is ", ""], 2),
+        ("```\n____ [[9]]\n``` is ____", ["```\n____ [[9]]\n``` is ", ""], 1),
+        ("__init__ = ____", ["__init__ = ", ""], 1),
+        ("a[[0, 1]] [[x]] [1] ____", ["a[[0, 1]] [[x]] [1] ", ""], 1),
+        ("{{ ____ }} | (x:1.5) <a:b>", ["{{ ", " }} | (x:1.5) <a:b>"], 1),
+    ],
+)
+def test_given_text_stays_and_gaps_have_their_tokens(app, prompt, given, tokens):
+    for seed in range(3):
+        result = write(app, prompt=prompt, seed=seed, infill={"passage": 4}, **WARM)
+        between(result.text, given)
+        assert len(result.trace) == tokens and "…" not in result.text.replace("[[…]]", "")
+        assert not any(decision.token >= FIRST_SPECIAL for decision in result.trace), "no end-of-text, no special token"
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), min_size=2, max_size=4))
+def test_any_given_text_stays(app, parts):
+    parts = [re.sub(r"[_`\[\]\\]", "-", part) for part in parts]
+    result = write(app, prompt="____".join(parts), **WARM)
+    between(result.text, parts)
+    assert len(result.trace) == len(parts) - 1
+
+
+@pytest.mark.parametrize("prompt", ["The ____ sat", "The ________ sat", "The ____________ sat.", "a ____ ____ b", "a ____ [[3]] b", "the [[2]] end"])
+def test_a_gap_never_doubles_a_blank_nor_grows_the_word_before(app, prompt):
+    """Many seeds at a temperature where a random model writes anything."""
+    words = re.split(r"____+|\[\[\d\]\]", prompt)
+    result = write(app, prompt=prompt, count=48, temperature=3.0, sampler="random", seed=0)
+    for part in result.parts:
+        fillings = between(part.text, words)
+        for filling in fillings:
+            assert filling.strip(" "), "a gap holds something"
+            assert not filling.startswith(" ") and not filling.endswith(" "), part.text
+        if "[[" not in prompt:
+            assert "  " not in part.text and not re.search(r"[\n\t]", part.text), part.text
+    assert len({part.text for part in result.parts}) > 8, "and it is not always the same"
+
+
+def test_fillings_bring_their_blank_as_the_model_writes_words(app):
+    """The token in the gap is " word", not "word": what the model sees is what it was trained on."""
+    result = write(app, prompt="The ____ sat", count=8, **WARM)
+    for part in result.parts:
+        (decision,) = part.trace
+        assert decision.text.startswith(" ") and part.text == f"The{decision.text} sat"
+
+
+def test_the_text_is_the_answer_and_the_prompt_is_what_it_is_about(app):
+    about = [write(app, prompt="The ____ sat", infill={"about": text}).text for text in ("", "a story about dogs")]
+    empty = write(app, prompt="The ____ sat", template="raw", infill={"about": "Dogs."})
+    assert about[0] != about[1]
+    assert empty.statistics.prompt_tokens == len("Dogs.")
+    assert empty.request.length == len(empty.pieces) and empty.request.steps == 1
+
+
+@pytest.mark.parametrize("prompt", ["The ____ sat", "[[...]]", r"\____"])
+def test_with_the_syntax_off_everything_is_the_prompt(app, prompt):
+    off = write(app, prompt=prompt, syntax="off", template="raw")
+    assert len(off.pieces) == 8 and off.statistics.prompt_tokens == len(app.checkpoints.load(None).tokenizer.encode(prompt))
+
+
+@pytest.mark.parametrize("prompt, meant", [(r"\____ and \[[...]]", "____ and [[...]]"), ("__init__ ___ [[a]]", "__init__ ___ [[a]]")])
+def test_without_a_gap_the_text_is_an_ordinary_prompt(app, prompt, meant):
+    assert write(app, prompt=prompt).text == write(app, prompt=meant, syntax="off").text
+
+
+def test_a_gap_of_nothing_is_refused(app):
+    assert "[[0]] has none" in finished(app, app.Request(prompt="a [[0]] b")).error
+
+
+def test_a_text_that_does_not_fit_is_refused(app):
+    assert "room for" in finished(app, app.Request(prompt="a [[9999]] b")).error
+    assert "room for" in finished(app, app.Request(prompt="long " * 200 + "____")).error
+
+
+def test_rows_with_and_without_gaps_share_a_batch(app):
+    fields = {"prompt": "The ____ sat | or [[3]]", "prompt_matrix": {"enabled": True}, "seed": 3, **WARM}
+    first, second = write(app, **fields).parts
+    between(first.text, ["The ", " sat"])
+    between(second.text, ["The ", " sat, or ", ""])
+    assert write(app, prompt="The ____ sat", seed=3, **WARM).text == first.text

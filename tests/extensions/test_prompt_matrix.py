@@ -1,0 +1,93 @@
+"""The prompt matrix, as docs promise it: every combination, counted in binary, or one option at a time."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.contract.program import cells, program, write
+from webui.registry import Registry
+from webui.settings import ROOT
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return Registry(ROOT / "extensions", max_cells=1024)
+
+
+def prompts(registry: Registry, prompt: str, syntax: str = "safe", **options) -> list[str]:
+    request = registry.Request(prompt=prompt, syntax=syntax, seed=1, prompt_matrix={"enabled": True, **options})
+    return [cell.request.prompt for cell in registry.expand(request)]
+
+
+@pytest.mark.parametrize(
+    "prompt, expected",
+    [
+        ("base | x | y", ["base", "base, x", "base, y", "base, x, y"]),
+        ("base | x", ["base", "base, x"]),
+        ("base|x|y|z", ["base", "base, x", "base, y", "base, x, y", "base, z", "base, x, z", "base, y, z", "base, x, y, z"]),
+        (" base, | , x , \n| y,", ["base", "base, x", "base, y", "base, x, y"]),  # trimmed of blanks and commas
+        ("| x | y", ["", "x", "y", "x, y"]),
+        ("a, b | c, d", ["a, b", "a, b, c, d"]),  # commas inside stay
+        (r"base \| really | x", ["base | really", "base | really, x"]),
+        (r"C:\new | \[x\]", [r"C:\new", r"C:\new, \[x\]"]),
+        ("```\na | b\n``` | x", ["```\na | b\n```", "```\na | b\n```, x"]),
+        ("猫 | 犬", ["猫", "猫, 犬"]),
+        ("The ____ | sat", ["The ____", "The ____, sat"]),  # other extensions' syntax passes through
+        (r"\____ | x", [r"\____", r"\____, x"]),  # and so do its escapes
+    ],
+)
+def test_every_combination(registry, prompt, expected):
+    assert prompts(registry, prompt) == expected
+    assert prompts(registry, prompt, syntax="full") == expected
+
+
+def test_one_of(registry):
+    assert prompts(registry, "base | x | y", one_of=True) == ["base, x", "base, y"]
+    assert prompts(registry, "base | x", one_of=True) == ["base, x"]
+
+
+def test_joined_by_a_blank(registry):
+    assert prompts(registry, "base | x | y", join="blank") == ["base", "base x", "base y", "base x y"]
+    assert prompts(registry, "base | x | y", join="blank", one_of=True) == ["base x", "base y"]
+
+
+def test_off_by_default_so_that_tables_are_text(registry):
+    request = registry.Request(prompt="| a | b |\n|---|---|", seed=1)
+    assert [cell.request for cell in registry.expand(request)] == [request]
+
+
+def test_nothing_to_combine_is_a_sentence(registry):
+    for prompt in ("no bars", r"only \| literal", "``` a | b ```", ""):
+        with pytest.raises(ValueError, match=r"^prompt_matrix: the prompt has no \| .*write base \| option"):
+            prompts(registry, prompt)
+
+
+def test_with_the_syntax_off_a_bar_is_text_and_the_matrix_says_so(registry):
+    with pytest.raises(ValueError, match="^prompt_matrix: with the prompt syntax off"):
+        prompts(registry, "a | b", syntax="off")
+
+
+@pytest.mark.parametrize("options, sentence", [(12, "more than 1024 texts"), (32, "more than 1024 texts"), (40_000, "more than 32")])
+def test_too_many_options_are_refused_before_they_are_made(registry, options, sentence):
+    """4096, 4 billion and 2 ** 40000 combinations: nothing is made that is not needed to see that it is too many."""
+    with pytest.raises(ValueError, match=sentence):
+        prompts(registry, "base" + "|x" * options)
+    assert len(prompts(registry, "base" + "|x" * 10)) == 1024
+
+
+def test_cells_tell_their_prompt_and_have_no_matrix_left(registry):
+    request = registry.Request(prompt="base | x", seed=1, count=2, prompt_matrix={"enabled": True})
+    expanded = registry.expand(request)
+    assert [cell.axes[0] for cell in expanded] == [("prompt", p, p) for p in ("base", "base", "base, x", "base, x")]
+    assert [cell.request.seed for cell in expanded] == [1, 2, 1, 2]
+    assert all(cell.request.prompt_matrix.defaults() for cell in expanded)
+
+
+def test_cells_are_the_texts_that_their_prompts_alone_give(tmp_path):
+    app = program(tmp_path, dtype="float64")
+    grid = write(app, prompt="a cat | in the rain | at sea", temperature=0.8, prompt_matrix={"enabled": True})
+    assert [part.request.prompt for part in cells(grid)] == ["a cat", "a cat, in the rain", "a cat, at sea", "a cat, in the rain, at sea"]
+    for part in cells(grid):
+        assert write(app, prompt=part.request.prompt, temperature=0.8).text == part.text
+    assert len({part.text for part in cells(grid)}) == 4
+    app.close()

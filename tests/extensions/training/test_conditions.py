@@ -1,0 +1,78 @@
+"""Conditions: true of the story, in all their forms, with everything dropped now and then."""
+
+import random
+from collections import Counter
+from dataclasses import replace
+
+from extensions.training.conditions import END_TAGS, Facts, article, condition, fields, of_story, sentence, tags
+from extensions.training.grammar import words_of
+
+FACTS = Facts(words=("dragon", "cake"), hero="brave dragon", kind="dragon", friend="owl", place="castle", end="happy", talk=True)
+
+
+def test_the_forms_come_in_their_shares():
+    counts = Counter()
+    for seed in range(4000):
+        text = condition(FACTS, random.Random(seed))
+        counts["none" if not text else "fields" if ": " in text else "sentence" if text.split()[0] in (
+            "Write", "Tell", "A", "Please", "I", "Can", "Make", "Story") and "tory" in text or "Write about" in text or "tale" in text
+            else "tags"] += 1
+    assert 0.08 < counts["none"] / 4000 < 0.13
+    assert 0.40 < counts["tags"] / 4000 < 0.52
+    assert 0.18 < counts["fields"] / 4000 < 0.27
+    assert 0.18 < counts["sentence"] / 4000 < 0.27
+
+
+def test_each_part_is_dropped_about_three_times_in_ten():
+    for write in (tags, fields, sentence):
+        counts = Counter()
+        for seed in range(2000):
+            text = write(FACTS, random.Random(seed)).lower()
+            counts.update(part for part in ("dragon", "cake", "castle") if part in text)
+        share = {part: count / 2000 for part, count in counts.items()}
+        assert 0.65 < share["cake"] < 0.75 and 0.65 < share["castle"] < 0.75, (write, share)
+
+
+def test_words_of_the_condition_are_words_of_the_story(grammar):
+    known = {word for words in END_TAGS.values() for tag in words for word in tag.split()} | set("no without dialogue talking in the".split())
+    for seed in range(300):
+        story = grammar.story(seed)
+        facts = replace(of_story(story.attributes), hero=None)
+        told = set(words_of(tags(facts, random.Random(seed)))) - known - {"a", "an", "some"}
+        assert told <= set(words_of(story.text)), (told, story)
+
+
+def test_the_end_and_the_talk_are_told_as_they_are(grammar):
+    for seed in range(300):
+        story = grammar.story(seed)
+        text = fields(of_story(story.attributes), random.Random(seed))
+        assert "End: " not in text or f"End: {story.attributes.end}" in text
+        assert "Talk: " not in text or ("Talk: yes" in text) == story.attributes.talk
+
+
+def test_fields_stand_on_lines_or_between_slashes():
+    texts = {fields(replace(FACTS, words=("cake",)), random.Random(seed)) for seed in range(400)}
+    assert "Words: cake\nHero: brave dragon\nFriend: owl\nPlace: castle\nEnd: happy\nTalk: yes" in texts
+    assert "Words: cake / Hero: brave dragon / Friend: owl / Place: castle / End: happy / Talk: yes" in texts
+
+
+def test_a_continuation_begins_with_what_came_before():
+    texts = [condition(replace(FACTS, before="The owl slept."), random.Random(seed)) for seed in range(50)]
+    assert all(text.endswith("More: The owl slept.") for text in texts)
+    assert len(set(texts)) > 10
+
+
+def test_an_open_end_is_always_told():
+    for write in (tags, fields, sentence):
+        for seed in range(100):
+            text = write(replace(FACTS, end="open"), random.Random(seed)).lower()
+            assert "open" in text or "continued" in text or "goes on" in text
+
+
+def test_articles():
+    assert [article(word) for word in ("dragon", "owl", "unicorn", "Lily", "apples")] == ["a dragon", "an owl", "a unicorn", "Lily", "apples"]
+    assert article("soup") in ("soup", "some soup")
+
+
+def test_wordings_are_a_function_of_the_draw():
+    assert [condition(FACTS, random.Random(seed)) for seed in range(50)] == [condition(FACTS, random.Random(seed)) for seed in range(50)]

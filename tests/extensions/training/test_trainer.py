@@ -1,0 +1,177 @@
+"""Training: what a step asks, that it learns, and that a kill at any moment costs nothing but time."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from extensions.training import recipe, sampling, state
+from extensions.training.corpus import CONTENT, FRAME_KIND, PADDING, TEXT, Corpus
+from extensions.training.main import check
+from extensions.training.trainer import Trainer, precision, question, rate
+
+ROOT = Path(__file__).parents[3]
+MASK = 2
+
+
+@pytest.fixture(scope="module")
+def rows(tiny, made, grammar):
+    return Corpus(tiny, made, None, grammar)
+
+
+def test_the_rate_warms_up_holds_and_falls(tiny):
+    plan = replace(tiny.plan, steps=1000, warmup=40, hold=0.6, floor=0.03)
+    assert rate(plan, 0) == 1 / 40 and rate(plan, 40) == rate(plan, 600) == 1.0
+    assert rate(plan, 800) == pytest.approx(0.515) and rate(plan, 1000) == pytest.approx(0.03)
+
+
+def test_the_first_phase_asks_for_the_next_token(tiny, rows):
+    batch = rows.batch(0)
+    asked = question(batch, tiny.plan, 0, 1, MASK)
+    assert asked.causal and torch.equal(asked.inputs, batch.tokens)
+    assert torch.equal(asked.targets, batch.tokens.flatten()[asked.positions + 1])
+    kinds = batch.kinds.flatten()[asked.positions + 1]
+    assert not (kinds == FRAME_KIND).any()
+    assert (kinds == PADDING).any() and torch.allclose(asked.weights[kinds == PADDING], torch.tensor(0.15))
+    assert (asked.weights[kinds == TEXT] == 1.0).all()
+
+
+def test_the_masked_phase_masks_text_and_treats_conditions_in_three_ways(tiny, rows):
+    plan, ways, ts = tiny.plan, [0, 0, 0], []
+    for step in range(200, 240):
+        batch = rows.batch(step)
+        asked = question(batch, plan, step, 1, MASK)
+        assert torch.equal(question(batch, plan, step, 1, MASK).inputs, asked.inputs)
+        masked = asked.inputs == MASK
+        assert not masked[batch.kinds == FRAME_KIND].any()
+        assert torch.equal(asked.targets, batch.tokens.flatten()[asked.positions]) and masked.flatten()[asked.positions].all()
+        asked_for = torch.zeros_like(masked).flatten()
+        asked_for[asked.positions] = True
+        asked_for = asked_for.view_as(masked)
+        content, text = batch.kinds == CONTENT, batch.kinds >= TEXT
+        assert torch.equal(asked_for & text, masked & text)
+        for row in range(len(masked)):
+            if content[row].sum() > 4:
+                if not masked[row][content[row]].any():
+                    ways[0] += 1
+                elif masked[row][content[row]].all() and not asked_for[row][content[row]].any():
+                    ways[1] += 1
+                else:
+                    ways[2] += 1
+            ts.append(float(masked[row][text[row]].float().mean()))
+    shares = [way / sum(ways) for way in ways]
+    assert 0.62 < shares[0] < 0.80 and 0.10 < shares[1] < 0.20 and 0.08 < shares[2] < 0.20, shares
+    assert 0.45 < sum(ts) / len(ts) < 0.56
+
+
+def test_the_expected_weight_of_a_token_is_one(tiny, rows):
+    """1/t undoes the masking: over many draws, each text token counts once."""
+    plan = replace(tiny.plan, clean=1.0, empty=0.0, padding=1.0, low=0.02, last_low=0.02)
+    total = sum(float(asked.weights.sum()) / asked.count for asked in
+                (question(rows.batch(step), plan, step, 1, MASK) for step in range(160, 240)))
+    assert total / 80 == pytest.approx(1.0, abs=0.05)
+
+
+def test_a_minute_of_training_teaches(tiny, rows, made):
+    """Fixed seed, fixed fall: what an untrained network finds as likely as anything becomes several nats likelier."""
+    trainer = Trainer(tiny, rows, made, MASK)
+    held = rows.batch(10_000)
+    counted = held.kinds == TEXT
+    start, count = sampling.bound(trainer.averaged(), held.tokens, counted, MASK)
+    began = time.monotonic()
+    while trainer.step < tiny.plan.steps:
+        trainer.advance()
+    end, _ = sampling.bound(trainer.averaged(), held.tokens, counted, MASK)
+    print(f"{start / count:.3f} -> {end / count:.3f} nats per token in {time.monotonic() - began:.0f} s")
+    assert start / count == pytest.approx(6.9, abs=0.3)
+    assert end / count < 5.3
+
+
+def test_a_shorter_end_moves_the_phases(tiny):
+    assert tiny.with_steps(100).plan.steps == 100 and tiny.with_steps(100).identity() == tiny.identity()
+    assert replace(tiny, seed=2).identity() != tiny.identity()
+
+
+def test_a_state_of_another_recipe_or_corpus_is_refused(tiny, tmp_path):
+    mine = {"identity": tiny.identity(), "rows": "a"}
+    check(mine, dict(mine), tmp_path)
+    with pytest.raises(ValueError, match="another recipe"):
+        check(mine, {**mine, "identity": {}}, tmp_path)
+    with pytest.raises(ValueError, match="another grammar"):
+        check(mine, {**mine, "rows": "b"}, tmp_path)
+
+
+def test_recipes_are_read_and_unknown_keys_refused(tmp_path):
+    assert {recipe.read(name).name for name in ("cpu", "gpu", "tiny")} == {"storyteller", "storyteller-large", "tiny"}
+    with pytest.raises(ValueError, match="There is no recipe none; there are cpu, gpu, tiny"):
+        recipe.read("none")
+    (tmp_path / "x.toml").write_text("[plan]\nstep = 3\n")
+    with pytest.raises(ValueError, match="no key step"):
+        recipe.read(tmp_path / "x.toml")
+    with pytest.raises(ValueError, match="There is no precision"):
+        precision("half", "cpu")
+
+
+def test_a_torn_write_leaves_the_old_state(tmp_path):
+    state.write(tmp_path, {"a": torch.ones(3)}, {"step": 1})
+    (tmp_path / (state.FILE + ".new")).write_bytes(b"torn")
+    tensors, facts = state.read(tmp_path)
+    assert facts == {"step": 1} and torch.equal(tensors["a"], torch.ones(3))
+
+
+def start(folder: Path, *more: str) -> subprocess.Popen:
+    """A real run of a very short recipe that keeps its state all the time."""
+    (folder / "short.toml").write_text(
+        (ROOT / "extensions/training/recipes/tiny.toml").read_text().replace("steps = 240", "steps = 36")
+        .replace('name = "tiny"', 'name = "short"\nsave_minutes = 0.005\nexport_minutes = 60.0').replace("report = 20", "report = 1")
+        .replace("tokens = 1536", "tokens = 768").replace("= 1500", "= 600").replace("width = 64", "width = 32"))
+    return subprocess.Popen(
+        [sys.executable, "-m", "extensions.training.main", "--recipe", str(folder / "short.toml"), "--out", str(folder / "out"),
+         "--state", str(folder / "state"), "--threads", "1", *more],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
+
+
+def finish(process: subprocess.Popen) -> str:
+    text, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, text
+    return text
+
+
+def test_killed_at_any_moment_and_resumed_equals_never_interrupted(tmp_path):
+    whole, torn = tmp_path / "whole", tmp_path / "torn"
+    whole.mkdir(), torn.mkdir()
+    finish(start(whole))
+    dice = random.Random(os.getpid())
+    for _ in range(2):
+        process = start(torn)
+        until = dice.randrange(4, 14)
+        for line in process.stdout:                        # let some steps pass, then a random moment
+            until -= " step " in f" {line}"
+            if until <= 0:
+                break
+        time.sleep(dice.random() * 0.3)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    assert "from step 0 " not in finish(start(torn, "--resume"))
+    for file in ("state/state.safetensors", "out/model.safetensors"):
+        assert (whole / file).read_bytes() == (torn / file).read_bytes(), file
+
+
+def test_a_stopped_run_goes_on_to_an_earlier_end(tmp_path):
+    finish(start(tmp_path, "--stop", "10"))
+    assert state.read(tmp_path / "state")[1]["step"] == 10
+    assert "stopped at step 16 of 16" in finish(start(tmp_path, "--steps", "16"))
+    assert (tmp_path / "out" / "config.json").is_file()
+
+
+def test_resuming_nothing_is_refused(tmp_path):
+    process = start(tmp_path, "--resume")
+    text, _ = process.communicate(timeout=60)
+    assert process.returncode == 2 and "There is no state" in text
