@@ -5,7 +5,7 @@ runs one command: `serve` (the default: page and API on one port), `generate`, o
 A text is made by webui/engine.py, around which the features in extensions/ wrap themselves (webui/extension.py).
 """
 
-from webui.cli import main
+from webui.cli import leave, main
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    leave(main())

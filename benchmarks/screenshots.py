@@ -94,6 +94,7 @@ def half_way(page: Page) -> None:
 
 def keep(page: Page, name: str) -> None:
     """Saves what is to be seen, in few colours."""
+    page.evaluate("document.querySelector('#desk-left').scrollTo(0, 0)")
     picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     file = OUT / f"{name}.png"
     picture.quantize(COLOURS, dither=Image.Dither.NONE).save(file, optimize=True)

@@ -120,6 +120,22 @@ class Patient(Extension):
     def pick(self, canvas, model, choice):
         return choice
 ''',
+    "branches": '''
+class Branches(Extension):
+    """Asks for three canvases at once, and for each by itself; the answers must be equal to the bit."""
+    class Options(Options):
+        on: bool = field(False, label="On", help="Tests.")
+    def denoise(self, canvas, model):
+        import torch
+        many = canvas.tokens.shape[0]
+        template = model.template("other")
+        canvases = canvas, canvas.take(torch.arange(many - 1, -1, -1)).with_prompt(template), canvas.take(torch.arange(1))
+        together = model(*canvases)
+        for part, alone in zip(together, canvases, strict=True):
+            if not torch.equal(part, model(alone)):
+                raise ValueError("the parts were mixed up.")
+        return together[0]
+''',
     "counter": '''
 class Counter(Extension):
     """Tells how often it was made and called, and with how many rows; nearest the model."""
@@ -236,7 +252,7 @@ WRONG = {
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("gives", WRONG)
 def test_a_hook_that_gives_nonsense_fails_its_rows_by_name_and_nothing_hangs(app, gives):
-    good, patient = asked(app), asked(app, seed=2, patient={"on": True}, length=48, steps=48)
+    good, patient = asked(app), asked(app, seed=2, patient={"on": True}, length=30, steps=30)
     parts = run(app, good, asked(app, wrong={"gives": gives}), patient).parts
     assert re.fullmatch(WRONG[gives], parts[1].error)
     assert [told(part) for part in parts[::2]] == [told(run(app, good)), told(run(app, patient))]
@@ -310,6 +326,13 @@ def test_every_link_is_called_once_on_the_canvases_together(app):
     assert counter.made == [4]
     assert counter.calls == [(7, ())] * 8, "three rows and their branches, the row beside them without one, in each of 8 steps"
     assert [part.statistics.forwards for part in parts] == [8] * 4
+
+
+def test_every_canvas_of_a_call_gets_its_own_logits_back(app):
+    requests = [asked(app, branches={"on": True}, seed=i, prompt="the ship " * i, length=9 + i, steps=9) for i in range(3)]
+    parts = run(app, *requests).parts
+    assert [part.error for part in parts] == [None] * 3
+    assert told(parts[1]) == told(run(app, requests[1].replace(branches={})))
 
 
 def test_an_extension_that_is_neutral_is_not_even_made(app):
@@ -398,7 +421,7 @@ def test_every_text_is_a_file_that_gives_the_same_text_again(app):
     before = saved(app)
     requests = [
         asked(app, temperature=0.9, top_p=0.9, sampler="random"),
-        asked(app, negative_prompt={"scale": 2.0, "text": "a grey day"}, seed=2**40, steps=None, length=None, end_of_text="keep"),
+        asked(app, negative_prompt={"scale": 2.0, "text": "a grey day"}, seed=2**40, steps=None, end_of_text="keep"),
         asked(app, sampler="threshold", threshold=0.05, schedule="cosine", confidence="margin"),
     ]
     parts = run(app, *requests).parts

@@ -44,7 +44,14 @@ def test_label_and_help_are_required():
 
 def test_every_field_of_the_program_says_what_it_is(tmp_path):
     request = Registry(ROOT / "extensions").Request
-    models = [request, *(info.annotation for name, info in request.model_fields.items() if name in request().model_dump() and isinstance(info.default, Options))]
+    models = [
+        request,
+        *(
+            info.annotation
+            for name, info in request.model_fields.items()
+            if name in request().model_dump() and isinstance(info.default, Options)
+        ),
+    ]
     for model in models:
         for name, info in model.model_fields.items():
             assert info.title and info.description, name

@@ -27,7 +27,8 @@ GRID = """
             values = cls.options(request).values
             if not values:
                 return None
-            return (Cell("x", cls.cell(i, request, prompt=request.prompt + v).request, (("{title}", v, v),)) for i, v in enumerate(values))
+            made = [(cls.cell(0, request, prompt=request.prompt + v).request, v) for v in values]
+            return (Cell("x", each, (("{title}", v, v),)) for each, v in made)
         @classmethod
         def prompt(cls, row):
             return row.note("{title}")
@@ -244,7 +245,9 @@ FAILS = """
     ],
 )
 def test_a_hook_that_fails_fails_its_rows_by_name_and_others_go_on(tmp_path, where, reason):
-    extensions = folder(tmp_path / "extensions", breaks=FAILS, each=grid("Each", 0).replace("prompt=request.prompt + v", "breaks={'where': v}"))
+    extensions = folder(
+        tmp_path / "extensions", breaks=FAILS, each=grid("Each", 0).replace("prompt=request.prompt + v", "breaks={'where': v}")
+    )
     app = program(tmp_path, extensions)
     alone = write(app, length=6).text
     result = finished(app, app.Request(length=6, seed=1, each={"values": ["", where, ""]}))

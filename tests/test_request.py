@@ -50,7 +50,9 @@ def test_wrong_input_is_one_sentence_that_names_the_field(composed, fields, sent
         assert "xxx" not in told, "never the input itself"
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "5", '{"seed": NaN}', '{"temperature": 1e999}', '{"prompt": "\\ud800"}', '"\\ud800"'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "5", '{"seed": NaN}', '{"temperature": 1e999}', '{"prompt": "\\ud800"}', '"\\ud800"']
+)
 def test_a_bad_json_body_is_one_sentence(composed, text):
     if text == "5":
         text = '{"seed": "5"}'  # strict: a number is a number
@@ -85,10 +87,19 @@ def test_everything_that_decides_a_text_is_in_the_file(composed):
 def test_a_saved_request_or_result_is_read_back(composed):
     request = composed(prompt="猫", seed=MAX_SEED, length=12, temperature=0.25, negative_prompt={"text": "no"})
     result = Result(
-        id="0", text="t", complete=True, request=request, trace=(Decision(1, 0, 5, "a", 0.5),), statistics=Statistics(forwards=2, tokens=8),
-        provenance=Provenance(program="1", checkpoint="c", fingerprint="f", family="F", device="cpu", dtype="float32", torch="2", created="now", job="j", cell="0"),
+        id="0", text="t", complete=True, request=request, trace=(Decision(1, 0, 5, "a", 0.5),),
+        statistics=Statistics(forwards=2, tokens=8),
+        provenance=Provenance(
+            program="1", checkpoint="c", fingerprint="f", family="F", device="cpu", dtype="float32", torch="2", created="now",
+            job="j", cell="0",
+        ),
     )  # fmt: skip
-    for stored in (request.model_dump_json(), request.model_dump_json().encode(), result.model_dump_json(), result.model_dump(mode="json")):
+    for stored in (
+        request.model_dump_json(),
+        request.model_dump_json().encode(),
+        result.model_dump_json(),
+        result.model_dump(mode="json"),
+    ):
         assert composed.read(stored) == (request, {})
     assert result.statistics.tokens_per_forward == 4 and Statistics().tokens_per_forward == 0
 

@@ -199,6 +199,15 @@ def test_only_blocks_with_gaps_need_steps():
     assert answers(finish(build([case]), [oracle(1, case.target)])) == [case.target]
 
 
+def test_every_later_block_keeps_a_step_however_few_its_gaps_are():
+    """Most of the gaps are in the first block: it must not take the steps that the others need."""
+    answer = ((MASK,) * 8, *((MASK, *range(7)) for _ in range(5)))
+    for steps in range(6, 14):
+        settings = Settings("low_confidence", "even", "probability", steps, block_length=8)
+        case = Case("", 0, (), tuple(token for block in answer for token in block), settings)
+        assert answers(finish(build([case]), [oracle(1, case.target)], steps)) == [case.target]
+
+
 # -- schedules ---------------------------------------------------------------------------------------------------------
 
 

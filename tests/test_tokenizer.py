@@ -110,7 +110,10 @@ def test_masking_the_content_leaves_the_frame(framed, manner):
     encoded = framed[manner].prompt("a cat ", system="Be brief.")
     masked = encoded.masked(MASK)
     assert [token == MASK for token in masked.tokens] == list(encoded.content)
-    assert all(mine == theirs for mine, theirs, inside in zip(masked.tokens, encoded.tokens, encoded.content) if not inside)
+    kept = [
+        (mine, theirs) for mine, theirs, inside in zip(masked.tokens, encoded.tokens, encoded.content, strict=True) if not inside
+    ]
+    assert kept and all(mine == theirs for mine, theirs in kept)
 
 
 def test_a_token_that_is_part_text_and_part_frame_is_the_users(framed):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from webui.model import Model
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 MAX_HEADER = 100_000_000  # bytes, safetensors' own limit
 _JSON_NAMES = MappingProxyType({dict: "JSON object", str: "text", int: "whole number"})
 
@@ -72,6 +74,20 @@ class Checkpoints:
         entry = self.entry(name)
         family = identify(_json(entry.folder / "config.json"), entry.folder)
         return {**entry.profile, "preset": {**family.preset, **entry.profile.get("preset", {})}}
+
+    def hint(self, name: str | None, text: str) -> str | None:
+        """One sentence if most words of a prompt are not in the checkpoint's lexicon.txt, the words it was trained on."""
+        entry = self.entry(name)
+        file = entry.folder / "lexicon.txt"
+        words = WORD.findall(text.lower())
+        if not words or not file.is_file():
+            return None
+        known = frozenset(file.read_text("utf-8").split())
+        strange = [word for word in words if word not in known]
+        if 2 * len(strange) <= len(words):
+            return None
+        few = ", ".join(dict.fromkeys(strange[:6]))
+        return f"Most words of the prompt are new to {entry.name} ({few}). It understands: {entry.profile.get('understands', '')}"
 
     def load(self, name: str | None) -> Model:
         """The model of this name, loaded if it is not. Worker thread only. ValueError with one sentence if it cannot be."""

@@ -74,7 +74,8 @@ class Engine:
         """The cell as a row: presets resolved, then every extension's `prompt`. ValueError."""
         request, preset = packing.resolve(cell.request.replace(model=name), self.checkpoints.profile(name)["preset"])
         row = self.registry.prepare(Row(cell, request, {"main": Prompt.of(request.prompt)}))
-        return row, preset
+        hint = self.checkpoints.hint(name, request.prompt)
+        return row.note(hint) if hint else row, preset
 
     def _group(
         self, model: Model, prepared: Sequence[Prepared], job: str, cancelled: Callable[[], bool]

@@ -102,7 +102,7 @@ class Infill(Extension):
             previous = part
 
     def ban(self, canvas: Canvas, model: Link) -> Tensor | None:
-        """In gaps: no token without a text (end-of-text among them), and none that would double a blank or grow the word before."""
+        """In gaps: no token without a text (as end-of-text is), and none that would double a blank or grow the word before."""
         rows, columns = canvas.at
         rules = self._rules[canvas.row[rows], columns - canvas.answer[rows]]
         return rules @ self._barred.float() > 0

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from webui import Canvas, Link
 
+NEAR = 1e-6  # shares of an answer that are equal may differ by the rounding of float32
+
 
 class NegativePrompt(Extension):
     """What the text should not be like, and how strongly the prompt guides it.
@@ -63,8 +65,9 @@ class NegativePrompt(Extension):
 
     def denoise(self, canvas: Canvas, model: Link) -> Tensor:
         progress = 1 - canvas.t
+        start, end = self.rows_column("start", canvas) - NEAR, self.rows_column("end", canvas) + NEAR
         on = self.rows_column("scale", canvas, 1.0) != 1
-        on &= (progress >= self.rows_column("start", canvas)) & (progress <= self.rows_column("end", canvas))
+        on &= (progress >= start) & (progress <= end)
         if not bool(on.any()):
             return model(canvas)
         logits, base = model(canvas, canvas.take(on).with_prompt(self._template, "negative"))

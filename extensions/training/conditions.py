@@ -12,20 +12,41 @@ from random import Random
 
 FRAME = "\nStory:"
 DROP = 0.3
-MASS = frozenset("soup bread cheese honey jam popcorn candy chocolate rice corn pasta milk water snow rain sand food money music "
-                 "magic fun juice grass help work love".split())
-ASKS = ("Write a story about", "Tell me a story about", "A story about", "Write a short story about", "Tell a story about",
-        "Please write a story about", "I want a story about", "Can you tell me a story about", "Make up a story about",
-        "Write about", "A short story about", "Story about", "Write me a story about", "A tale of")
+MASS = frozenset(
+    "soup bread cheese honey jam popcorn candy chocolate rice corn pasta milk water snow rain sand food money music "
+    "magic fun juice grass help work love".split()
+)
+ASKS = (
+    "Write a story about",
+    "Tell me a story about",
+    "A story about",
+    "Write a short story about",
+    "Tell a story about",
+    "Please write a story about",
+    "I want a story about",
+    "Can you tell me a story about",
+    "Make up a story about",
+    "Write about",
+    "A short story about",
+    "Story about",
+    "Write me a story about",
+    "A tale of",
+)
 ASKS_BARE = ("Write a story", "Tell me a story", "A story", "Write a short story", "Please tell a story", "Make up a story")
-ENDS = {"happy": ("with a happy ending", "with a happy end", "that ends well", "that ends happily"),
-        "sad": ("with a sad ending", "with a sad end", "that ends badly", "that ends sadly"),
-        "open": ("with an open ending", "to be continued", "that goes on")}
-TALKS = {True: ("with dialogue", "in which they talk", "with talking", "where they speak"),
-         False: ("without dialogue", "with no dialogue", "in which nobody talks")}
-END_TAGS = {"happy": ("happy ending", "happy ending", "happy ending", "happy end", "happy"),
-            "sad": ("sad ending", "sad ending", "sad ending", "sad end", "sad"),
-            "open": ("open ending", "open ending", "to be continued")}
+ENDS = {
+    "happy": ("with a happy ending", "with a happy end", "that ends well", "that ends happily"),
+    "sad": ("with a sad ending", "with a sad end", "that ends badly", "that ends sadly"),
+    "open": ("with an open ending", "to be continued", "that goes on"),
+}
+TALKS = {
+    True: ("with dialogue", "in which they talk", "with talking", "where they speak"),
+    False: ("without dialogue", "with no dialogue", "in which nobody talks"),
+}
+END_TAGS = {
+    "happy": ("happy ending", "happy ending", "happy ending", "happy end", "happy"),
+    "sad": ("sad ending", "sad ending", "sad ending", "sad end", "sad"),
+    "open": ("open ending", "open ending", "to be continued"),
+}
 TALK_TAGS = {True: ("dialogue", "dialogue", "dialogue", "talking"), False: ("no dialogue", "no dialogue", "without dialogue")}
 
 
@@ -96,10 +117,20 @@ def fields(facts: Facts, random: Random) -> str:
     """`Words: dragon, cake / Hero: brave dragon / Place: castle / End: happy / Talk: yes`, also one field a line."""
     words = [word for word in facts.words if random.random() >= DROP]
     random.shuffle(words)
-    known = [("Words", ", ".join(words) or None), ("Hero", facts.hero), ("Friend", facts.friend), ("Place", facts.place),
-             *facts.extra, ("End", facts.end), ("Talk", {True: "yes", False: "no", None: None}[facts.talk])]
-    kept = [f"{name}: {value}" for name, value in known
-            if value and (name == "Words" or random.random() >= DROP or (name == "End" and value == "open"))]
+    known = [
+        ("Words", ", ".join(words) or None),
+        ("Hero", facts.hero),
+        ("Friend", facts.friend),
+        ("Place", facts.place),
+        *facts.extra,
+        ("End", facts.end),
+        ("Talk", {True: "yes", False: "no", None: None}[facts.talk]),
+    ]
+    kept = [
+        f"{name}: {value}"
+        for name, value in known
+        if value and (name == "Words" or random.random() >= DROP or (name == "End" and value == "open"))
+    ]
     return random.choice(("\n", " / ")).join(kept)
 
 

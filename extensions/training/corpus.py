@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from . import prose, tokenizer as words
+from . import prose
+from . import tokenizer as words
 from .conditions import FRAME, Facts, condition, of_story
 from .grammar import Grammar
 from .recipe import Recipe
@@ -97,9 +98,14 @@ class Corpus:
         if dice.random() < data.continued:
             sentences = prose.document(text).sentences
             cut = dice.randrange(1, max(2, len(sentences) - 1))
-            text, before = prose.joined(sentences[cut:]), prose.joined(sentences[max(0, cut - 2):cut])
-            facts = replace(facts, before=before, words=tuple(word for word in facts.words if word in text),
-                            talk='"' in text, place=facts.place if facts.place and facts.place in text else None)
+            text, before = prose.joined(sentences[cut:]), prose.joined(sentences[max(0, cut - 2) : cut])
+            facts = replace(
+                facts,
+                before=before,
+                words=tuple(word for word in facts.words if word in text),
+                talk='"' in text,
+                place=facts.place if facts.place and facts.place in text else None,
+            )
         return _Row(condition(facts, dice), text, True, True, dice.random())
 
     def _prose_row(self, source: str, index: int, dice: random.Random) -> _Row:
@@ -109,14 +115,14 @@ class Corpus:
         room = self.recipe.network.max_length - len(self.frame) - 1
         start = self._start(lengths, room, dice)
         before = min(start, dice.choice((1, 1, 2))) if start else 0
-        stop, used = start, sum(lengths[start - before:start]) + 16
+        stop, used = start, sum(lengths[start - before : start]) + 16
         while stop < len(lengths) and used + lengths[stop] <= room:
             used += lengths[stop]
             stop += 1
         stop = max(stop, start + 1)
         facts: Facts = prose.facts(found, start, stop, self.nouns, dice, before)
         ends, far = stop == len(lengths), stop + 40
-        text = prose.joined(found.sentences[start:stop if ends else far])
+        text = prose.joined(found.sentences[start : stop if ends else far])
         return _Row(condition(facts, dice), text, ends, far >= len(lengths), dice.random())
 
     @staticmethod
@@ -127,7 +133,7 @@ class Corpus:
             return 0
         if draw < 0.9:
             budget, start = room * dice.uniform(0.5, 0.75), len(lengths)
-            while start > 1 and sum(lengths[start - 1:]) <= budget:
+            while start > 1 and sum(lengths[start - 1 :]) <= budget:
                 start -= 1
             return min(start, len(lengths) - 1)
         return dice.randrange(len(lengths))
@@ -141,7 +147,7 @@ class Corpus:
         if len(content) + len(self.frame) + min(len(text), most // 2 if not row.ends else most) + 1 > most:
             content = []
         tokens = [*content, *self.frame, *text]
-        if not row.ends and len(tokens) < most:            # it fits after all: what was said of an open end is not true
+        if not row.ends and len(tokens) < most:  # it fits after all: what was said of an open end is not true
             content, tokens = [], [*self.frame, *text]
         ends = row.whole and len(tokens) < most
         tokens = [*tokens, self.end] if ends else tokens[:most]
@@ -160,9 +166,9 @@ class Corpus:
         kinds = torch.full((len(rows), length), PADDING, dtype=torch.uint8)
         for i, (_, _, ids, content, _) in enumerate(rows):
             ids = ids[:length]
-            tokens[i, :len(ids)] = torch.tensor(ids)
-            kinds[i, :len(ids)] = TEXT
-            kinds[i, :content + len(self.frame)] = FRAME_KIND
+            tokens[i, : len(ids)] = torch.tensor(ids)
+            kinds[i, : len(ids)] = TEXT
+            kinds[i, : content + len(self.frame)] = FRAME_KIND
             kinds[i, :content] = CONTENT
         return Batch(tokens, kinds)
 
@@ -175,7 +181,9 @@ def read_documents(recipe: Recipe, folder: Path | None) -> dict[str, list[prose.
     for name, file in prose.FILES.items():
         if getattr(recipe.data, name) > 0:
             if not (folder / file).is_file():
-                raise ValueError(f"{folder} has no {file}; give the corpus's folder, or leave --corpus out to train on the grammar.")
+                raise ValueError(
+                    f"{folder} has no {file}; give the corpus's folder, or leave --corpus out to train on the grammar."
+                )
             found[name] = prose.read(folder / file)
     return found
 
@@ -190,7 +198,9 @@ def texts_for_tokenizer(recipe: Recipe, grammar: Grammar, documents: dict[str, l
     for some in documents.values():
         for one in some:
             dice = random.Random(one.sentences[0])
-            yield condition(prose.facts(one, 0, len(one.sentences), nouns, dice), dice) + FRAME + " " + prose.joined(one.sentences)
+            yield (
+                condition(prose.facts(one, 0, len(one.sentences), nouns, dice), dice) + FRAME + " " + prose.joined(one.sentences)
+            )
 
 
 @lru_cache(maxsize=16)

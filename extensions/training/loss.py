@@ -35,7 +35,7 @@ class _HeadLoss(torch.autograd.Function):
             part = slice(start, start + CHUNK)
             h, y, w = hidden[part], targets[part], weights[part]
             short = CHUNK - h.shape[0]
-            if short:                                      # one shape only, so that a compiled step is compiled once
+            if short:  # one shape only, so that a compiled step is compiled once
                 h, y, w = (torch.cat([x, x.new_zeros((short, *x.shape[1:]))]) for x in (h, y, w))
             loss, slope, outer = step(h, low, y, w)
             losses.append(loss)

@@ -11,9 +11,14 @@ import sys
 import time
 from pathlib import Path
 
-PROMPTS = ("dragon, cake, castle, happy ending, dialogue", "Write a story about a fox and a ball with a sad ending.",
-           "Words: cat, map\nHero: brave cat\nPlace: forest\nEnd: happy\nTalk: no", "", "robot, flower, beach",
-           "More: Once upon a time, there was a little girl who loved apples.")
+PROMPTS = (
+    "dragon, cake, castle, happy ending, dialogue",
+    "Write a story about a fox and a ball with a sad ending.",
+    "Words: cat, map\nHero: brave cat\nPlace: forest\nEnd: happy\nTalk: no",
+    "",
+    "robot, flower, beach",
+    "More: Once upon a time, there was a little girl who loved apples.",
+)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +40,8 @@ def run(options: argparse.Namespace) -> int:
     """Train as the options say. ValueError with one sentence if they cannot be followed."""
     import torch
 
-    from . import corpus, recipe as recipes, state, trainer
+    from . import corpus, export, state, trainer
+    from . import recipe as recipes
 
     options.out = options.out or Path("models/checkpoints/trained")
     if options.threads:
@@ -46,20 +52,29 @@ def run(options: argparse.Namespace) -> int:
     if options.resume and found is None:
         raise ValueError(f"There is no state in {folder} to resume; leave --resume out to start.")
     grammar = corpus.Grammar.load()
-    tokenizer = _tokenizer(recipe, grammar, options.corpus, folder, found is not None)
+    start = _start(recipe, options.out)
+    tokenizer = _tokenizer(recipe, grammar, options.corpus, folder, found is not None, start)
     data = corpus.Corpus(recipe, tokenizer, options.corpus, grammar)
     facts = {"identity": json.loads(json.dumps(recipe.identity())), "rows": fingerprint(data)}
     made = trainer.Trainer(recipe, data, tokenizer, tokenizer.token_to_id(corpus.words.MASK), options.device)
+    if start and not found:
+        made.begin(export.read(start))
     if found:
         check(facts, found[1], folder)
         made.restore(*found)
-    _tell(f"{recipe.name}: {sum(one.numel() for one in made.network.parameters()):,} parameters, {made.dtype}, "
-          f"{torch.get_num_threads()} threads, rows {data.counts}, from step {made.step} to {recipe.plan.steps}")
+    _tell(
+        f"{recipe.name}: {sum(one.numel() for one in made.network.parameters()):,} parameters, {made.dtype}, "
+        f"{torch.get_num_threads()} threads, rows {data.counts}, from step {made.step} to {recipe.plan.steps}"
+    )
     halt = _signals()
     held = _held_out(data, options.corpus)
-    trainer.loop(made, save=lambda: made.save(folder, facts), show=lambda: _show(made, options.out, held),
-                 report=lambda loss, speed: _report(made, loss, speed),
-                 stopped=lambda: bool(halt) or options.stop is not None and made.step >= options.stop)
+    trainer.loop(
+        made,
+        save=lambda: made.save(folder, facts),
+        show=lambda: _show(made, options.out, held),
+        report=lambda loss, speed: _report(made, loss, speed),
+        stopped=lambda: bool(halt) or options.stop is not None and made.step >= options.stop,
+    )
     _tell(f"stopped at step {made.step} of {recipe.plan.steps}; the checkpoint is in {options.out}")
     return 0
 
@@ -78,12 +93,23 @@ def check(mine: dict, theirs: dict, folder: Path) -> None:
         raise ValueError(f"The state in {folder} was made with another grammar or corpus; restore them, or give --fresh.")
 
 
-def _tokenizer(recipe, grammar, folder: Path | None, where: Path, keep: bool):
+def _start(recipe, out: Path) -> Path | None:
+    """The folder of the checkpoint that a fine-tuning recipe starts from."""
+    start = out.parent / recipe.start if recipe.start else None
+    if start is not None and not (start / "tokenizer.json").is_file():
+        raise ValueError(f"The recipe starts from the checkpoint {recipe.start}, which is not in {out.parent}.")
+    return start
+
+
+def _tokenizer(recipe, grammar, folder: Path | None, where: Path, keep: bool, start: Path | None):
     from . import corpus, tokenizer
 
     path = where / "tokenizer.json"
     if not (keep and path.is_file()):
         where.mkdir(parents=True, exist_ok=True)
+        if start is not None:
+            path.write_bytes((start / path.name).read_bytes())
+            return tokenizer.load(path)
         documents = corpus.read_documents(recipe, folder)
         texts = corpus.texts_for_tokenizer(recipe, grammar, documents)
         tokenizer.train(texts, recipe.network.vocabulary).save(str(path))
@@ -95,7 +121,6 @@ def _held_out(data, folder: Path | None) -> dict:
     import torch
 
     from . import prose
-    from .corpus import FRAME
 
     most, found = data.recipe.network.max_length, {}
     texts = {"grammar": []}
@@ -114,16 +139,16 @@ def _held_out(data, folder: Path | None) -> dict:
             ids = [*data.frame, *data.tokenizer.encode(" " + text).ids, data.end]
             if nats is None:
                 ids = ids[:most]
-                nats = math.log(2) * (len(data.tokenizer.decode(ids[len(data.frame):]).encode()) - 1)
+                nats = math.log(2) * (len(data.tokenizer.decode(ids[len(data.frame) :]).encode()) - 1)
             if len(ids) <= most:
                 rows.append((ids, nats))
         tokens = torch.full((len(rows), most), data.end)
         for i, (ids, _) in enumerate(rows):
-            tokens[i, :len(ids)] = torch.tensor(ids)
+            tokens[i, : len(ids)] = torch.tensor(ids)
         lengths = torch.tensor([len(ids) for ids, _ in rows])[:, None]
         counted = (torch.arange(most) >= len(data.frame)) & (torch.arange(most) < lengths)
         if rows:
-            found[name] = (tokens[:, :int(lengths.max())], counted[:, :int(lengths.max())], sum(unit for _, unit in rows))
+            found[name] = (tokens[:, : int(lengths.max())], counted[:, : int(lengths.max())], sum(unit for _, unit in rows))
     return found
 
 
@@ -138,10 +163,10 @@ def _show(made, out: Path, held: dict) -> None:
             nats, count = sampling.bound(network, tokens, counted, made.mask, dtype=made.dtype)
             word = "x the grammar's own entropy" if name == "grammar" else "bits per byte"
             _tell(f"  bound on held-out {name}: {nats / count:.3f} nats per token, {nats / unit:.3f} {word}")
-        for prompt in PROMPTS:
-            for guidance in (1.0, 2.5):
-                text = sampling.sample(network, made.tokenizer, [prompt], temperature=0.7, guidance=guidance, seed=made.step)[0]
-                _tell(f"  [{prompt!r} x{guidance}] {text!r}")
+        for number, prompt in enumerate(PROMPTS):
+            guidance = (2.5, 1.0)[number % 2]
+            text = sampling.sample(network, made.tokenizer, [prompt], temperature=0.5, guidance=guidance, seed=made.step)[0]
+            _tell(f"  [{prompt!r} x{guidance}] {text!r}")
         _tell(f"  exported to {out} at step {made.step}")
 
 
@@ -149,8 +174,10 @@ def _report(made, loss: float, speed: float) -> None:
     plan = made.recipe.plan
     left = (plan.steps - made.step) * (made.seen / max(1, made.step)) / max(speed, 1.0)
     phase = "next token" if made.step <= plan.causal * plan.steps else "masked"
-    _tell(f"step {made.step}/{plan.steps} {phase} loss {loss:.3f} {made.seen / 1e6:.2f} M tokens {speed:,.0f}/s "
-          f"{left / 60:.0f} min left")
+    _tell(
+        f"step {made.step}/{plan.steps} {phase} loss {loss:.3f} {made.seen / 1e6:.2f} M tokens {speed:,.0f}/s "
+        f"{left / 60:.0f} min left"
+    )
 
 
 def _signals() -> list[int]:

@@ -92,8 +92,15 @@ class Block(nn.Module):
         self.shape = shape
         d, kv, f = shape.width, shape.kv_heads * shape.head, shape.hidden
         self.attn_norm, self.ff_norm = nn.Parameter(torch.ones(d)), nn.Parameter(torch.ones(d))
-        for name, size in {"q_proj": (d, d), "k_proj": (kv, d), "v_proj": (kv, d), "attn_out": (d, d),
-                           "ff_proj": (f, d), "up_proj": (f, d), "ff_out": (d, f)}.items():
+        for name, size in {
+            "q_proj": (d, d),
+            "k_proj": (kv, d),
+            "v_proj": (kv, d),
+            "attn_out": (d, d),
+            "ff_proj": (f, d),
+            "up_proj": (f, d),
+            "ff_out": (d, f),
+        }.items():
             setattr(self, name, nn.Parameter(torch.empty(size)))
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, causal: bool, dtype: torch.dtype) -> Tensor:
@@ -125,7 +132,7 @@ class Network(nn.Module):
         self.reset(generator)
 
     def reset(self, generator: torch.Generator | None) -> None:
-        """Draw the first weights: normal, 0.02 for the embedding, by fan-in for the rest, small for what is added to the stream."""
+        """Draw the first weights: normal, 0.02 for the embedding, by fan-in for the rest, less for what the stream adds up."""
         with torch.no_grad():
             for name, weight in self.named_parameters():
                 if weight.dim() < 2:

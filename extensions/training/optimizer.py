@@ -51,7 +51,7 @@ class Optimizer:
         for names in by_size.values():
             ahead = [self.matrices[name].grad.lerp(self.momentum[name], MOMENTUM) for name in names]
             turned = [one if one.shape[0] <= one.shape[1] else one.t() for one in ahead]
-            for name, source, update in zip(names, ahead, orthogonal(torch.stack(turned), self.dtype)):
+            for name, source, update in zip(names, ahead, orthogonal(torch.stack(turned), self.dtype), strict=False):
                 one = self.matrices[name]
                 update = update if source.shape[0] <= source.shape[1] else update.t()
                 one.sub_(update, alpha=rate * max(1.0, one.shape[0] / one.shape[1]) ** 0.5)
@@ -62,8 +62,8 @@ class Optimizer:
         for name, one in self.others.items():
             self.first[name].lerp_(one.grad, 1 - one_)
             self.second[name].lerp_(one.grad.square(), 1 - two_)
-            first = self.first[name] / (1 - one_ ** self.steps)
-            second = self.second[name] / (1 - two_ ** self.steps)
+            first = self.first[name] / (1 - one_**self.steps)
+            second = self.second[name] / (1 - two_**self.steps)
             one.sub_(rate * first / (second.sqrt() + EPS))
             one.grad = None
 

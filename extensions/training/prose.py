@@ -18,17 +18,34 @@ from .grammar import HAPPY_WORDS, SAD_WORDS
 
 FILES = {"tinystories": "tinystories-train.jsonl", "fables": "fables.jsonl", "storybooks": "storybooks.jsonl"}
 HELD_OUT = "tinystories-heldout.jsonl"
-PLAIN = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u2013": "-", "\u2014": "-", "\u2026": "...",
-                       "\u00a0": " ", "\r": "\n", "\t": " ", "\u200b": ""})
+PLAIN = str.maketrans(
+    {
+        "\u2018": "'",
+        "\u2019": "'",
+        "\u201c": '"',
+        "\u201d": '"',
+        "\u2013": "-",
+        "\u2014": "-",
+        "\u2026": "...",
+        "\u00a0": " ",
+        "\r": "\n",
+        "\t": " ",
+        "\u200b": "",
+    }
+)
 SENTENCE = re.compile(r'\s*\S.*?(?:[.!?]+["\')]*(?=\s)|$)', re.DOTALL)
 WORD = re.compile(r"[A-Za-z]+(?:'[a-z]+)?")
 BEFORE_NOUNS = frozenset("a an the his her their my your our its some this that".split())
-PLACES = frozenset("forest park garden village meadow field valley barn jungle cave yard beach farm castle zoo market pond lake river "
-                   "playground school harbor hill mountain island bridge house home woods sea ocean city town store shop kitchen "
-                   "street desert palace library tree".split())
-KINDS = frozenset("fox rabbit cat dog mouse frog duck bird pig owl squirrel turtle monkey hedgehog penguin goat puppy kitten robot "
-                  "dragon bear lion elephant horse giant knight unicorn princess fairy witch prince wizard pirate bunny tiger hen cow "
-                  "sheep ant bee fish crocodile boy girl king queen farmer man woman snake wolf deer spider butterfly bug worm".split())
+PLACES = frozenset(
+    "forest park garden village meadow field valley barn jungle cave yard beach farm castle zoo market pond lake river "
+    "playground school harbor hill mountain island bridge house home woods sea ocean city town store shop kitchen "
+    "street desert palace library tree".split()
+)
+KINDS = frozenset(
+    "fox rabbit cat dog mouse frog duck bird pig owl squirrel turtle monkey hedgehog penguin goat puppy kitten robot "
+    "dragon bear lion elephant horse giant knight unicorn princess fairy witch prince wizard pirate bunny tiger hen cow "
+    "sheep ant bee fish crocodile boy girl king queen farmer man woman snake wolf deer spider butterfly bug worm".split()
+)
 FIELD = re.compile(r"- (Main Character|Setting|Challenge|Outcome|Teaching): (.+)")
 
 
@@ -82,18 +99,23 @@ class Nouns:
         for found in documents:
             words = WORD.findall("".join(found.sentences))
             spread.update({word for word in words if word.islower()})
-            for one, two in zip(["", *words], words):
+            for one, two in zip(["", *words], words, strict=False):
                 if two.islower():
                     total[two] += 1
                     after[two] += one.lower() in BEFORE_NOUNS
         most = 0.25 * max(1, len(documents))
-        self.rarity = {word: 1.0 / spread[word] ** 0.5 for word in total
-                       if len(word) > 2 and 3 <= spread[word] <= most and after[word] >= 0.45 * total[word]}
+        self.rarity = {
+            word: 1.0 / spread[word] ** 0.5
+            for word in total
+            if len(word) > 2 and 3 <= spread[word] <= most and after[word] >= 0.45 * total[word]
+        }
 
     def of(self, text: str, random: Random, most: int = 5) -> tuple[str, ...]:
         """Up to `most` different nouns of a text; rarer and repeated ones are likelier."""
         counts = Counter(word for word in WORD.findall(text) if word in self.rarity)
-        ranked = sorted(counts, key=lambda word: random.random() ** (1.0 / (self.rarity[word] * counts[word] ** 0.5)), reverse=True)
+        ranked = sorted(
+            counts, key=lambda word: random.random() ** (1.0 / (self.rarity[word] * counts[word] ** 0.5)), reverse=True
+        )
         return tuple(ranked[:most])
 
 
@@ -104,10 +126,15 @@ def facts(found: Document, start: int, stop: int, nouns: Nouns, random: Random, 
     ended = stop == len(found.sentences)
     kind = next((word for word in words if word in KINDS), None)
     return Facts(
-        words=nouns.of(text, random), hero=found.hero or kind, kind=kind, end=mood(found.sentences[-2:]) if ended else "open",
+        words=nouns.of(text, random),
+        hero=found.hero or kind,
+        kind=kind,
+        end=mood(found.sentences[-2:]) if ended else "open",
         place=found.place if start == 0 and found.place else next((word for word in words if word in PLACES), None),
-        talk='"' in text, before=joined(found.sentences[start - before:start]) or None if before else None,
-        extra=found.extra if start == 0 else ())
+        talk='"' in text,
+        before=joined(found.sentences[start - before : start]) or None if before else None,
+        extra=found.extra if start == 0 else (),
+    )
 
 
 def mood(sentences: tuple[str, ...]) -> str | None:

@@ -72,11 +72,16 @@ class Plan:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A named recipe. precision: fp32, bf16, or auto (bf16 where the device multiplies it faster); compile: fuse with torch.compile;
-    minutes: between states, and between exports; report: steps between lines of the log."""
+    """A named recipe.
+
+    start: the checkpoint, beside the one that is made, whose tokenizer and weights the run begins with (fine-tuning);
+    precision: fp32, bf16, or auto (bf16 where the device multiplies it faster); compile: fuse with torch.compile;
+    minutes: between states, and between exports; report: steps between lines of the log.
+    """
 
     name: str = "storyteller"
     seed: int = 1
+    start: str = ""
     precision: str = "auto"
     compile: bool = True
     save_minutes: float = 5.0

@@ -16,9 +16,18 @@ from .tokenizer import END, MASK
 
 
 @torch.no_grad()
-def sample(network, tokenizer, prompts: Sequence[str], length: int = 96, steps: int = 96, temperature: float = 0.0,
-           guidance: float = 1.0, block: int | None = None, seed: int = 0) -> list[str]:
-    """One text a prompt. `guidance` 1 is none; `block` decides the answer in pieces from the left; Gumbel noise of `temperature`."""
+def sample(
+    network,
+    tokenizer,
+    prompts: Sequence[str],
+    length: int = 96,
+    steps: int = 96,
+    temperature: float = 0.0,
+    guidance: float = 1.0,
+    block: int | None = None,
+    seed: int = 0,
+) -> list[str]:
+    """One text a prompt. `guidance` 1 is none; `block`: pieces decided from the left; `temperature`: of Gumbel noise."""
     generator = torch.Generator().manual_seed(seed)
     mask, end = tokenizer.token_to_id(MASK), tokenizer.token_to_id(END)
     block = block or length
@@ -40,7 +49,7 @@ def sample(network, tokenizer, prompts: Sequence[str], length: int = 96, steps: 
             chosen = sure.topk(min(each, len(open_))).indices
             row[open_[chosen]] = token[chosen]
         answer = row[start:].tolist()
-        texts.append(tokenizer.decode(answer[:answer.index(end)] if end in answer else answer).strip())
+        texts.append(tokenizer.decode(answer[: answer.index(end)] if end in answer else answer).strip())
     return texts
 
 
@@ -55,8 +64,9 @@ def _guided(network, row: Tensor, content: int, mask: int, guidance: float) -> T
 
 
 @torch.no_grad()
-def bound(network, tokens: Tensor, counted: Tensor, mask: int, draws: int = 8, seed: int = 0,
-          dtype: torch.dtype = torch.float32) -> tuple[float, int]:
+def bound(
+    network, tokens: Tensor, counted: Tensor, mask: int, draws: int = 8, seed: int = 0, dtype: torch.dtype = torch.float32
+) -> tuple[float, int]:
     """The bound on the negative log-likelihood of rows (B, L): (nats in all, number of tokens counted).
 
     `counted` (B, L) bool marks the text (masked with t stratified in (0, 1], weight 1/t); the rest is context.
@@ -67,7 +77,11 @@ def bound(network, tokens: Tensor, counted: Tensor, mask: int, draws: int = 8, s
         t = ((draw + torch.rand(b, 1, generator=generator)) / draws).clamp_min(1e-3)
         hidden = (torch.rand(tokens.shape, generator=generator) < t) & counted
         states = network(tokens.masked_fill(hidden, mask), dtype=dtype)[hidden]
-        losses = torch.cat([torch.nn.functional.cross_entropy(network.logits(part), target, reduction="none")
-                            for part, target in zip(states.split(2048), tokens[hidden].split(2048))])
+        losses = torch.cat(
+            [
+                torch.nn.functional.cross_entropy(network.logits(part), target, reduction="none")
+                for part, target in zip(states.split(2048), tokens[hidden].split(2048), strict=False)
+            ]
+        )
         nats += float((losses / t.expand(tokens.shape)[hidden]).sum()) / draws
     return nats, int(counted.sum())

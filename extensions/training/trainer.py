@@ -26,7 +26,7 @@ from .recipe import Plan, Recipe
 
 @dataclass(frozen=True)
 class Question:
-    """What a step asks of the network: inputs (B, L), and targets and weights (N,) at flat positions (N,); how many tokens count."""
+    """What a step asks of the network: inputs (B, L); targets and weights (N,) at flat positions (N,); how many tokens count."""
 
     inputs: Tensor
     positions: Tensor
@@ -53,8 +53,9 @@ def question(batch: Batch, plan: Plan, step: int, seed: int, mask: int) -> Quest
         weigh = torch.where(kinds == CONTENT, plan.content, weigh)
         positions = (weigh[:, 1:] > 0).flatten().nonzero().squeeze(1)
         positions = positions // (n - 1) * n + positions % (n - 1)
-        return Question(tokens, positions, tokens.flatten()[positions + 1], weigh.flatten()[positions + 1],
-                        float((kinds >= TEXT).sum()), True)
+        return Question(
+            tokens, positions, tokens.flatten()[positions + 1], weigh.flatten()[positions + 1], float((kinds >= TEXT).sum()), True
+        )
     dice = torch.Generator().manual_seed(random.Random(f"{seed} noise {step}").getrandbits(62))
     low = plan.last_low if step >= (1 - plan.last) * plan.steps else plan.low
     strata = (torch.randperm(b, generator=dice) + torch.rand(b, generator=dice)) / b
@@ -65,8 +66,14 @@ def question(batch: Batch, plan: Plan, step: int, seed: int, mask: int) -> Quest
     hidden = (torch.rand(b, n, generator=dice) < t) & ~shown
     positions = hidden.flatten().nonzero().squeeze(1)
     count = float((kinds >= TEXT).sum() + (content & ~shown).sum())
-    return Question(tokens.masked_fill(hidden | content & empty, mask), positions, tokens.flatten()[positions],
-                    (weigh / t).flatten()[positions], count, False)
+    return Question(
+        tokens.masked_fill(hidden | content & empty, mask),
+        positions,
+        tokens.flatten()[positions],
+        (weigh / t).flatten()[positions],
+        count,
+        False,
+    )
 
 
 class Trainer:
@@ -119,6 +126,16 @@ class Trainer:
         self.seen += int((batch.kinds != PADDING).sum())
         return losses.mean()
 
+    @torch.no_grad()
+    def begin(self, weights: dict[str, Tensor]) -> None:
+        """Begin with these weights, by the network's names, instead of random ones. ValueError if they are another shape's."""
+        mine = dict(self.network.named_parameters())
+        if {name: one.shape for name, one in mine.items()} != {name: one.shape for name, one in weights.items()}:
+            raise ValueError("The checkpoint to start from has another shape than the recipe's network.")
+        for name, one in mine.items():
+            one.copy_(weights[name])
+            self.average[name].copy_(one)
+
     def averaged(self) -> Network:
         """A network of the averaged weights, to look at."""
         made = Network(self.shape)
@@ -159,9 +176,14 @@ def precision(wanted: str, device: str) -> torch.dtype:
     return kinds[wanted]
 
 
-def loop(trainer: Trainer, save: Callable[[], None], show: Callable[[], None], report: Callable[[float, float], None],
-         stopped: Callable[[], bool] = lambda: False) -> None:
-    """Advance to the recipe's end. `save` and `show` (export, samples, bounds) by the clock, `report(loss, tokens/s)` by steps."""
+def loop(
+    trainer: Trainer,
+    save: Callable[[], None],
+    show: Callable[[], None],
+    report: Callable[[float, float], None],
+    stopped: Callable[[], bool] = lambda: False,
+) -> None:
+    """Advance to the recipe's end. `save` and `show` (export, samples) by the clock, `report(loss, tokens/s)` by steps."""
     recipe = trainer.recipe
     saved = shown = began = time.monotonic()
     early = True

@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import wait_until
 
 ENDED = ("done", "failed", "cancelled")
-SLOW = {"length": 64, "steps": 64, "template": "raw", "end_of_text": "ban", "rehearsal": {"seconds": 0.05}}
+SLOW = {"length": 64, "steps": 64, "template": "raw", "end_of_text": "ban", "rehearsal": {"seconds": 0.1}}
 QUICK = {"length": 8, "steps": 2, "template": "raw", "seed": 1}
 
 

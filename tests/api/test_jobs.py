@@ -60,7 +60,7 @@ def test_cancelled_in_the_middle_it_keeps_what_was_decided(client):
     reply = client.delete(f"jobs/{id}")
     assert reply.status_code == 200 and reply.json()["id"] == id
     job = client.ended(id)
-    assert time.monotonic() - began < 2  # before the next model call
+    assert time.monotonic() - began < 4  # before the next model call
     assert job["state"] == "cancelled" and job["error"] is None
     result = job["result"]
     assert result["complete"] is False and "…" in result["text"]

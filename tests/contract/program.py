@@ -18,7 +18,9 @@ def program(folder: Path, extensions: Path | None = None, **settings) -> App:
     if extensions is not None:
         settings["extensions"] = extensions
     first = next(iter(FAMILIES))
-    return App(Settings(models=folder / "models", data=folder / "data", **{"model": first, "device": "cpu", "threads": 1, **settings}))
+    return App(
+        Settings(models=folder / "models", data=folder / "data", **{"model": first, "device": "cpu", "threads": 1, **settings})
+    )
 
 
 def finished(app: App, request: Request) -> Result:

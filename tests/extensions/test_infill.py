@@ -71,7 +71,9 @@ def test_any_given_text_stays(app, parts):
     assert len(result.trace) == len(parts) - 1
 
 
-@pytest.mark.parametrize("prompt", ["The ____ sat", "The ________ sat", "The ____________ sat.", "a ____ ____ b", "a ____ [[3]] b", "the [[2]] end"])
+@pytest.mark.parametrize(
+    "prompt", ["The ____ sat", "The ________ sat", "The ____________ sat.", "a ____ ____ b", "a ____ [[3]] b", "the [[2]] end"]
+)
 def test_a_gap_never_doubles_a_blank_nor_grows_the_word_before(app, prompt):
     """Many seeds at a temperature where a random model writes anything."""
     words = re.split(r"____+|\[\[\d\]\]", prompt)
@@ -108,7 +110,9 @@ def test_with_the_syntax_off_everything_is_the_prompt(app, prompt):
     assert len(off.pieces) == 8 and off.statistics.prompt_tokens == len(app.checkpoints.load(None).tokenizer.encode(prompt))
 
 
-@pytest.mark.parametrize("prompt, meant", [(r"\____ and \[[...]]", "____ and [[...]]"), ("__init__ ___ [[a]]", "__init__ ___ [[a]]")])
+@pytest.mark.parametrize(
+    "prompt, meant", [(r"\____ and \[[...]]", "____ and [[...]]"), ("__init__ ___ [[a]]", "__init__ ___ [[a]]")]
+)
 def test_without_a_gap_the_text_is_an_ordinary_prompt(app, prompt, meant):
     assert write(app, prompt=prompt).text == write(app, prompt=meant, syntax="off").text
 

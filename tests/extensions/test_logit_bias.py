@@ -98,12 +98,14 @@ def test_lowered_words_come_less_and_strength_counts(app):
 
 
 def test_the_strength_field_is_for_words_without_a_number(app):
-    assert all_texts(app, logit_bias={"more": "and", "strength": 7}) == all_texts(app, logit_bias={"more": "and:7", "strength": 1})
+    assert all_texts(app, logit_bias={"more": "and", "strength": 7}) == all_texts(
+        app, logit_bias={"more": "and:7", "strength": 1}
+    )
 
 
 # -- never -------------------------------------------------------------------------------------------------------------------
 
-LETTERS = "t:9, h:9, a:9"  # texts of these letters and blanks, in every way of cutting words into tokens
+LETTERS = "t:7, h:5, a:9"  # texts of these letters and blanks, in every way of cutting words into tokens
 FORBIDDEN = ("that", "hat", "at", "a", "ta", "ah t")
 
 
@@ -121,12 +123,20 @@ FORBIDDEN = ("that", "hat", "at", "a", "ta", "ah t")
 def test_forbidden_words_never_come_however_they_are_cut_into_tokens(app, how):
     control = all_texts(app, **how, logit_bias={"more": LETTERS})
     texts = all_texts(app, **how, logit_bias={"more": LETTERS, "never": ",".join(FORBIDDEN)})
-    assert sum(times(word, control) for word in FORBIDDEN) > 3, "they would come"
+    assert sum(times(word, control) for word in FORBIDDEN) > 10, "they would come"
     assert {word: times(word, texts) for word in FORBIDDEN} == dict.fromkeys(FORBIDDEN, 0)
 
 
+def test_a_forbidden_character_of_several_tokens_never_comes(app):
+    raised = {"more": "猫:30"}
+    assert "猫" in "".join(all_texts(app, logit_bias=raised))
+    assert "猫" not in "".join(all_texts(app, logit_bias={**raised, "never": "猫"}))
+
+
 def test_a_word_that_is_forbidden_in_given_text_stays_there_only(app):
-    text = write(app, prompt="that cat ________ that", count=8, temperature=1.0, logit_bias={"more": LETTERS, "never": "that,cat"})
+    text = write(
+        app, prompt="that cat ________ that", count=8, temperature=1.0, logit_bias={"more": LETTERS, "never": "that,cat"}
+    )
     for part in text.parts:
         assert part.text.startswith("that cat ") and part.text.endswith(" that")
         assert (times("that", [part.text]), times("cat", [part.text])) == (2, 1)
@@ -178,7 +188,14 @@ STANDS = [
     ("猫", "黑猫在"),
     ("abcde abcde abcde abcde abcde", "x abcde abcde abcde abcde abcde x"),
 ]
-OTHER = [("cat", "concatenation"), ("cat", "cats"), ("cat", "cat1"), ("golden ring", "goldenring"), ("...", "no.. ."), ("a", "—at—")]
+OTHER = [
+    ("cat", "concatenation"),
+    ("cat", "cats"),
+    ("cat", "cat1"),
+    ("golden ring", "goldenring"),
+    ("...", "no.. ."),
+    ("a", "—at—"),
+]
 
 
 @settings(max_examples=25, deadline=None)
@@ -209,7 +226,7 @@ def test_longer_words_that_hold_a_forbidden_one_are_allowed(phrase, text):
 def test_rows_with_other_words_or_none_do_not_touch_each_other(tmp_path):
     app = program(tmp_path, dtype="float64")
     request = app.Request(temperature=1.0, length=12, seed=4)
-    biases = [{}, {"more": LETTERS}, {"less": "L:20"}, {"more": LETTERS, "never": "h"}, {}]
+    biases = [{}, {"more": LETTERS}, {"less": "L:20"}, {"more": LETTERS, "never": "a"}, {}]
     cells = [replace(app.expand(request.replace(logit_bias=bias))[0], id=str(i)) for i, bias in enumerate(biases)]
     together = {e.cell: e.result.text for e in app.engine.generate(cells, "j", lambda: False) if hasattr(e, "result")}
     for cell in cells:

@@ -74,7 +74,10 @@ def test_without_one_the_base_is_the_content_masked_and_the_frame_kept(app, scal
 
 
 def test_the_scale_matters_and_so_does_the_negative_prompt(app):
-    texts = [guided(app, **options).text for options in ({}, {"scale": 3.0}, {"scale": 3.0, "text": "rain"}, {"scale": 6.0, "text": "rain"})]
+    texts = [
+        guided(app, **options).text
+        for options in ({}, {"scale": 3.0}, {"scale": 3.0, "text": "rain"}, {"scale": 6.0, "text": "rain"})
+    ]
     assert len(set(texts)) == 4
     assert guided(app, scale=3.0, text="a cat").text == texts[0], "away from itself is nowhere"
 
@@ -94,7 +97,9 @@ def rows_per_call(app, **fields) -> list[int]:
     """How many rows each forward pass had."""
     found = []
     model = app.checkpoints.load(None)
-    hook = model.body.register_forward_pre_hook(lambda _, args, named: found.append(named["input_ids"].shape[0]), with_kwargs=True)
+    hook = model.body.register_forward_pre_hook(
+        lambda _, args, named: found.append(named["input_ids"].shape[0]), with_kwargs=True
+    )
     finished(app, app.Request(**{"prompt": "a cat", "length": LENGTH, "seed": 1, "end_of_text": "keep", **fields}))
     hook.remove()
     return found
@@ -116,6 +121,12 @@ def test_a_branch_is_made_only_where_it_is_needed(app):
     assert rows_per_call(app, negative_prompt={"scale": 2.0}) == [2] * LENGTH
     assert rows_per_call(app, negative_prompt={"scale": 2.0, "start": 0.5}) == [1] * 4 + [2] * 4
     assert rows_per_call(app, negative_prompt={"scale": 2.0, "end": 0.2}) == [2] * 2 + [1] * 6
+    for length, start in ((5, 0.2), (10, 0.4), (10, 0.7)):  # fractions that float32 cannot write: still the promised step
+        unguided = round(length * start)
+        found = rows_per_call(app, length=length, negative_prompt={"scale": 2.0, "start": start})
+        assert found == [1] * unguided + [2] * (length - unguided)
+        found = rows_per_call(app, length=length, negative_prompt={"scale": 2.0, "end": start})
+        assert found == [2] * (unguided + 1) + [1] * (length - unguided - 1)
 
 
 def test_rows_of_one_batch_are_what_they_are_alone(app):
@@ -131,7 +142,8 @@ def test_rows_of_one_batch_are_what_they_are_alone(app):
     ]
     request = app.Request(prompt="a cat", temperature=0.8, seed=2)
     cells = [
-        replace(app.expand(request.replace(length=6 + 3 * i, negative_prompt=given))[0], id=str(i)) for i, given in enumerate(options)
+        replace(app.expand(request.replace(length=6 + 3 * i, negative_prompt=given))[0], id=str(i))
+        for i, given in enumerate(options)
     ]
 
     def texts(some) -> dict:

@@ -67,7 +67,9 @@ def test_with_the_syntax_off_a_bar_is_text_and_the_matrix_says_so(registry):
         prompts(registry, "a | b", syntax="off")
 
 
-@pytest.mark.parametrize("options, sentence", [(12, "more than 1024 texts"), (32, "more than 1024 texts"), (40_000, "more than 32")])
+@pytest.mark.parametrize(
+    "options, sentence", [(12, "more than 1024 texts"), (32, "more than 1024 texts"), (40_000, "more than 32")]
+)
 def test_too_many_options_are_refused_before_they_are_made(registry, options, sentence):
     """4096, 4 billion and 2 ** 40000 combinations: nothing is made that is not needed to see that it is too many."""
     with pytest.raises(ValueError, match=sentence):
@@ -86,7 +88,12 @@ def test_cells_tell_their_prompt_and_have_no_matrix_left(registry):
 def test_cells_are_the_texts_that_their_prompts_alone_give(tmp_path):
     app = program(tmp_path, dtype="float64")
     grid = write(app, prompt="a cat | in the rain | at sea", temperature=0.8, prompt_matrix={"enabled": True})
-    assert [part.request.prompt for part in cells(grid)] == ["a cat", "a cat, in the rain", "a cat, at sea", "a cat, in the rain, at sea"]
+    assert [part.request.prompt for part in cells(grid)] == [
+        "a cat",
+        "a cat, in the rain",
+        "a cat, at sea",
+        "a cat, in the rain, at sea",
+    ]
     for part in cells(grid):
         assert write(app, prompt=part.request.prompt, temperature=0.8).text == part.text
     assert len({part.text for part in cells(grid)}) == 4

@@ -20,6 +20,7 @@ from webui.ui.theme import theme
 
 HERE = Path(__file__).resolve().parent
 TITLE = "Text Diffusion WebUI"
+ASSETS = {".js": "text/javascript", ".css": "text/css"}
 FREQUENT = ("sampler", "steps", "length", "block_length", "temperature")  # core parameters that are always in sight
 LAST = ("count", "seed")  # ... and after those of the extensions
 HEAD = """
@@ -36,9 +37,9 @@ def mount(app: Any, server: FastAPI) -> FastAPI:
     @server.get("/ui/{name}", include_in_schema=False)
     def asset(name: str) -> FileResponse:
         file = HERE / name
-        if file.suffix not in (".js", ".css") or file.parent != HERE or not file.is_file():
+        if file.suffix not in ASSETS or file.parent != HERE or not file.is_file():
             raise HTTPException(404, "There is no such file.")
-        return FileResponse(file, headers={"Cache-Control": "no-cache"})
+        return FileResponse(file, media_type=ASSETS[file.suffix], headers={"Cache-Control": "no-cache"})
 
     demo = build(app)
     gr.mount_gradio_app(

@@ -14,9 +14,18 @@ def test_the_forms_come_in_their_shares():
     counts = Counter()
     for seed in range(4000):
         text = condition(FACTS, random.Random(seed))
-        counts["none" if not text else "fields" if ": " in text else "sentence" if text.split()[0] in (
-            "Write", "Tell", "A", "Please", "I", "Can", "Make", "Story") and "tory" in text or "Write about" in text or "tale" in text
-            else "tags"] += 1
+        counts[
+            "none"
+            if not text
+            else "fields"
+            if ": " in text
+            else "sentence"
+            if text.split()[0] in ("Write", "Tell", "A", "Please", "I", "Can", "Make", "Story")
+            and "tory" in text
+            or "Write about" in text
+            or "tale" in text
+            else "tags"
+        ] += 1
     assert 0.08 < counts["none"] / 4000 < 0.13
     assert 0.40 < counts["tags"] / 4000 < 0.52
     assert 0.18 < counts["fields"] / 4000 < 0.27
@@ -34,7 +43,9 @@ def test_each_part_is_dropped_about_three_times_in_ten():
 
 
 def test_words_of_the_condition_are_words_of_the_story(grammar):
-    known = {word for words in END_TAGS.values() for tag in words for word in tag.split()} | set("no without dialogue talking in the".split())
+    known = {word for words in END_TAGS.values() for tag in words for word in tag.split()} | set(
+        "no without dialogue talking in the".split()
+    )
     for seed in range(300):
         story = grammar.story(seed)
         facts = replace(of_story(story.attributes), hero=None)
@@ -70,9 +81,17 @@ def test_an_open_end_is_always_told():
 
 
 def test_articles():
-    assert [article(word) for word in ("dragon", "owl", "unicorn", "Lily", "apples")] == ["a dragon", "an owl", "a unicorn", "Lily", "apples"]
+    assert [article(word) for word in ("dragon", "owl", "unicorn", "Lily", "apples")] == [
+        "a dragon",
+        "an owl",
+        "a unicorn",
+        "Lily",
+        "apples",
+    ]
     assert article("soup") in ("soup", "some soup")
 
 
 def test_wordings_are_a_function_of_the_draw():
-    assert [condition(FACTS, random.Random(seed)) for seed in range(50)] == [condition(FACTS, random.Random(seed)) for seed in range(50)]
+    assert [condition(FACTS, random.Random(seed)) for seed in range(50)] == [
+        condition(FACTS, random.Random(seed)) for seed in range(50)
+    ]

@@ -29,14 +29,14 @@ def test_rows_are_condition_frame_text_and_ends(rows, mixed):
         batch = rows.batch(step)
         b, n = batch.tokens.shape
         assert n % 8 == 0 and n <= mixed.network.max_length
-        for tokens, kinds in zip(batch.tokens.tolist(), batch.kinds.tolist()):
+        for tokens, kinds in zip(batch.tokens.tolist(), batch.kinds.tolist(), strict=False):
             assert kinds == sorted(kinds, key=[CONTENT, FRAME_KIND, TEXT, PADDING].index)
-            frame = [token for token, kind in zip(tokens, kinds) if kind == FRAME_KIND]
+            frame = [token for token, kind in zip(tokens, kinds, strict=False) if kind == FRAME_KIND]
             assert frame == rows.frame
-            text = [token for token, kind in zip(tokens, kinds) if kind == TEXT]
+            text = [token for token, kind in zip(tokens, kinds, strict=False) if kind == TEXT]
             assert rows.end not in text[:-1] and text
             assert (text[-1] == rows.end) or PADDING not in kinds
-            assert all(token == rows.end for token, kind in zip(tokens, kinds) if kind == PADDING)
+            assert all(token == rows.end for token, kind in zip(tokens, kinds, strict=False) if kind == PADDING)
 
 
 def test_batches_are_about_as_large_as_asked(rows, mixed):

@@ -28,15 +28,31 @@ def llama(shape, weights):
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
-        vocab_size=shape.vocabulary, hidden_size=shape.width, intermediate_size=shape.hidden, num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads, num_key_value_heads=shape.kv_heads, rms_norm_eps=shape.eps, tie_word_embeddings=True,
-        rope_parameters={"rope_type": "default", "rope_theta": shape.theta}, max_position_embeddings=shape.max_length)
+        vocab_size=shape.vocabulary,
+        hidden_size=shape.width,
+        intermediate_size=shape.hidden,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.kv_heads,
+        rms_norm_eps=shape.eps,
+        tie_word_embeddings=True,
+        rope_parameters={"rope_type": "default", "rope_theta": shape.theta},
+        max_position_embeddings=shape.max_length,
+    )
     config.is_causal = False
     config.use_cache = False
     made = LlamaForCausalLM(config).eval()
-    rules = {"attn_out": "self_attn.o_proj", "ff_proj": "mlp.gate_proj", "up_proj": "mlp.up_proj", "ff_out": "mlp.down_proj",
-             "attn_norm": "input_layernorm", "ff_norm": "post_attention_layernorm", "q_proj": "self_attn.q_proj",
-             "k_proj": "self_attn.k_proj", "v_proj": "self_attn.v_proj"}
+    rules = {
+        "attn_out": "self_attn.o_proj",
+        "ff_proj": "mlp.gate_proj",
+        "up_proj": "mlp.up_proj",
+        "ff_out": "mlp.down_proj",
+        "attn_norm": "input_layernorm",
+        "ff_norm": "post_attention_layernorm",
+        "q_proj": "self_attn.q_proj",
+        "k_proj": "self_attn.k_proj",
+        "v_proj": "self_attn.v_proj",
+    }
     named = {}
     for name, one in weights.items():
         parts = name.removeprefix("model.transformer.").removesuffix(".weight").split(".")
@@ -103,7 +119,7 @@ def test_the_optimizer_lowers_a_loss_and_its_state_continues_it():
             loss = F.cross_entropy(mine.logits(mine(tokens)).flatten(0, 1), tokens.flatten())
             loss.backward()
             optimizer.step(0.02, 0.002)
-        return float(loss)
+        return float(loss.detach())
 
     one = network()
     first = Optimizer(one)
@@ -114,7 +130,7 @@ def test_the_optimizer_lowers_a_loss_and_its_state_continues_it():
     second = Optimizer(two)
     second.restore({name: tensor.clone() for name, tensor in first.state().items()}, first.steps)
     run(one, first, 3), run(two, second, 3)
-    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters()))
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=False))
 
 
 def test_an_export_is_a_llada_checkpoint(tmp_path, made):
@@ -157,7 +173,9 @@ def test_large_weights_go_into_shards_and_old_files_go(tmp_path, made):
 def test_the_little_sampler_fills_every_mask(made):
     mine = network(replace(SHAPE, vocabulary=1024))
     for block, guidance, temperature in ((None, 1.0, 0.0), (8, 2.0, 0.7)):
-        texts = sampling.sample(mine, made, ["dragon", ""], length=16, steps=8, block=block, guidance=guidance, temperature=temperature)
+        texts = sampling.sample(
+            mine, made, ["dragon", ""], length=16, steps=8, block=block, guidance=guidance, temperature=temperature
+        )
         assert len(texts) == 2 and all("<|mdm_mask|>" not in text for text in texts)
 
 

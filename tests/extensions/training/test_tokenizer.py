@@ -10,8 +10,13 @@ from extensions.training.conditions import FRAME
 
 def any_text(dice: random.Random) -> str:
     """Unicode of every kind: letters, blanks, line ends, control characters, rare scripts, what spells special tokens."""
-    pools = [lambda: chr(dice.randrange(32, 127)), lambda: chr(dice.randrange(0xD800)), lambda: chr(dice.randrange(0xE000, 0x110000)),
-             lambda: dice.choice(" \n\t\r\u00a0"), lambda: dice.choice(["dragon", " the", "1984", "don't", '."', "Story:", "\n\n"])]
+    pools = [
+        lambda: chr(dice.randrange(32, 127)),
+        lambda: chr(dice.randrange(0xD800)),
+        lambda: chr(dice.randrange(0xE000, 0x110000)),
+        lambda: dice.choice(" \n\t\r\u00a0"),
+        lambda: dice.choice(["dragon", " the", "1984", "don't", '."', "Story:", "\n\n"]),
+    ]
     return "".join(dice.choice(pools)() for _ in range(dice.randrange(40)))
 
 
@@ -43,9 +48,13 @@ def test_the_saved_files_load_as_the_program_loads_them(made, tmp_path):
     tokenizer.save(made, tmp_path, 128)
     fast = PreTrainedTokenizerFast.from_pretrained(tmp_path, clean_up_tokenization_spaces=False)
     assert (fast.mask_token, fast.eos_token, fast.pad_token, fast.bos_token) == (
-        tokenizer.MASK, tokenizer.END, tokenizer.END, tokenizer.START)
+        tokenizer.MASK,
+        tokenizer.END,
+        tokenizer.END,
+        tokenizer.START,
+    )
     assert fast.model_max_length == 128
-    text = "a fox , 'twas  é\n\n\"Hi ! \" 你好"
+    text = 'a fox , \'twas  é\n\n"Hi ! " 你好'
     assert fast.decode(fast.encode(text)) == text
     assert fast.encode(text) == made.encode(text).ids
 

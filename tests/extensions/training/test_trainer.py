@@ -74,8 +74,10 @@ def test_the_masked_phase_masks_text_and_treats_conditions_in_three_ways(tiny, r
 def test_the_expected_weight_of_a_token_is_one(tiny, rows):
     """1/t undoes the masking: over many draws, each text token counts once."""
     plan = replace(tiny.plan, clean=1.0, empty=0.0, padding=1.0, low=0.02, last_low=0.02)
-    total = sum(float(asked.weights.sum()) / asked.count for asked in
-                (question(rows.batch(step), plan, step, 1, MASK) for step in range(160, 240)))
+    total = sum(
+        float(asked.weights.sum()) / asked.count
+        for asked in (question(rows.batch(step), plan, step, 1, MASK) for step in range(160, 240))
+    )
     assert total / 80 == pytest.approx(1.0, abs=0.05)
 
 
@@ -129,13 +131,36 @@ def test_a_torn_write_leaves_the_old_state(tmp_path):
 def start(folder: Path, *more: str) -> subprocess.Popen:
     """A real run of a very short recipe that keeps its state all the time."""
     (folder / "short.toml").write_text(
-        (ROOT / "extensions/training/recipes/tiny.toml").read_text().replace("steps = 240", "steps = 36")
-        .replace('name = "tiny"', 'name = "short"\nsave_minutes = 0.005\nexport_minutes = 60.0').replace("report = 20", "report = 1")
-        .replace("tokens = 1536", "tokens = 768").replace("= 1500", "= 600").replace("width = 64", "width = 32"))
+        (ROOT / "extensions/training/recipes/tiny.toml")
+        .read_text()
+        .replace("steps = 240", "steps = 36")
+        .replace('name = "tiny"', 'name = "short"\nsave_minutes = 0.005\nexport_minutes = 60.0')
+        .replace("report = 20", "report = 1")
+        .replace("tokens = 1536", "tokens = 768")
+        .replace("= 1500", "= 600")
+        .replace("width = 64", "width = 32")
+    )
     return subprocess.Popen(
-        [sys.executable, "-m", "extensions.training.main", "--recipe", str(folder / "short.toml"), "--out", str(folder / "out"),
-         "--state", str(folder / "state"), "--threads", "1", *more],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
+        [
+            sys.executable,
+            "-m",
+            "extensions.training.main",
+            "--recipe",
+            str(folder / "short.toml"),
+            "--out",
+            str(folder / "out"),
+            "--state",
+            str(folder / "state"),
+            "--threads",
+            "1",
+            *more,
+        ],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+    )
 
 
 def finish(process: subprocess.Popen) -> str:
@@ -152,7 +177,7 @@ def test_killed_at_any_moment_and_resumed_equals_never_interrupted(tmp_path):
     for _ in range(2):
         process = start(torn)
         until = dice.randrange(4, 14)
-        for line in process.stdout:                        # let some steps pass, then a random moment
+        for line in process.stdout:  # let some steps pass, then a random moment
             until -= " step " in f" {line}"
             if until <= 0:
                 break

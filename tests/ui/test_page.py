@@ -1,0 +1,76 @@
+"""The page is built from whatever the App has: without any one extension, without checkpoints, and its handlers answer."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+import pytest
+
+from tests.conftest import ROOT
+from webui.application import App
+from webui.settings import Settings
+from webui.ui.page import _Page, build
+
+NAMES = sorted(path.parent.name for path in (ROOT / "extensions").glob("*/__init__.py"))
+
+
+@pytest.fixture
+def made(tmp_path, models):
+    """`made(names)` is an App with these extensions."""
+    apps = []
+
+    def make(names, models=models) -> App:
+        folder = tmp_path / "extensions"
+        folder.mkdir()
+        for name in names:
+            (folder / name).symlink_to(ROOT / "extensions" / name)
+        apps.append(App(Settings(extensions=folder, models=models, data=tmp_path / "data")))
+        return apps[-1]
+
+    yield make
+    for app in apps:
+        app.close()
+
+
+@pytest.mark.parametrize("missing", [None, *NAMES])
+def test_a_page_without_any_one_extension(made, missing):
+    app = made([name for name in NAMES if name != missing])
+    assert not app.registry.failed
+    config = build(app).get_config_file()
+    shown = {component["props"].get("elem_id") for component in config["components"]}
+    assert {"generate", "interrupt", "field-prompt", "field-steps", "field-seed", "canvas"} <= shown
+    with_options = {name for name, kind in app.registry.extensions.items() if kind.Options.model_fields}
+    for name in NAMES:
+        own = [id for id in shown if id and id.startswith(f"field-{name}-")]
+        assert bool(own) == (name in with_options)
+
+
+def test_a_page_without_extensions_or_checkpoints(made, tmp_path):
+    page = _Page(made([], tmp_path / "nothing"))
+    shown = [component.value for component in page.components]
+    answer = page.submit(*shown)
+    assert set(answer) == {"error"} and "no checkpoint" in answer["error"]
+
+
+def test_the_handlers(made):
+    page = _Page(made(NAMES))
+    shown = [component.value for component in page.components]
+    place = [control.path for control in page.controls].index(("steps",))
+    shown[place] = "3"
+    job = page.app.jobs.get(page.submit(*shown)["job"])
+    job.cancel()
+    assert job.request.steps == 3 and job.request.length is None and job.request.model is None
+    model, _, *values = page.resume({"job": job.id}["job"])[1:]
+    assert values == shown and model == "storyteller"
+    assert page.resume("unknown")[0] == {} and page.resume("")[0] == {}
+    assert page.fill(job.request.model_dump_json())[2:] == shown
+    assert page.untouched(None)[place] == ""
+    assert page.switch("storyteller", *shown)[2 + place] == "3"
+
+
+def test_nothing_of_the_page_is_sent_that_is_not_shown(made):
+    """Gradio sends hidden values to the browser, too: neither paths nor settings may be among them."""
+    app = made(NAMES)
+    assert isinstance(app.registry.failed, MappingProxyType)
+    text = str(build(app).get_config_file())
+    assert str(app.settings.models) not in text and str(app.settings.data) not in text
