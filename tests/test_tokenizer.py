@@ -9,6 +9,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tokenizers import Tokenizer as Fast
+from tokenizers import decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
 from tests.checkpoints import BOS, EOS, EOT, FIRST_SPECIAL, MASK, SPECIAL, llada, write_json
 from webui.tokenizer import Tokenizer
 
@@ -176,6 +180,15 @@ def test_pieces_of_any_tokens_join_to_the_text_of_their_runs(plain, tokens):
         joined.append("".join(pieces[at : at + len(run)]))
         at += len(run) + 1
     assert joined == [plain.decode(run) for run in runs(tokens)]
+
+
+def test_pieces_keep_the_blanks_of_tokenizers_that_drop_the_first(tmp_path):
+    """SentencePiece's manner: a word's blank is in its token, and the text's first one is dropped."""
+    words = Fast(models.WordLevel({"▁the": 0, "▁cat": 1, "s": 2, "?": 3}, unk_token="?"))
+    words.pre_tokenizer, words.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+    spaced = Tokenizer(PreTrainedTokenizerFast(tokenizer_object=words))
+    assert spaced.decode([0, 1, 2, 1]) == "the cats cat"
+    assert spaced.pieces([0, 1, 2, 1]) == ["the", " cat", "s", " cat"]
 
 
 def test_a_character_of_several_tokens_stands_with_the_last(plain):

@@ -63,9 +63,7 @@ class Live:
 
     packed: Packed
     trace: list[Decision] = field(default_factory=list)
-    step: int = 0
-    calls: int = 0
-    given: tuple[Decision, ...] = ()
+    step: int = 0  # model calls so far
 
     @property
     def cell(self) -> str:
@@ -177,14 +175,10 @@ class Batch:
 
     def _filled(self, packed: Packed, tokens: list[int], pieces: list) -> tuple[str, tuple, bool]:
         """A draft's text: what was given byte for byte, what was decided between."""
-        fillings, at = [], 0
-        for is_open, run in groupby(packed.answer, key=lambda token: token == self.model.mask):
-            width = len(list(run))
-            if is_open:
-                fillings.append((at, width))
-            at += width
-        texts = self._fillings(packed, pieces, [at for at, _ in fillings])
-        return packed.row.draft.filled(texts), tuple(pieces), self.model.mask not in tokens
+        mask, answer = self.model.mask, packed.answer
+        starts = [i for i, token in enumerate(answer) if token == mask and (i == 0 or answer[i - 1] != mask)]
+        texts = self._fillings(packed, pieces, starts)
+        return packed.row.draft.filled(texts), tuple(pieces), mask not in tokens
 
     def _fillings(self, packed: Packed, pieces: list, starts: list[int]) -> list[str]:
         """The text of each gap of the draft; neighbouring gaps are one run of open positions."""
@@ -205,10 +199,8 @@ class Batch:
         """Logits with minus infinity where nothing may be decided: the mask token, the policy's end-of-text, extensions' bans."""
         bans = torch.zeros_like(logits, dtype=torch.bool)
         bans[:, self.model.mask] = True
-        strict = torch.tensor([policy == "ban" for policy in self.policy], device=logits.device)[canvas.row][
-            canvas.at[0]
-        ]
-        bans[:, list(self.model.ends)] |= strict[:, None]
+        strict = torch.tensor([policy == "ban" for policy in self.policy], device=logits.device)[canvas.row]
+        bans[:, list(self.model.ends)] |= strict[canvas.at[0]][:, None]
         for name in self._order["ban"]:
             more = self._hook(name, "ban", canvas)
             if more is not None:
@@ -229,7 +221,6 @@ class Batch:
             changes[row].append(Decision(step, column, token, self.model.words[token], round(confidence, 4)))
         for row, live in self.live.items():
             live.step += 1
-            live.calls += 1
             live.trace += changes[row]
         return {row: tuple(decisions) for row, decisions in changes.items()}
 
@@ -237,8 +228,7 @@ class Batch:
         answer = live.packed.answer
         pieces = self.model.tokenizer.pieces([None if token == self.model.mask else token for token in answer])
         given = (Decision(0, i, answer[i], piece, None) for i, piece in enumerate(pieces) if piece is not None)
-        live.given = tuple(given)
-        return Started(live.cell, len(answer), live.packed.settings.steps, live.given)
+        return Started(live.cell, len(answer), live.packed.settings.steps, tuple(given))
 
     def _hook(self, name: str, hook: str, canvas: Canvas, *more: object) -> object:
         extension, link = self.links[name]

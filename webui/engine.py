@@ -151,7 +151,7 @@ class Engine:
             pieces=pieces,
             trace=tuple(live.trace),
             statistics=Statistics(
-                forwards=live.calls, tokens=len(live.trace), prompt_tokens=len(packed.prompt.tokens),
+                forwards=live.step, tokens=len(live.trace), prompt_tokens=len(packed.prompt.tokens),
                 seconds=round(time.monotonic() - began, 4),
             ),
             provenance=Provenance(
@@ -166,7 +166,7 @@ class Engine:
 def _check_progress(batch: Batch) -> None:
     """A row that has been called more often than it has positions and steps will never end: the fault of the last `pick`."""
     for row, live in batch.live.items():
-        if live.calls > len(live.packed.answer) + live.packed.settings.steps:
+        if live.step > len(live.packed.answer) + live.packed.settings.steps:
             raise HookError(batch.last("pick", row), ValueError("the text never got finished."))
 
 

@@ -7,6 +7,7 @@ Rows are drawn for a group of steps at once, sorted by the length they want and 
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -18,10 +19,11 @@ from torch import Tensor
 from . import prose
 from . import tokenizer as words
 from .conditions import FRAME, Facts, condition, of_story
-from .grammar import Grammar
+from .grammar import Grammar, words_of
 from .recipe import Recipe
 
 FRAME_KIND, CONTENT, TEXT, PADDING = range(4)
+OFTEN = 5  # times a word of real text must occur to be called known
 SPARE_SEEDS = 8  # seeds kept for each story, so that held-out ones can be skipped
 
 
@@ -186,6 +188,15 @@ def read_documents(recipe: Recipe, folder: Path | None) -> dict[str, list[prose.
                 )
             found[name] = prose.read(folder / file)
     return found
+
+
+def lexicon(grammar: Grammar, documents: dict[str, list[prose.Document]]) -> list[str]:
+    """The words a run learns well, lower case, in order: the grammar's, those that real text has at least `OFTEN` times, and
+    those that conditions are written with. What lexicon.txt of a checkpoint holds."""
+    seen = Counter(word.lower() for some in documents.values() for one in some for word in words_of("".join(one.sentences)))
+    dice = random.Random("lexicon")
+    asked = {word.lower() for seed in range(3000) for word in words_of(condition(of_story(grammar.story(seed).attributes), dice))}
+    return sorted(grammar.lexicon() | asked | {word for word, times in seen.items() if times >= OFTEN})
 
 
 def texts_for_tokenizer(recipe: Recipe, grammar: Grammar, documents: dict[str, list[prose.Document]]) -> Iterator[str]:

@@ -154,11 +154,12 @@ def _held_out(data, folder: Path | None) -> dict:
 
 def _show(made, out: Path, held: dict) -> None:
     """Export the averaged weights; print the bounds and some samples. In the first phase nothing can fill masks yet."""
-    from . import sampling
+    from . import corpus, sampling, state
 
     if made.step > made.recipe.plan.causal * made.recipe.plan.steps:
         network = made.averaged()
         made.export(out)
+        state.replace(out / "lexicon.txt", "\n".join([*corpus.lexicon(made.corpus.grammar, made.corpus.documents), ""]).encode())
         for name, (tokens, counted, unit) in held.items():
             nats, count = sampling.bound(network, tokens, counted, made.mask, dtype=made.dtype)
             word = "x the grammar's own entropy" if name == "grammar" else "bits per byte"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.checkpoints import FIRST_SPECIAL
 from tests.contract.program import finished, program, write
+from webui import Canvas, Cell, Gap, Prompt, Row
 
 WARM = {"temperature": 1.0, "sampler": "random"}
 
@@ -86,6 +88,45 @@ def test_a_gap_never_doubles_a_blank_nor_grows_the_word_before(app, prompt):
         if "[[" not in prompt:
             assert "  " not in part.text and not re.search(r"[\n\t]", part.text), part.text
     assert len({part.text for part in result.parts}) > 8, "and it is not always the same"
+
+
+class Words:
+    """A link to a model of a few tokens; 9 is given text, 0 the mask."""
+
+    mask, device = 0, "cpu"
+
+    def words(self):
+        return ("", "cat", " cat", " ", "cat ", "  cat", "\n", " \n", "\ufffd", "given")
+
+    def answer(self, row):
+        return self.tokens
+
+
+@pytest.mark.parametrize(
+    "prompt, allowed",
+    [
+        ("un____able", [["cat", " cat", "\ufffd"]]),
+        ("The ____ sat", [[" cat"]]),
+        ("The ________ sat", [[" cat"], ["cat", " cat", "\ufffd"]]),
+        ("The ____ [[1]]!", [[" cat"], [" cat"]]),
+        ("x[[1]]y", [["cat", " cat", " ", "cat ", "  cat", "\n", " \n", "\ufffd", "given"]]),
+        ("x [[1]]y", [[" cat"]]),
+        ("x[[1]] y", [["cat", " cat", "  cat", "\n", " \n", "\ufffd", "given"]]),
+    ],
+)
+def test_what_may_stand_in_a_gap(app, prompt, allowed):
+    """A ____ holds words; after a blank a token brings it along, before one it ends in none; a passage may be anything else."""
+    infill, link = app.registry.extensions["infill"], Words()
+    request = app.Request(prompt=prompt)
+    row = infill.prompt(Row(Cell("0", request), request, {"main": Prompt.of(prompt)}))
+    link.tokens = [token for part in row.draft.parts for token in ([0] * part.tokens if isinstance(part, Gap) else [9])]
+    canvas = Canvas.build([[]], [link.tokens], [0], mask=0)
+    canvas = replace(canvas, active=canvas.open)
+    extension = infill([row])
+    banned = extension.ban(extension.canvas(canvas, link), link)
+    assert [[word for word, no in zip(link.words(), line, strict=True) if not no] for line in banned.tolist()] == [
+        [word for word in link.words() if word in some or word == "given" and "cat" in some] for some in allowed
+    ]
 
 
 def test_fillings_bring_their_blank_as_the_model_writes_words(app):

