@@ -90,7 +90,8 @@ class Batch:
     def _build(self) -> None:
         """Makes one object per extension that has something to do here, and the chain of links around the model. HookError."""
         self.below: Callable[[Canvas], Tensor] = self.model
-        for kind in sorted(self._extensions, key=lambda kind: (kind.order_of("denoise"), kind.name)):
+        hooked = [kind for kind in self._extensions if any(kind.has(hook) for hook in self._order)]
+        for kind in sorted(hooked, key=lambda kind: (kind.order_of("denoise"), kind.name)):
             on = [None if kind.neutral(packed.row) else packed.row for packed in self.rows]
             if all(row is None for row in on):
                 continue

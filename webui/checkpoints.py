@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import threading
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
+DEPTH = 4  # folders below models/checkpoints
 MAX_HEADER = 100_000_000  # bytes, safetensors' own limit
 _JSON_NAMES = MappingProxyType({dict: "JSON object", str: "text", int: "whole number"})
 
@@ -116,8 +118,14 @@ class Checkpoints:
     def _folders(self) -> dict[str, Path]:
         """The folders that have a config.json, by name: no name can leave models/checkpoints."""
         root = self._settings.checkpoints
-        folders = sorted(path.parent for path in root.rglob("config.json")) if root.is_dir() else []
-        return {folder.relative_to(root).as_posix(): folder for folder in folders}
+        found: dict[str, Path] = {}
+        for folder, inner, files in os.walk(root, followlinks=True):  # people link large weights from elsewhere
+            path = Path(folder)
+            if "config.json" in files:
+                found[path.relative_to(root).as_posix()] = path
+            if len(path.relative_to(root).parts) >= DEPTH:  # a link that leads back into itself ends here
+                inner.clear()
+        return dict(sorted(found.items()))
 
     def _entry(self, name: str, folder: Path) -> Entry:
         try:

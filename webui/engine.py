@@ -7,8 +7,9 @@ cells -> presets resolved -> every extension's `prompt` -> rows grouped by check
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import torch
 
@@ -53,10 +54,14 @@ class Engine:
     def generate(self, cells: Sequence[Cell], job: str, cancelled: Callable[[], bool]) -> Iterator[Event]:
         """Every cell once; rows of one checkpoint together, whatever else differs. What a cancel leaves unbegun has no event."""
         groups: dict[str, list[Prepared]] = {}
+        presets: dict[str | None, tuple[str, Mapping[str, Any]]] = {}  # a grid's cells mostly ask for the same checkpoint
         for cell in cells:
+            asked = cell.request.model
             try:
-                name = self.checkpoints.entry(cell.request.model).name
-                groups.setdefault(name, []).append(self._prepare(cell, name))
+                if asked not in presets:
+                    presets[asked] = self.checkpoints.entry(asked).name, self.checkpoints.profile(asked)["preset"]
+                name, preset = presets[asked]
+                groups.setdefault(name, []).append(self._prepare(cell, name, preset))
             except ValueError as error:
                 yield Failed(cell.id, str(error))
         for name, prepared in groups.items():
@@ -70,9 +75,9 @@ class Engine:
             yield from self._group(model, prepared, job, cancelled)
             del model  # the next one needs its memory
 
-    def _prepare(self, cell: Cell, name: str) -> Prepared:
+    def _prepare(self, cell: Cell, name: str, known: Mapping[str, Any]) -> Prepared:
         """The cell as a row: presets resolved, then every extension's `prompt`. ValueError."""
-        request, preset = packing.resolve(cell.request.replace(model=name), self.checkpoints.profile(name)["preset"])
+        request, preset = packing.resolve(cell.request.replace(model=name), known)
         row = self.registry.prepare(Row(cell, request, {"main": Prompt.of(request.prompt)}))
         hint = self.checkpoints.hint(name, request.prompt)
         return row.note(hint) if hint else row, preset

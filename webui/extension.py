@@ -92,8 +92,11 @@ class Extension:
 
     @classmethod
     def neutral(cls, row: Row) -> bool:
-        """Whether it does nothing for this row, after `prompt`. True for all rows: left out of the batch, at no cost."""
-        return not cls.Options.model_fields or cls.options(row).defaults()
+        """Whether it does nothing for this row, after `prompt`. True for all rows: left out of the batch, at no cost.
+
+        Default: its options have their default values; an extension without options always works. Used by: negative_prompt.
+        """
+        return bool(cls.Options.model_fields) and cls.options(row).defaults()
 
     @classmethod
     def commands(cls) -> Mapping[str, Command]:
@@ -123,8 +126,8 @@ class Extension:
         return None
 
     def pick(self, canvas: Canvas, model: Link, choice: Choice) -> Choice:
-        """Between the sampler and the commit: may withdraw decisions that do not go together. A row that had a decision must
-        keep one, so that every call makes progress. Used by: logit_bias (forbidden phrases)."""
+        """Between the sampler and the commit: may withdraw decisions that do not go together. A row that had a decision keeps
+        one, or what was withdrawn is banned from then on: every call makes progress. Used by: logit_bias (forbidden phrases)."""
         return choice
 
     # -- tools ----------------------------------------------------------------------------------------------------
