@@ -303,3 +303,32 @@ def test_a_failed_load_keeps_the_program_usable(tmp_path):
         assert there.load("plain").description.name == "plain"
         with pytest.raises(ValueError, match="bad"):
             there.load("bad")
+
+
+def test_linked_folders_are_found_also_when_a_link_leads_back(tmp_path, models):
+    root = tmp_path / "models" / "checkpoints"
+    root.mkdir(parents=True)
+    (root / "linked").symlink_to(models / "checkpoints" / "plain", target_is_directory=True)
+    (root / "loop").symlink_to(root, target_is_directory=True)
+    names = checkpoints(tmp_path / "models").names()
+    assert "linked" in names and all(name.count("/") <= 4 for name in names)
+
+
+def test_a_prompt_mostly_outside_the_lexicon_gets_a_hint(tmp_path):
+    folder = llada(tmp_path / "models" / "checkpoints" / "plain")
+    (folder / "lexicon.txt").write_text("the\ncat\nsat\n", "utf-8")
+    write_json(folder / "profile.json", {"understands": "Stories about cats."})
+    some = checkpoints(tmp_path / "models")
+    assert some.hint("plain", "The cat sat.") is None
+    assert some.hint("plain", "The cat vectorises sat") is None, "one new word among known ones is nothing to say"
+    hint = some.hint("plain", "quantum chromodynamics, the cat?! renormalised")
+    assert hint and "quantum" in hint and "Stories about cats." in hint
+    assert some.hint("plain", "") is None and some.hint("plain", "12 34 !!") is None
+
+
+def test_the_hint_stands_among_the_results_notes(tmp_path):
+    app = program(tmp_path)
+    name = app.settings.model
+    (tmp_path / "models" / "checkpoints" / name / "lexicon.txt").write_text("the\n", "utf-8")
+    assert any(f"new to {name}" in note for note in write(app, prompt="quantum gravity").notes)
+    app.close()

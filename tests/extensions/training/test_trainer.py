@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from extensions.training import recipe, sampling, state
+from extensions.training import export, recipe, sampling, state
 from extensions.training.corpus import CONTENT, FRAME_KIND, PADDING, TEXT, Corpus
 from extensions.training.main import check
 from extensions.training.trainer import Trainer, precision, question, rate
@@ -200,3 +200,20 @@ def test_resuming_nothing_is_refused(tmp_path):
     process = start(tmp_path, "--resume")
     text, _ = process.communicate(timeout=60)
     assert process.returncode == 2 and "There is no state" in text
+
+
+def test_a_fine_tuning_recipe_starts_from_the_weights_and_tokenizer_of_a_checkpoint(tiny, rows, made, tmp_path):
+    first = Trainer(tiny, rows, made, MASK)
+    first.advance()
+    first.export(tmp_path / "first")
+    again = Trainer(replace(tiny, seed=7), rows, made, MASK)
+    again.begin(export.read(tmp_path / "first"))
+    for name, one in again.network.named_parameters():
+        assert torch.equal(one.bfloat16(), first.average[name].bfloat16()) and torch.equal(one, again.average[name])
+    with pytest.raises(ValueError, match="another shape"):
+        again.begin({"wte": torch.ones(2, 2)})
+
+
+def test_the_fables_recipe_fits_the_default_checkpoint():
+    fables, cpu = recipe.read("fables"), recipe.read("cpu")
+    assert fables.network == cpu.network and fables.start == cpu.name and fables.plan.causal == 0
