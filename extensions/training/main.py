@@ -23,7 +23,7 @@ PROMPTS = (
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
-    parser.add_argument("--recipe", default="cpu", help="cpu, gpu, tiny, or the path of a .toml file (default: cpu)")
+    parser.add_argument("--recipe", default="cpu", help="cpu, gpu, fables, tiny, or the path of a .toml file (default: cpu)")
     parser.add_argument("--corpus", type=Path, help="folder of real text; without it the story grammar alone is used")
     parser.add_argument("--out", type=Path, help="folder of the checkpoint (default: models/checkpoints/trained)")
     parser.add_argument("--steps", type=int, help="end after so many steps instead of the recipe's; phases and rates follow")
