@@ -106,15 +106,30 @@ class Block(nn.Module):
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, causal: bool, dtype: torch.dtype) -> Tensor:
         s, (b, n, _) = self.shape, x.shape
         y = norm(x, self.attn_norm, s.eps, dtype)
-        q = linear(y, self.q_proj).view(b, n, s.heads, s.head).transpose(1, 2)
-        k = linear(y, self.k_proj).view(b, n, s.kv_heads, s.head).transpose(1, 2)
+        q, k = self.asked(y, cos, sin)
         v = linear(y, self.v_proj).view(b, n, s.kv_heads, s.head).transpose(1, 2)
-        y = attend(rotate(q, cos, sin), rotate(k, cos, sin), v, causal)
+        y = attend(q, k, v, causal)
         y = linear(y.transpose(1, 2).reshape(b, n, s.width), self.attn_out)
         x = x + F.dropout(y, s.dropout, self.training)
         y = norm(x, self.ff_norm, s.eps, dtype)
         y = linear(F.silu(linear(y, self.ff_proj)) * linear(y, self.up_proj), self.ff_out)
         return x + F.dropout(y, s.dropout, self.training)
+
+    def asked(self, y: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+        """Queries (B, heads, L, head) and keys (B, kv_heads, L, head) of the normed stream, turned by their positions."""
+        s, (b, n, _) = self.shape, y.shape
+        q = linear(y, self.q_proj).view(b, n, s.heads, s.head).transpose(1, 2)
+        k = linear(y, self.k_proj).view(b, n, s.kv_heads, s.head).transpose(1, 2)
+        return rotate(q, cos, sin), rotate(k, cos, sin)
+
+    @torch.no_grad()
+    def soften(self, x: Tensor, cos: Tensor, sin: Tensor, most: float) -> None:
+        """Shrink the queries of heads whose score somewhere in the stream x lies more than `most` above its row's mean."""
+        s = self.shape
+        q, k = self.asked(norm(x, self.attn_norm, s.eps, torch.float32), cos, sin)
+        scores = q @ k.repeat_interleave(s.heads // s.kv_heads, dim=1).transpose(-1, -2) * s.head**-0.5
+        peak = (scores.amax(-1) - scores.mean(-1)).amax((0, 2))
+        self.q_proj.view(s.heads, s.head, s.width).mul_((most / peak).clamp(max=1.0)[:, None, None])
 
 
 class Network(nn.Module):
@@ -150,6 +165,18 @@ class Network(nn.Module):
         for block in self.blocks:
             x = block(x, cos, sin, causal, dtype)
         return norm(x, self.ln_f, self.shape.eps, dtype)
+
+    @torch.no_grad()
+    def soften(self, tokens: Tensor, causal: bool, most: float) -> None:
+        """Keep attention from becoming so sharp that it stops learning: `Block.soften` in every layer, on tokens (B, L).
+
+        What query and key norms would do, which the checkpoint's format cannot hold (as QK-clip in Kimi Team 2025).
+        """
+        n = tokens.shape[1]
+        x, cos, sin = F.embedding(tokens, self.wte), self.cos[:n], self.sin[:n]
+        for block in self.blocks:
+            block.soften(x, cos, sin, most)
+            x = block(x, cos, sin, causal, torch.float32)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores over the vocabulary for hidden states (..., width), fp32."""

@@ -37,13 +37,16 @@ class Optimizer:
         self.second = {name: torch.zeros_like(one) for name, one in self.others.items()}
 
     @torch.no_grad()
-    def step(self, muon: float, adam: float) -> None:
-        """One step at these two learning rates, from the gradients at the parameters, which are then dropped."""
+    def step(self, muon: float, adam: float, decay: float = 0.0) -> None:
+        """One step at these two learning rates, from the gradients at the parameters, which are then dropped.
+
+        `decay` shrinks the matrices by muon * decay first: without it their norms, and attention's sharpness, only grow.
+        """
         self.steps += 1
-        self._muon(muon)
+        self._muon(muon, decay)
         self._adam(adam)
 
-    def _muon(self, rate: float) -> None:
+    def _muon(self, rate: float, decay: float) -> None:
         by_size: dict[tuple[int, ...], list[str]] = {}
         for name, one in self.matrices.items():
             self.momentum[name].lerp_(one.grad, 1 - MOMENTUM)
@@ -54,7 +57,7 @@ class Optimizer:
             for name, source, update in zip(names, ahead, orthogonal(torch.stack(turned), self.dtype), strict=False):
                 one = self.matrices[name]
                 update = update if source.shape[0] <= source.shape[1] else update.t()
-                one.sub_(update, alpha=rate * max(1.0, one.shape[0] / one.shape[1]) ** 0.5)
+                one.mul_(1 - rate * decay).sub_(update, alpha=rate * max(1.0, one.shape[0] / one.shape[1]) ** 0.5)
                 one.grad = None
 
     def _adam(self, rate: float) -> None:

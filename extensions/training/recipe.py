@@ -48,8 +48,10 @@ class Plan:
     """The run: lengths of phases as shares of `steps`, learning rates, weights of the loss.
 
     causal: share of the steps that predict the next token; low: smallest t of the masked phase, in its last `last` of the steps
-    `last_low`; clean, empty: shares of the rows whose condition is shown, and wholly masked (else it is masked like the text);
-    content: weight of the condition's tokens in the causal phase; padding: weight of end-of-text after the first.
+    `last_low`; decay: of the matrices' weights, times their learning rate; sharp: the largest attention score over its row's mean
+    that is let stand (0: any), looked at every 8 steps; clean, empty: shares of the rows whose condition is shown, and wholly
+    masked (else it is masked like the text); content: weight of the condition's tokens in the causal phase; padding: weight of
+    end-of-text after the first.
     """
 
     steps: int = 9000
@@ -59,6 +61,8 @@ class Plan:
     last_low: float = 0.02
     muon: float = 0.02
     adam: float = 0.002
+    decay: float = 0.0
+    sharp: float = 0.0
     warmup: int = 40
     hold: float = 0.6
     floor: float = 0.03

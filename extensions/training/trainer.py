@@ -117,7 +117,9 @@ class Trainer:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), plan.clip)
         factor = rate(plan, self.step)
-        self.optimizer.step(plan.muon * factor, plan.adam * factor)
+        self.optimizer.step(plan.muon * factor, plan.adam * factor, plan.decay)
+        if plan.sharp and self.step % 8 == 0:
+            self.network.soften(asked.inputs[:4].to(self.device), asked.causal, plan.sharp)
         keep = min(plan.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             for name, one in self.network.named_parameters():

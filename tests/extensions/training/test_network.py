@@ -84,6 +84,33 @@ def test_causal_attention_looks_back_only():
         assert not torch.equal(mine(tokens)[0, :12], mine(other)[0, :12])
 
 
+def test_softening_caps_the_sharpest_scores_and_leaves_soft_heads_alone():
+    mine, tokens = network(), torch.randint(0, 300, (2, 20), generator=torch.Generator().manual_seed(2))
+    before = [block.q_proj.detach().clone() for block in mine.blocks]
+    mine.soften(tokens, False, 1e6)
+    assert all(torch.equal(block.q_proj, one) for block, one in zip(mine.blocks, before, strict=True))
+    with torch.no_grad():
+        mine.blocks[0].q_proj[:12] *= 1000.0  # the first head
+    sharp = mine.blocks[0].q_proj.detach().clone()
+    mine.soften(tokens, False, 20.0)
+    assert mine.blocks[0].q_proj[:12].norm() < 0.5 * sharp[:12].norm()
+    once = mine.blocks[0].q_proj.detach().clone()
+    mine.soften(tokens, False, 20.0)
+    torch.testing.assert_close(mine.blocks[0].q_proj, once)
+
+
+def test_decay_shrinks_matrices_only():
+    mine = network()
+    norms = {name: one.norm().item() for name, one in mine.named_parameters()}
+    optimizer = Optimizer(mine)
+    for one in mine.parameters():
+        one.grad = torch.zeros_like(one)
+    optimizer.step(0.1, 0.1, decay=0.5)
+    for name, one in mine.named_parameters():
+        share = 0.95 if one.dim() == 2 and name != "wte" else 1.0
+        assert one.norm().item() == pytest.approx(share * norms[name], rel=1e-4), name
+
+
 def test_sizes_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="multiple"):
         Shape(width=50, heads=4)
