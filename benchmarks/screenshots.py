@@ -23,7 +23,7 @@ OUT = ROOT / "docs" / "images"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PROMPT = "dragon, cake, castle, happy ending, dialogue"
 COLOURS = 160  # of a picture: enough for type on paper, a quarter of the bytes
-WIDE, PHONE = {"width": 1280, "height": 800}, {"width": 420, "height": 860}
+WIDE, PHONE = {"width": 1400, "height": 800}, {"width": 420, "height": 860}
 ENDED = "['done', 'failed', 'cancelled'].includes(document.querySelector('.job')?.dataset.state)"
 
 
