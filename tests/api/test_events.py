@@ -14,6 +14,7 @@ import pytest
 from tests.api.conftest import ENDED, QUICK, SLOW, Client, parse
 from tests.conftest import wait_until
 from webui import api
+from webui.api import jobs as endpoints
 from webui.jobs import Job, Jobs
 from webui.request import Cell, Decision, Progress, Request, Started
 
@@ -185,11 +186,11 @@ def quiet():
 
 
 def test_a_comment_tells_that_a_silent_stream_lives(quiet, monkeypatch):
-    monkeypatch.setattr(api, "HEARTBEAT", 0.1)
+    monkeypatch.setattr(endpoints, "HEARTBEAT", 0.1)
     job = quiet.jobs.submit(Request())
 
     async def take() -> list[bytes]:
-        stream = api.events(quiet, job)
+        stream = endpoints.events(quiet, job)
         found = [await anext(stream) for _ in range(3)]
         await stream.aclose()
         return found
@@ -201,7 +202,7 @@ def test_a_comment_tells_that_a_silent_stream_lives(quiet, monkeypatch):
 def test_a_watcher_that_leaves_ends_its_generator(quiet, monkeypatch):
     """Through the whole application, as a server that sees the connection close tells it."""
     closed = threading.Event()
-    original = api.events
+    original = endpoints.events
 
     async def watched(app, job):
         try:
@@ -210,7 +211,7 @@ def test_a_watcher_that_leaves_ends_its_generator(quiet, monkeypatch):
         finally:
             closed.set()
 
-    monkeypatch.setattr(api, "events", watched)
+    monkeypatch.setattr(endpoints, "events", watched)
     quiet.settings = SimpleNamespace(host="127.0.0.1", allowed_hosts=(), max_body=1024)
     job = quiet.jobs.submit(Request())
 
@@ -242,7 +243,7 @@ def test_a_slow_reader_makes_no_backlog(quiet):
     job = Job(Request(), (Cell("0", Request()),))
 
     async def read() -> list[bytes]:
-        stream = api.events(quiet, job)
+        stream = endpoints.events(quiet, job)
         found = [await anext(stream)]
         job.begin()
         job.take(Started("0", 10, 1000))
@@ -268,7 +269,7 @@ def test_the_state_is_never_told_before_the_changes_that_led_to_it(quiet):
 
     async def read() -> list[bytes]:
         threading.Thread(target=write).start()
-        return [chunk async for chunk in api.events(quiet, job)]
+        return [chunk async for chunk in endpoints.events(quiet, job)]
 
     updates = list(parse(b"".join(asyncio.run(read())).decode().splitlines()))
     assert canvases(updates)["0"] == {k: f"w{k}" for k in range(500)}
