@@ -1,12 +1,18 @@
 // Joins Gradio's controls and the canvas: shortcuts, the sentence about bad input, marks, examples, and what Gradio's events call.
 
 import "./canvas.js";
+import { complain, tell } from "./notice.js";
+import { say } from "./strings.js";
+import { open } from "./views.js";
 
+const MODULES = document.querySelector("#tdw-modules")?.textContent.split(" ").filter(Boolean) ?? [];
+const CLIENT = "tdw.client"; // this browser's name for its own jobs
 const canvas = () => document.querySelector("tdw-canvas");
 const title = document.title;
 
 const tdw = {
   question: "", // what the next press of the hidden button "fill" sends
+  client: client(),
 
   /** Generate was pressed: the server is asked now. */
   pressed() {
@@ -23,7 +29,7 @@ const tdw = {
       if (matchMedia("(max-width: 900px)").matches) place.scrollIntoView({ block: "start", behavior: calm() });
     } else {
       settle();
-      complain(answer?.error ?? "The server did not answer; is it still running?");
+      complain(answer?.error ?? say("page.no_answer"));
     }
   },
 
@@ -33,6 +39,13 @@ const tdw = {
   },
 
   interrupt: () => void canvas().interrupt(),
+
+  /** Where text can be sent: every control of several lines, as [{field, label}]. */
+  targets: () =>
+    [...document.querySelectorAll(":is(.kind-lines, .kind-list):has(textarea)")].map((block) => ({
+      field: block.id.replace("field-", "").replaceAll("-", "."),
+      label: block.querySelector("[data-testid=block-info]")?.textContent.trim() ?? block.id,
+    })),
 
   /** The seed of the newest text, or "draw one". */
   seed: () => canvas().lastRequest?.seed ?? -1,
@@ -49,13 +62,52 @@ function start(job) {
   if (!place.wired) {
     place.wired = true;
     place.addEventListener("change", settle);
-    place.addEventListener("use", (event) => {
-      tdw.question = JSON.stringify(event.detail);
-      document.querySelector("#fill").click();
-    });
+    place.addEventListener("use", (event) => use(event.detail));
   }
   place.follow(job);
 }
+
+/** This browser's id, made once. */
+function client() {
+  let id = localStorage.getItem(CLIENT);
+  if (!id) {
+    id = [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    localStorage.setItem(CLIENT, id);
+  }
+  return id;
+}
+
+/** All controls show this request. */
+function use(request, keepSeed = true) {
+  tdw.question = JSON.stringify(keepSeed ? request : { ...request, seed: -1 });
+  document.querySelector("#fill").click();
+  open("write");
+}
+
+/** Submits a whole request, whatever the controls show, and follows its job. */
+async function generate(request) {
+  tdw.pressed();
+  open("write");
+  const headers = { "Content-Type": "application/json", "X-TDW-Client": tdw.client };
+  try {
+    const reply = await fetch("api/v1/jobs", { method: "POST", headers, body: JSON.stringify(request) });
+    const told = await reply.json();
+    tdw.answered(reply.ok ? { job: told.id } : { error: told.error.message });
+  } catch {
+    tdw.answered(null);
+  }
+}
+
+/** What parts of the page ask of it, from wherever they stand. */
+const EVENTS = {
+  "tdw:use": ({ request, keepSeed }) => use(request, keepSeed),
+  "tdw:write": ({ field, text }) => (open("write"), write(text, field)),
+  "tdw:watch": ({ job }) => (open("write"), start(job)),
+  "tdw:say": tell,
+  "tdw:complain": ({ sentence }) => complain(sentence),
+  "tdw:generate": ({ request }) => void generate(request),
+};
+for (const [name, act] of Object.entries(EVENTS)) document.addEventListener(name, (event) => act(event.detail));
 
 /** Makes buttons and window title say what the canvas does. */
 function settle() {
@@ -66,28 +118,17 @@ function settle() {
   document.querySelector("#generate")?.setAttribute("aria-disabled", String(running));
 }
 
-/** Shows one sentence until it is dismissed or Generate is pressed again; "" takes it away. */
-function complain(sentence) {
-  const place = document.querySelector("#alert");
-  if (!place) return;
-  const text = document.createElement("span");
-  text.textContent = sentence;
-  const close = document.createElement("button");
-  close.type = "button";
-  close.textContent = "×";
-  close.setAttribute("aria-label", "Dismiss");
-  close.addEventListener("click", () => complain(""));
-  place.replaceChildren(...(sentence ? [text, close] : []));
-  place.hidden = !sentence;
-}
-
 function calm() {
   return matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
 }
 
-/** Types a text into the prompt as if the user did. */
-function write(text) {
-  const area = document.querySelector("#field-prompt textarea");
+/** Puts a text into a control as if the user typed it; a folded one is opened. */
+function write(text, field = "prompt") {
+  const block = document.getElementById(`field-${field.replaceAll(".", "-")}`);
+  const area = block?.querySelector("textarea, input");
+  if (!area) return complain(say("page.no_field", { field }));
+  const fold = block.closest(".fold")?.querySelector(":scope > button[aria-expanded=false], :scope > button:not(.open)");
+  if (fold && !block.checkVisibility()) fold.click();
   area.value = text;
   area.dispatchEvent(new Event("input", { bubbles: true }));
   area.focus();
@@ -104,7 +145,7 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
     event.preventDefault();
     document.querySelector("#generate")?.click();
-  } else if (event.key === "Escape" && !document.querySelector("[role=listbox]")) {
+  } else if (event.key === "Escape" && !document.querySelector("[role=listbox], [popover]:popover-open, dialog[open]")) {
     tdw.interrupt();
   }
 }, true);
@@ -142,5 +183,14 @@ document.addEventListener("pointerover", ({ target }) => {
   tip.style.top = `${Math.max(8, box.top - tip.offsetHeight - 6)}px`;
 });
 
+/** Words in the reader's language, in markup that Python made: <tdw-say key="page.write">. */
+class Said extends HTMLElement {
+  connectedCallback() {
+    this.textContent = say(this.getAttribute("key"));
+  }
+}
+customElements.define("tdw-say", Said);
+
 window.tdw = tdw;
+for (const module of MODULES) import(`./${module}`);
 if (window.tdwResumed) tdw.resume(window.tdwResumed);

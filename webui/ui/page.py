@@ -6,27 +6,19 @@ import html
 import json
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before the import: Gradio reads it then
 
 import gradio as gr
-from fastapi import FastAPI, HTTPException
-from fastapi.responses import FileResponse
+from fastapi import FastAPI
 
 from webui.ui.controls import PRESET, Control, controls_of, draw, preset_value, request_of, show, take, values_of
+from webui.ui.frame import TITLE, VIEWS, Head, navigation, said, serve_assets
 from webui.ui.theme import theme
 
-HERE = Path(__file__).resolve().parent
-TITLE = "Text Diffusion WebUI"
-ASSETS = {".js": "text/javascript", ".css": "text/css"}
 FREQUENT = ("sampler", "steps", "length", "block_length", "temperature")  # core parameters that are always in sight
 LAST = ("count", "seed")  # ... and after those of the extensions
-HEAD = """
-<link rel="stylesheet" href="ui/style.css"><link rel="stylesheet" href="ui/canvas.css">
-<script type="module" src="ui/page.js"></script><meta name="referrer" content="no-referrer">
-"""  # not through Gradio's css=: it rewrites selectors and loses shorthands that hold variables
 LAST_JOB = "() => localStorage.getItem('tdw.job') || ''"  # written by canvas.js
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
@@ -34,16 +26,11 @@ QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibil
 def mount(app: Any, server: FastAPI) -> FastAPI:
     """Serves the page at / and its scripts at /ui/ of `server`. Call it after the API's routes: the page takes what is left."""
 
-    @server.get("/ui/{name}", include_in_schema=False)
-    def asset(name: str) -> FileResponse:
-        file = HERE / name
-        if file.suffix not in ASSETS or file.parent != HERE or not file.is_file():
-            raise HTTPException(404, "There is no such file.")
-        return FileResponse(file, media_type=ASSETS[file.suffix], headers={"Cache-Control": "no-cache"})
-
+    serve_assets(server)
+    server.add_middleware(Head, program=app)
     demo = build(app)
     gr.mount_gradio_app(
-        server, demo, path="/", theme=theme(), head=HEAD,
+        server, demo, path="/", theme=theme(),
         footer_links=[], run_history=False, show_error=True, ssr_mode=False, mcp_server=False, pwa=False,
     )  # fmt: skip
     demo.has_launched = True  # mount_gradio_app forgets it; without it any file path in an input is read and served
@@ -67,22 +54,25 @@ class _Page:
         self._start = self.preset(None)
         with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as self.demo:
             self._head()
-            with gr.Row(elem_id="desk", equal_height=False):
+            with gr.Row(elem_id="view-write", equal_height=False):
                 with gr.Column(elem_id="desk-left", scale=0, min_width=0):
-                    with gr.Column(elem_id="write", min_width=0):
+                    with gr.Column(elem_id="writing", min_width=0):
                         self._write()
-                    with gr.Column(elem_id="settings", min_width=0):
+                    with gr.Column(elem_id="parameters", min_width=0):
                         self._parameters()
                         self._extensions()
                 with gr.Column(elem_id="desk-right", min_width=0):
-                    gr.HTML(self._canvas(), elem_id="canvas", apply_default_css=False, js_on_load=None)
+                    _html(self._canvas(), "canvas")
+            for view in VIEWS[1:]:
+                _html(f"<tdw-{view}></tdw-{view}>", f"view-{view}", elem_classes="view")
             self._wire()
 
     # -- drawing ---------------------------------------------------------------------------------------------------
 
     def _head(self) -> None:
         with gr.Row(elem_id="top", equal_height=True):
-            gr.HTML(f"<h1>{TITLE.removesuffix(' WebUI')}<small>WebUI</small></h1>", elem_id="name", apply_default_css=False)
+            _html(f"<h1>{TITLE.removesuffix(' WebUI')}<small>WebUI</small></h1>", "name")
+            _html(navigation(), "navigation")
             control = self._all["model",]
             listed = {e.name: e for e in self.app.checkpoints.list()}
             choices = [(_described(listed[name]) if name in listed else name, name) for name in _offered(control)]
@@ -91,19 +81,20 @@ class _Page:
                 choices, value=value, label=control.label, elem_id=control.id, interactive=True, min_width=0, scale=0
             )
             self._keep(control, self.picker)
+            _html("<tdw-models></tdw-models>", "models")
 
     def _write(self) -> None:
         prompts = [c for c in self._all.values() if c.place == "prompt"]
         main = self._all["prompt",]
-        self._keep(main, draw(main, "", placeholder="What is the text about?", autofocus=True, elem_classes="main-prompt"))
+        self._keep(main, draw(main, "", placeholder="", autofocus=True, elem_classes=["main-prompt", "kind-lines"]))
         for control in prompts:
             if control is not main:
                 self._draw(control, placeholder="", lines=1)
         with gr.Row(elem_id="actions"):
             self.generate = gr.Button("Generate", variant="primary", elem_id="generate", scale=3, min_width=0)
             self.interrupt = gr.Button("Interrupt", elem_id="interrupt", scale=1, min_width=0)
-        gr.HTML('<div id="alert" role="alert" hidden></div>', elem_id="alert-place", apply_default_css=False)
-        self.guide = gr.HTML(self._guide(None), elem_id="guide", apply_default_css=False)
+        _html('<div id="alert" role="alert" hidden></div>', "alert-place")
+        self.guide = _html(self._guide(None), "guide")
 
     def _parameters(self) -> None:
         rest = [
@@ -113,7 +104,7 @@ class _Page:
         ]
         own = [c for c in rest if len(c.path) > 1]
         with gr.Row(elem_classes="heading"):
-            gr.HTML("<h2>Parameters</h2>", apply_default_css=False)
+            _html(f"<h2>{said('page.parameters')}</h2>")
             self.reset = gr.Button("Reset to preset", elem_id="reset", size="sm", min_width=0, scale=0)
         with gr.Column(elem_classes="grid", min_width=0):
             for control in [*map(self._all.get, _paths(FREQUENT)), *own, *map(self._all.get, _paths(LAST))]:
@@ -131,19 +122,19 @@ class _Page:
         drawn = [(name, [c for c in self._all.values() if c.path[0] == name and len(c.path) > 1]) for name in extensions]
         drawn = [(name, [c for c in controls if c.place == "accordion"]) for name, controls in drawn]
         if any(controls for _, controls in drawn) or failed:
-            gr.HTML("<h2>Extensions</h2>", apply_default_css=False, elem_classes="heading")
+            _html(f"<h2>{said('page.extensions')}</h2>", elem_classes="heading")
         for name, controls in drawn:
             if controls:
                 with gr.Accordion(
                     extensions[name].title, open=False, elem_id=f"extension-{name}", elem_classes=["fold", "extension"]
                 ):
-                    gr.HTML(f"<p class=about>{_text(extensions[name].about)}</p>", apply_default_css=False)
+                    _html(f"<p class=about>{_text(extensions[name].about)}</p>")
                     with gr.Column(elem_classes="grid", min_width=0):
                         for control in controls:
                             self._draw(control)
         for name, trace in failed.items():
             title = f"<summary>{_text(name)} <b>could not be loaded</b></summary>"
-            gr.HTML(f"<details class=failed>{title}<pre>{_text(trace)}</pre></details>", apply_default_css=False)
+            _html(f"<details class=failed>{title}<pre>{_text(trace)}</pre></details>")
 
     def _draw(self, control: Control, **look: Any) -> None:
         value = show(control, preset_value(control, self._start))
@@ -290,6 +281,11 @@ def _described(entry: Any) -> str:
             break
         size /= 1000
     return f"{entry.name} · {entry.family} · {size:.3g} {unit}"
+
+
+def _html(value: str, name: str | None = None, **look: Any) -> gr.HTML:
+    """Our own markup, without Gradio's styles and scripts."""
+    return gr.HTML(value, elem_id=name, apply_default_css=False, js_on_load=None, **look)
 
 
 def _text(value: str) -> str:

@@ -1,4 +1,8 @@
-"""The words of the page: one folder a language, one flat JSON file an area, the same keys in all of them."""
+"""The words of the page: one folder a language, one flat JSON file an area, the same keys in all of them.
+
+An extension brings the words of its own options in `languages/<language>.json` of its folder: `field.<name>.<option>.label`
+and `.help`, `extension.<name>.title` and `.about`. What has no words there is shown as it is declared.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +13,34 @@ HERE = Path(__file__).resolve().parent
 ENGLISH = "en"
 
 
-def languages() -> dict[str, dict[str, str]]:
-    """Every language's words by key, English first."""
-    names = sorted((folder.name for folder in HERE.iterdir() if any(folder.glob("*.json"))), key=lambda name: (name != ENGLISH, name))
-    return {name: {key: text for file in sorted((HERE / name).glob("*.json")) for key, text in _read(file).items()} for name in names}
+def languages(extensions: Path | None = None) -> dict[str, dict[str, str]]:
+    """Every language's words by key, English first; with those of the extensions in that folder."""
+    folders = (folder.name for folder in HERE.iterdir() if any(folder.glob("*.json")))
+    names = sorted(folders, key=lambda name: (name != ENGLISH, name))
+    return {name: {**_extensions(extensions, name), **_own(name)} for name in names}
 
 
-def embedded(language: str) -> str:
+def embedded(language: str, extensions: Path | None = None) -> str:
     """The words as the script element that strings.js reads; `language` is `auto` or a language's name."""
-    data = json.dumps({"language": language, "languages": languages()}, ensure_ascii=False).replace("<", "\\u003c")
+    data = json.dumps({"language": language, "languages": languages(extensions)}, ensure_ascii=False).replace("<", "\\u003c")
     return f'<script type="application/json" id="tdw-strings">{data}</script>'
+
+
+def _own(language: str) -> dict[str, str]:
+    return {key: text for file in sorted((HERE / language).glob("*.json")) for key, text in _read(file).items()}
+
+
+def _extensions(folder: Path | None, language: str) -> dict[str, str]:
+    """The words that extensions bring, each only about itself; a file that cannot be read counts as none."""
+    words: dict[str, str] = {}
+    for file in sorted(folder.glob(f"*/languages/{language}.json")) if folder else ():
+        name = file.parent.parent.name
+        try:
+            found = _read(file)
+        except (OSError, ValueError):
+            continue
+        words |= {key: str(text) for key, text in found.items() if key.startswith((f"field.{name}.", f"extension.{name}."))}
+    return words
 
 
 def _read(file: Path) -> dict[str, str]:

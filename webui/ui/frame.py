@@ -1,0 +1,94 @@
+"""What stands around the controls: the page's head with its words and settings, the views beside the desk, the assets."""
+
+from __future__ import annotations
+
+import html
+import json
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, HTTPException
+from fastapi.responses import FileResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from webui.ui.languages import embedded
+
+HERE = Path(__file__).resolve().parent
+TITLE = "Text Diffusion WebUI"
+ASSETS = {".js": "text/javascript", ".css": "text/css"}
+VIEWS = ("write", "history", "queue", "extensions", "settings")
+LOOK = ("language", "theme", "palette", "quick_settings", "notify_after")  # settings that the browser acts upon
+MODULES = ("history.js", "queue.js", "models.js", "extensions.js", "settings.js", "presets.js", "restore.js")
+BASE_STYLES = ("style.css", "canvas.css")  # the others come after these
+
+
+class Head:
+    """Puts our own head into Gradio's page, before its scripts run: it builds its head, title and language only later.
+
+    Plain ASGI. Only the page itself is changed; what else passes is not looked at. The settings are read for every call, so
+    that a change of theme or language acts with the next look at the page.
+    """
+
+    def __init__(self, app: ASGIApp, program: Any):
+        self.app, self.program = app, program
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] != "/" or scope["method"] != "GET":
+            return await self.app(scope, receive, send)
+        start: Message = {}
+        body = b""
+
+        async def held(message: Message) -> None:
+            nonlocal start, body
+            if message["type"] == "http.response.start":
+                start = message
+                return
+            body += message.get("body", b"")
+            if not message.get("more_body", False):
+                page = body.replace(b"</head>", head(self.program).encode() + b"</head>", 1)
+                kept = [(name, value) for name, value in start["headers"] if name != b"content-length"]
+                await send({**start, "headers": [*kept, (b"content-length", b"%d" % len(page)), (b"cache-control", b"no-cache")]})
+                await send({"type": "http.response.body", "body": page})
+
+        await self.app(scope, receive, held)
+
+
+def head(program: Any) -> str:
+    """Styles, words, settings and scripts. start.js runs before Gradio draws, page.js and its modules after the page is read."""
+    look = {name: getattr(program.settings, name, None) for name in LOOK}
+    styles = [*BASE_STYLES, *sorted(file.name for file in HERE.glob("*.css") if file.name not in BASE_STYLES)]
+    links = "".join(f'<link rel="stylesheet" href="ui/{name}">' for name in styles)
+    return (
+        f'<meta name="referrer" content="no-referrer"><meta name="color-scheme" content="light dark">{links}'
+        f"{embedded(look.get('language') or 'auto', program.settings.extensions)}"
+        f'<script type="application/json" id="tdw-look">{_json(look)}</script>'
+        f'<script type="text/plain" id="tdw-modules">{" ".join(name for name in MODULES if (HERE / name).is_file())}</script>'
+        '<script src="ui/start.js"></script><script type="module" src="ui/page.js"></script>'
+    )
+
+
+def serve_assets(server: FastAPI) -> None:
+    """The scripts and styles of this folder, at /ui/."""
+
+    @server.get("/ui/{name}", include_in_schema=False)
+    def asset(name: str) -> FileResponse:
+        file = HERE / name
+        if file.suffix not in ASSETS or file.parent != HERE or not file.is_file():
+            raise HTTPException(404, "There is no such file.")
+        return FileResponse(file, media_type=ASSETS[file.suffix], headers={"Cache-Control": "no-cache"})
+
+
+def navigation() -> str:
+    """The links between the views, and a place for the number of waiting jobs."""
+    links = (f'<a href="#{view}" data-view="{view}">{said(f"page.{view}")}<b class=count hidden></b></a>' for view in VIEWS)
+    return f'<tdw-views id="views">{"".join(links)}</tdw-views>'
+
+
+def said(key: str, tag: str = "tdw-say") -> str:
+    """An element that shows the words of a key in the reader's language."""
+    return f'<{tag} key="{html.escape(key)}"></{tag}>'
+
+
+def _json(value: Any) -> str:
+    """JSON that cannot end the script element it stands in."""
+    return json.dumps(value, ensure_ascii=False, default=str).replace("<", "\\u003c")

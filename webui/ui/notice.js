@@ -1,0 +1,51 @@
+// What the page tells: the sentence about bad input beside Generate, and the calm bar at the bottom with its Undo.
+
+import { button, element } from "./parts.js";
+import { say } from "./strings.js";
+
+const SHOWN_MS = 8000;
+
+const bar = element("div", "notice");
+bar.setAttribute("role", "status");
+bar.hidden = true;
+document.body.append(bar);
+let timer = 0;
+
+/** Tells one sentence for a while, with a way back if `undo` is given. While it is pointed at or has the focus, it stays. */
+export function tell({ sentence, undo, label = say("page.undo") }) {
+  clearTimeout(timer);
+  const text = element("span", "", sentence);
+  const close = button("×", quiet);
+  close.setAttribute("aria-label", say("page.dismiss"));
+  close.className = "close";
+  const back = undo && button(label, () => (quiet(), undo()));
+  bar.replaceChildren(text, ...(back ? [back] : []), close);
+  bar.hidden = false;
+  wait();
+}
+
+function wait() {
+  clearTimeout(timer);
+  timer = setTimeout(quiet, SHOWN_MS);
+}
+
+function quiet() {
+  clearTimeout(timer);
+  bar.hidden = true;
+}
+
+bar.addEventListener("pointerenter", () => clearTimeout(timer));
+bar.addEventListener("focusin", () => clearTimeout(timer));
+bar.addEventListener("pointerleave", wait);
+bar.addEventListener("focusout", wait);
+
+/** Shows one sentence about what cannot be done until it is dismissed; "" takes it away. In every view but the first as a bar. */
+export function complain(sentence) {
+  const place = document.querySelector("#alert");
+  if (sentence && (!place || document.body.dataset.view !== "write")) return tell({ sentence });
+  if (!place) return;
+  const close = button("×", () => complain(""));
+  close.setAttribute("aria-label", say("page.dismiss"));
+  place.replaceChildren(...(sentence ? [element("span", "", sentence), close] : []));
+  place.hidden = !sentence;
+}

@@ -1,0 +1,47 @@
+// Runs before the page is drawn: theme and palette as attributes of <html>, and Gradio's controls in the reader's language.
+
+{
+  const read = (id) => JSON.parse(document.getElementById(id)?.textContent ?? "{}");
+  const look = read("tdw-look");
+  const { language = "auto", languages = {} } = read("tdw-strings");
+  const wanted = language === "auto" ? navigator.languages.map((one) => one.split("-")[0]) : [language];
+  const chosen = wanted.find((one) => one in languages) ?? "en";
+  const words = { ...languages.en, ...languages[chosen] };
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const root = document.documentElement;
+
+  /** Shows a theme ("auto", "light", "dark") and a palette, from now on. */
+  const dress = ({ theme = look.theme, palette = look.palette } = {}) => {
+    Object.assign(look, { theme, palette });
+    root.dataset.theme = theme === "light" || theme === "dark" ? theme : dark.matches ? "dark" : "light";
+    root.dataset.palette = palette ?? "standard";
+    root.style.colorScheme = root.dataset.theme;
+    document.body?.classList.toggle("dark", root.dataset.theme === "dark"); // Gradio's own mark
+  };
+  dark.addEventListener("change", () => dress());
+  dress();
+  root.lang = chosen;
+  window.tdwStart = { look, dress, language: chosen };
+
+  /** Gradio reads its configuration after this: what it calls label, info, choices is put in the reader's words. */
+  for (const { props } of window.gradio_config?.components ?? []) {
+    if (props.elem_id === "canvas") {
+      const canvas = new DOMParser().parseFromString(props.value, "text/html").querySelector("tdw-canvas");
+      const labels = Object.entries(JSON.parse(canvas.dataset.labels));
+      const told = labels.map(([path, [label, ...rest]]) => [path, [words[`field.${path}.label`] ?? label, ...rest]]);
+      canvas.dataset.labels = JSON.stringify(Object.fromEntries(told));
+      props.value = canvas.outerHTML;
+    }
+    const key = props.elem_id?.startsWith("field-") ? `field.${props.elem_id.slice(6).replaceAll("-", ".")}` : null;
+    if (key) {
+      props.label = words[`${key}.label`] ?? props.label;
+      props.info = words[`${key}.help`] ?? props.info;
+      if (props.placeholder === "preset") props.placeholder = words["page.preset"];
+      props.choices = props.choices?.map(([name, value]) => [value === "" ? words["page.preset"] : words[`${key}.${value}`] ?? name, value]);
+    } else if (props.elem_id) {
+      const said = words[`page.${props.elem_id}`] ?? words[props.elem_id.replace(/^extension-(.+)$/, "extension.$1.title")];
+      if (said && "label" in props) props.label = said;
+      if (said && props.name !== "html" && typeof props.value === "string" && props.variant) props.value = said;
+    }
+  }
+}
