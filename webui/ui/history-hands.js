@@ -1,0 +1,230 @@
+// What the reader does in the history by mouse and keyboard: select, open, compare, mark, delete, bring back.
+
+import { say } from "./strings.js";
+import * as store from "./history-store.js";
+
+const NARROW = matchMedia("(max-width: 1099px)"); // here what is open covers the list
+
+export class Hands {
+  /** `view` is the <tdw-history> they work in. */
+  constructor(view) {
+    Object.assign(this, { view, selected: new Set(), opened: null, comparing: false, pivot: null, lost: 0 });
+    view.list.node.addEventListener("click", (event) => this.pressed(event));
+    view.list.node.addEventListener("keydown", (event) => this.key(event));
+    view.addEventListener("keydown", (event) => event.key === "Escape" && this.escape(event));
+  }
+
+  get list() {
+    return this.view.list;
+  }
+
+  // -- mouse and keyboard ----------------------------------------------------------------------------------------------
+
+  pressed(event) {
+    const node = event.target.closest(".history-row");
+    if (!node) return;
+    const act = event.target.closest("[data-act]")?.dataset.act;
+    const { id } = node.item;
+    if (act === "star") this.star([id], !node.item.favourite);
+    else if (event.shiftKey) this.range(id);
+    else if (act === "pick" || event.ctrlKey || event.metaKey) this.toggle(id);
+    else this.open(id);
+    this.list.active = id;
+    this.list.render();
+    if (act !== "star" && !(NARROW.matches && this.opened)) this.list.focus();
+  }
+
+  key(event) {
+    const { list } = this;
+    const item = event.target.closest(".history-row")?.item;
+    if (!item || event.ctrlKey || event.metaKey || event.altKey) return;
+    const at = list.index(item.id);
+    const way = { ArrowDown: 1, ArrowUp: -1, PageDown: list.page, PageUp: -list.page }[event.key];
+    const act = {
+      Home: () => list.go(0),
+      End: async () => (await this.view.whole()) && list.go(Infinity),
+      Enter: () => this.open(item.id, true),
+      " ": () => this.toggle(item.id),
+      Delete: () => this.drop(this.chosen(item)),
+      s: () => this.star(this.chosen(item), !list.items.filter((one) => this.chosen(item).includes(one.id)).every((one) => one.favourite)),
+    }[event.key];
+    if (!way && !act) return;
+    event.preventDefault();
+    if (act) return void act();
+    if (event.shiftKey && Math.abs(way) === 1) {
+      if (!this.selected.size) this.range(item.id);
+      list.go(at + way);
+      this.range(list.active);
+    } else list.go(at + way);
+  }
+
+  /** Closes what is open, then lets go of what is selected. */
+  escape(event) {
+    if (event.target.matches("[type=search]") && event.target.value) return; // the box empties itself
+    if (this.opened || this.comparing) this.close();
+    else if (this.selected.size) this.select([]);
+    else return;
+    event.preventDefault();
+  }
+
+  // -- selecting -------------------------------------------------------------------------------------------------------
+
+  /** What a key acts on: the selection if the row is in it or there is one, else the row. */
+  chosen(item) {
+    return this.selected.size ? [...this.selected] : [item.id];
+  }
+
+  select(ids) {
+    this.selected = new Set(ids);
+    if (!this.selected.size) this.pivot = null;
+    this.list.repaint();
+    this.view.tell();
+  }
+
+  toggle(id) {
+    const next = new Set(this.selected);
+    if (!next.delete(id)) next.add(id);
+    this.pivot = id;
+    this.select(next);
+  }
+
+  /** Selects all from the last one pressed to this one. */
+  range(id) {
+    getSelection()?.removeAllRanges(); // shift-click marks text, too
+    const [from, to] = [this.list.index(this.pivot ?? this.list.active ?? id), this.list.index(id)];
+    const pivot = this.pivot ?? this.list.items[from]?.id ?? id;
+    const ids = this.list.items.slice(Math.max(0, Math.min(from, to)), Math.max(from, to) + 1).map((item) => item.id);
+    this.select([...this.selected, ...ids]);
+    this.pivot = pivot;
+  }
+
+  // -- reading ---------------------------------------------------------------------------------------------------------
+
+  /** The reader opens a text; where it covers the list, the browser's Back closes it. */
+  open(id, key = false) {
+    const push = NARROW.matches && !this.opened && !this.comparing;
+    this.show(id);
+    this.view.address(push);
+    if (NARROW.matches) this.view.reader.back.focus();
+    else if (key) this.list.focus();
+  }
+
+  show(id) {
+    Object.assign(this, { opened: id, comparing: false });
+    this.view.reader.open(id);
+    this.list.repaint();
+    this.view.tell();
+  }
+
+  compare() {
+    const push = NARROW.matches && !this.opened && !this.comparing;
+    const ids = [...this.selected].sort();
+    Object.assign(this, { opened: null, comparing: true });
+    this.view.reader.compare(ids);
+    this.list.repaint();
+    this.view.address(push);
+    this.view.tell();
+    if (NARROW.matches) this.view.reader.back.focus();
+  }
+
+  /** The reader closes it. */
+  close() {
+    if (history.state?.opened) return history.back(); // and `arrive` hides it
+    this.hide();
+    this.view.address();
+  }
+
+  hide() {
+    Object.assign(this, { opened: null, comparing: false });
+    this.view.reader.empty();
+    this.list.repaint();
+    this.view.tell();
+    this.list.focus();
+  }
+
+  // -- marking and deleting --------------------------------------------------------------------------------------------
+
+  async star(ids, on) {
+    this.mark(ids, on);
+    const { failed, reason } = await store.each(ids, (id) => store.star(id, on));
+    this.mark(failed, !on);
+    if (reason) this.complain(reason);
+  }
+
+  mark(ids, on) {
+    for (const item of this.list.items) if (ids.includes(item.id)) item.favourite = on;
+    if (ids.includes(this.opened)) this.view.reader.mark(on);
+    this.list.repaint();
+    this.view.tell();
+  }
+
+  /** Deletes texts; they leave the list at once, and Undo brings them back. */
+  async drop(ids) {
+    const asking = this.view.asking;
+    const taken = this.list.take(ids);
+    if (ids.includes(this.opened)) this.close();
+    this.view.all -= ids.length;
+    this.select([...this.selected].filter((id) => !ids.includes(id)));
+    const { failed, reason } = await store.each(ids, store.remove);
+    const gone = ids.filter((id) => !failed.includes(id));
+    if (failed.length) this.back(taken.filter((item) => failed.includes(item.id)), failed.length, asking);
+    if (reason) this.complain(reason);
+    if (gone.length) this.tell(store.counted("history.deleted", gone.length), () => this.undo(gone, taken, asking));
+  }
+
+  async undo(ids, taken, asking) {
+    const { failed, reason } = await store.each(ids, store.restore);
+    if (reason) this.complain(reason);
+    const back = ids.filter((id) => !failed.includes(id));
+    this.back(taken.filter((item) => back.includes(item.id)), back.length, asking);
+  }
+
+  /** Entries come back to their places, or the list is asked again if it shows something else by now. */
+  back(items, count, asking) {
+    this.view.all += count;
+    if (asking !== this.view.asking || items.length < count) return this.view.load();
+    this.list.put(items);
+    this.view.tell();
+  }
+
+  async dropAll() {
+    const [items, total, all] = [this.list.items, this.list.total, this.view.all];
+    if (this.opened || this.comparing) this.close();
+    this.select([]);
+    try {
+      this.view.all = 0;
+      this.list.set([], 0, true);
+      this.view.tell();
+      const { deleted } = await store.removeAll();
+      this.lost = deleted;
+      this.tell(store.counted("history.deleted", deleted), () => this.undoAll());
+    } catch (error) {
+      this.view.all = all;
+      this.list.set(items, total, true);
+      this.complain(error.message);
+    }
+    this.view.load(true);
+  }
+
+  async undoAll() {
+    try {
+      await store.restoreAll();
+      this.lost = 0;
+    } catch (error) {
+      this.complain(error.message);
+    }
+    this.view.load(true);
+  }
+
+  tell(sentence, undo) {
+    this.send("tdw:say", { sentence, undo });
+  }
+
+  complain(sentence) {
+    this.send("tdw:complain", { sentence });
+  }
+
+  send(name, detail) {
+    this.view.dispatchEvent(new CustomEvent(name, { bubbles: true, detail }));
+  }
+}
