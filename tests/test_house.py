@@ -17,12 +17,15 @@ from webui.registry import Registry
 
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = {
-    0: {"webui", "webui.request", "webui.fields", "webui.prompt", "webui.canvas", "webui.settings"},
+    0: {"webui", "webui.request", "webui.fields", "webui.kept", "webui.prompt", "webui.canvas", "webui.settings"},
     1: {
         "webui.extension", "webui.samplers", "webui.noise", "webui.model", "webui.families", "webui.checkpoints", "webui.syntax",
-        "webui.tokenizer",
+        "webui.tokenizer", "webui.weights", "webui.profile",
     },
-    2: {"webui.engine", "webui.batch", "webui.jobs", "webui.history", "webui.registry", "webui.packing"},
+    2: {
+        "webui.engine", "webui.batch", "webui.job", "webui.jobs", "webui.history", "webui.history_index", "webui.presets",
+        "webui.registry", "webui.packing",
+    },
     3: {"webui.application"},
     4: {"webui.ui", "webui.api", "webui.cli", "webui.server", "webui.terminal"},
     5: {"app"},

@@ -124,3 +124,54 @@ def test_options_know_whether_they_are_the_defaults():
 
     assert Example().defaults() and Example(text="").defaults()
     assert not Example(text="a").defaults() and not Example(scale=0.0).defaults()
+
+
+LOST = {"lost": {"x": 1, "deep": [{"y": None}]}, "version": 3}
+
+
+def test_what_is_unknown_is_kept_and_written_back(composed):
+    request, unknown = composed.read({"prompt": "a", **LOST})
+    assert request.kept == unknown == LOST and request.prompt == "a"
+    again, still = composed.read(request.replace(seed=5).model_dump_json())
+    assert again == request.replace(seed=5) and still == LOST
+    assert composed.read(json.loads(request.model_dump_json()) | {"prompt": "b"})[0].kept == LOST
+
+
+def test_what_was_kept_comes_back_with_its_extension(composed):
+    request, unknown = Request.read({"prompt": "a", "negative_prompt": {"scale": 2.0}, "lost": {"x": 1}})
+    assert set(unknown) == {"negative_prompt", "lost"}
+    back, unknown = composed.read(request.model_dump_json())
+    assert back.negative_prompt.scale == 2.0 and back.kept == unknown == {"lost": {"x": 1}}
+
+
+def test_an_option_that_an_extension_no_longer_has_is_kept(composed):
+    request, unknown = composed.read({"negative_prompt": {"scale": 2.0, "old": "x"}})
+    assert request.negative_prompt.scale == 2.0 and request.kept == unknown == {"negative_prompt": {"old": "x"}}
+    again, unknown = composed.read(request.model_dump_json())
+    assert again == request and unknown == {"negative_prompt": {"old": "x"}}
+    changed = json.loads(request.model_dump_json())
+    changed["negative_prompt"]["scale"] = 3.0
+    assert composed.read(changed)[0].negative_prompt.scale == 3.0, "what is set wins over what was kept"
+
+
+def nested(depth: int) -> dict:
+    value: dict = {}
+    for _ in range(depth):
+        value = {"a": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    "kept", [{"a": float("nan")}, {"a": "\udc00"}, {"\udc00": 1}, {"a": {1, 2}}, nested(40), [], "x", None], ids=repr
+)
+def test_what_json_cannot_hold_is_not_kept(composed, kept):
+    with pytest.raises(ValueError, match=r"^kept: "):
+        validate(composed, {"kept": kept})
+    assert validate(composed, {"kept": nested(31)}).kept
+
+
+@pytest.mark.parametrize("stored", ['{"name": "left-pad", "license": "WTF"}', '{"a": ' * 100_000, '{"request": []}'])
+def test_other_files_are_no_requests(composed, stored):
+    with pytest.raises(ValueError, match="This is not a saved request") as refused:
+        composed.read(stored)
+    assert "\n" not in str(refused.value) and len(str(refused.value)) < 300

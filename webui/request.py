@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, Self
 from pydantic import BaseModel, ConfigDict, SerializeAsAny, ValidationError, field_validator
 
 from webui.fields import field
+from webui.kept import part, plain
 
 MAX_TEXT = 100_000  # characters of a prompt
 MAX_SEED = 2**53 - 1  # what JavaScript counts exactly
@@ -36,9 +37,7 @@ class Options(BaseModel):
 
     def defaults(self) -> bool:
         """Whether every field has its default value."""
-        return all(
-            value == type(self).model_fields[name].get_default(call_default_factory=True) for name, value in self
-        )
+        return all(value == type(self).model_fields[name].get_default(call_default_factory=True) for name, value in self)
 
 
 class Request(Options):
@@ -55,9 +54,7 @@ class Request(Options):
         place="prompt",
         max_length=MAX_TEXT,
     )
-    system: str = field(
-        "", label="System prompt", help="Instructions before the prompt, for chat models.", max_length=MAX_TEXT
-    )
+    system: str = field("", label="System prompt", help="Instructions before the prompt, for chat models.", max_length=MAX_TEXT)
     template: Literal["auto", "chat", "raw"] = field(
         "auto", label="Template", help="auto: the checkpoint's chat template if it has one; raw: the prompt itself."
     )
@@ -74,38 +71,25 @@ class Request(Options):
         place="parameters",
     )
     sampler: str | None = field(
-        None,
-        label="Sampler",
-        help="How positions are chosen.",
-        choices=lambda app: list(app.samplers()),
-        place="parameters",
-    )
+        None, label="Sampler", help="How positions are chosen.", choices=lambda app: list(app.samplers()), place="parameters",
+    )  # fmt: skip
     schedule: str | None = field(
         None, label="Schedule", help="How many positions each step decides.", choices=lambda app: list(app.schedules()),
         place="parameters",
     )  # fmt: skip
     confidence: str | None = field(
-        None,
-        label="Confidence",
-        help="What makes a prediction sure.",
-        choices=lambda app: list(app.confidences()),
+        None, label="Confidence", help="What makes a prediction sure.", choices=lambda app: list(app.confidences()),
         place="parameters",
-    )
+    )  # fmt: skip
     threshold: float | None = field(
         None, ge=0, le=1, step=0.01, label="Confidence threshold", help="The threshold sampler decides what is surer than this.",
         place="parameters",
     )  # fmt: skip
     steps: int | None = field(
-        None,
-        ge=1,
-        le=4096,
-        label="Denoising steps",
-        help="Model calls for the whole answer; empty: one per token.",
+        None, ge=1, le=4096, label="Denoising steps", help="Model calls for the whole answer; empty: one per token.",
         place="parameters",
-    )
-    length: int | None = field(
-        None, ge=1, le=32768, label="Length", help="Tokens of the answer's canvas.", place="parameters"
-    )
+    )  # fmt: skip
+    length: int | None = field(None, ge=1, le=32768, label="Length", help="Tokens of the answer's canvas.", place="parameters")
     block_length: int | None = field(
         None, ge=1, le=32768, label="Block length", help="Tokens denoised together, block after block; empty: the whole canvas.",
         place="parameters",
@@ -123,23 +107,13 @@ class Request(Options):
         None, ge=0, le=1_000_000, label="Top-k", help="Draw among the k likeliest tokens; 0 is off.", place="parameters"
     )
     top_p: float | None = field(
-        None,
-        gt=0,
-        le=1,
-        step=0.01,
-        label="Top-p",
-        help="Draw among the likeliest tokens of this total probability.",
+        None, gt=0, le=1, step=0.01, label="Top-p", help="Draw among the likeliest tokens of this total probability.",
         place="parameters",
-    )
+    )  # fmt: skip
     min_p: float | None = field(
-        None,
-        ge=0,
-        le=1,
-        step=0.01,
-        label="Min-p",
-        help="Drop tokens less likely than this share of the likeliest.",
+        None, ge=0, le=1, step=0.01, label="Min-p", help="Drop tokens less likely than this share of the likeliest.",
         place="parameters",
-    )
+    )  # fmt: skip
     end_of_text: Literal["stop", "late", "ban", "keep"] | None = field(
         None, label="End of text", place="parameters",
         help="stop: the text ends there; late: it is decided last; ban: never; keep: as stop, but all steps are run.",
@@ -156,20 +130,34 @@ class Request(Options):
     count: int = field(
         1, ge=1, le=256, label="Count", help="Texts to write; text k has seed + k.", place="parameters", axis=False
     )
+    kept: dict[str, Any] = field(
+        {}, label="Kept", help="Options of extensions that are not here; they change nothing and are written back.",
+        place="hidden", axis=False,
+    )  # fmt: skip
+
+    @field_validator("kept")
+    @classmethod
+    def _plain(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return plain(value)
 
     @classmethod
     def read(cls, stored: str | bytes | dict) -> tuple[Self, dict[str, Any]]:
-        """A request from a saved result or request, and the fields that no loaded extension knows. ValueError with a sentence."""
+        """A request from a saved result, preset or request, and the fields in it that are not known here (they are its `kept`).
+
+        ValueError with a sentence.
+        """
         try:
             data = json.loads(stored) if isinstance(stored, str | bytes) else dict(stored)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"This is not a saved request, because it is no JSON: {error}.") from error
         if not isinstance(data, dict):
             raise ValueError("This is not a saved request: a JSON object is expected.")
-        if "provenance" in data and isinstance(data.get("request"), dict):
+        if isinstance(data.get("request"), dict) and "request" not in cls.model_fields:
             data = data["request"]
-        unknown = {name: data[name] for name in data if name not in cls.model_fields}
-        return validate(cls, {name: value for name, value in data.items() if name not in unknown}), unknown
+        known, unknown = part(cls, data)
+        if data and not known and set(unknown) == set(data):
+            raise ValueError("This is not a saved request: it has none of the fields of one.")
+        return validate(cls, {**known, "kept": unknown} if unknown else known), unknown
 
 
 class Decision(NamedTuple):
@@ -241,6 +229,14 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Loading:
+    """The checkpoint that the job's next texts need is being read; `done` of it, 0 to 1."""
+
+    checkpoint: str
+    done: float
+
+
+@dataclass(frozen=True)
 class Started:
     """A cell's canvas exists: `length` positions, of which `given` are text that is never changed."""
 
@@ -274,7 +270,7 @@ class Failed:
     sentence: str
 
 
-Event = Started | Progress | Finished | Failed
+Event = Loading | Started | Progress | Finished | Failed
 
 
 def validate(model: type[Options], values: Any, strict: bool = False) -> Any:

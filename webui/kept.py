@@ -1,0 +1,54 @@
+"""Fields of saved requests that no one here knows, of extensions that are gone: told apart, kept, and written back."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic import BaseModel
+
+KEPT = "kept"  # the field of a request that holds them
+DEPTH = 32  # how deeply what is kept may be nested
+
+
+def part(model: type[BaseModel], data: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a model has a field for, and what it has none for: whole extensions, or single options of one.
+
+    What was kept before comes back to its place if there is one again. Neither argument is changed.
+    """
+    known = {name: value for name, value in data.items() if name in model.model_fields}
+    unknown = {name: value for name, value in data.items() if name not in model.model_fields}
+    if isinstance(known.get(KEPT), dict):
+        for name, value in known.pop(KEPT).items():
+            if name not in model.model_fields:
+                unknown.setdefault(name, value)
+            elif isinstance(value, dict) and isinstance(known.get(name), dict):
+                known[name] = {**value, **known[name]}
+            else:
+                known.setdefault(name, value)
+    for name, value in known.items():
+        kind = model.model_fields[name].annotation
+        if isinstance(value, dict) and isinstance(kind, type) and issubclass(kind, BaseModel):
+            known[name] = {option: value[option] for option in value if option in kind.model_fields}
+            if gone := {option: value[option] for option in value if option not in kind.model_fields}:
+                unknown[name] = gone
+    return known, unknown
+
+
+def plain(value: dict[str, Any]) -> dict[str, Any]:
+    """The value itself, if JSON can hold it and give it back. ValueError."""
+    if _depth(value) > DEPTH:
+        raise ValueError(f"is nested more than {DEPTH} deep")
+    try:
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except (TypeError, ValueError):
+        raise ValueError("contains what JSON cannot hold") from None
+    return value
+
+
+def _depth(value: Any, so_far: int = 0) -> int:
+    """How deeply lists and objects are nested, no more than just over DEPTH."""
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else None
+    if inside is None or so_far > DEPTH:
+        return so_far
+    return max((_depth(item, so_far + 1) for item in inside), default=so_far + 1)
