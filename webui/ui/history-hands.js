@@ -8,7 +8,7 @@ const NARROW = matchMedia("(max-width: 1099px)"); // here what is open covers th
 export class Hands {
   /** `view` is the <tdw-history> they work in. */
   constructor(view) {
-    Object.assign(this, { view, selected: new Set(), opened: null, comparing: false, pivot: null, lost: 0 });
+    Object.assign(this, { view, selected: new Set(), opened: null, pivot: null, lost: 0 });
     view.list.node.addEventListener("click", (event) => this.pressed(event));
     view.list.node.addEventListener("keydown", (event) => this.key(event));
     view.addEventListener("keydown", (event) => event.key === "Escape" && this.escape(event));
@@ -61,7 +61,7 @@ export class Hands {
   /** Closes what is open, then lets go of what is selected. */
   escape(event) {
     if (event.target.matches("[type=search]") && event.target.value) return; // the box empties itself
-    if (this.opened || this.comparing) this.close();
+    if (this.opened) this.close();
     else if (this.selected.size) this.select([]);
     else return;
     event.preventDefault();
@@ -102,7 +102,7 @@ export class Hands {
 
   /** The reader opens a text; where it covers the list, the browser's Back closes it. */
   open(id, key = false) {
-    const push = NARROW.matches && !this.opened && !this.comparing;
+    const push = NARROW.matches && !this.opened;
     this.show(id);
     this.view.address(push);
     if (NARROW.matches) this.view.reader.back.focus();
@@ -110,21 +110,21 @@ export class Hands {
   }
 
   show(id) {
-    Object.assign(this, { opened: id, comparing: false });
+    this.opened = id;
     this.view.reader.open(id);
     this.list.repaint();
     this.view.tell();
   }
 
-  compare() {
-    const push = NARROW.matches && !this.opened && !this.comparing;
+  /** Shows the two that are selected side by side, the older one first. */
+  async compare() {
     const ids = [...this.selected].sort();
-    Object.assign(this, { opened: null, comparing: true });
-    this.view.reader.compare(ids);
-    this.list.repaint();
-    this.view.address(push);
-    this.view.tell();
-    if (NARROW.matches) this.view.reader.back.focus();
+    try {
+      const [{ compare }, ...results] = await Promise.all([import("./compare.js"), ...ids.map(store.read)]);
+      compare(...results);
+    } catch (error) {
+      this.complain(error.gone ? say("history.gone") : error.message);
+    }
   }
 
   /** The reader closes it. */
@@ -135,7 +135,7 @@ export class Hands {
   }
 
   hide() {
-    Object.assign(this, { opened: null, comparing: false });
+    this.opened = null;
     this.view.reader.empty();
     this.list.repaint();
     this.view.tell();
@@ -189,7 +189,7 @@ export class Hands {
 
   async dropAll() {
     const [items, total, all] = [this.list.items, this.list.total, this.view.all];
-    if (this.opened || this.comparing) this.close();
+    if (this.opened) this.close();
     this.select([]);
     try {
       this.view.all = 0;

@@ -1,4 +1,4 @@
-// The pane beside the list (a sheet on the phone): one saved text as a whole, or two compared.
+// The pane beside the list (a sheet on the phone): one saved text as a whole.
 
 import { button, element } from "./parts.js";
 import { say } from "./strings.js";
@@ -11,8 +11,9 @@ export class Reader {
     this.back = button("", close);
     this.back.append(element("span", "history-as-sheet", say("history.back")), element("span", "history-as-pane", say("history.close")));
     this.back.className = "history-back";
-    this.star = button(say("history.favourite"), () => star(this.id, this.star.getAttribute("aria-pressed") !== "true"));
+    this.star = button("", () => star(this.id, this.star.getAttribute("aria-pressed") !== "true"));
     this.star.className = "history-star";
+    this.star.setAttribute("aria-label", say("history.favourite"));
     this.save = button(say("history.download"), () => download(this.result));
     this.save.title = say("history.download.about");
     this.remove = button(say("history.delete"), () => remove(this.id));
@@ -54,22 +55,6 @@ export class Reader {
       this.result = null;
       this.body.replaceChildren(element("p", "history-problem", error.gone ? say("history.gone") : error.message));
       if (error.gone) this.gone(id);
-    } finally {
-      if (turn === this.turn) this.shown();
-    }
-  }
-
-  /** Shows two saved texts and where they differ; the newest call wins. */
-  async compare(ids) {
-    const turn = (this.turn += 1);
-    Object.assign(this, { id: null, result: null });
-    this.node.dataset.shows = "two";
-    this.node.setAttribute("aria-busy", "true");
-    try {
-      const [{ compare }, ...results] = await Promise.all([import("./compare.js"), ...ids.map(read)]);
-      if (turn === this.turn) this.body.replaceChildren(compare(...results));
-    } catch (error) {
-      if (turn === this.turn) this.body.replaceChildren(element("p", "history-problem", error.gone ? say("history.gone") : error.message));
     } finally {
       if (turn === this.turn) this.shown();
     }

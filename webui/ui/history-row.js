@@ -19,10 +19,10 @@ export function row(item) {
   const when = element("time", "", time(item.created));
   when.dateTime = item.created;
   when.title = moment(item.created);
-  const facts = [item.checkpoint, say("history.seed", { seed: item.seed }), item.extensions?.length && item.extensions.join(", ")];
+  const failed = item.error && element("b", "history-failed", say("history.failed"));
+  const state = failed || (!item.complete && say("history.unfinished"));
+  const facts = [state, item.checkpoint, say("history.seed", { seed: item.seed }), item.extensions.join(", ")];
   const about = element("p", "history-about", when, ...facts.filter(Boolean).flatMap((fact) => [" · ", element("bdi", "", fact)]));
-  if (item.error) about.append(" · ", element("b", "history-failed", say("history.failed")));
-  else if (!item.complete) about.append(" · ", element("span", "", say("history.unfinished")));
   const parts = { text: element("p", "history-text"), prompt: element("p", "history-prompt") };
   const cell = (className, ...children) => {
     const box = element("div", className, ...children);

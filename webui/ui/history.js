@@ -99,7 +99,7 @@ class HistoryView extends HTMLElement {
     }
     const open = given.get("open");
     if (open && open !== this.hands.opened) this.hands.show(open);
-    else if (!open && (this.hands.opened || this.hands.comparing)) this.hands.hide();
+    else if (!open && this.hands.opened) this.hands.hide();
   }
 
   /** Writes the state into the address; `push` as a step that the browser's Back undoes. */
@@ -215,7 +215,7 @@ class HistoryView extends HTMLElement {
 
   tell() {
     const { list, filters, hands } = this;
-    this.dataset.shows = hands.opened || hands.comparing ? "entry" : "list";
+    this.dataset.shows = hands.opened ? "entry" : "list";
     this.bar.show({ found: list.total, all: this.all, filtered: filters.any, selected: hands.selected.size, starred: this.starred });
     this.notice.hidden = this.keeps || !this.all;
     this.notice.textContent = say("history.off.short");
