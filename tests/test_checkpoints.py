@@ -21,6 +21,7 @@ from tests.reference.llada_model import reference_logits
 from webui import Canvas
 from webui.checkpoints import Checkpoints, fingerprint
 from webui.settings import ROOT, Settings
+from webui.weights import Stopped
 
 TOKENS = torch.randint(0, ROWS, (4, 32), generator=torch.Generator().manual_seed(1))
 CAUSE = {  # what the sentence about a broken folder must say besides its name
@@ -254,10 +255,10 @@ def test_asking_for_another_unloads_the_first(models):
     del first
     original, seen = there._read, []
 
-    def read(entry):
+    def read(entry, *rest):
         gc.collect()
         seen.append(alive())
-        return original(entry)
+        return original(entry, *rest)
 
     there._read = read
     there.load("gqa")
@@ -269,10 +270,10 @@ def test_a_job_over_two_checkpoints_holds_one_at_a_time(tmp_path, models):
     app = program(tmp_path, model="other")
     held, original = [], app.checkpoints._read
 
-    def read(entry):
+    def read(entry, *rest):
         gc.collect()
         held.append([model() for model in alive if model() is not None])
-        model = original(entry)
+        model = original(entry, *rest)
         alive.append(weakref.ref(model.module))
         return model
 
@@ -332,3 +333,70 @@ def test_the_hint_stands_among_the_results_notes(tmp_path):
     (tmp_path / "models" / "checkpoints" / name / "lexicon.txt").write_text("the\n", "utf-8")
     assert any(f"new to {name}" in note for note in write(app, prompt="quantum gravity").notes)
     app.close()
+
+
+# -- progress, faults that are remembered -----------------------------------------------------------------------------
+
+
+def test_progress_is_told_by_the_bytes_read_and_only_when_something_is_read(models):
+    there, told = checkpoints(models), []
+    first = there.load("sharded", told.append)
+    assert told[0] == 0.0 and told[-1] == 1.0 and told == sorted(told) and len(told) > 6
+    there.load("sharded", told.append)
+    assert told.count(0.0) == 1, "it was in memory"
+    assert there.loaded == "sharded" and {e.name for e in there.list() if e.loaded} == {"sharded"}
+    assert sum(p.numel() for p in first.module.parameters()) == there.entry("sharded").parameters
+    there.unload()
+    assert there.loaded is None
+
+
+@pytest.mark.parametrize("at", [0.0, 0.2, 0.7])
+def test_a_load_can_be_given_up_at_any_moment(models, at):
+    there = checkpoints(models)
+
+    def progress(done: float) -> None:
+        if done >= at:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        there.load("plain", progress)
+    assert there.loaded is None and there.entry("plain").failed is None, "nothing is at fault"
+    assert there.load("plain").description.name == "plain"
+
+
+def test_the_model_in_memory_stays_while_another_proves_to_be_broken(tmp_path):
+    llada(tmp_path / "checkpoints" / "plain")
+    for name in ("missing tensor", "extra tensor", "wrong shape", "mask beyond rows"):
+        BROKEN[name](tmp_path / "checkpoints" / name)
+    there = checkpoints(tmp_path)
+    held = there.load("plain")
+    for name in ("missing tensor", "extra tensor", "wrong shape", "mask beyond rows"):
+        with pytest.raises(ValueError, match=name):
+            there.load(name)
+        assert there.loaded == "plain" and there.load("plain") is held
+
+
+def test_a_failed_load_is_remembered_until_the_files_change_or_it_works(tmp_path):
+    llada(tmp_path / "checkpoints" / "plain")
+    folder = BROKEN["missing tensor"](tmp_path / "checkpoints" / "bad")
+    there = checkpoints(tmp_path)
+    assert there.entry("bad").failed is None
+    version = there.version
+    with pytest.raises(ValueError) as refused:
+        there.load("bad")
+    assert there.entry("bad").failed == str(refused.value) and there.version > version
+    assert there.entry("plain").failed is None
+    llada(folder, seed=3)
+    assert there.entry("bad").failed is None
+    assert there.load("bad") and there.entry("bad").loaded
+
+
+def test_prompts_are_counted_without_weights(models):
+    there = checkpoints(models)
+    count = there.count("plain", "a story about the fox", template="raw")
+    assert count.text == count.prompt == len(there.load("plain").tokenizer.encode("a story about the fox"))
+    framed = there.count("plain", "a story about the fox")
+    assert framed.text == count.text < framed.prompt and framed.limit == 256
+    fresh = checkpoints(models)
+    fresh.count(None, "a")
+    assert fresh.loaded is None

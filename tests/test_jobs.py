@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from tests.conftest import wait_until
 from webui.jobs import ENDED, KEPT, Job, Jobs, Watcher
-from webui.request import Cell, Decision, Event, Failed, Finished, Progress, Request, Result, Started
+from webui.request import Cell, Decision, Event, Failed, Finished, Loading, Progress, Request, Result, Started
 
 DEADLINE = 30  # seconds; only a hang takes them
 
@@ -279,3 +281,99 @@ def test_close_cancels_what_runs_and_what_waits():
     stage.go.release(3)
     stage.jobs.close()
     assert running.state in ENDED and waiting.state == "cancelled"
+
+
+# -- checkpoints on the worker, pages that close -------------------------------------------------------------------------
+
+
+def test_a_checkpoint_is_loaded_by_the_worker_in_its_turn():
+    stage = Stage()
+    fetched: list[tuple] = []
+    go = threading.Event()
+
+    def load(checkpoint, progress) -> None:
+        progress(0.25)
+        fetched.append((checkpoint, threading.current_thread().name))
+        assert go.wait(DEADLINE)
+        if checkpoint == "bad":
+            raise ValueError("bad is bad.")
+
+    jobs = stage.jobs = Jobs(stage.run, cells_of, load=load)
+    try:
+        first = stage.submit()
+        assert stage.begun.wait(DEADLINE)
+        for name in ("good", "good", "bad", None):
+            jobs.load(name)
+        assert jobs.wanted == ["good", "bad"] and jobs.loading is None, "the same is not wanted twice"
+        after = stage.submit()
+        stage.go.release(3)
+        assert first.wait(DEADLINE)
+        wait_until(lambda: jobs.loading == Loading("good", 0.25), DEADLINE)
+        assert jobs.wanted == ["bad"] and after.state == "queued"
+        go.set()
+        stage.go.release(3)
+        assert after.wait(DEADLINE) and after.state == "done", "the worker outlives what fails"
+        assert fetched == [("good", "device"), ("bad", "device"), (None, "device")]
+        assert jobs.wanted == [] and jobs.loading is None
+    finally:
+        go.set()
+        stage.go.release(100)
+        jobs.close()
+
+
+def test_a_job_tells_the_checkpoint_it_waits_for():
+    job = Job(Request(), cells_of(Request()), client="me")
+    watcher = job.watch()
+    job.begin()
+    job.take(Loading("big", 0.5))
+    assert watcher.read()["loading"] == {"checkpoint": "big", "done": 0.5} == job.line()["loading"]
+    job.take(Started("0", 4, 4))
+    assert watcher.read()["loading"] is None and job.client == "me"
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_jobs_of_a_page_that_is_gone_end_only_if_they_are_not_kept(keep):
+    stage = Stage()
+    jobs = stage.jobs = Jobs(stage.run, cells_of, keep=lambda: keep, grace=0.05)
+    try:
+        mine = [jobs.submit(Request(seed=1), "me") for _ in range(2)]
+        others = [jobs.submit(Request(seed=1), client) for client in ("you", None)]
+        with jobs.watched("me"), jobs.watched("you"):
+            with jobs.watched("me"):
+                pass
+            time.sleep(0.2)
+            assert not any(job.cancelled() for job in mine), "one of its pages is still there"
+            yours = jobs.watched("you")
+            yours.__enter__()
+        if keep:
+            time.sleep(0.2)
+        else:
+            wait_until(lambda: all(job.cancelled() for job in mine), DEADLINE)
+        assert not any(job.cancelled() for job in (*others, *(mine if keep else [])))
+        yours.__exit__(None, None, None)
+    finally:
+        stage.go.release(100)
+        jobs.close()
+
+
+def test_a_page_that_comes_back_in_time_keeps_its_jobs():
+    stage = Stage()
+    jobs = stage.jobs = Jobs(stage.run, cells_of, keep=lambda: False, grace=0.2)
+    try:
+        mine = jobs.submit(Request(seed=1), "me")
+        with jobs.watched("me"):
+            pass
+        with jobs.watched("me"):
+            time.sleep(0.5)
+            assert not mine.cancelled()
+    finally:
+        stage.go.release(100)
+        jobs.close()
+
+
+def test_positions_of_all_are_those_of_each(stage):
+    made = [stage.submit(str(i)) for i in range(4)]
+    assert stage.begun.wait(DEADLINE)
+    made[2].cancel()
+    waiting = [job for job in made if job.state == "queued"]
+    assert stage.jobs.positions() == {job.id: stage.jobs.position(job) for job in waiting} == {made[1].id: 1, made[3].id: 2}

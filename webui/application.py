@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from webui.engine import Engine
+    from webui.weights import Progress
 
 
 class App:
@@ -32,7 +33,7 @@ class App:
         self.Request: type[Request] = self.registry.Request
         self.checkpoints = Checkpoints(settings)
         self.history = History(settings.history, self.Request, settings.keep_history)
-        self.jobs = Jobs(self._run, self.expand, settings.max_queue)
+        self.jobs = Jobs(self._run, self.expand, settings.max_queue, self._load, lambda: self.settings.keep_jobs)
         self._engine: Engine | None = None
 
     def expand(self, request: Request) -> tuple[Cell, ...]:
@@ -87,6 +88,12 @@ class App:
 
     def _run(self, job: Job) -> Iterator[Event]:
         return self.engine.run(job)
+
+    def _load(self, checkpoint: str | None, progress: Progress) -> None:
+        if checkpoint is None:
+            self.checkpoints.unload()
+        elif self.engine:  # made first: it sets the threads
+            self.checkpoints.load(checkpoint, progress)
 
 
 def _first_line(function: Any) -> str:

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import gc
 import os
-import re
+import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from webui import weights
 from webui.families import identify
 from webui.families.base import Family
+from webui.profile import read_json, read_profile, strange_words
 from webui.settings import Settings
+from webui.weights import fingerprint
 
 if TYPE_CHECKING:
-    from webui.model import Model
+    from transformers import PretrainedConfig
 
-PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
-WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
+    from webui.model import Model
+    from webui.tokenizer import Tokenizer
+
 DEPTH = 4  # folders below models/checkpoints
-MAX_HEADER = 100_000_000  # bytes, safetensors' own limit
-_JSON_NAMES = MappingProxyType({dict: "JSON object", str: "text", int: "whole number"})
 
 
 @dataclass(frozen=True)
@@ -38,15 +38,49 @@ class Entry:
     license: str = ""
     profile: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None
+    parameters: int = 0  # numbers its weights are
+    loaded: bool = False
+    failed: str | None = None  # why loading it failed the last time, until its files change or a load succeeds
+
+
+class Plan(NamedTuple):
+    """What is known of a checkpoint before its weights are read: then little can go wrong with those."""
+
+    family: Family
+    tokenizer: Tokenizer
+    config: PretrainedConfig
+    mask: int
+    kind: Any  # the native class of transformers
+    found: dict[str, weights.Tensor]
+
+
+class Count(NamedTuple):
+    """Tokens of a text, of the whole prompt it makes, and how many there may be with the answer."""
+
+    text: int
+    prompt: int
+    limit: int
 
 
 class Checkpoints:
-    """The checkpoints of a models folder. One model is held in memory; asking for another one unloads it."""
+    """The checkpoints of a models folder. One model is held in memory; asking for another one unloads it.
+
+    Only the worker thread loads and unloads; everything else may be asked from any thread and never waits for a load.
+    """
 
     def __init__(self, settings: Settings):
         self._settings = settings
         self._loaded: tuple[tuple, Model] | None = None
-        self._lock = threading.Lock()
+        self._failed: dict[str, tuple[tuple, str]] = {}  # name: stamp of its files, sentence
+        self._counting: tuple[tuple, Tokenizer] | None = None  # of its own: tokenizing changes a tokenizer for a moment
+        self._lock, self._counts = threading.Lock(), threading.Lock()
+        self.version = 0  # changes with whatever is loaded, let go or failed
+
+    @property
+    def loaded(self) -> str | None:
+        """The name of the checkpoint in memory."""
+        held = self._loaded
+        return held[0][0] if held else None
 
     def list(self) -> list[Entry]:
         """Every folder that has a config.json, also the unusable ones, by name; at any depth below models/checkpoints."""
@@ -63,9 +97,7 @@ class Checkpoints:
         folders = self._folders()
         if wanted not in folders:
             there = ", ".join(folders) or "none"
-            raise ValueError(
-                f"There is no checkpoint {wanted!r} in {self._settings.checkpoints.name}/. There are: {there}."
-            )
+            raise ValueError(f"There is no checkpoint {wanted!r} in {self._settings.checkpoints.name}/. There are: {there}.")
         entry = self._entry(wanted, folders[wanted])
         if entry.error:
             raise ValueError(f"Checkpoint {wanted!r} cannot be used: {entry.error}")
@@ -74,32 +106,77 @@ class Checkpoints:
     def profile(self, name: str | None) -> Mapping[str, Any]:
         """The checkpoint's profile, its preset complete: the family's values with profile.json's over them."""
         entry = self.entry(name)
-        family = identify(_json(entry.folder / "config.json"), entry.folder)
+        family = identify(read_json(entry.folder / "config.json"), entry.folder)
         return {**entry.profile, "preset": {**family.preset, **entry.profile.get("preset", {})}}
 
     def hint(self, name: str | None, text: str) -> str | None:
         """One sentence if most words of a prompt are not in the checkpoint's lexicon.txt, the words it was trained on."""
         entry = self.entry(name)
-        file = entry.folder / "lexicon.txt"
-        words = WORD.findall(text.lower())
-        if not words or not file.is_file():
+        strange = strange_words(entry.folder, text)
+        if not strange:
             return None
-        known = frozenset(file.read_text("utf-8").split())
-        strange = [word for word in words if word not in known]
-        if 2 * len(strange) <= len(words):
-            return None
-        few = ", ".join(dict.fromkeys(strange[:6]))
-        return f"Most words of the prompt are new to {entry.name} ({few}). It understands: {entry.profile.get('understands', '')}"
+        few, known = ", ".join(strange[:6]), entry.profile.get("understands", "")
+        return f"Most words of the prompt are new to {entry.name} ({few}). It understands: {known}"
 
-    def load(self, name: str | None) -> Model:
-        """The model of this name, loaded if it is not. Worker thread only. ValueError with one sentence if it cannot be."""
+    def load(self, name: str | None, progress: weights.Progress = lambda done: None) -> Model:
+        """The model of this name, loaded if it is not. Worker thread only. ValueError with one sentence if it cannot be.
+
+        `progress` is told the share of bytes read, 0 to 1 (each twice: for the fingerprint and for the model); it may raise
+        Stopped. What can be known to fail without the weights fails before the model in memory is let go.
+        """
         entry = self.entry(name)
-        key = (entry.name, _stamp(entry.folder), self.device(), self.dtype())
+        stamp = _stamp(entry.folder)
+        key = (entry.name, stamp, self.device(), self.dtype())
         with self._lock:
-            if self._loaded is None or self._loaded[0] != key:
+            if self._loaded is not None and self._loaded[0] == key:
+                return self._loaded[1]
+            try:
+                progress(0.0)
+                plan = self._plan(entry)
                 self._loaded = None  # before the next one takes memory
-                self._loaded = (key, self._read(entry))
+                total = entry.size + sum(tensor.size for tensor in plan.found.values())
+                self._loaded = (key, self._read(entry, plan, weights.Meter(total, progress)))
+                self._failed = {name: failure for name, failure in self._failed.items() if name != entry.name}
+            except weights.Stopped:
+                raise
+            except Exception as error:
+                sentence = _sentence(entry.name, error)
+                self._failed = {**self._failed, entry.name: (stamp, sentence)}
+                if isinstance(error, ValueError | OSError):
+                    raise ValueError(sentence) from error
+                raise
+            finally:
+                self.version += 1
             return self._loaded[1]
+
+    def unload(self) -> None:
+        """Gives the memory of the model back. Worker thread only."""
+        with self._lock:
+            self._loaded = None
+            self.version += 1
+        gc.collect()
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def count(self, name: str | None, text: str, system: str = "", template: str = "auto") -> Count:
+        """How many tokens a prompt takes. No weights are read. ValueError."""
+        from webui.tokenizer import Tokenizer
+
+        entry = self.entry(name)
+        key = (entry.name, _stamp(entry.folder))
+        with self._counts:
+            if self._counting is None or self._counting[0] != key:
+                self._counting = (key, Tokenizer.read(entry.folder))
+            tokenizer = self._counting[1]
+            whole = tokenizer.prompt(text, system, template)
+            return Count(len(tokenizer.encode(text)), len(whole.tokens), self.max_length(entry.name))
+
+    def max_length(self, name: str | None) -> int:
+        """Tokens that a prompt and its answer may take together."""
+        entry = self.entry(name)
+        config = read_json(entry.folder / "config.json")
+        return entry.profile.get("max_length") or identify(config, entry.folder).max_length(config)
 
     def device(self) -> str:
         """The device that models run on."""
@@ -129,77 +206,59 @@ class Checkpoints:
 
     def _entry(self, name: str, folder: Path) -> Entry:
         try:
-            config = _json(folder / "config.json")
+            config = read_json(folder / "config.json")
             family = identify(config, folder)
             _check(family, config, folder)
-            profile = _profile(folder)
-            weights = _weights(folder)
-            _check_whole(folder)
+            profile = read_profile(folder)
+            tensors = weights.tensors(folder)
+            size = sum(file.stat().st_size for file in weights.files(folder))
+            stamp, failed = self._failed.get(name, (None, None))
+            if failed and stamp != _stamp(folder):  # the files changed: it may work now
+                failed = None
         except (ValueError, OSError) as error:
             return Entry(name, folder, error=str(error))
-        size = sum(file.stat().st_size for file in weights)
-        return Entry(name, folder, size, family.name, profile.get("license", family.license), profile)
+        return Entry(
+            name, folder, size, family.name, profile.get("license", family.license), profile, None,
+            weights.parameters(tensors), name == self.loaded, failed,
+        )  # fmt: skip
 
-    def _read(self, entry: Entry) -> Model:
-        import torch
+    def _plan(self, entry: Entry) -> Plan:
+        """Everything about a checkpoint but its weights. ValueError says in a sentence why it cannot be loaded."""
         import transformers
 
-        from webui.model import Description, Model
         from webui.tokenizer import Tokenizer
 
         transformers.utils.logging.set_verbosity_error()
         transformers.utils.logging.disable_progress_bar()
-        config = _json(entry.folder / "config.json")
+        config = read_json(entry.folder / "config.json")
         family = identify(config, entry.folder)
         tokenizer = Tokenizer.read(entry.folder)
         translated = family.translate(config)
         mask = _mask(config, entry, family, tokenizer)
         if not 0 <= mask < translated.vocab_size:
-            raise ValueError(
-                f"{entry.name}: the mask token {mask} is outside the {translated.vocab_size} embedding rows."
-            )
-        module = _load(entry, family, translated, getattr(torch, self.dtype())).to(self.device()).eval()
-        family.prepare(module)
+            raise ValueError(f"{entry.name}: the mask token {mask} is outside the {translated.vocab_size} embedding rows.")
+        kind = getattr(transformers, family.model_class)
+        return Plan(family, tokenizer, translated, mask, kind, weights.match(entry.folder, kind, translated, family.names))
+
+    def _read(self, entry: Entry, plan: Plan, meter: weights.Meter) -> Model:
+        import torch
+
+        from webui.model import Description, Model
+
+        mark = fingerprint(entry.folder, meter)
+        module = weights.read(plan.found, plan.kind, plan.config, getattr(torch, self.dtype()), meter)
+        try:
+            module = module.to(self.device()).eval()
+        except torch.OutOfMemoryError as error:
+            raise ValueError(f"The memory of {self.device()} is too small for it.") from error
+        plan.family.prepare(module)
         profile = self.profile(entry.name)
-        ends = tuple(dict.fromkeys(i for i in (tokenizer.end, *map(tokenizer.id, family.end_tokens)) if i is not None))
-        length = profile.get("max_length") or family.max_length(config)
+        ends = (plan.tokenizer.end, *map(plan.tokenizer.id, plan.family.end_tokens))
         description = Description(
-            entry.name, family.name, fingerprint(entry.folder), self.device(), self.dtype(), length, profile["preset"],
+            entry.name, plan.family.name, mark, self.device(), self.dtype(), self.max_length(entry.name), profile["preset"],
             profile.get("answer_prefix", ""),
         )  # fmt: skip
-        return Model(module, tokenizer, mask, ends, description)
-
-
-def fingerprint(folder: Path) -> str:
-    """SHA-256 over the weights' files in order, 16 hexadecimal digits."""
-    digest = hashlib.sha256()
-    for file in _weights(folder):
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()[:16]
-
-
-def _load(entry: Entry, family: Family, config: Any, dtype: Any) -> Any:
-    """The native model with all of the checkpoint's weights, or ValueError saying what is missing, extra or misshapen."""
-    import transformers
-
-    kind = getattr(transformers, family.model_class)
-    names = {old: new for old, new in family.names.items() if not (config.tie_word_embeddings and new == "lm_head.")}
-    try:
-        model, info = kind.from_pretrained(
-            entry.folder, config=config, key_mapping=names, dtype=dtype, use_safetensors=True, local_files_only=True,
-            output_loading_info=True, attn_implementation="sdpa", ignore_mismatched_sizes=True,  # refused below, by name
-        )  # fmt: skip
-    except Exception as error:
-        raise ValueError(f"{entry.name} cannot be loaded: {_line(error)}") from error
-    if info["mismatched_keys"]:
-        raise ValueError(
-            f"{entry.name} has weights of another shape than its config.json says, {_first(info['mismatched_keys'])} among them."
-        )
-    for fault, keys in (("lacks", info["missing_keys"]), ("has unknown", info["unexpected_keys"])):
-        if keys:
-            raise ValueError(f"{entry.name} {fault} weights, {_first(keys)} among them; partial weights are not loaded.")
-    return model
+        return Model(module, plan.tokenizer, plan.mask, tuple(dict.fromkeys(i for i in ends if i is not None)), description)
 
 
 def _mask(config: Mapping[str, Any], entry: Entry, family: Family, tokenizer: Any) -> int:
@@ -219,77 +278,12 @@ def _check(family: Family, config: Mapping[str, Any], folder: Path) -> None:
         raise ValueError(f"{folder.name}: {error}") from error
 
 
-def _check_whole(folder: Path) -> None:
-    """Refuses folders whose index names shards that are not there, and files cut short. Reads headers only, without torch."""
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        named = _json(index).get("weight_map")
-        if not isinstance(named, dict):
-            raise ValueError(f"{folder.name}/{index.name} has no weight_map.")
-        for shard in sorted(set(map(str, named.values()))):
-            if not (folder / shard).is_file():
-                raise ValueError(f"{folder.name} lacks {shard}, which its index names.")
-    for file in _weights(folder):
-        there, said = file.stat().st_size, _length(file)
-        if there != said:
-            raise ValueError(f"{folder.name}/{file.name} is damaged: it has {there} bytes where its header says {said}.")
-
-
-def _length(file: Path) -> int:
-    """Bytes that a safetensors file should have by its header. ValueError if it has none."""
-    with file.open("rb") as stream:
-        size = int.from_bytes(stream.read(8), "little")
-        try:
-            header = json.loads(stream.read(size) if size <= MAX_HEADER else b"")
-            ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"]
-            return 8 + size + max(ends, default=0)
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-            raise ValueError(f"{file.parent.name}/{file.name} is damaged: it is no safetensors file.") from error
-
-
-def _profile(folder: Path) -> dict[str, Any]:
-    """profile.json, or nothing. ValueError if what a person wrote there cannot be meant."""
-    profile = _json(folder / "profile.json") if (folder / "profile.json").is_file() else {}
-    kinds = {"preset": dict, "license": str, "answer_prefix": str, "mask_token_id": int, "max_length": int}
-    for key, kind in kinds.items():
-        if key in profile and (not isinstance(profile[key], kind) or isinstance(profile[key], bool)):
-            raise ValueError(f"{folder.name}/profile.json: {key} must be a {_JSON_NAMES[kind]}.")
-    return profile
-
-
-def _weights(folder: Path) -> list[Path]:
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        pickled = any(next(folder.glob(pattern), None) for pattern in PICKLES)
-        reason = (
-            "only pickled weights, which can run code when they are read; convert them to safetensors"
-            if pickled
-            else "no weights"
-        )
-        raise ValueError(f"{folder.name} has {reason}.")
-    return files
-
-
-def _line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).strip().splitlines()[0]
-
-
-def _first(keys: Any) -> str:
-    return min(key if isinstance(key, str) else key[0] for key in keys)
+def _sentence(name: str, error: Exception) -> str:
+    """What went wrong in one line that names the checkpoint."""
+    line = (str(error) or type(error).__name__).strip().splitlines()[0]
+    line = line if name.rpartition("/")[2] in line else f"{name} cannot be loaded: {line}"
+    return line if line.endswith(".") else f"{line}."
 
 
 def _stamp(folder: Path) -> tuple:
-    return tuple(
-        (file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in sorted(folder.iterdir()) if file.is_file()
-    )
-
-
-def _json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file. ValueError with the file's name if it is not one."""
-    try:
-        data = json.loads(path.read_text("utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path.parent.name}/{path.name} is not valid JSON: {error}.") from error
-    if not isinstance(data, dict):
-        raise ValueError(f"{path.parent.name}/{path.name} is not a JSON object.")
-    return data
+    return tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in sorted(folder.iterdir()) if file.is_file())

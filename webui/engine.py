@@ -17,11 +17,12 @@ from webui import history, packing
 from webui.batch import Batch, Live
 from webui.checkpoints import Checkpoints
 from webui.extension import Row
-from webui.jobs import Job
+from webui.job import Job
 from webui.model import Model
 from webui.prompt import Prompt
 from webui.registry import HookError, Registry
-from webui.request import Cell, Event, Failed, Finished, Progress, Provenance, Result, Statistics
+from webui.request import Cell, Event, Failed, Finished, Loading, Progress, Provenance, Result, Statistics
+from webui.weights import Stopped
 
 Prepared = tuple[Row, tuple[str, ...]]  # a row, and the fields its preset filled
 
@@ -42,7 +43,7 @@ class Engine:
     def run(self, job: Job) -> Iterator[Event]:
         """All cells of a job, then the job's own Finished. Cells that fail are told by Failed, the others go on."""
         results: dict[str, Result] = {}
-        for event in self.generate(job.cells, job.id, job.cancelled):
+        for event in self.generate(job.cells, job.id, job.cancelled, job.take):
             if isinstance(event, Finished) and event.cell is not None:
                 results[event.cell] = event.result
             elif isinstance(event, Failed):
@@ -51,8 +52,17 @@ class Engine:
             yield event
         yield Finished(_whole(job, [results[cell.id] for cell in job.cells if cell.id in results]))
 
-    def generate(self, cells: Sequence[Cell], job: str, cancelled: Callable[[], bool]) -> Iterator[Event]:
-        """Every cell once; rows of one checkpoint together, whatever else differs. What a cancel leaves unbegun has no event."""
+    def generate(
+        self,
+        cells: Sequence[Cell],
+        job: str,
+        cancelled: Callable[[], bool],
+        tell: Callable[[Event], None] = lambda event: None,
+    ) -> Iterator[Event]:
+        """Every cell once; rows of one checkpoint together, whatever else differs. What a cancel leaves unbegun has no event.
+
+        tell: takes what happens while a checkpoint is read, which is one call that nothing can be yielded from: Loading.
+        """
         groups: dict[str, list[Prepared]] = {}
         presets: dict[str | None, tuple[str, Mapping[str, Any]]] = {}  # a grid's cells mostly ask for the same checkpoint
         for cell in cells:
@@ -68,12 +78,24 @@ class Engine:
             if cancelled():
                 return
             try:
-                model = self.checkpoints.load(name)
+                model = self._load(name, cancelled, tell)
+            except Stopped:
+                return
             except ValueError as error:
                 yield from (Failed(row.cell.id, str(error)) for row, _ in prepared)
                 continue
             yield from self._group(model, prepared, job, cancelled)
             del model  # the next one needs its memory
+
+    def _load(self, name: str, cancelled: Callable[[], bool], tell: Callable[[Event], None]) -> Model:
+        """The model of this name. ValueError says why there is none; Stopped that the job was cancelled meanwhile."""
+
+        def progress(done: float) -> None:
+            if cancelled():
+                raise Stopped
+            tell(Loading(name, done))
+
+        return self.checkpoints.load(name, progress)
 
     def _prepare(self, cell: Cell, name: str, known: Mapping[str, Any]) -> Prepared:
         """The cell as a row: presets resolved, then every extension's `prompt`. ValueError."""
@@ -82,16 +104,12 @@ class Engine:
         hint = self.checkpoints.hint(name, request.prompt)
         return row.note(hint) if hint else row, preset
 
-    def _group(
-        self, model: Model, prepared: Sequence[Prepared], job: str, cancelled: Callable[[], bool]
-    ) -> Iterator[Event]:
+    def _group(self, model: Model, prepared: Sequence[Prepared], job: str, cancelled: Callable[[], bool]) -> Iterator[Event]:
         packed = []
         for row, preset in prepared:
             try:
                 facts = model.description
-                packed.append(
-                    packing.tokenize(row, preset, model.tokenizer, model.mask, facts.max_length, facts.prefix)
-                )
+                packed.append(packing.tokenize(row, preset, model.tokenizer, model.mask, facts.max_length, facts.prefix))
             except ValueError as error:
                 yield Failed(row.cell.id, str(error))
         limit = self.batch_rows or (16 if model.device.type == "cpu" else 64)
@@ -100,9 +118,7 @@ class Engine:
                 return
             yield from self._batch(model, rows, job, cancelled)
 
-    def _batch(
-        self, model: Model, rows: Sequence[packing.Packed], job: str, cancelled: Callable[[], bool]
-    ) -> Iterator[Event]:
+    def _batch(self, model: Model, rows: Sequence[packing.Packed], job: str, cancelled: Callable[[], bool]) -> Iterator[Event]:
         """Steps one batch until its rows have ended. A hook that fails fails the rows it worked for; the rest start anew."""
         began = time.monotonic()
         try:

@@ -1,4 +1,4 @@
-"""The queue, the one worker thread that owns the device, cancel, and watchers that never make a backlog."""
+"""The queue and the one worker thread that owns the device: jobs, and checkpoints to load or to let go."""
 
 from __future__ import annotations
 
@@ -6,207 +6,96 @@ import queue
 import threading
 import time
 import traceback
-import uuid
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from contextlib import contextmanager
 
-from webui.request import Cell, Event, Failed, Progress, Request, Result, Started
+from webui.job import ENDED, Job, State, View, Watcher
+from webui.request import Cell, Event, Loading, Request
+from webui.weights import Progress, Stopped
 
-State = Literal["queued", "running", "done", "failed", "cancelled"]
-ENDED = ("done", "failed", "cancelled")
+__all__ = ["BROKEN", "ENDED", "GRACE", "KEPT", "Job", "Jobs", "State", "View", "Watcher"]
+
 BROKEN = "The program failed"  # so begins the error of a job that was ended by a fault of ours
 KEPT = 200  # ended jobs that stay in memory; their results are in the history
+GRACE = 10.0  # seconds after which a closed page's jobs are cancelled, if jobs are not kept
 
 
-class View:
-    """What a watcher can know of one cell: its canvas as text, stamped with the version of each change."""
+class Errand:
+    """Work for the worker beside texts: a checkpoint to load, or, with None, to let go of the one in memory."""
 
-    def __init__(self, cell: Cell):
-        self.axes = cell.axes
-        self.state: State = "queued"
-        self.length = self.steps = self.step = 0
-        self.columns: dict[
-            int, tuple[int, str | None, float | None, int]
-        ] = {}  # column: version, text, confidence, step
-        self.result: Result | None = None
-        self.error: str | None = None
-        self.version = 1
-
-    def since(self, version: int) -> dict[str, Any]:
-        """What changed after `version`, as JSON: everything for version 0. A change is [column, text, confidence, step]."""
-        changes = [[column, *change[1:]] for column, change in self.columns.items() if change[0] > version]
-        result = self.result.model_dump(mode="json", exclude={"trace", "pieces"}) if self.result else None
-        return {
-            "axes": [list(axis) for axis in self.axes], "state": self.state, "length": self.length, "steps": self.steps,
-            "step": self.step, "changes": changes, "result": result, "error": self.error,
-        }  # fmt: skip
+    def __init__(self, checkpoint: str | None):
+        self.checkpoint, self.done = checkpoint, 0.0
 
 
-class Job:
-    """A request on its way to a result. All methods may be called from any thread."""
-
-    def __init__(self, request: Request, cells: tuple[Cell, ...]):
-        self.id = uuid.uuid4().hex[:16]
-        self.request, self.cells = request, cells
-        self.created = time.time()
-        self.started = self.ended = 0.0
-        self.state: State = "queued"
-        self.error: str | None = None
-        self.result: Result | None = None
-        self.version = 1
-        self._views = {cell.id: View(cell) for cell in cells}
-        self._changed = threading.Condition()
-        self._cancel = threading.Event()
-
-    def cancelled(self) -> bool:
-        """Asked by the engine before every model call."""
-        return self._cancel.is_set()
-
-    def cancel(self) -> None:
-        """Stops the job before its next model call; what is decided by then is its result."""
-        self._cancel.set()
-        with self._changed:
-            if self.state == "queued":
-                self._end("cancelled")
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Blocks until the job has ended; False if `timeout` seconds passed before."""
-        with self._changed:
-            return self._changed.wait_for(lambda: self.state in ENDED, timeout)
-
-    def since(self, version: int) -> dict[str, Any] | None:
-        """One merged difference: what changed after `version`, or None. Its "version" is what to ask with next."""
-        with self._changed:
-            if self.version <= version:
-                return None
-            total = sum(view.steps for view in self._views.values())
-            done = sum(view.steps if view.state in ENDED else view.step for view in self._views.values())
-            now = self.ended or time.time()
-            return {
-                "id": self.id, "version": self.version, "state": self.state, "error": self.error,
-                "seconds": round(now - self.started, 3) if self.started else 0.0,
-                "progress": 1.0 if self.state in ENDED else round(done / total, 4) if total else 0.0,
-                "cells": {name: view.since(version) for name, view in self._views.items() if view.version > version},
-            }  # fmt: skip
-
-    def watch(self) -> Watcher:
-        """A reader of its own: it starts with a snapshot, then merged differences."""
-        return Watcher(self)
-
-    def take(self, event: Event) -> None:
-        """Enters an event of the engine. Worker thread only."""
-        with self._changed:
-            self.version += 1
-            if isinstance(event, Started):
-                view = self._view(event.cell)
-                view.state, view.length, view.steps, view.step = "running", event.length, event.steps, 0
-                view.columns = dict.fromkeys(view.columns, (self.version, None, None, 0))  # open again if begun anew
-                view.columns |= {d.column: (self.version, d.text, None, 0) for d in event.given}
-            elif isinstance(event, Progress):
-                for cell, decisions in event.changes.items():
-                    view = self._view(cell)
-                    view.step = event.step[cell]
-                    for d in decisions:
-                        view.columns[d.column] = (
-                            self.version,
-                            d.text if d.token is not None else None,
-                            d.confidence,
-                            d.step,
-                        )
-            elif isinstance(event, Failed):
-                view = self._view(event.cell)
-                view.state, view.error = "failed", event.sentence
-            elif event.cell is not None:
-                view = self._view(event.cell)
-                view.state, view.result = "done" if event.result.complete else "cancelled", event.result
-            else:
-                self.result = event.result
-            self._changed.notify_all()
-
-    def begin(self) -> bool:
-        """Whether the job should run; False if it was cancelled while it waited."""
-        with self._changed:
-            if self.state != "queued":
-                return False
-            self.state, self.started, self.version = "running", time.time(), self.version + 1
-            return True
-
-    def end(self, error: str | None = None) -> None:
-        """Enters how the job ended: failed only if no cell gave a text."""
-        with self._changed:
-            errors = [view.error for view in self._views.values() if view.error]
-            self.error = error or (errors[0] if len(errors) == len(self._views) else None)
-            self._end("failed" if self.error else "cancelled" if self.cancelled() and not self._whole() else "done")
-
-    def _whole(self) -> bool:
-        return self.result is not None and self.result.complete
-
-    def _view(self, cell: str) -> View:
-        view = self._views[cell]
-        view.version = self.version
-        return view
-
-    def _end(self, state: State) -> None:
-        self.version += 1
-        self.state, self.ended = state, time.time()
-        for view in self._views.values():
-            if view.state not in ENDED:
-                view.state, view.version = ("failed" if state == "failed" else "cancelled"), self.version
-        self._changed.notify_all()
-
-
-class Watcher:
-    """Reads a job without ever slowing it: however seldom it reads, there is at most one difference to read."""
-
-    def __init__(self, job: Job, version: int = 0):
-        self.job, self._version = job, version
-
-    def read(self) -> dict[str, Any] | None:
-        """The merged difference since the last read, or None if nothing changed. Never blocks on the model."""
-        update = self.job.since(self._version)
-        if update is not None:
-            self._version = update["version"]
-        return update
-
-    def updates(self, interval: float = 0.05) -> Iterator[dict[str, Any]]:
-        """Differences until the job has ended, at most one per `interval` seconds."""
-        while True:
-            update = self.read()
-            if update is not None:
-                yield update
-                if update["state"] in ENDED:
-                    return
-            time.sleep(interval)
+def _nothing(checkpoint: str | None, progress: Progress) -> None:
+    pass
 
 
 class Jobs:
-    """All jobs of the program, and the worker. `run(job)` yields the events of a job."""
+    """All jobs of the program, and the worker.
+
+    run(job)    yields the events of a job
+    expand      the cells of a request, or ValueError
+    load        (checkpoint or None, progress): loads it, or lets go of the one in memory
+    keep()      whether a job goes on when its page is closed
+    grace       seconds that a page may be away, if jobs are not kept
+    """
 
     def __init__(
-        self, run: Callable[[Job], Iterator[Event]], expand: Callable[[Request], tuple[Cell, ...]], max_queue: int = 64
+        self,
+        run: Callable[[Job], Iterator[Event]],
+        expand: Callable[[Request], tuple[Cell, ...]],
+        max_queue: int = 64,
+        load: Callable[[str | None, Progress], None] = _nothing,
+        keep: Callable[[], bool] = lambda: True,
+        grace: float = GRACE,
     ):
         self._run, self._expand, self._max_queue = run, expand, max_queue
+        self._load, self._keep, self._grace = load, keep, grace
         self._jobs: dict[str, Job] = {}
-        self._queue: queue.Queue[Job | None] = queue.Queue()
+        self._errands: list[Errand] = []  # waiting or, the first of them, under way
+        self._pages: dict[str, int] = {}  # client: open streams
+        self._gone: dict[str, float] = {}  # client: when its last stream closed
+        self._queue: queue.Queue[Job | Errand | None] = queue.Queue()
         self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._current: Job | Errand | None = None
         self._worker: threading.Thread | None = None
 
-    def submit(self, request: Request) -> Job:
+    def submit(self, request: Request, client: str | None = None) -> Job:
         """Queues a request. ValueError says in one sentence why it cannot be; OverflowError that too many wait."""
-        job = Job(request, self._expand(request))
+        job = Job(request, self._expand(request), client)
         with self._lock:
             if sum(other.state == "queued" for other in self._jobs.values()) >= self._max_queue:
                 raise OverflowError(f"{self._max_queue} jobs are waiting already; try again when some are done.")
-            for old in [key for key, other in self._jobs.items() if other.state in ENDED][
-                : max(0, len(self._jobs) - KEPT)
-            ]:
+            for old in [key for key, other in self._jobs.items() if other.state in ENDED][: max(0, len(self._jobs) - KEPT)]:
                 del self._jobs[old]
             self._jobs[job.id] = job
-            if self._worker is None:
-                self._worker = threading.Thread(target=self._work, name="device", daemon=True)
-                self._worker.start()
-        self._queue.put(job)
+        self._give(job)
         return job
+
+    def load(self, checkpoint: str | None) -> None:
+        """Queues loading a checkpoint, or with None letting go of it. What waits already does not wait twice."""
+        with self._lock:
+            if any(errand.checkpoint == checkpoint for errand in self._errands):
+                return
+            errand = Errand(checkpoint)
+            self._errands.append(errand)
+        self._give(errand)
+
+    @property
+    def loading(self) -> Loading | None:
+        """The checkpoint that the worker is reading now, for a job or by itself."""
+        current = self._current
+        if isinstance(current, Errand):
+            return Loading(current.checkpoint, current.done) if current.checkpoint else None
+        return current.loading if current else None
+
+    @property
+    def wanted(self) -> list[str]:
+        """Checkpoints that wait to be loaded by themselves."""
+        with self._lock:
+            return [e.checkpoint for e in self._errands if e.checkpoint and e is not self._current]
 
     def get(self, job: str) -> Job | None:
         with self._lock:
@@ -223,22 +112,95 @@ class Jobs:
             return 0
         return sum(other.state in ("queued", "running") and other.created < job.created for other in self.all())
 
+    def positions(self) -> dict[str, int]:
+        """The position of every job that waits, by id."""
+        open_jobs = [job for job in self.all() if job.state not in ENDED]
+        return {job.id: place for place, job in enumerate(open_jobs) if job.state == "queued"}
+
+    @contextmanager
+    def watched(self, client: str | None) -> Iterator[None]:
+        """A page of this client is there while this lasts. When its last one has gone, its jobs end too, unless they are kept."""
+        if client is None:
+            yield
+            return
+        with self._lock:
+            self._pages[client] = self._pages.get(client, 0) + 1
+            self._gone.pop(client, None)
+        try:
+            yield
+        finally:
+            self._leave(client)
+
     def close(self) -> None:
         """Cancels everything and waits for the worker to leave the device."""
+        self._closing.set()
         for job in self.all():
             job.cancel()
         if self._worker is not None:
             self._queue.put(None)
             self._worker.join(timeout=30)
 
+    def _leave(self, client: str) -> None:
+        with self._lock:
+            self._pages[client] -= 1
+            if self._pages[client]:
+                return
+            del self._pages[client]
+            self._gone[client] = left = time.monotonic()
+        timer = threading.Timer(self._grace, self._abandon, (client, left))
+        timer.daemon = True
+        timer.start()
+
+    def _abandon(self, client: str, left: float) -> None:
+        """Cancels the jobs of a client that has been away since `left`."""
+        with self._lock:
+            if self._gone.get(client) != left:  # it came back, or left again later
+                return
+            del self._gone[client]
+            jobs = [job for job in self._jobs.values() if job.client == client and job.state not in ENDED]
+        if not self._keep():
+            for job in jobs:
+                job.cancel()
+
+    def _give(self, work: Job | Errand) -> None:
+        with self._lock:
+            if self._worker is None:
+                self._worker = threading.Thread(target=self._work, name="device", daemon=True)
+                self._worker.start()
+        self._queue.put(work)
+
     def _work(self) -> None:
-        while (job := self._queue.get()) is not None:
-            if not job.begin():
-                continue
-            try:
-                for event in self._run(job):
-                    job.take(event)
-                job.end()
-            except Exception as error:
-                traceback.print_exc()
-                job.end(f"{BROKEN}: {type(error).__name__}: {error}")
+        while (work := self._queue.get()) is not None:
+            self._current = work
+            if isinstance(work, Job):
+                self._write(work)
+            else:
+                self._fetch(work)
+            self._current = None
+
+    def _write(self, job: Job) -> None:
+        if not job.begin():
+            return
+        try:
+            for event in self._run(job):
+                job.take(event)
+            job.end()
+        except Exception as error:
+            traceback.print_exc()
+            job.end(f"{BROKEN}: {type(error).__name__}: {error}")
+
+    def _fetch(self, errand: Errand) -> None:
+        def progress(done: float) -> None:
+            if self._closing.is_set():
+                raise Stopped
+            errand.done = done
+
+        try:
+            self._load(errand.checkpoint, progress)
+        except (ValueError, Stopped):
+            pass  # the checkpoints remember why
+        except Exception:
+            traceback.print_exc()
+        finally:
+            with self._lock:
+                self._errands.remove(errand)
