@@ -2,6 +2,7 @@
 
 import { ENDED, Job } from "./job.js";
 import { element } from "./parts.js";
+import { say } from "./strings.js";
 
 const KEPT = 12; // jobs that stay below the current one
 const STORE = "tdw.job";
@@ -11,11 +12,7 @@ class Canvas extends HTMLElement {
     if (this.jobs) return;
     this.jobs = [];
     this.labels = JSON.parse(this.dataset.labels || "{}");
-    this.tip = element("div", "tip");
-    this.tip.hidden = true;
-    this.append(this.blank(), this.tip);
-    this.addEventListener("pointerover", (event) => this.hover(event.target));
-    this.addEventListener("pointerleave", () => this.hover(null));
+    this.append(this.blank());
   }
 
   get job() {
@@ -38,7 +35,7 @@ class Canvas extends HTMLElement {
     if (this.job?.id === id) return;
     localStorage.setItem(STORE, id);
     this.querySelector(".blank")?.remove();
-    this.jobs.unshift(new Job(id, this.labels, (request) => this.dispatchEvent(new CustomEvent("use", { detail: request }))));
+    this.jobs.unshift(new Job(id));
     this.prepend(this.job.node);
     for (const old of this.jobs.splice(KEPT)) old.node.remove();
     this.jobs.slice(1).forEach((job) => job.node.classList.add("earlier"));
@@ -64,7 +61,7 @@ class Canvas extends HTMLElement {
     source.addEventListener("error", () => {
       if (ENDED.includes(job.state)) return;
       const lost = source.readyState === EventSource.CLOSED;
-      job.say(lost ? "The server does not know this job any more" : "Connection lost, trying again");
+      job.say(say(lost ? "canvas.lost" : "canvas.reconnecting"));
       if (lost) this.source = null;
       this.changed(job);
     });
@@ -84,20 +81,8 @@ class Canvas extends HTMLElement {
       bar.style.opacity = String(1 - index / 30);
       return bar;
     });
-    const words = element("p", "", "Every text starts as noise. Write what it is about, and watch it clear up.");
+    const words = element("p", "", say("canvas.blank"));
     return element("div", "blank", element("div", "text", ...noise), words);
-  }
-
-  hover(target) {
-    const word = target?.closest?.(".tokens .word");
-    this.tip.hidden = !word?.about;
-    if (this.tip.hidden) return;
-    const { text, confidence, step } = word.about;
-    const sure = confidence === null ? "given" : `${Math.round(confidence * 100)} % sure, step ${step}`;
-    this.tip.replaceChildren(element("b", "", JSON.stringify(text)), element("br"), sure);
-    const box = word.getBoundingClientRect();
-    const left = Math.min(box.left, document.documentElement.clientWidth - this.tip.offsetWidth - 8);
-    Object.assign(this.tip.style, { left: `${Math.max(8, left)}px`, top: `${Math.max(8, box.top - this.tip.offsetHeight - 6)}px` });
   }
 }
 

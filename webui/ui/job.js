@@ -2,29 +2,30 @@
 
 import { element } from "./parts.js";
 import { Row } from "./row.js";
+import { say } from "./strings.js";
 
-const LIVE_ROWS = 8; // more are drawn compact: a page of 256 painted canvases would lag
+const LIVE_ROWS = 8; // more are thumbnails: a page of 256 boards would lag
 export const ENDED = ["done", "failed", "cancelled"];
 
 export class Job {
-  constructor(id, labels, use) {
-    Object.assign(this, { id, labels, use, state: "queued", rows: null });
+  constructor(id) {
+    Object.assign(this, { id, state: "queued", rows: null });
     this.status = element("span", "job-state");
     this.status.setAttribute("role", "status");
     this.meta = element("span", "job-meta");
     this.bar = element("div", "job-bar", element("i"));
     this.bar.setAttribute("role", "progressbar");
-    this.bar.setAttribute("aria-label", "Progress of the job");
+    this.bar.setAttribute("aria-label", say("canvas.progress"));
     this.bar.setAttribute("aria-valuemin", "0");
     this.bar.setAttribute("aria-valuemax", "100");
     this.error = element("p", "job-error");
     this.error.hidden = true;
     this.body = element("div", "job-body");
-    this.prompt = element("p", "job-prompt"); // what tells it from the others once it is an earlier one
+    this.prompt = element("bdi", "job-prompt"); // what tells it from the others once it is an earlier one
     const head = element("header", "job-head", this.prompt, this.status, this.meta);
-    this.node = element("section", "job", head, this.bar, legend(), this.error, this.body);
-    this.node.setAttribute("aria-label", "Texts");
-    this.say("Sending");
+    this.node = element("section", "job", head, this.bar, this.error, this.body, legend());
+    this.node.setAttribute("aria-label", say("canvas.texts"));
+    this.say(say("canvas.sending"));
   }
 
   /** Enters one update of the server; the first of a connection is a snapshot of everything so far. */
@@ -33,33 +34,35 @@ export class Job {
     this.rows ??= this.layout(update.cells);
     for (const [id, cell] of Object.entries(update.cells)) this.rows.get(id)?.update(cell, !snapshot);
     this.prompt.textContent ||= [...this.rows.values()].find((row) => row.result)?.result.request.prompt.trim() ?? "";
-    if (ENDED.includes(update.state) && update.error && ![...this.rows.values()].some((row) => row.state === "failed")) {
+    if (ENDED.includes(update.state) && update.error && ![...this.rows.values()].some((row) => row.failed)) {
       this.error.textContent = update.error;
       this.error.hidden = false;
     }
     this.tell(update);
   }
 
-  tell({ state, progress, position, seconds }) {
+  tell({ state, progress, position, seconds, loading }) {
     const rows = [...this.rows.values()];
-    const texts = rows.length === 1 ? "1 text" : `${rows.length} texts`;
+    const texts = say(rows.length === 1 ? "canvas.text" : "canvas.texts.count", { count: rows.length });
     const failed = rows.filter((row) => row.state === "failed").length;
     const decided = rows.reduce((sum, row) => sum + row.decided, 0);
-    const speed = seconds > 0 && decided ? `${rounded(decided / seconds)} tokens/s` : "";
+    const speed = seconds > 0 && decided ? say("canvas.cost.speed", { speed: rounded(decided / seconds) }) : "";
     const slowest = rows.filter((row) => row.state === "running" && row.steps).sort((a, b) => a.step / a.steps - b.step / b.steps)[0];
     const left = state === "running" && progress > 0.02 ? (seconds / progress) * (1 - progress) : 0;
+    const preparing = loading ? say("canvas.loading", { checkpoint: loading.checkpoint, percent: Math.round(100 * loading.done) }) : say("canvas.preparing");
     this.say(
       {
-        queued: position ? `Waiting, ${position} before this` : "Waiting",
-        running: slowest ? "Writing" : "Preparing",
-        done: failed ? `Done, ${failed} of ${texts} failed` : "Done",
-        failed: "Failed",
-        cancelled: "Interrupted",
+        queued: position ? say("canvas.waiting.behind", { count: position }) : say("canvas.waiting"),
+        running: slowest ? say("canvas.writing") : preparing,
+        done: failed ? say("canvas.done.partly", { failed, texts }) : say("canvas.done"),
+        failed: say("canvas.failed"),
+        cancelled: say("canvas.cancelled"),
       }[state],
     );
+    const time = say("canvas.seconds", { seconds: seconds.toFixed(1) });
     const parts = ENDED.includes(state)
-      ? [texts, `${seconds.toFixed(1)} s`, speed]
-      : [slowest && `step ${slowest.step} of ${slowest.steps}`, speed, left >= 1.5 && `${Math.round(left)} s left`];
+      ? [texts, time, rows.length > 1 && speed]
+      : [slowest && say("canvas.step", { step: slowest.step, steps: slowest.steps }), speed, left >= 1.5 && say("canvas.left", { seconds: Math.round(left) })];
     this.meta.textContent = parts.filter(Boolean).join(" · ");
     const percent = Math.round(100 * progress);
     this.bar.firstChild.style.width = `${percent}%`;
@@ -79,23 +82,30 @@ export class Job {
     const spanned = (axes) => axes.filter(([name]) => name !== "seed");
     const names = [...new Set(entries.flatMap(([, cell]) => spanned(cell.axes).map(([name]) => name)))];
     entries.forEach(([id, cell], index) => {
-      const title = entries.length === 1 ? "" : cell.axes.map(titled).join(" · ") || `Text ${index + 1}`;
-      const row = new Row(title, this.labels, this.use);
+      const title = entries.length === 1 ? "" : cell.axes.map(titled).join(" · ") || say("canvas.numbered", { number: index + 1 });
+      const row = new Row(title);
       if (index >= LIVE_ROWS) row.compact();
       rows.set(id, row);
     });
     this.node.dataset.rows = entries.length === 1 ? "one" : "many";
-    if (!names.length) this.body.append(...[...rows.values()].map((row) => row.node));
+    if (!names.length) this.body.append(...placed([...rows.values()]));
     else this.body.append(scrolled(names.length === 2 ? grid(names, entries, rows) ?? table(entries, rows) : table(entries, rows)));
     return rows;
   }
+}
+
+/** Rows beside each other, thumbnails in a gallery of their own. */
+function placed(rows) {
+  const [live, small] = [rows.slice(0, LIVE_ROWS), rows.slice(LIVE_ROWS)];
+  const gallery = element("div", "gallery", ...small.map((row) => row.node));
+  return [...live.map((row) => row.node), ...(small.length ? [gallery] : [])];
 }
 
 /** A plain table: a cell of the job per row, its axes first. */
 function table(entries, rows) {
   const names = [...new Set(entries.flatMap(([, cell]) => cell.axes.map(([name]) => name)))];
   const node = element("table", "cells");
-  node.append(element("thead", "", line("th", [...names, "Text"].map(heading))));
+  node.append(element("thead", "", line("th", [...names.map(heading), say("canvas.column")])));
   const body = element("tbody");
   for (const [id, cell] of entries) {
     const labels = names.map((name) => String(cell.axes.find((axis) => axis[0] === name)?.[2] ?? ""));
@@ -149,12 +159,21 @@ function scrolled(node) {
   const box = element("div", "cells-box", node);
   box.tabIndex = 0;
   box.setAttribute("role", "region");
-  box.setAttribute("aria-label", "Table of the texts");
+  box.setAttribute("aria-label", say("canvas.table"));
   return box;
 }
 
+/** What bars and shades mean; folded on a phone. */
 function legend() {
-  const shades = element("span", "shades", ...[0, 2, 4].map((level) => element("span", `word sure-${level}`, ["unsure", "fairly", "sure"][level / 2])));
+  const shades = [0, 2, 4].map((level) => element("span", `word sure-${level}`, say(`canvas.legend.sure.${level}`)));
   const item = (sample, words) => element("span", "", sample, words);
-  return element("div", "legend", item(element("i", "mask"), "still noise"), item(element("i", "dot"), "just decided"), shades);
+  const items = [
+    item(element("i", "mask"), say("canvas.legend.mask")),
+    item(element("i", "dot"), say("canvas.legend.fresh")),
+    element("span", "shades", ...shades),
+    item(element("i", "mask back"), say("canvas.legend.reopened")),
+  ];
+  const node = element("details", "legend", element("summary", "", say("canvas.legend")), element("div", "", ...items));
+  node.open = !matchMedia("(max-width: 900px)").matches;
+  return node;
 }

@@ -1,4 +1,6 @@
-// Small pieces of the page: elements, buttons, the list of a result's parameters.
+// Small pieces of the page: elements, buttons, menus, what leaves the page, the list of a result's parameters.
+
+import { say } from "./strings.js";
 
 /** An element with a class and children; strings become text nodes, never markup. */
 export function element(tag, className = "", ...children) {
@@ -15,11 +17,117 @@ export function button(label, press) {
   return node;
 }
 
-/** What made a result, folded: every field that is not at its default, then what the run cost. */
-export function parameters(result, labels, use) {
+/** A choice of which exactly one is taken; `options` is a list of [value, label]. `.value` sets it without telling. */
+export function choice(name, options, take) {
+  const node = element("div", "choice");
+  node.setAttribute("role", "group");
+  node.setAttribute("aria-label", name);
+  const buttons = new Map(options.map(([value, label]) => [value, button(label, () => take(value))]));
+  node.append(...buttons.values());
+  Object.defineProperty(node, "value", {
+    set: (value) => buttons.forEach((one, key) => one.setAttribute("aria-pressed", String(key === value))),
+  });
+  node.value = options[0][0];
+  return node;
+}
+
+/** A button with a menu below it. `list` gives [label, act] pairs when it is opened; null is a line between them. */
+export function menu(label, list) {
+  const opener = button(label, () => (opener.nextSibling ? close() : open()));
+  const node = element("span", "menu", opener);
+  opener.setAttribute("aria-haspopup", "menu");
+  opener.setAttribute("aria-expanded", "false");
+  const outside = (event) => node.contains(event.target) || close();
+
+  function open(last = false) {
+    const items = list().map((entry) => (entry ? item(...entry) : element("hr")));
+    const box = element("div", "menu-items", ...items);
+    box.setAttribute("role", "menu");
+    node.append(box);
+    node.dataset.side = box.getBoundingClientRect().right > document.documentElement.clientWidth - 8 ? "left" : "right";
+    if (box.getBoundingClientRect().bottom > innerHeight - 8 && node.getBoundingClientRect().top > box.offsetHeight) node.dataset.up = "";
+    opener.setAttribute("aria-expanded", "true");
+    document.addEventListener("pointerdown", outside, true);
+    const usable = [...box.querySelectorAll("[role=menuitem]")];
+    usable.at(last ? -1 : 0)?.focus();
+  }
+
+  function close() {
+    node.querySelector(".menu-items")?.remove();
+    delete node.dataset.up;
+    opener.setAttribute("aria-expanded", "false");
+    document.removeEventListener("pointerdown", outside, true);
+  }
+
+  function item(words, act) {
+    const one = button(words, () => {
+      opener.focus();
+      close();
+      act();
+    });
+    one.setAttribute("role", "menuitem");
+    one.tabIndex = -1;
+    return one;
+  }
+
+  node.addEventListener("focusout", (event) => event.relatedTarget && !node.contains(event.relatedTarget) && close());
+  node.addEventListener("keydown", (event) => {
+    const items = [...node.querySelectorAll("[role=menuitem]")];
+    const here = items.indexOf(document.activeElement);
+    const to = { ArrowDown: here + 1, ArrowUp: here - 1, Home: 0, End: -1 }[event.key];
+    if (event.key === "Escape" && items.length) {
+      opener.focus();
+      close();
+    } else if (to !== undefined) {
+      if (items.length) items.at(to % items.length).focus();
+      else open(event.key === "ArrowUp");
+    } else return;
+    event.preventDefault();
+    event.stopPropagation();
+  });
+  return node;
+}
+
+/** Copies a text, also where the page is not a secure context and the clipboard's API is missing. */
+export async function copied(text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const area = element("textarea");
+  area.value = text;
+  document.body.append(area);
+  area.select();
+  document.execCommand("copy");
+  area.remove();
+}
+
+/** Hands the browser a file to save. */
+export function download(name, type, content) {
+  const link = element("a");
+  link.href = URL.createObjectURL(new Blob([content], { type }));
+  link.download = name;
+  document.body.append(link);
+  link.click();
+  link.remove();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+/** Tells the page something from a node in it; page.js answers. */
+export function tell(node, name, detail) {
+  node.dispatchEvent(new CustomEvent(`tdw:${name}`, { bubbles: true, detail }));
+}
+
+/** A text with what cannot be seen or turns the direction of reading written out. */
+export function visible(text) {
+  return text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, (sign) => {
+    return { "\n": "↵", "\t": "⇥" }[sign] ?? `\\u{${sign.codePointAt(0).toString(16)}}`;
+  });
+}
+
+/** What made a result: every field that is not at its default, then what the run cost. */
+export function parameters(result) {
   const list = element("dl");
+  const labels = JSON.parse(document.querySelector("tdw-canvas")?.dataset.labels || "{}");
   const add = (name, value, mark) => {
-    const cell = element("dd", "", String(value));
+    const cell = element("dd", "", element("bdi", "", String(value)));
     if (mark) cell.append(element("small", "", mark));
     list.append(element("div", "", element("dt", "", name), cell));
   };
@@ -27,17 +135,16 @@ export function parameters(result, labels, use) {
     const [label, standard] = labels[path] ?? [path, null];
     const same = JSON.stringify(value) === JSON.stringify(standard);
     if (value === null || value === "" || (same && path !== "seed") || path === "count") continue;
-    add(label, typeof value === "object" ? JSON.stringify(value) : value, result.preset?.includes(path) ? "preset" : "");
+    add(label, typeof value === "object" ? JSON.stringify(value) : value, result.preset?.includes(path) ? say("canvas.preset") : "");
   }
   const { forwards = 0, tokens = 0, prompt_tokens = 0, seconds = 0 } = result.statistics ?? {};
+  const each = (tokens / Math.max(forwards, 1)).toFixed(1);
   const from = result.provenance;
-  add("Read", `${prompt_tokens} tokens of prompt`);
-  add("Written", `${tokens} tokens in ${forwards} model calls, ${(tokens / Math.max(forwards, 1)).toFixed(1)} each`);
-  add("Time", `${seconds.toFixed(2)} s`);
-  if (from) add("Made by", `${from.checkpoint} ${from.fingerprint}, ${from.family}, ${from.device} ${from.dtype}`);
-  const reuse = button("Use these", () => use(result.request));
-  reuse.title = "Put these parameters, seed and prompt into the controls";
-  return element("details", "", element("summary", "", "Parameters"), list, reuse);
+  add(say("canvas.read"), say("canvas.read.value", { tokens: prompt_tokens }));
+  add(say("canvas.written"), say("canvas.written.value", { tokens, forwards, each }));
+  add(say("canvas.time"), say("canvas.seconds", { seconds: seconds.toFixed(2) }));
+  if (from) add(say("canvas.made"), `${from.checkpoint} ${from.fingerprint}, ${from.family}, ${from.device} ${from.dtype}`);
+  return list;
 }
 
 /** [path, value] of every field, an extension's options as "extension.option". */

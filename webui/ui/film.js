@@ -1,0 +1,3 @@
+export async function film() {
+  throw new Error("not yet");
+}
