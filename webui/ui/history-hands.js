@@ -11,7 +11,7 @@ export class Hands {
     Object.assign(this, { view, selected: new Set(), opened: null, pivot: null, lost: 0 });
     view.list.node.addEventListener("click", (event) => this.pressed(event));
     view.list.node.addEventListener("keydown", (event) => this.key(event));
-    view.addEventListener("keydown", (event) => event.key === "Escape" && this.escape(event));
+    addEventListener("keydown", (event) => this.escape(event), true); // before the page's own Escape, which stops a run
   }
 
   get list() {
@@ -31,13 +31,14 @@ export class Hands {
     else this.open(id);
     this.list.active = id;
     this.list.render();
-    if (act !== "star" && !(NARROW.matches && this.opened)) this.list.focus();
+    if (!(NARROW.matches && this.opened)) this.list.focus();
   }
 
   key(event) {
     const { list } = this;
     const item = event.target.closest(".history-row")?.item;
-    if (!item || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!item || event.altKey) return;
+    if (event.ctrlKey || event.metaKey) return event.key === "a" ? this.all(event) : undefined;
     const at = list.index(item.id);
     const way = { ArrowDown: 1, ArrowUp: -1, PageDown: list.page, PageUp: -list.page }[event.key];
     const act = {
@@ -45,8 +46,8 @@ export class Hands {
       End: async () => (await this.view.whole()) && list.go(Infinity),
       Enter: () => this.open(item.id, true),
       " ": () => this.toggle(item.id),
-      Delete: () => this.drop(this.chosen(item)),
-      s: () => this.star(this.chosen(item), !list.items.filter((one) => this.chosen(item).includes(one.id)).every((one) => one.favourite)),
+      Delete: () => this.drop(this.selected.size ? [...this.selected] : [item.id]),
+      s: () => (this.selected.size ? this.star([...this.selected], !this.view.starred) : this.star([item.id], !item.favourite)),
     }[event.key];
     if (!way && !act) return;
     event.preventDefault();
@@ -58,27 +59,28 @@ export class Hands {
     } else list.go(at + way);
   }
 
-  /** Closes what is open, then lets go of what is selected. */
+  /** Closes what is open, then lets go of what is selected. Here it does nothing to a run. */
   escape(event) {
+    if (event.key !== "Escape" || !this.view.visible || document.querySelector("dialog[open], :popover-open")) return;
+    event.stopPropagation();
     if (event.target.matches("[type=search]") && event.target.value) return; // the box empties itself
     if (this.opened) this.close();
     else if (this.selected.size) this.select([]);
-    else return;
-    event.preventDefault();
   }
 
   // -- selecting -------------------------------------------------------------------------------------------------------
-
-  /** What a key acts on: the selection if the row is in it or there is one, else the row. */
-  chosen(item) {
-    return this.selected.size ? [...this.selected] : [item.id];
-  }
 
   select(ids) {
     this.selected = new Set(ids);
     if (!this.selected.size) this.pivot = null;
     this.list.repaint();
     this.view.tell();
+  }
+
+  /** Selects everything that is found. */
+  async all(event) {
+    event.preventDefault();
+    if (await this.view.whole()) this.select(this.list.items.map((item) => item.id));
   }
 
   toggle(id) {
@@ -152,8 +154,9 @@ export class Hands {
   }
 
   mark(ids, on) {
-    for (const item of this.list.items) if (ids.includes(item.id)) item.favourite = on;
-    if (ids.includes(this.opened)) this.view.reader.mark(on);
+    const meant = new Set(ids);
+    for (const item of this.list.items) if (meant.has(item.id)) item.favourite = on;
+    if (meant.has(this.opened)) this.view.reader.mark(on);
     this.list.repaint();
     this.view.tell();
   }
@@ -161,13 +164,15 @@ export class Hands {
   /** Deletes texts; they leave the list at once, and Undo brings them back. */
   async drop(ids) {
     const asking = this.view.asking;
+    const meant = new Set(ids);
     const taken = this.list.take(ids);
-    if (ids.includes(this.opened)) this.close();
+    if (meant.has(this.opened)) this.close();
     this.view.all -= ids.length;
-    this.select([...this.selected].filter((id) => !ids.includes(id)));
+    this.select([...this.selected].filter((id) => !meant.has(id)));
     const { failed, reason } = await store.each(ids, store.remove);
-    const gone = ids.filter((id) => !failed.includes(id));
-    if (failed.length) this.back(taken.filter((item) => failed.includes(item.id)), failed.length, asking);
+    const stay = new Set(failed);
+    const gone = ids.filter((id) => !stay.has(id));
+    if (failed.length) this.back(taken.filter((item) => stay.has(item.id)), failed.length, asking);
     if (reason) this.complain(reason);
     if (gone.length) this.tell(store.counted("history.deleted", gone.length), () => this.undo(gone, taken, asking));
   }
@@ -175,8 +180,9 @@ export class Hands {
   async undo(ids, taken, asking) {
     const { failed, reason } = await store.each(ids, store.restore);
     if (reason) this.complain(reason);
-    const back = ids.filter((id) => !failed.includes(id));
-    this.back(taken.filter((item) => back.includes(item.id)), back.length, asking);
+    const back = new Set(ids);
+    for (const id of failed) back.delete(id);
+    this.back(taken.filter((item) => back.has(item.id)), back.size, asking);
   }
 
   /** Entries come back to their places, or the list is asked again if it shows something else by now. */

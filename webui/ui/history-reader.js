@@ -46,9 +46,9 @@ export class Reader {
     try {
       const [result, { showResult }] = await Promise.all([read(id), import("./row.js")]);
       if (turn !== this.turn) return;
-      const { favourite = false, unknown = [], ...stored } = result;
+      const { unknown = [], ...stored } = result;
       this.result = stored;
-      this.mark(favourite);
+      this.mark(stored.favourite === true);
       this.body.replaceChildren(this.title(stored), ...notes(stored, unknown), showResult(stored));
     } catch (error) {
       if (turn !== this.turn) return;
@@ -67,6 +67,7 @@ export class Reader {
   }
 
   mark(favourite) {
+    if (this.result) this.result.favourite = favourite;
     this.star.setAttribute("aria-pressed", String(favourite));
   }
 
