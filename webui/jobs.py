@@ -64,7 +64,7 @@ class Jobs:
 
     def submit(self, request: Request, client: str | None = None) -> Job:
         """Queues a request. ValueError says in one sentence why it cannot be; OverflowError that too many wait."""
-        job = Job(request, self._expand(request), client)
+        job = Job(request, self._expand(request), client or None)
         with self._lock:
             if sum(other.state == "queued" for other in self._jobs.values()) >= self._max_queue:
                 raise OverflowError(f"{self._max_queue} jobs are waiting already; try again when some are done.")

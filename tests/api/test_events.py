@@ -204,9 +204,9 @@ def test_a_watcher_that_leaves_ends_its_generator(quiet, monkeypatch):
     closed = threading.Event()
     original = endpoints.events
 
-    async def watched(app, job):
+    async def watched(app, job, *rest):
         try:
-            async for chunk in original(app, job):
+            async for chunk in original(app, job, *rest):
                 yield chunk
         finally:
             closed.set()

@@ -16,7 +16,7 @@ from webui.application import App
 from webui.server import Guard, explain
 
 AREAS = (JobRoutes, CheckpointRoutes)
-STREAMS = ("/jobs/{id}/events",)  # what answers with server-sent events
+STREAMS = ("/jobs/events", "/jobs/{id}/events")  # what answers with server-sent events
 
 
 def build(app: App) -> FastAPI:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from fastapi import Request as Call
 from fastapi import Response
+from fastapi.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 
-from webui.api.route import Endpoint
-from webui.api.schemas import CheckpointInfo, Samplers, SchemaInfo
+from webui.api.jobs import memory_of
+from webui.api.route import KNOWN, SENT, Endpoint, json_body
+from webui.api.schemas import CheckpointInfo, Memory, Prompt, Samplers, SchemaInfo, Tokens
 from webui.application import App
+from webui.request import validate
 from webui.server import Reply
 
 
@@ -19,15 +24,47 @@ class CheckpointRoutes:
     def endpoints(self) -> list[Endpoint]:
         return [
             Endpoint("GET", "/checkpoints", self.checkpoints, list[CheckpointInfo]),
+            Endpoint("POST", "/checkpoints/unload", self.unload, Memory, (), None, 202),
+            Endpoint("POST", "/checkpoints/{name:path}/load", self.load, Memory, (*KNOWN, 422), None, 202),
+            Endpoint("POST", "/tokens", self.tokens, Tokens, SENT, Prompt.model_json_schema()),
             Endpoint("GET", "/samplers", self.samplers, Samplers),
             Endpoint("GET", "/schema", self.schema, SchemaInfo),
         ]
 
     def checkpoints(self) -> Response:
-        """The checkpoints in the models folder."""
+        """The checkpoints in the models folder, as it is now."""
         default, entries = self.app.settings.model, self.app.checkpoints.list()
         names = [name for name in CheckpointInfo.model_fields if name != "default"]
         return Reply([{**{name: getattr(e, name) for name in names}, "default": e.name == default} for e in entries])
+
+    def load(self, name: str) -> Response:
+        """Queues loading a checkpoint; GET /jobs/events tells how far it is, GET /checkpoints whether it failed."""
+        if name not in {entry.name for entry in self.app.checkpoints.list()}:
+            raise HTTPException(404, "There is no such checkpoint in the models folder.")
+        try:
+            self.app.checkpoints.entry(name)
+        except ValueError as error:
+            raise HTTPException(422, str(error)) from error
+        self.app.jobs.load(name)
+        return Reply(memory_of(self.app), 202)
+
+    def unload(self) -> Response:
+        """Queues giving back the memory of the checkpoint that is loaded; what runs ends first."""
+        self.app.jobs.load(None)
+        return Reply(memory_of(self.app), 202)
+
+    async def tokens(self, call: Call) -> Response:
+        """How many tokens a prompt takes. No weights are read for it."""
+        body = await json_body(call)
+        try:
+            return Reply(await run_in_threadpool(self._count, body))
+        except ValueError as error:
+            raise HTTPException(422, str(error)) from error
+
+    def _count(self, body: bytes) -> dict[str, int]:
+        asked = validate(Prompt, body, strict=True)
+        count = self.app.checkpoints.count(asked.model, asked.text, asked.system, asked.template)
+        return {"tokens": count.text, "prompt_tokens": count.prompt, "max_length": count.limit}
 
     def samplers(self) -> Response:
         """The samplers, schedules and confidences a request may name."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, SerializeAsAny
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
 
 from webui.jobs import State
-from webui.request import Request, Result
+from webui.request import MAX_TEXT, Request, Result
 
 
 class Error(BaseModel):
@@ -28,8 +28,19 @@ class CellInfo(BaseModel):
     axes: list[tuple[str, Any, str]]  # name, value, label
 
 
+class LoadingInfo(BaseModel):
+    """A checkpoint that is being read; `done` of it, 0 to 1."""
+
+    checkpoint: str
+    done: float
+
+
 class JobLine(BaseModel):
-    """A job in the list. `position`: how many come before it; `progress`: 0 to 1; `created`: seconds since 1970."""
+    """A job in the list. `position`: how many come before it; `progress`: 0 to 1; `created`: seconds since 1970.
+
+    `client_is_you`: whether the caller names the client that it was made for; `prompt`: its beginning; `checkpoint`: the
+    names, if there are several; `loading`: the checkpoint it waits for.
+    """
 
     id: str
     state: State
@@ -38,6 +49,26 @@ class JobLine(BaseModel):
     created: float
     seconds: float
     progress: float
+    client_is_you: bool
+    prompt: str
+    texts: int
+    checkpoint: str
+    loading: LoadingInfo | None
+
+
+class QueueUpdate(BaseModel):
+    """All jobs; after the first event of a connection those that changed, and in `gone` those that are forgotten.
+
+    `loading`: what is read now; `wanted`: checkpoints that wait to be loaded; `loaded`: the one in memory; `checkpoints`: a
+    number that changes when the list of checkpoints should be asked for again.
+    """
+
+    jobs: list[JobLine]
+    gone: list[str]
+    loading: LoadingInfo | None
+    wanted: list[str]
+    loaded: str | None
+    checkpoints: int
 
 
 class JobInfo(JobLine):
@@ -72,11 +103,15 @@ class Update(BaseModel):
     error: str | None
     seconds: float
     progress: float
+    loading: LoadingInfo | None
     cells: dict[str, CellUpdate]
 
 
 class CheckpointInfo(BaseModel):
-    """`default`: used when a request names none; `size` in bytes; `error`: why it cannot be used."""
+    """`default`: used when a request names none; `size` in bytes; `parameters`: numbers its weights are; `loaded`: in memory.
+
+    `error`: why it cannot be used, by its files; `failed`: why loading it failed the last time, null since they changed.
+    """
 
     name: str
     default: bool
@@ -85,6 +120,36 @@ class CheckpointInfo(BaseModel):
     license: str | None
     profile: dict[str, Any]
     error: str | None
+    parameters: int
+    loaded: bool
+    failed: str | None
+
+
+class Memory(BaseModel):
+    """What is loaded, what is being read, and what waits to be."""
+
+    loaded: str | None
+    loading: LoadingInfo | None
+    wanted: list[str]
+
+
+class Prompt(BaseModel):
+    """A prompt to count; with `model` null the default checkpoint's tokens."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: str = Field("", max_length=MAX_TEXT)
+    system: str = Field("", max_length=MAX_TEXT)
+    model: str | None = None
+    template: Literal["auto", "chat", "raw"] = "auto"
+
+
+class Tokens(BaseModel):
+    """`tokens` of the text, `prompt_tokens` with the chat template around it, `max_length` that prompt and answer may take."""
+
+    tokens: int
+    prompt_tokens: int
+    max_length: int
 
 
 class Samplers(BaseModel):
