@@ -32,6 +32,7 @@ class Settings(BaseModel):
     max_cells: int = Field(1024, ge=1, description="Cells that one request may expand to.")
     max_queue: int = Field(64, ge=1, description="Jobs that may wait.")
     keep_history: bool = Field(True, description="Whether results are written to the data folder.")
+    keep_jobs: bool = Field(True, description="A job goes on when the page that started it is closed.")
     max_body: int = Field(1 << 20, ge=1024, description="Bytes of a request body that the API accepts.")
 
     @classmethod
