@@ -17,7 +17,9 @@ from webui.registry import Registry
 
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = {
-    0: {"webui", "webui.request", "webui.fields", "webui.kept", "webui.prompt", "webui.canvas", "webui.settings"},
+    0: {
+        "webui", "webui.atomic", "webui.request", "webui.fields", "webui.kept", "webui.prompt", "webui.canvas", "webui.settings",
+    },
     1: {
         "webui.extension", "webui.samplers", "webui.noise", "webui.model", "webui.families", "webui.checkpoints", "webui.syntax",
         "webui.tokenizer", "webui.weights", "webui.profile",
