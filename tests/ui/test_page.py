@@ -48,7 +48,7 @@ def test_a_page_without_any_one_extension(made, missing):
 def test_a_page_without_extensions_or_checkpoints(made, tmp_path):
     page = _Page(made([], tmp_path / "nothing"))
     shown = [component.value for component in page.components]
-    answer = page.submit(*shown)
+    answer = page.submit(*shown, "a1")
     assert set(answer) == {"error"} and "no checkpoint" in answer["error"]
 
 
@@ -57,14 +57,18 @@ def test_the_handlers(made):
     shown = [component.value for component in page.components]
     place = [control.path for control in page.controls].index(("steps",))
     shown[place] = "3"
-    job = page.app.jobs.get(page.submit(*shown)["job"])
+    job = page.app.jobs.get(page.submit(*shown, "a1")["job"])
     job.cancel()
-    assert job.request.steps == 3 and job.request.length is None and job.request.model is None
+    assert job.client == "a1" and job.request.steps == 3 and job.request.length is None and job.request.model is None
     model, _, *values = page.resume({"job": job.id}["job"])[1:]
     assert values == shown and model == "storyteller"
     assert page.resume("unknown")[0] == {} and page.resume("")[0] == {}
+    assert page.gather(*shown)["request"]["steps"] == 3
     assert page.fill(job.request.model_dump_json())[2:] == shown
     assert page.untouched(None)[place] == ""
+    merged = page.merge('{"steps": 5, "length": null, "kept": {"gone": 1}}', None)
+    changed = {page.controls[i].path[0]: value for i, value in enumerate(merged) if not isinstance(value, dict)}
+    assert changed == {"steps": "5", "length": "128", "kept": '{"gone": 1}'}
     assert page.switch("storyteller", *shown)[2 + place] == "3"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from fastapi import FastAPI, HTTPException
 from fastapi.responses import FileResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from webui.extension import HOOKS
 from webui.ui.languages import embedded
 
 HERE = Path(__file__).resolve().parent
@@ -81,12 +83,35 @@ def serve_assets(server: FastAPI) -> None:
 def navigation() -> str:
     """The links between the views, and a place for the number of waiting jobs."""
     links = (f'<a href="#{view}" data-view="{view}">{said(f"page.{view}")}<b class=count hidden></b></a>' for view in VIEWS)
-    return f'<tdw-views id="views">{"".join(links)}</tdw-views>'
+    return f'<tdw-views id="views">{"".join(links)}</tdw-views><tdw-keys></tdw-keys>'
 
 
-def said(key: str, tag: str = "tdw-say") -> str:
-    """An element that shows the words of a key in the reader's language."""
-    return f'<{tag} key="{html.escape(key)}"></{tag}>'
+def said(key: str, otherwise: str = "") -> str:
+    """An element that shows the words of a key in the reader's language; without words for it, the HTML given."""
+    return f'<tdw-say key="{html.escape(key)}">{otherwise}</tdw-say>'
+
+
+def extensions_view(registry: Any) -> str:
+    """The view of the extensions with what there is to tell of each: extensions.js draws it."""
+    told: list[dict[str, Any]] = [
+        {
+            "name": name,
+            "title": kind.title,
+            "about": kind.about,
+            "version": str(getattr(sys.modules.get(kind.__module__), "__version__", "")),
+            "hooks": [[hook, kind.order_of(hook), _place(registry, kind, hook)] for hook in HOOKS if kind.has(hook)],
+            "options": len(kind.Options.model_fields),
+        }
+        for name, kind in registry.extensions.items()
+    ]
+    told += [{"name": name, "error": trace} for name, trace in registry.failed.items()]
+    return f'<tdw-extensions data-extensions="{html.escape(json.dumps(told))}"></tdw-extensions>'
+
+
+def _place(registry: Any, kind: Any, hook: str) -> list[int]:
+    """Which one of how many it is in a hook's chain, from 1."""
+    chain = registry.chain(hook)
+    return [chain.index(kind) + 1, len(chain)]
 
 
 def _json(value: Any) -> str:

@@ -1,17 +1,25 @@
-// Joins Gradio's controls and the canvas: shortcuts, the sentence about bad input, marks, examples, and what Gradio's events call.
+// Joins Gradio's controls, the canvas and the views: what Gradio's events call (window.tdw), and the events of the page's parts.
 
 import "./canvas.js";
+import "./help.js";
+import "./keys.js";
+import "./quick.js";
+import "./tokens.js";
 import { complain, tell } from "./notice.js";
+import { shown } from "./shown.js";
 import { say } from "./strings.js";
 import { open } from "./views.js";
 
 const MODULES = document.querySelector("#tdw-modules")?.textContent.split(" ").filter(Boolean) ?? [];
 const CLIENT = "tdw.client"; // this browser's name for its own jobs
 const canvas = () => document.querySelector("tdw-canvas");
+const press = (button) => document.getElementById(button)?.click();
 const title = document.title;
+let waiting = []; // for what the controls say
 
 const tdw = {
-  question: "", // what the next press of the hidden button "fill" sends
+  question: "", // what the next press of a hidden button sends ("fill", "merge")
+  raw: [], // what the next press of the hidden button "put" puts into the controls
   client: client(),
 
   /** Generate was pressed: the server is asked now. */
@@ -33,12 +41,33 @@ const tdw = {
     }
   },
 
-  /** After a reload: the job this browser looked at last, if the server still knows it. */
+  /** After a reload: the job this browser looked at last, if the server still knows it, and what was typed. */
   resume(answer) {
     if (answer?.job && !canvas().job) start(answer.job);
+    requestAnimationFrame(() => shown.redraft());
   },
 
   interrupt: () => void canvas().interrupt(),
+  write: () => open("write"),
+
+  /** The seed of the newest text, or "draw one". */
+  seed: () => canvas().lastRequest?.seed ?? -1,
+
+  /** The controls show these values now. */
+  changed: (values) => shown.take(values),
+
+  /** The controls are about to show the preset. */
+  remember: () => shown.undoable(say("page.was_reset")),
+
+  /** What the controls say, as {request} or {error}. */
+  request: () => new Promise((resolve) => (waiting.push(resolve), press("gather"))),
+  gathered: (answer) => waiting.splice(0).forEach((resolve) => resolve(answer)),
+
+  /** The controls that a part of a request names show what it says. */
+  merge(part) {
+    tdw.question = JSON.stringify(part);
+    press("merge");
+  },
 
   /** Where text can be sent: every control of several lines, as [{field, label}]. */
   targets: () =>
@@ -46,15 +75,6 @@ const tdw = {
       field: block.id.replace("field-", "").replaceAll("-", "."),
       label: block.querySelector("[data-testid=block-info]")?.textContent.trim() ?? block.id,
     })),
-
-  /** The seed of the newest text, or "draw one". */
-  seed: () => canvas().lastRequest?.seed ?? -1,
-
-  /** Shows on an extension's accordion whether its options are at their defaults. */
-  mark(name, values, defaults) {
-    const changed = values.some((value, index) => JSON.stringify(value) !== JSON.stringify(defaults[index]));
-    document.getElementById(`extension-${name}`)?.toggleAttribute("data-changed", changed);
-  },
 };
 
 function start(job) {
@@ -80,7 +100,7 @@ function client() {
 /** All controls show this request. */
 function use(request, keepSeed = true) {
   tdw.question = JSON.stringify(keepSeed ? request : { ...request, seed: -1 });
-  document.querySelector("#fill").click();
+  press("fill");
   open("write");
 }
 
@@ -98,6 +118,14 @@ async function generate(request) {
   }
 }
 
+/** Settings were changed: what the browser acts upon. Another language needs the page anew; what was typed stays. */
+function settings({ theme, palette, quick_settings: quick, language }) {
+  const before = window.tdwStart.look.language ?? "auto";
+  window.tdwStart.dress({ theme, palette });
+  document.querySelector("tdw-quick")?.arrange(quick ?? []);
+  if (language && language !== before) location.reload();
+}
+
 /** What parts of the page ask of it, from wherever they stand. */
 const EVENTS = {
   "tdw:use": ({ request, keepSeed }) => use(request, keepSeed),
@@ -106,6 +134,7 @@ const EVENTS = {
   "tdw:say": tell,
   "tdw:complain": ({ sentence }) => complain(sentence),
   "tdw:generate": ({ request }) => void generate(request),
+  "tdw:settings": settings,
 };
 for (const [name, act] of Object.entries(EVENTS)) document.addEventListener(name, (event) => act(event.detail));
 
@@ -127,8 +156,7 @@ function write(text, field = "prompt") {
   const block = document.getElementById(`field-${field.replaceAll(".", "-")}`);
   const area = block?.querySelector("textarea, input");
   if (!area) return complain(say("page.no_field", { field }));
-  const fold = block.closest(".fold")?.querySelector(":scope > button[aria-expanded=false], :scope > button:not(.open)");
-  if (fold && !block.checkVisibility()) fold.click();
+  if (!area.checkVisibility()) block.closest(".fold")?.querySelector(":scope > button")?.click();
   area.value = text;
   area.dispatchEvent(new Event("input", { bubbles: true }));
   area.focus();
@@ -141,52 +169,12 @@ document.addEventListener("click", (event) => {
   if (busy && event.target.closest?.("#generate")) event.stopImmediatePropagation();
 }, true);
 
-document.addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
-    event.preventDefault();
-    document.querySelector("#generate")?.click();
-  } else if (event.key === "Escape" && !document.querySelector("[role=listbox], [popover]:popover-open, dialog[open]")) {
-    tdw.interrupt();
-  }
-}, true);
-
-/** Numbers that may be empty are text boxes: the arrow keys and the phone's keyboard treat them as numbers all the same. */
-function number(event) {
-  const box = event.target.closest?.(".kind-number");
-  const [, , step = 1] = canvas().labels[box?.id.replace("field-", "").replace("-", ".")] ?? [];
-  const way = { ArrowUp: 1, ArrowDown: -1 }[event.key];
-  if (!box || event.target.type !== "text" || !way) return;
-  event.preventDefault();
-  event.target.value = String(Number(((Number(event.target.value) || 0) + way * step).toFixed(4)));
-  event.target.dispatchEvent(new Event("input", { bubbles: true }));
-}
-
-document.addEventListener("keydown", number);
-document.addEventListener("focusin", ({ target }) => {
-  if (target.type === "text" && target.closest(".kind-number")) target.inputMode = "decimal";
-});
-
-const tip = document.createElement("div");
-tip.className = "tip";
-tip.hidden = true;
-document.body.append(tip);
-
-/** What a control is for, beside its name. */
-document.addEventListener("pointerover", ({ target }) => {
-  const name = target.closest?.("[data-testid=block-info], .tool");
-  const help = name?.matches(".tool") ? name.textContent : name?.closest(".block")?.querySelector(".info-text")?.textContent ?? "";
-  tip.hidden = !help;
-  if (tip.hidden) return;
-  tip.textContent = help;
-  const box = name.getBoundingClientRect();
-  tip.style.left = `${Math.max(8, Math.min(box.left, document.documentElement.clientWidth - tip.offsetWidth - 8))}px`;
-  tip.style.top = `${Math.max(8, box.top - tip.offsetHeight - 6)}px`;
-});
-
-/** Words in the reader's language, in markup that Python made: <tdw-say key="page.write">. */
+/** Words in the reader's language, in markup that Python made: <tdw-say key="page.write">; without words, what stands in it. */
 class Said extends HTMLElement {
   connectedCallback() {
-    this.textContent = say(this.getAttribute("key"));
+    const key = this.getAttribute("key");
+    const words = say(key);
+    if (words !== key) this.textContent = words;
   }
 }
 customElements.define("tdw-say", Said);

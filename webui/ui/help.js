@@ -1,0 +1,44 @@
+// What a control is for, beside its name: on hover, when it is reached by Tab, on a touch of its name.
+
+import { element } from "./parts.js";
+import { say } from "./strings.js";
+
+const NAMED = "[data-testid=block-info], .tool, .kind-checkbox label";
+const tip = element("div", "tip");
+tip.setAttribute("role", "tooltip");
+tip.id = "help";
+tip.hidden = true;
+document.body.append(tip);
+let tabbed = false;
+
+/** Shows the help of the control that `name` (its name, or a button without words) belongs to; null hides it. */
+function tell(name) {
+  const block = name?.closest(".block");
+  const help = name?.matches(".tool") ? name.textContent : block?.querySelector(".info-text")?.textContent.trim() ?? "";
+  tip.hidden = !help;
+  if (tip.hidden) return;
+  const changed = block?.hasAttribute("data-changed") ? [element("small", "", say("page.changed_from", { value: block.dataset.standard }))] : [];
+  tip.replaceChildren(help, ...changed);
+  const box = name.getBoundingClientRect();
+  tip.style.left = `${Math.max(8, Math.min(box.left, document.documentElement.clientWidth - tip.offsetWidth - 8))}px`;
+  const above = box.top - tip.offsetHeight - 6;
+  tip.style.top = `${above >= 8 ? above : box.bottom + 6}px`;
+}
+
+document.addEventListener("pointerover", ({ target }) => tell(target.closest?.(NAMED)));
+document.addEventListener("pointerdown", (event) => {
+  tabbed = false;
+  if (event.pointerType === "touch") tell(event.target.closest?.(NAMED));
+});
+document.addEventListener("keydown", ({ key }) => {
+  tabbed = key === "Tab";
+  if (key === "Escape") tell(null);
+});
+document.addEventListener("focusin", ({ target }) => {
+  if (!tabbed) return;
+  const block = target.closest?.(".block:has(.info-text)");
+  tell(target.matches(".tool") ? target : block?.querySelector(NAMED));
+  if (!tip.hidden) target.setAttribute("aria-describedby", tip.id);
+});
+document.addEventListener("focusout", () => tell(null));
+document.addEventListener("scroll", () => tell(null), true);

@@ -1,0 +1,66 @@
+// The keyboard: Ctrl+Enter writes, Escape closes what is open and then interrupts, ? tells of it; arrows in number fields.
+
+import { element } from "./parts.js";
+import { popover } from "./popover.js";
+import { say } from "./strings.js";
+
+const OPEN = "[role=listbox], [role=menu], [popover]:popover-open, dialog[open]"; // what Escape closes first
+const KEYS = [
+  [["Ctrl", "Enter"], "page.key_generate"],
+  [["Esc"], "page.key_escape"],
+  [["Tab"], "page.key_tab"],
+  [["↑", "↓"], "page.key_arrows"],
+  [["?"], "page.key_help"],
+];
+
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.closest?.("input, textarea, select, [contenteditable]");
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+    event.preventDefault();
+    window.tdw.write();
+    document.querySelector("#generate")?.click();
+  } else if (event.key === "Escape" && !document.querySelector(OPEN)) {
+    window.tdw.interrupt();
+  } else if (event.key === "?" && !typing) {
+    event.preventDefault();
+    document.querySelector("tdw-keys button")?.click();
+  }
+}, true);
+
+/** Numbers that may be empty are text boxes: the arrow keys and the phone's keyboard treat them as numbers all the same. */
+function number(event) {
+  const box = event.target.closest?.(".kind-number");
+  const labels = JSON.parse(document.querySelector("tdw-canvas").dataset.labels);
+  const [, , step = 1] = labels[box?.id.replace("field-", "").replace("-", ".")] ?? [];
+  const way = { ArrowUp: 1, ArrowDown: -1 }[event.key];
+  if (!box || event.target.type !== "text" || !way || event.ctrlKey) return;
+  event.preventDefault();
+  event.target.value = String(Number(((Number(event.target.value) || 0) + way * step).toFixed(4)));
+  event.target.dispatchEvent(new Event("input", { bubbles: true }));
+}
+
+document.addEventListener("keydown", number);
+document.addEventListener("focusin", ({ target }) => {
+  if (target.type === "text" && target.closest(".kind-number")) target.inputMode = "decimal";
+});
+
+/** <tdw-keys>: the button with the question mark. */
+class Keys extends HTMLElement {
+  connectedCallback() {
+    if (this.firstChild) return;
+    const opener = element("button", "", "?");
+    opener.type = "button";
+    opener.setAttribute("aria-label", say("page.keyboard"));
+    this.append(...popover(opener, "keys", (panel) => panel.replaceChildren(element("h3", "", say("page.keyboard")), list())));
+  }
+}
+
+function list() {
+  const rows = KEYS.map(([keys, told]) => {
+    const names = keys.flatMap((key, index) => [...(index && keys.length === 2 && key !== "↓" ? ["+"] : []), element("kbd", "", key)]);
+    return element("div", "", element("dt", "", ...names), element("dd", "", say(told)));
+  });
+  return element("dl", "", ...rows);
+}
+
+customElements.define("tdw-keys", Keys);

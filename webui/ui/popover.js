@@ -1,0 +1,41 @@
+// A panel that opens below a button and closes by Escape or a press elsewhere; on a phone it lies at the bottom.
+
+import { button, element } from "./parts.js";
+
+const GAP = 6;
+
+/** [opener, panel]: `fill(panel)` draws the panel each time it opens. Both belong into the page, side by side. */
+export function popover(opener, className, fill) {
+  const panel = element("div", `sheet ${className}`);
+  panel.popover = "auto";
+  opener.popoverTargetElement = panel;
+  opener.setAttribute("aria-haspopup", "dialog");
+  panel.addEventListener("beforetoggle", ({ newState }) => newState === "open" && fill(panel));
+  panel.addEventListener("toggle", ({ newState }) => {
+    opener.setAttribute("aria-expanded", String(newState === "open"));
+    if (newState === "open") place(opener, panel);
+  });
+  return [opener, panel];
+}
+
+function place(opener, panel) {
+  const box = opener.getBoundingClientRect();
+  const { clientWidth, clientHeight } = document.documentElement;
+  if (clientWidth <= 900) return panel.removeAttribute("style");
+  const below = box.bottom + GAP + panel.offsetHeight <= clientHeight;
+  const top = below ? box.bottom + GAP : Math.max(8, clientHeight - panel.offsetHeight - 8);
+  Object.assign(panel.style, { top: `${top}px`, left: `${Math.max(8, Math.min(box.left, clientWidth - panel.offsetWidth - 8))}px` });
+}
+
+/** Asks before something that reaches far. Resolves to whether it is to be done. */
+export function confirmed(sentence, label, no) {
+  const dialog = element("dialog", "sheet ask");
+  const answer = new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes")));
+  const yes = button(label, () => dialog.close("yes"));
+  yes.className = "strong";
+  dialog.append(element("p", "", sentence), element("footer", "", button(no, () => dialog.close("no")), yes));
+  document.querySelector(".gradio-container").append(dialog);
+  dialog.addEventListener("close", () => dialog.remove());
+  dialog.showModal();
+  return answer;
+}

@@ -1,0 +1,73 @@
+// What the controls show: Gradio tells of every change, and here it is compared with the preset, kept as a draft, taken back.
+
+import { tell } from "./notice.js";
+import { say } from "./strings.js";
+
+const DRAFT = "tdw.draft"; // of this tab, so that a reload loses nothing that was typed
+const draft = JSON.parse(sessionStorage.getItem(DRAFT) ?? "null");
+
+class Shown {
+  values = []; // in the order of `preset`; empty until the page was drawn
+
+  /** [path, what the checkpoint's preset shows] of every control, in the order of the values. */
+  get preset() {
+    return JSON.parse(document.querySelector("#guide .preset")?.dataset.values ?? "[]");
+  }
+
+  /** The value of a field ("steps", "<extension>.<option>"), as its control shows it. */
+  get(path) {
+    return this.values[this.preset.findIndex(([name]) => name === path)];
+  }
+
+  /** The controls changed. */
+  take(values) {
+    this.values = values;
+    this.mark();
+    document.dispatchEvent(new CustomEvent("tdw:shown", { detail: this }));
+  }
+
+  /** Marks what differs from the preset, and the folds that hide such a control. */
+  mark() {
+    const folds = new Map();
+    this.preset.forEach(([path, standard], index) => {
+      const block = document.getElementById(`field-${path.replaceAll(".", "-")}`);
+      if (!block || block.closest("#writing, #top") || index >= this.values.length) return;
+      const changed = JSON.stringify(this.values[index]) !== JSON.stringify(standard);
+      block.toggleAttribute("data-changed", changed);
+      block.dataset.standard = standard === "" ? say("page.empty") : String(standard);
+      const fold = block.closest(".fold");
+      if (fold) folds.set(fold, folds.get(fold) || changed);
+    });
+    for (const [fold, changed] of folds) {
+      if (changed) fold.dataset.changed = say("page.changed");
+      else delete fold.dataset.changed;
+    }
+  }
+
+  /** All controls show these values. */
+  put(values) {
+    window.tdw.raw = values;
+    document.querySelector("#put").click();
+  }
+
+  /** Tells what was done to the controls, with the way back to what they show now. */
+  undoable(sentence) {
+    const before = [...this.values];
+    tell({ sentence, undo: before.length ? () => this.put(before) : undefined });
+  }
+
+  /** What was in the controls of this tab before it was reloaded, if they still are the same controls. */
+  redraft() {
+    const paths = JSON.stringify(this.preset.map(([path]) => path));
+    if (draft?.paths === paths && JSON.stringify(draft.values) !== JSON.stringify(this.values)) this.put(draft.values);
+  }
+
+  keepDraft() {
+    if (!this.values.length) return;
+    const paths = JSON.stringify(this.preset.map(([path]) => path));
+    sessionStorage.setItem(DRAFT, JSON.stringify({ paths, values: this.values }));
+  }
+}
+
+export const shown = new Shown();
+addEventListener("pagehide", () => shown.keepDraft());
