@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,16 @@ class App:
         self.history = History(settings.history, self.Request, settings.keep_history)
         self.jobs = Jobs(self._run, self.expand, settings.max_queue, self._load, lambda: self.settings.keep_jobs)
         self._engine: Engine | None = None
+        self._changing = threading.Lock()
+
+    def change(self, changes: Mapping[str, Any]) -> Settings:
+        """Changes settings, here and in their file; those that act at once do so. Raises what Settings.change raises."""
+        with self._changing:
+            if isinstance(changes.get("model"), str):
+                self.checkpoints.entry(changes["model"])
+            self.settings = self.settings.change(changes)
+            self.history.keep = self.settings.keep_history
+            return self.settings
 
     def expand(self, request: Request) -> tuple[Cell, ...]:
         """The cells of a request, its seed drawn. ValueError if no cell of it could run: an unknown checkpoint, sampler ..."""
@@ -77,9 +88,7 @@ class App:
 
             if self.settings.threads:
                 torch.set_num_threads(self.settings.threads)
-            self._engine = Engine(
-                self.checkpoints, self.registry, self.history.save, self.settings.batch_rows, __version__
-            )
+            self._engine = Engine(self.checkpoints, self.registry, self.history.save, self.settings.batch_rows, __version__)
         return self._engine
 
     def close(self) -> None:

@@ -189,6 +189,7 @@ def _given(parsed: argparse.Namespace, prefix: str) -> dict[str, Any]:
 def _serve(app: App, parsed: argparse.Namespace) -> int:
     from webui import api, server
 
+    app.history.sweep()
     http = api.build(app)
     if not parsed.api:
         from webui.ui.page import mount

@@ -1,14 +1,35 @@
-"""What the operator decides: folders, device, port. Frozen; read once at the start from a file, then the command line."""
+"""What the operator decides: folders, device, port, what is kept, how the page looks. Frozen.
+
+Read once at the start from a file, then the command line; what may be changed while the program runs makes another Settings.
+"""
 
 from __future__ import annotations
 
+import json
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
+import tomlkit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from tomlkit.exceptions import TOMLKitError
+
+from webui.atomic import write
 
 ROOT = Path(__file__).resolve().parent.parent
+PATH = r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)?$"  # of a field of the request
+Acts = Literal["now", "restart", "file"]
+
+
+class OnlyInFile(Exception):
+    """A setting that cannot be changed while the program runs; the message is a sentence."""
+
+
+def setting(default: Any, description: str, acts: Acts = "file", **constraints: Any) -> Any:
+    """A setting. `acts`: whether it can be changed while the program runs and acts `now`, or after a `restart`, or only in the
+    `file`: what a stranger could use to reach other folders, other networks, or all of the machine."""
+    return Field(default, description=description, json_schema_extra={"acts": acts}, **constraints)
 
 
 class Settings(BaseModel):
@@ -16,24 +37,33 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    host: str = Field("127.0.0.1", description="Address to listen on. Only 127.0.0.1 keeps other machines out.")
-    port: int = Field(7860, ge=0, le=65535, description="Port of page and API; the next free one is taken, with 0 any.")
-    allowed_hosts: tuple[str, ...] = Field((), description="Host names accepted besides the address itself.")
-    models: Path = Field(ROOT / "models", description="Folder of the weights.")
-    extensions: Path = Field(ROOT / "extensions", description="Folder of the extensions.")
-    data: Path = Field(ROOT / "data", description="Folder of history and settings.toml.")
-    model: str = Field("storyteller", description="Checkpoint that is used when a request names none.")
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where models run.")
-    dtype: Literal["auto", "float32", "bfloat16", "float64"] = Field(
-        "auto", description="Precision of the weights: auto is float32 on a CPU, bfloat16 on a GPU."
+    host: str = setting("127.0.0.1", "Address to listen on. Only 127.0.0.1 keeps other machines out.")
+    port: int = setting(7860, "Port of page and API; the next free one is taken, with 0 any.", ge=0, le=65535)
+    allowed_hosts: tuple[str, ...] = setting((), "Host names accepted besides the address itself.")
+    models: Path = setting(ROOT / "models", "Folder of the weights.")
+    extensions: Path = setting(ROOT / "extensions", "Folder of the extensions.")
+    data: Path = setting(ROOT / "data", "Folder of history and settings.toml.")
+    model: str = setting("storyteller", "Checkpoint that is used when a request names none.", "restart", max_length=200)
+    device: Literal["auto", "cpu", "cuda", "mps"] = setting("auto", "Where models run.", "restart")
+    dtype: Literal["auto", "float32", "bfloat16", "float64"] = setting(
+        "auto", "Precision of the weights: auto is float32 on a CPU, bfloat16 on a GPU.", "restart"
     )
-    threads: int = Field(0, ge=0, le=1024, description="CPU threads of a forward pass; 0 leaves it to torch.")
-    batch_rows: int = Field(0, ge=0, le=4096, description="Rows of one forward pass; 0 is 16 on a CPU, 64 on a GPU.")
-    max_cells: int = Field(1024, ge=1, description="Cells that one request may expand to.")
-    max_queue: int = Field(64, ge=1, description="Jobs that may wait.")
-    keep_history: bool = Field(True, description="Whether results are written to the data folder.")
-    keep_jobs: bool = Field(True, description="A job goes on when the page that started it is closed.")
-    max_body: int = Field(1 << 20, ge=1024, description="Bytes of a request body that the API accepts.")
+    threads: int = setting(0, "CPU threads of a forward pass; 0 leaves it to torch.", ge=0, le=1024)
+    batch_rows: int = setting(0, "Rows of one forward pass; 0 is 16 on a CPU, 64 on a GPU.", ge=0, le=4096)
+    max_cells: int = setting(1024, "Cells that one request may expand to.", ge=1)
+    max_queue: int = setting(64, "Jobs that may wait.", ge=1)
+    max_body: int = setting(1 << 20, "Bytes of a request body that the API accepts.", ge=1024)
+    keep_history: bool = setting(True, "Whether results are written to the data folder.", "now")
+    keep_jobs: bool = setting(True, "A job goes on when the page that started it is closed.", "now")
+    language: Literal["auto", "en", "de"] = setting("auto", "Language of the page; auto: the browser's.", "now")
+    theme: Literal["auto", "light", "dark"] = setting("auto", "Light or dark page; auto: as the machine is set.", "now")
+    palette: Literal["standard", "colour-blind"] = setting("standard", "Colours of the canvas.", "now")
+    quick_settings: tuple[Annotated[str, Field(pattern=PATH, max_length=100)], ...] = setting(
+        (), "Fields in sight on top of the page, such as temperature or negative_prompt.scale.", "now", max_length=20
+    )
+    notify_after: int = setting(
+        20, "Seconds that a job must have lasted for the browser to tell when it is done; 0: never.", "now", ge=0, le=86_400
+    )
 
     @classmethod
     def read(cls, **overrides) -> Settings:
@@ -46,8 +76,46 @@ class Settings(BaseModel):
         except tomllib.TOMLDecodeError as error:
             raise ValueError(f"{path} is not valid TOML: {error}.") from error
         except ValidationError as error:
-            first = error.errors()[0]
-            raise ValueError(f"Setting {'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
+            raise ValueError(_sentence(error)) from error
+
+    @classmethod
+    def that_act(cls, *acts: Acts) -> tuple[str, ...]:
+        """The names of the settings that act so."""
+        return tuple(name for name, field in cls.model_fields.items() if _acts(field) in acts)
+
+    def change(self, changes: Mapping[str, Any]) -> Settings:
+        """These settings with changes, as JSON has them; the file is written first, its comments stay. The one way to change any.
+
+        OnlyInFile for a setting that cannot be changed here, ValueError with a sentence for a wrong one, OSError if the disk
+        refuses; nothing has changed then.
+        """
+        free = self.that_act("now", "restart")
+        for name in changes:
+            if name in type(self).model_fields and name not in free:
+                raise OnlyInFile(f"The setting {name} can only be changed in {self.file}, for the next start.")
+        try:
+            given = json.dumps({**self.model_dump(mode="json", include=set(free)), **changes})
+            valid = self.model_validate_json(given, strict=True)
+            changed = self.model_copy(update={name: getattr(valid, name) for name in changes})
+            text = self._written(valid.model_dump(mode="json", include=set(changes)))
+            type(self)(**tomllib.loads(text))  # the next start must be able to read it
+        except ValidationError as error:
+            raise ValueError(_sentence(error)) from None
+        write(self.file, text)
+        return changed
+
+    def _written(self, values: Mapping[str, Any]) -> str:
+        """The file with these values in it. ValueError if it cannot be read, OSError."""
+        try:
+            document = tomlkit.parse(self.file.read_text("utf-8")) if self.file.is_file() else tomlkit.document()
+        except (TOMLKitError, UnicodeDecodeError) as error:
+            raise ValueError(f"{self.file} cannot be read, mend it first: {error}.") from error
+        document.update(values)
+        return tomlkit.dumps(document)
+
+    @property
+    def file(self) -> Path:
+        return self.data / "settings.toml"
 
     @property
     def checkpoints(self) -> Path:
@@ -56,3 +124,16 @@ class Settings(BaseModel):
     @property
     def history(self) -> Path:
         return self.data / "history"
+
+
+def _acts(field: Any) -> str:
+    return field.json_schema_extra["acts"]
+
+
+def _sentence(error: ValidationError) -> str:
+    """The first fault in one sentence."""
+    first = error.errors(include_input=False)[0]
+    if first["type"] == "extra_forbidden":
+        return f"There is no setting {str(first['loc'][0])!r}."
+    path = ".".join(map(str, first["loc"]))
+    return f"Setting {path}: {first['msg']}." if path else "The settings hold what no setting can."

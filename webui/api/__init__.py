@@ -9,13 +9,16 @@ from fastapi.openapi.utils import get_openapi
 from starlette.routing import Route
 
 from webui.api.checkpoints import CheckpointRoutes
+from webui.api.history import HistoryRoutes
 from webui.api.jobs import JobRoutes
 from webui.api.route import REFS, ROOT
 from webui.api.schemas import Failure
+from webui.api.settings import SettingsRoutes
+from webui.api.texts import TextRoutes
 from webui.application import App
 from webui.server import Guard, explain
 
-AREAS = (JobRoutes, CheckpointRoutes)
+AREAS = (JobRoutes, CheckpointRoutes, HistoryRoutes, TextRoutes, SettingsRoutes)
 STREAMS = ("/jobs/events", "/jobs/{id}/events")  # what answers with server-sent events
 
 

@@ -6,8 +6,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from fastapi import Request as Call
+from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+
+from webui.request import validate
 
 ROOT = "/api/v1"
 REFS = "#/components/schemas/{model}"
@@ -48,6 +51,24 @@ async def json_body(call: Call) -> bytes:
     if kind != "application/json" or "content-encoding" in call.headers:
         raise HTTPException(415, "Send the request as application/json, not compressed.")
     return await call.body()
+
+
+def valid(model: type[BaseModel], body: bytes) -> Any:
+    """The body as this model, strictly. HTTPException 422 with a sentence."""
+    try:
+        return validate(model, body, strict=True)
+    except ValueError as error:
+        raise HTTPException(422, str(error)) from error
+
+
+async def done(work: Callable[[], Any]) -> Any:
+    """What `work` returns, in a thread of its own; a ValueError or OSError of it as an HTTPException with its sentence."""
+    try:
+        return await run_in_threadpool(work)
+    except ValueError as error:
+        raise HTTPException(422, str(error)) from error
+    except OSError as error:
+        raise HTTPException(500, f"The disk refuses: {error.strerror or error}.") from error
 
 
 def dump(model: BaseModel | None) -> Any:
