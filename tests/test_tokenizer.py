@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from tokenizers import decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from tests.checkpoints import BOS, EOS, EOT, FIRST_SPECIAL, MASK, SPECIAL, llada, write_json
+from tests.conftest import ROOT
 from webui.tokenizer import Tokenizer
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -200,3 +203,20 @@ def test_a_character_cut_by_a_hole_is_a_replacement(plain):
     a, *cat, b = plain.encode("a猫b")
     assert plain.pieces([a, *cat[:2], None, b]) == ["a", "", "\ufffd", None, "b"]
     assert plain.pieces([a, None, cat[2], b]) == ["a", None, "", "\ufffdb"]
+
+
+def test_several_threads_may_import_the_library_at_once(tmp_path):
+    """Whoever comes while another thread imports transformers gets it whole: tokens are counted while a first text begins."""
+    code = (
+        "import sys, threading, time\n"
+        "from pathlib import Path\n"
+        "from webui.tokenizer import Tokenizer, library\n"
+        "folder, done = Path(sys.argv[1]), []\n"
+        "ways = [lambda: library().LlamaForCausalLM, lambda: Tokenizer.read(folder)] * 2\n"
+        "threads = [threading.Thread(target=lambda way=way: done.append(way())) for way in ways]\n"
+        "for thread in threads: thread.start(); time.sleep(0.02)\n"
+        "for thread in threads: thread.join()\n"
+        "assert len(done) == len(ways)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code, llada(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stderr

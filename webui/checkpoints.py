@@ -224,10 +224,9 @@ class Checkpoints:
 
     def _plan(self, entry: Entry) -> Plan:
         """Everything about a checkpoint but its weights. ValueError says in a sentence why it cannot be loaded."""
-        import transformers
+        from webui.tokenizer import Tokenizer, library
 
-        from webui.tokenizer import Tokenizer
-
+        transformers = library()
         transformers.utils.logging.set_verbosity_error()
         transformers.utils.logging.disable_progress_bar()
         config = read_json(entry.folder / "config.json")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +27,12 @@ class Encoded:
         )
 
 
+def library() -> Any:
+    """transformers, whole. While one thread imports it, a plain `import` gives another the module that it is about to replace."""
+    importlib.import_module("transformers")
+    return sys.modules["transformers"]
+
+
 class Tokenizer:
     """A fast tokenizer of the `tokenizers` library behind the few calls the program needs. Never runs remote code."""
 
@@ -37,15 +45,16 @@ class Tokenizer:
     @classmethod
     def read(cls, folder: Path) -> Tokenizer:
         """The tokenizer of a checkpoint folder. ValueError if there is none that can be read without remote code."""
-        from transformers import PreTrainedTokenizerFast, Qwen2Tokenizer
-
+        native = library()
         try:
             if (folder / "tokenizer.json").is_file():
                 return cls(
-                    PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True, clean_up_tokenization_spaces=False)
+                    native.PreTrainedTokenizerFast.from_pretrained(
+                        folder, local_files_only=True, clean_up_tokenization_spaces=False
+                    )
                 )
             if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
-                return cls(Qwen2Tokenizer.from_pretrained(folder, local_files_only=True))
+                return cls(native.Qwen2Tokenizer.from_pretrained(folder, local_files_only=True))
         except Exception as error:
             raise ValueError(f"The tokenizer of {folder.name} cannot be read: {error}") from error
         raise ValueError(f"{folder.name} has no tokenizer.json (nor vocab.json with merges.txt).")
