@@ -96,7 +96,7 @@ export class List {
     let top = 0;
     let day = null;
     this.tops = this.items.map((item) => {
-      item.day ??= dayNumber(item.created);
+      item.day ??= dayNumber(item.at);
       item.first = item.day !== day;
       if (item.first) top += this.head;
       day = item.day;
@@ -182,7 +182,7 @@ export class List {
     node.setAttribute("aria-rowindex", String(index + 1));
     node.tabIndex = id === (this.active ?? this.items[0].id) ? 0 : -1;
     if (item.first && !node.day) {
-      node.day = element("div", "history-day", dayName(item.created));
+      node.day = element("div", "history-day", dayName(item.at));
       node.day.setAttribute("role", "presentation");
       node.before(node.day);
     } else if (!item.first && node.day) {
@@ -207,7 +207,7 @@ export class List {
   name(scrollTop) {
     const item = this.items[this.at(scrollTop + this.head)];
     this.label.hidden = !item || scrollTop > this.loaded;
-    const words = item ? dayName(item.created) : "";
+    const words = item ? dayName(item.at) : "";
     if (this.label.textContent !== words) this.label.textContent = words;
   }
 

@@ -16,9 +16,9 @@ export function row(item) {
   star.type = "button";
   star.tabIndex = -1;
   star.dataset.act = "star";
-  const when = element("time", "", time(item.created));
-  when.dateTime = item.created;
-  when.title = moment(item.created);
+  const when = element("time", "", time(item.at));
+  when.dateTime = new Date(item.at).toISOString();
+  when.title = moment(item.at);
   const failed = item.error && element("b", "history-failed", say("history.failed"));
   const state = failed || (!item.complete && say("history.unfinished"));
   const facts = [state, item.checkpoint, say("history.seed", { seed: item.seed }), item.extensions.join(", ")];

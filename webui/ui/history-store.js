@@ -3,11 +3,14 @@
 import { say, speech } from "./strings.js";
 
 const ROOT = "api/v1/history";
+const LATEST = 8.64e15; // ms since 1970 that a Date can hold
 const AT_ONCE = 6; // requests in flight when many texts are changed: what a browser opens to one host
 
-/** One page of the list: {items, total, all, checkpoints, extensions}. Empty filters are left out. */
-export function page(filters, { before = "", limit = 50, signal } = {}) {
-  return ask(`?${query({ ...filters, before, limit })}`, { signal });
+/** One page of the list: {items, total, all, checkpoints, extensions}. Empty filters are left out. Items gain `at`, in ms. */
+export async function page(filters, { before = "", limit = 50, signal } = {}) {
+  const answer = await ask(`?${query({ ...filters, before, limit })}`, { signal });
+  for (const item of answer.items) item.at = Math.min(parseInt(item.id.slice(0, 16), 16) / 1000, LATEST); // as the list is sorted
+  return answer;
 }
 
 /** The whole of a saved text. */
@@ -84,19 +87,24 @@ const relative = new Intl.RelativeTimeFormat(speech, { numeric: "auto" });
 const figures = new Intl.NumberFormat(speech);
 
 export const number = (value) => figures.format(value);
-export const time = (iso) => clock.format(new Date(iso));
-export const moment = (iso) => whole.format(new Date(iso));
+export const time = (at) => clock.format(at);
+
+/** Day and time of a moment, as ms or ISO; "" if it is none. */
+export function moment(at) {
+  const date = new Date(at);
+  return Number.isNaN(date.getTime()) ? "" : whole.format(date);
+}
 
 /** The day of a moment where the reader is, as a number that is equal for the same day only. */
-export function dayNumber(iso) {
-  const date = new Date(iso);
+export function dayNumber(at) {
+  const date = new Date(at);
   return Math.round(Date.UTC(date.getFullYear(), date.getMonth(), date.getDate()) / 86_400_000);
 }
 
 /** "Today", "Yesterday", or the date. */
-export function dayName(iso) {
-  const ago = dayNumber(iso) - dayNumber(Date.now());
-  const words = ago >= -1 && ago <= 0 ? relative.format(ago, "day") : (ago > -300 ? near : far).format(new Date(iso));
+export function dayName(at) {
+  const ago = dayNumber(at) - dayNumber(Date.now());
+  const words = ago >= -1 && ago <= 0 ? relative.format(ago, "day") : (ago > -300 ? near : far).format(at);
   return words.charAt(0).toLocaleUpperCase(speech) + words.slice(1);
 }
 

@@ -11,7 +11,7 @@ import { button, element } from "./parts.js";
 import { say } from "./strings.js";
 
 const PEEK = 5000; // ms between two looks for new texts while the view is open
-const PAGE = [50, 200]; // the fewest and the most entries of one answer
+const PAGE = [50, 500]; // the fewest and the most entries of one answer
 const DAY = /^\d{4}-\d\d-\d\d$/;
 
 class HistoryView extends HTMLElement {
@@ -59,10 +59,17 @@ class HistoryView extends HTMLElement {
       this.filters.box.focus();
       this.filters.box.select();
     });
+    addEventListener("resize", () => this.visible && this.fit());
     addEventListener("hashchange", () => this.arrive());
     addEventListener("popstate", () => this.arrive());
     new IntersectionObserver(([{ isIntersecting }]) => this.seen(isIntersecting)).observe(this);
     setInterval(() => this.visible && !document.hidden && this.peek(), PEEK);
+  }
+
+  /** As high as what is left below the page's head. */
+  fit() {
+    const frame = this.closest("#view-history");
+    frame?.style.setProperty("--above", `${frame.getBoundingClientRect().top + scrollY}px`);
   }
 
   // -- the address -----------------------------------------------------------------------------------------------------
@@ -71,6 +78,7 @@ class HistoryView extends HTMLElement {
   async seen(visible) {
     const came = visible && !this.visible;
     this.visible = visible;
+    if (visible) this.fit();
     if (!came) return;
     const first = !this.asking;
     this.arrive(true);
