@@ -1,0 +1,62 @@
+// All jobs and what is in memory, by one stream of the server for the whole page: queue, model bar and notifications read it.
+
+export const ENDED = ["done", "failed", "cancelled"];
+
+class Feed extends EventTarget {
+  jobs = new Map(); // id: the server's line of it, oldest first
+  loading = null; // {checkpoint, done} that is being read now
+  wanted = []; // checkpoints that wait to be loaded
+  loaded = null; // the checkpoint in memory
+  checkpoints = -1; // changes when the list of checkpoints should be asked for again
+  connected = false;
+  source = null;
+
+  /** Listens from now on. A hidden page without open jobs of its own lets go: browsers open few connections to one server. */
+  start() {
+    if (!document.hidden || this.open().some((job) => job.client_is_you)) this.listen();
+    document.addEventListener("visibilitychange", () => (document.hidden ? this.rest() : this.listen()));
+  }
+
+  /** The jobs that run or wait. */
+  open() {
+    return [...this.jobs.values()].filter((job) => !ENDED.includes(job.state));
+  }
+
+  listen() {
+    if (this.source && this.source.readyState !== EventSource.CLOSED) return;
+    const source = new EventSource(`api/v1/jobs/events?client=${encodeURIComponent(window.tdw?.client ?? "")}`);
+    this.source = source;
+    let snapshot = true;
+    source.addEventListener("open", () => (snapshot = true));
+    source.addEventListener("queue", (event) => {
+      this.take(JSON.parse(event.data), snapshot);
+      snapshot = false;
+    });
+    source.addEventListener("error", () => {
+      this.connected = false;
+      this.dispatchEvent(new CustomEvent("change", { detail: { ended: [] } }));
+      if (source.readyState === EventSource.CLOSED) setTimeout(() => this.listen(), 5000);
+    });
+  }
+
+  rest() {
+    if (this.open().some((job) => job.client_is_you)) return;
+    this.source?.close();
+    this.source = null;
+  }
+
+  /** Enters one event; the first of a connection is everything there is. */
+  take({ jobs, gone, loading, wanted, loaded, checkpoints }, snapshot) {
+    const before = this.jobs;
+    this.jobs = new Map(snapshot ? [] : before);
+    for (const id of gone) this.jobs.delete(id);
+    for (const job of jobs) this.jobs.set(job.id, job);
+    Object.assign(this, { loading, wanted, loaded, checkpoints, connected: true });
+    const ended = jobs.filter((job) => ENDED.includes(job.state) && before.has(job.id) && !ENDED.includes(before.get(job.id).state));
+    this.dispatchEvent(new CustomEvent("change", { detail: { ended } }));
+    if (document.hidden) this.rest();
+  }
+}
+
+export const feed = new Feed();
+feed.start();

@@ -1,0 +1,55 @@
+// Tells that a long job has ended while nobody looks at the page. Permission is asked for by pressing the switch, never by itself.
+
+import { feed } from "./feed.js";
+import { element } from "./parts.js";
+import { say } from "./strings.js";
+
+const STORE = "tdw.notify";
+const LONG = 20; // seconds, if the settings do not say
+
+const possible = () => "Notification" in window && window.isSecureContext;
+const wanted = () => possible() && Notification.permission === "granted" && localStorage.getItem(STORE) === "on";
+
+/** The switch, with a line about what it does or why it cannot. */
+export function notifySwitch() {
+  const box = element("input");
+  box.type = "checkbox";
+  box.setAttribute("role", "switch");
+  box.id = "queue-notify";
+  const label = element("label", "switch", box, element("i"), element("span", "", say("jobs.notify")));
+  const about = element("small", "queue-notify-about");
+  about.setAttribute("role", "status");
+  const node = element("div", "queue-notify", label, about);
+  const show = () => {
+    box.checked = wanted();
+    box.disabled = !possible();
+    const refused = possible() && Notification.permission === "denied";
+    about.textContent = !possible() ? say("jobs.notify.impossible") : refused ? say("jobs.notify.refused") : "";
+    label.title = say("jobs.notify.about", { seconds: after() });
+  };
+  box.addEventListener("change", async () => {
+    if (box.checked && Notification.permission === "default") await Notification.requestPermission();
+    localStorage.setItem(STORE, box.checked ? "on" : "off");
+    show();
+  });
+  show();
+  return node;
+}
+
+function after() {
+  return window.tdwStart?.look.notify_after ?? LONG;
+}
+
+function tell(job) {
+  const told = new Notification(say(`jobs.notify.${job.state}`), { body: job.prompt || say("jobs.unprompted"), tag: job.id });
+  told.addEventListener("click", () => {
+    window.focus();
+    document.dispatchEvent(new CustomEvent("tdw:watch", { detail: { job: job.id } }));
+    told.close();
+  });
+}
+
+feed.addEventListener("change", ({ detail: { ended } }) => {
+  if (!document.hidden || !wanted()) return;
+  for (const job of ended) if (job.client_is_you && job.state !== "cancelled" && job.seconds >= after()) tell(job);
+});
