@@ -22,7 +22,7 @@ LAYERS = {
     },
     1: {
         "webui.extension", "webui.samplers", "webui.noise", "webui.model", "webui.families", "webui.checkpoints", "webui.syntax",
-        "webui.tokenizer", "webui.weights", "webui.profile",
+        "webui.tokenizer", "webui.markdown", "webui.weights", "webui.profile",
     },
     2: {
         "webui.engine", "webui.batch", "webui.job", "webui.jobs", "webui.history", "webui.history_index", "webui.presets",

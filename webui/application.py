@@ -11,6 +11,7 @@ from webui import __version__
 from webui.checkpoints import Checkpoints
 from webui.history import History
 from webui.jobs import Job, Jobs
+from webui.presets import Presets
 from webui.registry import Registry
 from webui.request import Cell, Event, Request
 from webui.settings import Settings
@@ -34,6 +35,7 @@ class App:
         self.Request: type[Request] = self.registry.Request
         self.checkpoints = Checkpoints(settings)
         self.history = History(settings.history, self.Request, settings.keep_history)
+        self.presets = Presets(settings.data / "presets", self.Request)
         self.jobs = Jobs(self._run, self.expand, settings.max_queue, self._load, lambda: self.settings.keep_jobs)
         self._engine: Engine | None = None
         self._changing = threading.Lock()

@@ -11,6 +11,7 @@ from starlette.routing import Route
 from webui.api.checkpoints import CheckpointRoutes
 from webui.api.history import HistoryRoutes
 from webui.api.jobs import JobRoutes
+from webui.api.presets import PresetRoutes
 from webui.api.route import REFS, ROOT
 from webui.api.schemas import Failure
 from webui.api.settings import SettingsRoutes
@@ -18,7 +19,7 @@ from webui.api.texts import TextRoutes
 from webui.application import App
 from webui.server import Guard, explain
 
-AREAS = (JobRoutes, CheckpointRoutes, HistoryRoutes, TextRoutes, SettingsRoutes)
+AREAS = (JobRoutes, CheckpointRoutes, HistoryRoutes, PresetRoutes, SettingsRoutes, TextRoutes)
 STREAMS = ("/jobs/events", "/jobs/{id}/events")  # what answers with server-sent events
 
 

@@ -6,11 +6,13 @@ from typing import Any
 
 from fastapi import Request as Call
 from fastapi import Response
-from pydantic import BaseModel, SerializeAsAny
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
 
-from webui.api.route import SENT, Endpoint, done, json_body
+from webui.api.route import SENT, Endpoint, done, json_body, valid
 from webui.application import App
-from webui.request import Request
+from webui.markdown import render
+from webui.request import MAX_TEXT, Request
 from webui.server import Reply
 
 MOST = 5  # unknown fields that are named one by one
@@ -25,6 +27,19 @@ class Read(BaseModel):
     notes: list[str]
 
 
+class MarkdownBody(BaseModel):
+    """The text to show."""
+
+    model_config = ConfigDict(extra="forbid")
+    text: str = Field(max_length=MAX_TEXT)
+
+
+class Html(BaseModel):
+    """HTML without scripts, styles, images and relative links."""
+
+    html: str
+
+
 class TextRoutes:
     """The endpoints of texts, around one App."""
 
@@ -32,12 +47,20 @@ class TextRoutes:
         self.app = app
 
     def endpoints(self) -> list[Endpoint]:
-        return [Endpoint("POST", "/restore", self.read, Read, SENT, {"type": "object"})]
+        return [
+            Endpoint("POST", "/restore", self.read, Read, SENT, {"type": "object"}),
+            Endpoint("POST", "/markdown", self.markdown, Html, SENT, MarkdownBody.model_json_schema()),
+        ]
 
     async def read(self, call: Call) -> Response:
         """The whole request in a saved result, a request or a preset, with what has to be told about it."""
         body = await json_body(call)
         return Reply(await done(lambda: read_file(self.app, body)))
+
+    async def markdown(self, call: Call) -> Response:
+        """A text in Markdown as HTML that can do nothing but be read. HTML in the text is shown as text."""
+        body = valid(MarkdownBody, await json_body(call))
+        return Reply({"html": await run_in_threadpool(render, body.text)})
 
 
 def read_file(app: App, stored: bytes) -> dict[str, Any]:
