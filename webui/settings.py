@@ -59,7 +59,10 @@ class Settings(BaseModel):
     theme: Literal["auto", "light", "dark"] = setting("auto", "Light or dark page; auto: as the machine is set.", "now")
     palette: Literal["standard", "colour-blind"] = setting("standard", "Colours of the canvas.", "now")
     quick_settings: tuple[Annotated[str, Field(pattern=PATH, max_length=100)], ...] = setting(
-        (), "Fields in sight on top of the page, such as temperature or negative_prompt.scale.", "now", max_length=20
+        ("temperature", "length", "count"),
+        "Fields in sight on top of the page, such as temperature or negative_prompt.scale.",
+        "now",
+        max_length=20,
     )
     notify_after: int = setting(
         20, "Seconds that a job must have lasted for the browser to tell when it is done; 0: never.", "now", ge=0, le=86_400
