@@ -31,7 +31,7 @@ export class Hands {
     else this.open(id);
     this.list.active = id;
     this.list.render();
-    if (!(NARROW.matches && this.opened)) this.list.focus();
+    if (!(NARROW.matches && this.opened)) this.list.refocus();
   }
 
   key(event) {
@@ -108,7 +108,7 @@ export class Hands {
     this.show(id);
     this.view.address(push);
     if (NARROW.matches) this.view.reader.back.focus();
-    else if (key) this.list.focus();
+    else if (key) this.list.refocus();
   }
 
   show(id) {
@@ -141,7 +141,7 @@ export class Hands {
     this.view.reader.empty();
     this.list.repaint();
     this.view.tell();
-    this.list.focus();
+    this.list.refocus();
   }
 
   // -- marking and deleting --------------------------------------------------------------------------------------------

@@ -217,9 +217,15 @@ export class List {
     return this.node.contains(document.activeElement);
   }
 
+  /** Brings the active row into sight and gives it the focus. */
   focus() {
     const id = this.active ?? this.items[0]?.id;
     if (id) this.go(this.index(id));
+  }
+
+  /** Gives the active row the focus, wherever it is. */
+  refocus() {
+    this.nodes.get(this.active ?? this.items[0]?.id)?.focus({ preventScroll: true });
   }
 
   /** Makes the row of this index active, brings it into sight and gives it the focus. */

@@ -17,7 +17,7 @@ const DAY = /^\d{4}-\d\d-\d\d$/;
 class HistoryView extends HTMLElement {
   connectedCallback() {
     if (this.list) return;
-    Object.assign(this, { all: 0, newest: "", visible: false, keeps: true, broken: "" });
+    Object.assign(this, { all: 0, newest: "", visible: false, keeps: true, broken: "", retry: null });
     this.filters = new Filters(() => this.filtered());
     this.list = new List({ draw: row, paint: (node, item) => this.paint(node, item), more: (wanted) => this.more(wanted) });
     const hands = (this.hands = new Hands(this));
@@ -144,8 +144,9 @@ class HistoryView extends HTMLElement {
       this.list.repaint();
     } catch (error) {
       if (asking !== this.asking) return;
-      this.broken = error.message;
+      this.fail(error, () => this.load(true));
     }
+    this.known = true;
     this.bar.busy(false);
     this.tell();
   }
@@ -164,9 +165,18 @@ class HistoryView extends HTMLElement {
     } catch (error) {
       if (asking !== this.asking) return;
       this.loading = null;
-      this.broken = error.message;
-      this.tell();
+      this.fail(error, () => {
+        this.broken = "";
+        this.list.render();
+        this.tell();
+      });
     }
+  }
+
+  /** Says why the list could not be had, with a way to try again; what is there stays. */
+  fail(error, retry) {
+    Object.assign(this, { broken: error.message, retry });
+    this.tell();
   }
 
   /** Everything that is found is in the list, or as much as could be loaded. */
@@ -190,7 +200,8 @@ class HistoryView extends HTMLElement {
       this.filters.offer(answer);
       const fresh = answer.items.filter((item) => item.id > this.newest).length;
       this.all = answer.all;
-      if (this.broken || (fresh && !this.list.items.length)) this.load(true);
+      if (this.broken) this.retry();
+      else if (fresh && !this.list.items.length) this.load(true);
       else if (fresh) {
         const words = fresh < PAGE[0] ? store.counted("history.new", fresh) : say("history.new.many", { n: `${PAGE[0]}+` });
         if (this.pill.textContent !== words) this.pill.textContent = words;
@@ -224,19 +235,29 @@ class HistoryView extends HTMLElement {
   tell() {
     const { list, filters, hands } = this;
     this.dataset.shows = hands.opened ? "entry" : "list";
+    if (!this.known && !this.broken) return;
     this.bar.show({ found: list.total, all: this.all, filtered: filters.any, selected: hands.selected.size, starred: this.starred });
-    this.notice.hidden = this.keeps || !this.all;
-    this.notice.textContent = say("history.off.short");
-    this.blank.hidden = list.items.length > 0 && !this.broken;
     filters.node.hidden = !this.all && !filters.any && !this.broken;
-    if (this.blank.hidden) return;
-    const words = this.broken ? "broken" : this.all ? "none" : this.keeps ? "empty" : "off";
-    const title = element("h2", "", this.broken || say(words === "none" ? "history.none.found" : `history.${words}`));
-    const back = [store.counted("history.bringBack", hands.lost), () => hands.undoAll()];
-    const ways = { broken: [say("history.again"), () => this.load(true)], none: [say("history.clear"), () => filters.clear()] };
-    const act = ways[words] ?? (hands.lost > 0 && back);
-    const about = words === "broken" ? "" : say(`history.${words}.about`);
-    this.blank.replaceChildren(title, element("p", "", about), ...(act ? [button(...act)] : []));
+    const rows = list.items.length > 0;
+    const words = this.broken ? "broken" : rows ? (this.keeps ? "" : "off") : this.all ? "none" : this.keeps ? "empty" : "off";
+    const key = [words, rows, this.broken, hands.lost].join(" ");
+    if (key === this.told) return; // a button there may have the focus
+    this.told = key;
+    this.notice.hidden = !rows || !words;
+    this.blank.hidden = rows;
+    const again = button(say("history.again"), () => this.retry());
+    if (rows) this.notice.replaceChildren(...(this.broken ? [this.broken, " ", again] : [say("history.off.short")]));
+    else this.blank.replaceChildren(...this.nothing(words, again));
+  }
+
+  /** What stands in the place of the list when there is nothing in it. */
+  nothing(words, again) {
+    const { lost } = this.hands;
+    const back = lost > 0 && button(store.counted("history.bringBack", lost), () => this.hands.undoAll());
+    const act = { broken: again, none: button(say("history.clear"), () => this.filters.clear()) }[words] ?? back;
+    const title = this.broken || say(words === "none" ? "history.none.found" : `history.${words}`);
+    const about = this.broken ? "" : say(`history.${words}.about`);
+    return [element("h2", "", title), element("p", "", about), ...(act ? [act] : [])];
   }
 }
 
