@@ -1,0 +1,198 @@
+"""The controls beyond Generate: presets, quick settings, the token counter, marks, help, the keyboard."""
+
+from __future__ import annotations
+
+import re
+
+import httpx
+import pytest
+
+pytestmark = pytest.mark.e2e
+
+HOSTILE = "<img src=x onerror=\"document.title='owned'\"> \u202eevil"
+
+
+@pytest.fixture
+def http(site):
+    with httpx.Client(base_url=f"{site.url}/api/v1", timeout=60) as client:
+        yield client
+        for preset in client.get("/presets").json():
+            client.delete(f"/presets/{preset['name']}")
+
+
+def panel(page):
+    return page.locator(".sheet.presets:popover-open")
+
+
+def open_presets(page):
+    page.locator("tdw-presets > button").click()
+    panel(page).get_by_role("textbox", name="Name").wait_for()
+    return panel(page)
+
+
+def test_a_named_preset_is_saved_used_updated_and_deleted(visit, http):
+    user = visit()
+    page = user.page
+    user.type("prompt", "A fox")
+    user.type("steps", "7")
+    user.unfold("Prompt matrix")
+    page.get_by_role("checkbox", name="Prompt matrix").click()
+    page.locator(".extension[data-changed]", has_text="Prompt matrix").wait_for()
+    open_presets(page).get_by_role("textbox", name="Name").fill("quick")
+    page.keyboard.press("Enter")
+    page.locator(".notice", has_text="quick is saved").wait_for()
+    (preset,) = http.get("/presets").json()
+    assert preset["name"] == "quick" and preset["request"]["steps"] == 7 and preset["request"]["prompt_matrix"]["enabled"]
+    assert not {"prompt", "seed", "model"} & set(preset["request"])
+
+    page.get_by_role("button", name="Reset to preset").click()
+    user.wait("document.querySelector('#field-steps input').value === '16'")
+    user.type("prompt", "A bear")
+    page.get_by_role("checkbox", name="Prompt matrix").click()
+    open_presets(page).get_by_role("button", name="quick", exact=True).click()
+    user.wait("document.querySelector('#field-steps input').value === '7'")
+    assert user.shown("prompt") == "A bear" and page.get_by_role("checkbox", name="Prompt matrix").is_checked()
+
+    user.type("steps", "5")
+    user.wait("document.querySelector('tdw-presets').hasAttribute('data-touched')")
+    open_presets(page).get_by_role("button", name="Update quick").click()
+    page.locator(".notice", has_text="quick holds").wait_for()
+    assert http.get("/presets").json()[0]["request"]["steps"] == 5
+    open_presets(page).get_by_role("button", name="Delete quick").click()
+    page.locator(".notice", has_text="quick is deleted").wait_for()
+    assert http.get("/presets").json() == []
+    page.locator(".notice").get_by_role("button", name="Undo").click()
+    user.wait("document.querySelector('.notice').hidden")
+    for _ in range(100):
+        if http.get("/presets").json():
+            break
+        page.wait_for_timeout(100)
+    assert http.get("/presets").json()[0]["name"] == "quick"
+
+
+def test_using_a_preset_can_be_undone_and_the_checkpoints_is_apart(visit, http):
+    http.put("/presets/other", json={"request": {"steps": 3, "gone": {"x": 1}}}).raise_for_status()
+    user = visit()
+    page = user.page
+    user.type("steps", "11")
+    user.type("length", "8")
+    sheet = open_presets(page)
+    assert sheet.locator("h3").all_text_contents() == ["Of the checkpoint", "Your own"]
+    sheet.get_by_role("button", name="other", exact=True).click()
+    user.wait("document.querySelector('#field-steps input').value === '3'")
+    assert user.shown("length") == "8", "what the preset does not name stays"
+    page.locator("tdw-kept", has_text="gone").wait_for()
+    page.locator(".notice").get_by_role("button", name="Undo").click()
+    user.wait("document.querySelector('#field-steps input').value === '11'")
+    open_presets(page).get_by_role("button", name="Preset of the checkpoint").click()
+    user.wait("document.querySelector('#field-steps input').value === '16'")
+    assert user.shown("length") == "16"
+
+
+def test_a_presets_name_is_text(visit, http):
+    user = visit()
+    sheet = open_presets(user.page)
+    sheet.get_by_role("textbox", name="Name").fill("<b>bold</b>")
+    user.page.keyboard.press("Enter")
+    user.page.locator(".notice:not([hidden])").or_(user.page.locator("#alert:not([hidden])")).first.wait_for()
+    assert user.page.locator("tdw-presets b, .notice b, #alert b").count() == 0
+
+
+def test_quick_settings_stand_on_top_and_act(visit):
+    user = visit()
+    page = user.page
+    page.locator("tdw-quick #field-temperature").wait_for()
+    boxes = [page.locator(place).bounding_box()["y"] for place in ("#field-temperature", "#field-prompt", "#field-steps")]
+    assert boxes == sorted(boxes)
+    user.type("count", "2")
+    user.type("length", "8")
+    user.generate()
+    user.done()
+    assert len(user.texts()) == 2
+
+
+def test_on_a_phone_quick_settings_leave_generate_in_sight(visit):
+    user = visit(420, 860, has_touch=True, is_mobile=True)
+    user.page.locator("tdw-quick #field-temperature").wait_for()
+    box = user.page.locator("#generate").bounding_box()
+    assert 0 <= box["y"] and box["y"] + box["height"] <= 860
+    assert user.page.evaluate("document.documentElement.scrollWidth") <= 420
+
+
+def test_tokens_are_counted_against_the_models_length(visit):
+    user = visit()
+    page = user.page
+    page.locator("tdw-tokens", has_text=re.compile(r"\d+ of 64 tokens")).or_(
+        page.locator("tdw-tokens:not(:empty)")
+    ).first.wait_for()
+    before = page.locator("tdw-tokens").text_content()
+    user.type("prompt", "A story about a fox and a bear and a fox")
+    user.wait(f"document.querySelector('tdw-tokens').textContent !== {before!r}")
+    user.type("length", "4000")
+    page.locator("tdw-tokens[data-over=true]").wait_for()
+    assert "an answer of 4000 does not fit" in page.locator("tdw-tokens").text_content()
+    user.type("length", "4")
+    page.locator("tdw-tokens[data-over=false]").wait_for()
+    assert "left for the answer" in page.locator("tdw-tokens").text_content()
+
+
+def test_what_differs_from_the_preset_is_marked(visit):
+    user = visit()
+    page = user.page
+    page.locator("#field-steps[data-standard]").wait_for()
+    assert page.locator("#parameters [data-changed]").count() == 0
+    user.type("steps", "9")
+    page.locator("#field-steps[data-changed]").wait_for()
+    page.locator("#field-steps [data-testid=block-info]").hover()
+    assert "the preset says: 16" in page.locator("#help").text_content()
+    user.type("steps", "16")
+    page.locator("#field-steps:not([data-changed])").wait_for()
+
+
+def test_help_on_hover_by_tab_and_by_touch(visit):
+    user = visit()
+    page = user.page
+    help = page.locator("#help:not([hidden])")
+    page.locator("#field-steps [data-testid=block-info]").hover()
+    assert "Model calls for the whole answer" in help.text_content()
+    page.locator("#field-steps input").click()
+    page.keyboard.press("Tab")
+    page.wait_for_function("!document.querySelector('#help').hidden && document.activeElement.getAttribute('aria-describedby')")
+    assert "tokens" in help.text_content().lower()
+    page.keyboard.press("Escape")
+    page.locator("#help").wait_for(state="hidden")
+    phone = visit(420, 860, has_touch=True, is_mobile=True).page
+    phone.locator("#field-steps [data-testid=block-info]").tap()
+    assert "Model calls" in phone.locator("#help:not([hidden])").text_content()
+
+
+def test_escape_closes_what_is_open_before_it_interrupts(visit):
+    user = visit()
+    page = user.page
+    page.locator("#canvas").click()
+    page.keyboard.press("?")
+    keys = page.locator(".sheet.keys:popover-open")
+    keys.wait_for()
+    assert "Enter" in keys.text_content()
+    page.keyboard.press("Escape")
+    keys.wait_for(state="hidden")
+    user.slowly(0.8)
+    user.type("prompt", "A fox")
+    page.keyboard.press("Control+Enter")
+    user.wait("document.body.dataset.tdw === 'running'")
+    page.locator("tdw-keys button").click()
+    keys.wait_for()
+    page.keyboard.press("Escape")
+    keys.wait_for(state="hidden")
+    assert page.evaluate("document.body.dataset.tdw") == "running"
+    page.keyboard.press("Escape")
+    user.done("cancelled")
+
+
+def test_what_was_typed_outlives_a_reload(visit):
+    user = visit()
+    user.type("prompt", "Half a thought")
+    user.type("steps", "13")
+    user.page.reload()
+    user.wait("document.querySelector('#field-prompt textarea')?.value === 'Half a thought'")
+    user.wait("document.querySelector('#field-steps input').value === '13'")

@@ -1,0 +1,65 @@
+"""The page in German: no English word of ours is left in any view."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from webui.ui.languages import languages
+
+pytestmark = pytest.mark.e2e
+
+VIEWS = ("write", "history", "queue", "extensions", "settings")
+SEEN = """() => {
+  const lines = document.body.innerText.split("\\n");
+  const attributes = ["aria-label", "placeholder", "title"];
+  const named = [...document.querySelectorAll(attributes.map((name) => `[${name}]`).join())].filter((node) => node.checkVisibility());
+  return [...lines, ...named.flatMap((node) => attributes.map((name) => node.getAttribute(name) ?? ""))].map((line) => line.trim());
+}"""
+
+
+def english(site) -> set[str]:
+    """What the page would say in English: its words, and what fields, extensions and settings declare."""
+    words = languages()
+    told = {text for key, text in words["en"].items() if text != words["de"].get(key) and "{" not in text}
+    schema = httpx.get(f"{site.url}/api/v1/schema").json()["request"]
+    for properties in [
+        schema["properties"],
+        *(part["properties"] for part in schema.get("$defs", {}).values() if "properties" in part),
+    ]:
+        told |= {field.get(part, "") for field in properties.values() for part in ("title", "description")}
+    settings = httpx.get(f"{site.url}/api/v1/settings").json()["schema"]["properties"]
+    told |= {field.get("description", "") for field in settings.values()}
+    german = set(words["de"].values())
+    return {text for text in told if len(text) > 2 and text not in german}
+
+
+def test_no_english_word_is_left(visit, site):
+    user = visit(locale="de-DE")
+    page = user.page
+    page.locator("tdw-tokens:not(:empty)").wait_for()
+    for button in page.locator(".fold > button").all():
+        button.click()
+    foreign = english(site)
+    rehearsal = {"Rehearsal", "Seconds", "Fail"}  # an extension of the tests, without words of its own
+    for view in VIEWS:
+        page.locator(f"#views a[data-view={view}]").click()
+        page.wait_for_timeout(1500)
+        left = {line for line in page.evaluate(SEEN) if line in foreign and line.split(" ")[0] not in rehearsal}
+        left = {line for line in left if "rehears" not in line.lower() and "model call" not in line.lower()}
+        assert not left, f"in {view}: {left}"
+
+
+def test_a_text_is_made_in_german_too(visit):
+    user = visit(locale="de-DE")
+    user.type("prompt", "A fox")
+    user.type("length", "8")
+    user.page.get_by_role("button", name="Erzeugen").click()
+    user.done()
+    assert user.texts() and user.page.locator("html").get_attribute("lang") == "de"
+
+
+def test_another_language_of_the_browser_gets_english(visit):
+    user = visit(locale="fr-FR")
+    assert user.page.get_by_role("button", name="Generate").is_visible()
+    assert user.page.locator("html").get_attribute("lang") == "en"

@@ -1,0 +1,133 @@
+"""A saved file dropped on the page, or its JSON pasted, restores every parameter; anything else is a sentence and loses nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.e2e.conftest import HOSTILE
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def saved(site) -> dict:
+    """A finished text as the program stores it."""
+    request = {
+        "prompt": "A fox", "seed": 5, "steps": 6, "length": 8, "temperature": 0.5, "logit_bias": {"more": "fox", "strength": 4.0},
+    }  # fmt: skip
+    return httpx.post(f"{site.url}/api/v1/txt2txt", json=request, timeout=120).raise_for_status().json()
+
+
+def drop(page, *files: Path) -> None:
+    """Drags files onto the middle of the page, as the desktop does."""
+    session = page.context.new_cdp_session(page)
+    data = {"items": [], "files": [str(file) for file in files], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {"type": kind, "x": 700, "y": 500, "data": data})
+
+
+def paste(page, text: str) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.evaluate("text => navigator.clipboard.writeText(text)", text)
+    page.keyboard.press("Control+V")
+
+
+def as_saved(user) -> None:
+    user.wait("document.querySelector('#field-prompt textarea').value === 'A fox'")
+    user.wait("document.querySelector('#field-steps input').value === '6'")
+    assert [user.shown(field) for field in ("seed", "length", "temperature")] == ["5", "8", "0.5"]
+    assert user.page.locator("#field-logit_bias-more textarea, #field-logit_bias-more input").first.input_value() == "fox"
+
+
+def test_a_dropped_file_restores_every_parameter_and_can_be_undone(visit, saved, tmp_path):
+    file = tmp_path / "text.json"
+    file.write_text(json.dumps(saved), "utf-8")
+    user = visit()
+    user.type("prompt", "Something of mine")
+    user.type("steps", "3")
+    drop(user.page, file)
+    as_saved(user)
+    assert user.page.locator(".drop-here").is_hidden()
+    user.page.locator(".notice").get_by_role("button", name="Undo").click()
+    user.wait("document.querySelector('#field-prompt textarea').value === 'Something of mine'")
+    assert user.shown("steps") == "3"
+
+
+def test_the_same_by_the_button(visit, saved, tmp_path):
+    file = tmp_path / "text.json"
+    file.write_text(json.dumps(saved), "utf-8")
+    user = visit()
+    with user.page.expect_file_chooser() as chooser:
+        user.page.get_by_role("button", name="Restore from a file").click()
+    chooser.value.set_files(file)
+    as_saved(user)
+
+
+def test_pasted_json_restores_and_the_text_is_the_same_again(visit, saved):
+    user = visit()
+    user.page.locator("#canvas").click()
+    paste(user.page, json.dumps(saved, indent=1))
+    as_saved(user)
+    user.generate()
+    user.done()
+    assert user.texts() == [saved["text"].lstrip()]
+
+
+def test_pasted_into_the_prompt_it_is_offered(visit, saved):
+    user = visit()
+    user.type("prompt", "mine ")
+    paste(user.page, json.dumps(saved["request"]))
+    assert '"seed"' in user.shown("prompt"), "it is pasted as text, too"
+    user.page.locator(".notice").get_by_role("button", name="Restore", exact=True).click()
+    as_saved(user)
+
+
+def test_an_ordinary_paste_is_ordinary(visit):
+    user = visit()
+    user.page.locator("#field-prompt textarea").click()
+    paste(user.page, "{ a fox }")
+    assert user.shown("prompt") == "{ a fox }"
+    assert user.page.locator("#alert").is_hidden() and user.page.locator(".notice").is_hidden()
+
+
+def test_fields_of_missing_extensions_are_kept_and_sent(visit, saved, tmp_path):
+    file = tmp_path / "text.json"
+    request = {**saved["request"], "gone": {"strength": 2, "words": ["<b>x</b>"]}}
+    file.write_text(json.dumps({**saved, "request": request}), "utf-8")
+    user = visit()
+    drop(user.page, file)
+    as_saved(user)
+    user.page.locator("tdw-kept", has_text="gone").wait_for()
+    assert "gone" in user.page.locator(".notice").text_content()
+    user.generate()
+    user.done()
+    job = user.page.evaluate("localStorage.getItem('tdw.job')")
+    made = httpx.get(f"{user.url}/api/v1/jobs/{job}").json()["request"]
+    assert made["kept"] == {"gone": request["gone"]}
+    user.page.locator("tdw-kept").get_by_role("button", name="Forget").click()
+    user.wait("!document.querySelector('tdw-kept').firstChild")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("notes.txt", "not JSON"),
+        (f"{HOSTILE[:30].replace('/', '')}.json", "{"),
+        ("list.json", "[1, 2]"),
+        ("bad.json", '{"request": {"steps": "x"}}'),
+    ],
+)
+def test_anything_else_is_one_sentence_and_loses_nothing(visit, tmp_path, name, content):
+    file = tmp_path / name
+    file.write_text(content, "utf-8")
+    user = visit()
+    user.type("prompt", "Something of mine")
+    drop(user.page, file)
+    user.page.locator("#alert:not([hidden])").wait_for()
+    assert user.complaint().endswith(".")
+    assert user.shown("prompt") == "Something of mine"
+    assert user.page.locator("#alert b, #alert img").count() == 0

@@ -1,0 +1,142 @@
+"""The settings as a form made from their schema: saved at once, refused in a sentence, acting at once; and deleting the history."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+pytestmark = pytest.mark.e2e
+
+LOOKS = ("theme", "palette", "language", "quick_settings", "notify_after", "keep_history")
+
+
+@pytest.fixture
+def http(site):
+    """The API; the settings are as before at the end."""
+    with httpx.Client(base_url=f"{site.url}/api/v1", timeout=60) as client:
+        before = client.get("/settings").json()["values"]
+        yield client
+        client.patch("/settings", json={name: before[name] for name in LOOKS}).raise_for_status()
+
+
+def settings(user):
+    user.page.get_by_role("link", name="Settings").click()
+    user.page.locator("tdw-settings form .setting").first.wait_for()
+    return user.page
+
+
+def saved(page, name: str) -> None:
+    page.locator(f".setting:has(#setting-{name}) .saved", has_text="Saved").wait_for()
+
+
+def test_every_setting_has_a_control_made_from_the_schema(visit, http):
+    told = http.get("/settings").json()
+    page = settings(visit())
+    for name, value in told["values"].items():
+        field = page.locator(f"#setting-{name}")
+        assert field.count() == 1, name
+        assert field.is_enabled() == (name in told["changeable"]), name
+        assert page.locator(f"label[for=setting-{name}]").text_content().strip()
+        assert page.locator(f".setting:has(#setting-{name}) .help").text_content().strip()
+        if isinstance(value, bool):
+            assert field.is_checked() == value
+        elif isinstance(value, int | str) and field.evaluate("node => node.tagName") == "INPUT":
+            assert field.input_value() == str(value)
+    assert told["file"] in page.locator("tdw-settings").text_content()
+    for name in told["restart"]:
+        if name in told["changeable"]:
+            assert "restart" in page.locator(f".setting:has(#setting-{name}) .help").text_content()
+
+
+def test_theme_and_palette_act_at_once_and_stay(visit, http):
+    user = visit(color_scheme="light")
+    page = settings(user)
+    paper = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(paper)
+    page.locator("#setting-theme").select_option(label="Dark")
+    saved(page, "theme")
+    assert page.evaluate(paper) != light
+    page.locator("#setting-palette").select_option(label="Colour-blind safe")
+    saved(page, "palette")
+    assert page.evaluate("document.documentElement.dataset.palette") == "colour-blind"
+    assert http.get("/settings").json()["values"]["theme"] == "dark"
+    page.reload()
+    page.wait_for_selector("#generate", state="attached")
+    assert page.evaluate("[document.documentElement.dataset.theme, document.body.classList.contains('dark')]") == ["dark", True]
+    assert page.evaluate(paper) != light
+
+
+def test_language_acts_at_once_and_what_was_typed_stays(visit, http):
+    user = visit()
+    user.type("prompt", "Half a thought")
+    page = settings(user)
+    with page.expect_navigation():
+        page.locator("#setting-language").select_option(label="Deutsch")
+    page.get_by_role("link", name="Einstellungen").wait_for()
+    page.get_by_role("link", name="Schreiben").click()
+    page.get_by_role("button", name="Erzeugen").wait_for()
+    user.wait("document.querySelector('#field-prompt textarea')?.value === 'Half a thought'")
+    assert page.locator("html").get_attribute("lang") == "de"
+
+
+def test_quick_settings_act_at_once(visit, http):
+    user = visit()
+    page = settings(user)
+    page.locator("#setting-quick_settings").fill("steps\nlogit_bias.strength")
+    page.keyboard.press("Tab")
+    saved(page, "quick_settings")
+    page.get_by_role("link", name="Write").click()
+    assert page.locator("tdw-quick #field-steps").is_visible()
+    assert page.locator("tdw-quick #field-logit_bias-strength").is_visible()
+    assert page.locator(".grid #field-temperature").is_visible(), "what was on top is in its usual place again"
+    user.type("steps", "4")
+    user.generate()
+    user.done()
+    page.locator(".job").first.wait_for()
+
+
+def test_a_wrong_value_is_a_sentence_beside_its_field(visit, http):
+    page = settings(visit())
+    page.locator("#setting-notify_after").fill("-5")
+    page.keyboard.press("Enter")
+    fault = page.locator(".setting:has(#setting-notify_after) .fault:not([hidden])")
+    fault.wait_for()
+    assert fault.text_content().endswith(".") and page.locator("#setting-notify_after").input_value() == "-5"
+    assert http.get("/settings").json()["values"]["notify_after"] != -5
+    page.locator("#setting-notify_after").fill("30")
+    page.keyboard.press("Enter")
+    saved(page, "notify_after")
+    assert fault.count() == 0 and http.get("/settings").json()["values"]["notify_after"] == 30
+
+
+def test_a_switch_is_worked_by_the_keyboard(visit, http):
+    page = settings(visit())
+    page.locator("#setting-keep_history").focus()
+    page.keyboard.press("Space")
+    saved(page, "keep_history")
+    assert http.get("/settings").json()["values"]["keep_history"] is False
+
+
+def test_deleting_the_history_asks_first_and_can_be_undone(visit, http):
+    http.post("/txt2txt", json={"prompt": "A fox", "length": 8, "steps": 2}).raise_for_status()
+    everything = http.get("/history", params={"limit": 1}).json()["all"]
+    assert everything
+    page = settings(visit())
+    delete = page.get_by_role("button", name="Delete all history")
+    delete.click()
+    page.get_by_role("button", name="Keep them").click()
+    assert http.get("/history", params={"limit": 1}).json()["all"] == everything
+    delete.click()
+    page.get_by_role("button", name="Delete all", exact=True).click()
+    page.locator(".notice", has_text=f"{everything} texts are deleted").wait_for()
+    assert http.get("/history", params={"limit": 1}).json()["all"] == 0
+    with page.expect_response("**/api/v1/history/restore"):
+        page.locator(".notice").get_by_role("button", name="Undo").click()
+    assert http.get("/history", params={"limit": 1}).json()["all"] == everything
+
+
+def test_on_a_phone_the_form_fits(visit, http):
+    user = visit(420, 860, has_touch=True, is_mobile=True, color_scheme="dark")
+    user.page.get_by_role("link", name="Settings").tap()
+    user.page.locator("tdw-settings form .setting").first.wait_for()
+    assert user.page.evaluate("document.documentElement.scrollWidth") <= 420
