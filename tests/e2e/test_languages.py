@@ -13,8 +13,9 @@ VIEWS = ("write", "history", "queue", "extensions", "settings")
 SEEN = """() => {
   const lines = document.body.innerText.split("\\n");
   const attributes = ["aria-label", "placeholder", "title"];
-  const named = [...document.querySelectorAll(attributes.map((name) => `[${name}]`).join())].filter((node) => node.checkVisibility());
-  return [...lines, ...named.flatMap((node) => attributes.map((name) => node.getAttribute(name) ?? ""))].map((line) => line.trim());
+  const all = [...document.querySelectorAll(attributes.map((name) => `[${name}]`).join())];
+  const named = all.filter((node) => node.checkVisibility()).flatMap((node) => attributes.map((name) => node.getAttribute(name) ?? ""));
+  return [...lines, ...named].map((line) => line.trim());
 }"""
 
 
@@ -23,11 +24,8 @@ def english(site) -> set[str]:
     words = languages()
     told = {text for key, text in words["en"].items() if text != words["de"].get(key) and "{" not in text}
     schema = httpx.get(f"{site.url}/api/v1/schema").json()["request"]
-    for properties in [
-        schema["properties"],
-        *(part["properties"] for part in schema.get("$defs", {}).values() if "properties" in part),
-    ]:
-        told |= {field.get(part, "") for field in properties.values() for part in ("title", "description")}
+    for part in [schema, *schema.get("$defs", {}).values()]:
+        told |= {field.get(name, "") for field in part.get("properties", {}).values() for name in ("title", "description")}
     settings = httpx.get(f"{site.url}/api/v1/settings").json()["schema"]["properties"]
     told |= {field.get("description", "") for field in settings.values()}
     german = set(words["de"].values())

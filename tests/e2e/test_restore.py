@@ -1,4 +1,4 @@
-"""A saved file dropped on the page, or its JSON pasted, restores every parameter; anything else is a sentence and loses nothing."""
+"""A saved file dropped on the page, or its JSON pasted, restores every parameter; anything else is one sentence."""
 
 from __future__ import annotations
 

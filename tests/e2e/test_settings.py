@@ -1,4 +1,4 @@
-"""The settings as a form made from their schema: saved at once, refused in a sentence, acting at once; and deleting the history."""
+"""The settings as a form made from their schema: saved at once, refused in a sentence; and deleting the history."""
 
 from __future__ import annotations
 

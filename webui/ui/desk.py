@@ -82,6 +82,15 @@ class Desk:
             return [{}, *[gr.skip()] * (2 + len(self.controls))]
         return [{"job": found.id}, *self._filled(found.request)]
 
+    def checkpoints(self, names: Sequence[str]) -> list[tuple[str, str]]:
+        """Checkpoints as a dropdown offers them: in one line, and by name."""
+        listed = {entry.name: entry for entry in self.app.checkpoints.list()}
+        return [(_described(listed[name]) if name in listed else name, name) for name in names]
+
+    def rescanned(self) -> Any:
+        """The dropdown of checkpoints after the folder was looked through again."""
+        return gr.Dropdown(choices=self.checkpoints(self.app.checkpoints.names()))
+
     def preset(self, model: str | None) -> Mapping[str, Any]:
         """The preset of a checkpoint, or nothing if it cannot be used: then every field shows that it is open."""
         try:
@@ -126,7 +135,7 @@ def offered(control: Control) -> list[str]:
     return [choice for choice in control.choices if isinstance(choice, str) and choice != PRESET]
 
 
-def described(entry: Any) -> str:
+def _described(entry: Any) -> str:
     """A checkpoint in one line: name, family, size."""
     size, unit = entry.size, "B"
     for unit in ("B", "kB", "MB", "GB"):

@@ -135,8 +135,18 @@ const EVENTS = {
   "tdw:complain": ({ sentence }) => complain(sentence),
   "tdw:generate": ({ request }) => void generate(request),
   "tdw:settings": settings,
+  "tdw:count": ({ view, count }) => tally(view, count),
+  "tdw:rescanned": () => press("rescan"),
 };
 for (const [name, act] of Object.entries(EVENTS)) document.addEventListener(name, (event) => act(event.detail));
+
+/** A number beside a view's name, such as that of the jobs in the queue; 0 is not shown. */
+function tally(view, count) {
+  const place = document.querySelector(`#views a[data-view="${view}"] .count`);
+  if (!place) return;
+  place.textContent = String(count);
+  place.hidden = !count;
+}
 
 /** Makes buttons and window title say what the canvas does. */
 function settle() {

@@ -14,7 +14,7 @@ import gradio as gr
 from fastapi import FastAPI
 
 from webui.ui.controls import Control, controls_of, draw, preset_value, show
-from webui.ui.desk import Desk, described, offered
+from webui.ui.desk import Desk, offered
 from webui.ui.frame import TITLE, VIEWS, Head, extensions_view, navigation, said, serve_assets
 from webui.ui.theme import theme
 
@@ -76,8 +76,7 @@ class _Page(Desk):
             _html(f"<h1>{TITLE.removesuffix(' WebUI')}<small>WebUI</small></h1>", "name")
             _html(navigation(), "navigation")
             control = self._all["model",]
-            listed = {e.name: e for e in self.app.checkpoints.list()}
-            choices = [(described(listed[name]) if name in listed else name, name) for name in offered(control)]
+            choices = self.checkpoints(offered(control))
             value = self.model if self.model in offered(control) else None
             self.picker = gr.Dropdown(
                 choices, value=value, label=control.label, elem_id=control.id, interactive=True, min_width=0, scale=0
@@ -140,6 +139,7 @@ class _Page(Desk):
                     with gr.Column(elem_classes="grid", min_width=0):
                         for control in controls:
                             self._draw(control)
+        _html("<tdw-open-file></tdw-open-file>", "open-file")
         for name in self.app.registry.failed:
             _html(f'<a class=failed href="#extensions"><bdi>{_text(name)}</bdi> {said("page.not_loaded")}</a>')
 
@@ -188,6 +188,7 @@ class _Page(Desk):
         _hidden("put").click(None, None, everything, js="() => window.tdw.raw", **QUIET).then(
             self.follow, self.picker, about, **QUIET
         ).then(**look, **QUIET)  # fmt: skip
+        _hidden("rescan").click(self.rescanned, None, self.picker, **QUIET)
         _hidden("gather").click(self.gather, everything, self.answer, **QUIET).then(
             None, self.answer, js="answer => window.tdw.gathered(answer)", **QUIET
         )  # fmt: skip
