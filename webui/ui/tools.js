@@ -52,7 +52,7 @@ export class Tools {
   use(keepSeed, vary = false) {
     tell(this.row.node, "use", { request: this.result.request, keepSeed });
     if (!vary) return;
-    const control = [...document.querySelectorAll("#settings input")].find((one) => one.offsetParent);
+    const control = [...document.querySelectorAll("#parameters input")].find((one) => one.offsetParent);
     control?.scrollIntoView({ block: "center" });
     control?.focus();
   }
@@ -70,10 +70,11 @@ export class Tools {
     status.setAttribute("role", "status");
     this.below.append(status);
     try {
-      const bytes = await film(run, place, this.result, (done) => (status.textContent = say("canvas.gif.making.done", { percent: Math.round(100 * done) })));
-      download(`${named(this.result)}.gif`, "image/gif", bytes);
-    } finally {
+      const file = await film(run, place, (done) => (status.textContent = say("canvas.gif.making.done", { percent: Math.round(100 * done) })));
+      download(`${named(this.result)}.gif`, "image/gif", file);
       status.remove();
+    } catch {
+      status.textContent = say("canvas.gif.failed");
     }
   }
 
