@@ -14,7 +14,8 @@ SEEN = """() => {
   const lines = document.body.innerText.split("\\n");
   const attributes = ["aria-label", "placeholder", "title"];
   const all = [...document.querySelectorAll(attributes.map((name) => `[${name}]`).join())];
-  const named = all.filter((node) => node.checkVisibility()).flatMap((node) => attributes.map((name) => node.getAttribute(name) ?? ""));
+  const seen = all.filter((node) => node.checkVisibility());
+  const named = seen.flatMap((node) => attributes.map((name) => node.getAttribute(name) ?? ""));
   return [...lines, ...named].map((line) => line.trim());
 }"""
 

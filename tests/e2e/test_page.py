@@ -155,16 +155,18 @@ def test_markup_is_text_everywhere(visit):
     assert user.shown("prompt") == "A story about a fox"
     page.locator("#guide button").nth(1).click()
     assert user.shown("prompt") == HOSTILE, "an example is typed as it is"
-    broken = page.locator(".failed", has_text="broken could not be loaded")
+    page.locator("a.failed", has_text="broken could not be loaded").click()
+    broken = page.locator(".card.failed", has_text="broken")
     broken.locator("summary").click()
     assert HOSTILE in broken.locator("pre").text_content(), "the traceback of what did not load"
+    page.get_by_role("link", name="Write").click()
     user.type("prompt", f"{HOSTILE} ____ \u202eend")
     user.generate()
     user.done()
     assert HOSTILE in user.texts()[0]
     page.locator("summary", has_text="Parameters").click()
     assert HOSTILE in page.locator("dl").text_content()
-    assert page.locator("tdw-canvas, #guide").locator("b, script, img").count() == 0
+    assert page.locator("tdw-canvas, #guide, tdw-extensions").locator("b, script, img").count() == 0
 
 
 def test_on_a_phone(visit):
@@ -221,3 +223,51 @@ def test_many_texts_are_drawn_compact(visit):
     user.page.keyboard.press("Control+Enter")
     user.done(jobs=2)
     assert user.page.locator(".job-head").first.bounding_box()["y"] > 0, "the new texts are in view"
+
+
+def test_the_views_by_mouse_by_address_and_back(visit):
+    user = visit()
+    page = user.page
+    user.type("prompt", "A fox that stays")
+    for view, name in (("history", "History"), ("queue", "Queue"), ("extensions", "Extensions"), ("settings", "Settings")):
+        page.get_by_role("link", name=name).click()
+        page.locator(f"#view-{view}").wait_for()
+        assert page.url.endswith(f"#{view}") and page.locator("#generate").is_hidden()
+        assert page.locator("#views [aria-current=page]").get_attribute("data-view") == view
+        assert page.locator(".gradio-container [id^=view-].block:visible").count() == 1
+    page.go_back()
+    page.locator("#view-extensions").wait_for()
+    page.keyboard.press("Control+Enter")
+    page.locator("#generate").wait_for()
+    assert user.shown("prompt") == "A fox that stays", "and what was typed is there"
+    user.done()
+    page.goto(f"{user.url}/#settings")
+    page.reload()
+    page.locator("#view-settings").wait_for()
+
+
+def test_the_extensions_with_their_hooks_and_their_order(visit):
+    page = visit(permissions=["clipboard-read", "clipboard-write"]).page
+    page.get_by_role("link", name="Extensions").click()
+    card = page.locator(".card", has_text="Guidance")
+    assert "loaded" in card.locator(".state").text_content() and "extensions/negative_prompt" in card.text_content()
+    hooks = card.locator("tbody th").all_text_contents()
+    assert "denoise" in hooks and all(" of " in turn for turn in card.locator("tbody td:nth-child(2)").all_text_contents())
+    broken = page.locator(".card.failed")
+    assert "not loaded" in broken.locator(".state").text_content()
+    broken.locator("summary").click()
+    broken.get_by_role("button", name="Copy the traceback").click()
+    broken.get_by_role("button", name="Copied").wait_for()
+    assert HOSTILE in page.evaluate("navigator.clipboard.readText()")
+
+
+def test_a_job_knows_the_browser_it_came_from(visit):
+    user = visit()
+    user.type("prompt", "A fox")
+    user.type("length", "8")
+    user.generate()
+    user.done()
+    client = user.page.evaluate("window.tdw.client")
+    jobs = httpx.get(f"{user.url}/api/v1/jobs", headers={"X-TDW-Client": client}).json()
+    mine = user.page.evaluate("localStorage.getItem('tdw.job')")
+    assert [job["client_is_you"] for job in jobs if job["id"] == mine] == [True]
