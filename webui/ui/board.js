@@ -1,13 +1,11 @@
 // The board: the positions of a text, open ones as bars, decided ones as words. Live rows, replays and token views use it.
 
-import { barWidth, settle } from "./lines.js";
+import { cellsOf, settle } from "./lines.js";
 import { element } from "./parts.js";
 import { say } from "./strings.js";
 import { Tip } from "./tip.js";
 
 export const SHADES = 5; // levels of confidence that the style knows
-export const EXPECTED = 1.9; // em; a token of English and its share of blanks, measured by benchmarks/line_jumps.py
-const WIDE = /\p{scx=Han}|\p{scx=Hira}|\p{scx=Kana}/u; // between these a line may end anywhere
 
 export class Board {
   constructor() {
@@ -154,33 +152,4 @@ export function ruler(font) {
     if (!seen.has(text)) seen.set(text, pen.measureText(text).width);
     return seen.get(text);
   };
-}
-
-/** What lines.js wants to know of every position. A reopened position keeps the width of the word that stood there. */
-export function cellsOf(known, measure, size, reopened = new Map()) {
-  const space = measure(" ");
-  let turns = false; // a line was ordered by what stood before
-  let last = ""; // what stood before, as far as it shows
-  return known.map(([text], column) => {
-    if (text === null) {
-      const width = reopened.has(column) ? Math.max(measure(reopened.get(column).trim()), 0.5 * size) : barWidth(column) * (EXPECTED * size - space);
-      const cell = { blank: column && !turns ? space : 0, width, open: true, turns, joined: false };
-      [turns, last] = [false, null];
-      return cell;
-    }
-    const blank = column ? text.match(/^\s*/)[0] : "";
-    const word = column ? text.slice(blank.length) : text.trimStart();
-    const breaks = blank.includes("\n");
-    const free = blank || last === null || /[\s-]$/.test(last) || (word && (WIDE.test(word[0]) || WIDE.test(last.at(-1) ?? "")));
-    const cell = {
-      blank: measure(blank.slice(blank.lastIndexOf("\n") + 1)),
-      width: measure(word.slice(word.lastIndexOf("\n") + 1)),
-      open: false,
-      turns: turns || breaks,
-      joined: !free && !breaks,
-    };
-    turns = word.includes("\n");
-    if (text) last = text;
-    return cell;
-  });
 }

@@ -10,6 +10,8 @@ const LEAST = 0.3; // how far bars may be squeezed so that a word stays where it
 const MOST = 1.8; // ... and stretched
 const TIGHT = 0.75; // the same where only a bar would move
 const LOOSE = 1.2;
+export const EXPECTED = 2; // em; a token and its blank: short ones are decided first, so those still open are longer than the mean
+const WIDE = /\p{scx=Han}|\p{scx=Hira}|\p{scx=Kana}/u; // between these a line may end anywhere
 const WIDTHS = [0.74, 1.14, 0.54, 1.43, 0.89, 1.28, 0.64, 1.68, 1.04, 0.44, 1.33, 0.85]; // of 1 on average; words, roughly
 
 /** The width of an open position's bar, of 1 on average. */
@@ -19,9 +21,9 @@ export function barWidth(column) {
 
 /**
  * Lines for `cells`, one per position: {blank, width, open, turns, joined}: the width of the blank before it, its own, whether
- * it is open, whether a new line is ordered before it, whether it cannot be parted from the position before. `before` are the
- * columns that began lines the last time (null: begin anew). Gives {starts, widths, lines}: the columns before which a
- * line is to be turned, the width of every open position, the number of lines.
+ * it is open, how many line ends the text itself has before it, whether it cannot be parted from the position before.
+ * `before` are the columns that began lines the last time (null: begin anew). Gives {starts, widths, lines}: the columns
+ * before which a line is to be turned, the width of every open position, the number of lines.
  */
 export function settle(cells, width, before) {
   const lines = before ? kept(cells, before) : filled(cells, width);
@@ -39,7 +41,21 @@ export function settle(cells, width, before) {
     }
   }
   const starts = new Set(lines.filter((line, i) => i && !line.turned).map((line) => line.units[0][0].column));
-  return { starts, widths: stretched(lines, width), lines: lines.length };
+  const empty = cells.reduce((sum, cell) => sum + Math.max(0, cell.turns - 1), 0);
+  return { starts, widths: stretched(lines, width), lines: lines.length + empty };
+}
+
+/** Where every position stands in lines that were settled: {x, line}. */
+export function positions(cells, { starts, widths }) {
+  let [x, line] = [0, 0];
+  return cells.map((cell, column) => {
+    const turned = starts.has(column);
+    if (cell.turns || turned) [x, line] = [0, line + cell.turns + turned];
+    if (column && !turned) x += cell.blank;
+    const place = { x, line };
+    x += widths.get(column) ?? cell.width;
+    return place;
+  });
 }
 
 /** What cannot be parted: a word of several tokens is one unit, an open position is one by itself. */
@@ -66,7 +82,7 @@ function filled(cells, width) {
     const more = extent([unit], 1);
     const { turns, blank } = unit[0];
     if (!lines.length || turns || used + blank + more > width) {
-      lines.push({ units: [], turned: turns || !lines.length });
+      lines.push({ units: [], turned: turns > 0 || !lines.length });
       used = 0;
     }
     used += more + (lines.at(-1).units.length ? blank : 0);
@@ -79,7 +95,7 @@ function kept(cells, before) {
   const lines = [];
   for (const unit of units(cells)) {
     const { turns, column } = unit[0];
-    if (!lines.length || turns || before.has(column)) lines.push({ units: [], turned: turns || !lines.length });
+    if (!lines.length || turns || before.has(column)) lines.push({ units: [], turned: turns > 0 || !lines.length });
     lines.at(-1).units.push(unit);
   }
   return lines;
@@ -99,4 +115,33 @@ function stretched(lines, width) {
     for (const cell of line.units.flat()) if (cell.open) widths.set(cell.column, cell.width * factor);
   });
   return widths;
+}
+
+/** What `settle` wants to know of every position of a text. A reopened position keeps the width of the word that stood there. */
+export function cellsOf(known, measure, size, reopened = new Map()) {
+  const space = measure(" ");
+  let turns = 0; // line ends of what stood before
+  let last = ""; // what stood before, as far as it shows
+  return known.map(([text], column) => {
+    if (text === null) {
+      const width = reopened.has(column) ? Math.max(measure(reopened.get(column).trim()), 0.5 * size) : barWidth(column) * (EXPECTED * size - space);
+      const cell = { blank: column && !turns ? space : 0, width, open: true, turns, joined: false };
+      [turns, last] = [0, null];
+      return cell;
+    }
+    const blank = column ? text.match(/^\s*/)[0] : "";
+    const word = column ? text.slice(blank.length) : text.trimStart();
+    const breaks = blank.split("\n").length - 1;
+    const free = blank || last === null || /[\s-]$/.test(last) || (word && (WIDE.test(word[0]) || WIDE.test(last.at(-1) ?? "")));
+    const cell = {
+      blank: measure(blank.slice(blank.lastIndexOf("\n") + 1)),
+      width: measure(word.slice(word.lastIndexOf("\n") + 1)),
+      open: false,
+      turns: turns + breaks,
+      joined: !free && !breaks,
+    };
+    turns = word.split("\n").length - 1;
+    if (text) last = text;
+    return cell;
+  });
 }

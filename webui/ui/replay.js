@@ -28,16 +28,13 @@ export class Player {
     this.node = element("div", "player", this.toggle, this.scrub, this.count, this.pace);
     this.node.setAttribute("role", "group");
     this.node.setAttribute("aria-label", say("canvas.replay"));
-    board.show(run.at(0));
     board.steady();
-    this.tell();
+    board.show(run.at(run.steps)); // the lines it takes in the end are kept free from the beginning
+    this.rewind();
   }
 
   play() {
-    if (this.step >= this.run.steps) {
-      this.seek(0);
-      this.board.reflow();
-    }
+    if (this.step >= this.run.steps) this.rewind();
     const wait = Math.min(SLOWEST, Math.max(FASTEST, WHOLE / Math.max(this.run.steps, 1))) / this.speed;
     this.timer = setTimeout(() => {
       if (!this.node.isConnected && this.shown) return this.stop();
@@ -53,6 +50,11 @@ export class Player {
     clearTimeout(this.timer);
     this.timer = 0;
     this.tell();
+  }
+
+  rewind() {
+    this.board.starts = null;
+    this.seek(0);
   }
 
   /** Shows the board after a step; what this very step decided stands out. */

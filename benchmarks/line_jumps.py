@@ -1,0 +1,116 @@
+"""How often words that are decided already change their line while the rest of a text settles, on a real run's trace.
+
+python benchmarks/line_jumps.py [--model NAME]      needs chromium and requirements-test.txt
+
+Every run is shown step by step on the page's own board, at two widths, once with steady lines (webui/ui/lines.js) and once as
+plain text with bars of a fixed width. After each step the line of every word that stood there before is read from the page:
+a jump is a word on another line. The line changes from the last step to the finished text count, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import time
+from typing import Any
+
+import httpx
+from playwright.sync_api import sync_playwright
+
+from benchmarks.screenshots import BROWSERS, served
+
+PROMPTS = (
+    "dragon, cake, castle, happy ending, dialogue",
+    "Write a story about a shy fox and a red ball with a sad ending.",
+    "robot, flower, beach",
+    "pirate, map, island, no dialogue, sad ending",
+)
+COUNT = 2  # texts of each prompt
+BLOCKS = (32, 104)  # tokens decided together; the second is the whole text
+WIDTHS = (720, 380)  # px, a desk's and a phone's
+MEASURE = """async ([results, width, steady]) => {
+  const { Board } = await import("./ui/board.js");
+  const { barWidth } = await import("./ui/lines.js");
+  const { Run } = await import("./ui/run.js");
+  const host = document.querySelector("tdw-canvas");
+  const sums = { jumps: 0, words: 0, texts: 0, em: 0, tokens: 0 };
+  for (const result of results) {
+    const run = new Run(result);
+    const board = new Board();
+    board.node.style.width = `${width}px`;
+    board.flowing = steady;
+    host.replaceChildren(board.node);
+    const size = parseFloat(getComputedStyle(board.node).fontSize);
+    const place = () => board.nodes.map((at, i) => (board.known[i][0]?.trim() ? Math.round(at.show.getBoundingClientRect().top / 10) : null));
+    let before = [];
+    for (let step = 0; step <= run.steps + 1; step++) {
+      if (step > run.steps) board.natural();
+      else board.show(run.at(step));
+      if (!steady) board.nodes.forEach((at, i) => board.known[i][0] === null && (at.show.style.width = `${barWidth(i) * 2.03}em`));
+      const now = place();
+      now.forEach((line, i) => (sums.jumps += line !== null && before[i] !== null && before[i] !== undefined && line !== before[i]));
+      before = now;
+    }
+    sums.texts += 1;
+    sums.words += before.filter((line) => line !== null).length;
+    const told = board.known.slice(0, run.end).filter(([text]) => text !== null);
+    const range = new Range();
+    for (let i = 0; i < told.length; i++) {
+      range.selectNodeContents(board.nodes[i].node);
+      sums.em += range.getBoundingClientRect().height > 2 * size ? 0 : range.getBoundingClientRect().width / size;
+    }
+    sums.tokens += told.length;
+  }
+  return sums;
+}"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", help="the checkpoint (default: the program's)")
+    parser.add_argument("--url", help="a running server to ask instead of starting one")
+    options = parser.parse_args()
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if executable is None:
+        sys.exit("No chromium found; install it to measure.")
+    if options.url:
+        measure(options.url, executable)
+    else:
+        with served(options.model) as url:
+            measure(url, executable)
+
+
+def measure(url: str, executable: str) -> None:
+    """Prints jumps per 100 words for each block length, width and way of ending lines."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 1400, "height": 900})
+        page.goto(url)
+        page.wait_for_function("window.tdw && document.querySelector('tdw-canvas').jobs")
+        for block in BLOCKS:
+            results = [part for prompt in PROMPTS for part in written(url, prompt, block)]
+            for width in WIDTHS:
+                rates = []
+                for steady in (False, True):
+                    sums = page.evaluate(MEASURE, [results, width, steady])
+                    rates.append(100 * sums["jumps"] / sums["words"])
+                em = sums["em"] / sums["tokens"]
+                print(
+                    f"blocks of {block}, {width} px: {rates[0]:.1f} jumps per 100 words as plain text, {rates[1]:.1f} with "
+                    f"steady lines; a token takes {em:.2f} em"
+                )
+        browser.close()
+
+
+def written(url: str, prompt: str, block: int) -> list[dict[str, Any]]:
+    """Whole results, with their traces, of one job."""
+    request = {"prompt": prompt, "seed": 5, "count": COUNT, "block_length": block}
+    job = httpx.post(f"{url}/api/v1/jobs", json=request, timeout=60).json()["id"]
+    while (answer := httpx.get(f"{url}/api/v1/jobs/{job}", timeout=60).json())["state"] in ("queued", "running"):
+        time.sleep(1)
+    return answer["result"]["parts"] or [answer["result"]]
+
+
+if __name__ == "__main__":
+    main()
