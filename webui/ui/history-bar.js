@@ -15,7 +15,9 @@ export class Bar {
     this.star = press("star");
     this.remove = press("remove");
     this.compare = press("compare");
-    this.none = press("none");
+    this.none = button("×", () => actions.none());
+    this.none.setAttribute("aria-label", say("history.none"));
+    this.none.title = say("history.none");
     this.found = element("span", "history-acts", this.clear, this.removeAll);
     this.chosen = element("span", "history-acts", this.compare, this.star, this.remove, this.none);
     this.chosen.setAttribute("role", "group");
