@@ -11,5 +11,11 @@ export const speech = chosen;
 
 /** The words for a key, `{name}` replaced by values; the key itself if there are none. */
 export function say(key, values = {}) {
-  return (words[key] ?? key).replace(/\{(\w+)\}/g, (all, name) => (name in values ? String(values[name]) : all));
+  return (words[key] ?? key).replace(/\{(\w+)\}/g, (all, name) => (Object.hasOwn(values, name) ? inside(String(values[name])) : all));
+}
+
+/** A value as it can stand in a sentence: signs that would turn the words behind it are written out, Hebrew and Arabic are isolated. */
+function inside(value) {
+  const plain = value.replace(/[\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069]/g, (sign) => `\\u{${sign.charCodeAt(0).toString(16)}}`);
+  return /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/.test(plain) ? `\u2068${plain}\u2069` : plain;
 }
