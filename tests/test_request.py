@@ -170,7 +170,7 @@ def test_what_json_cannot_hold_is_not_kept(composed, kept):
     assert validate(composed, {"kept": nested(31)}).kept
 
 
-@pytest.mark.parametrize("stored", ['{"name": "left-pad", "license": "WTF"}', '{"a": ' * 100_000, '{"request": []}'])
+@pytest.mark.parametrize("stored", ['{"name": "left-pad", "license": "WTF"}', '{"a": ' * 100_000, '{"request": []}', "{}"])
 def test_other_files_are_no_requests(composed, stored):
     with pytest.raises(ValueError, match="This is not a saved request") as refused:
         composed.read(stored)

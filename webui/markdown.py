@@ -29,4 +29,5 @@ def render(text: str) -> str:
 
 def _leads_out(url: str) -> bool:
     """Whether this is a whole address: a relative one would lead into the program."""
-    return url.partition(":")[0].strip().lower() in SCHEMES
+    scheme, colon, _ = url.partition(":")
+    return bool(colon) and scheme.strip().lower() in SCHEMES

@@ -152,10 +152,9 @@ class Request(Options):
             raise ValueError(f"This is not a saved request, because it is no JSON: {error}.") from error
         if not isinstance(data, dict):
             raise ValueError("This is not a saved request: a JSON object is expected.")
-        if isinstance(data.get("request"), dict) and "request" not in cls.model_fields:
-            data = data["request"]
-        known, unknown = part(cls, data)
-        if data and not known and set(unknown) == set(data):
+        wrapped = isinstance(data.get("request"), dict) and "request" not in cls.model_fields
+        known, unknown = part(cls, data["request"] if wrapped else data)
+        if not known and (unknown or not wrapped):
             raise ValueError("This is not a saved request: it has none of the fields of one.")
         return validate(cls, {**known, "kept": unknown} if unknown else known), unknown
 

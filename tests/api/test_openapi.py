@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -46,6 +47,11 @@ def test_every_reference_leads_somewhere(document):
         Draft202012Validator.check_schema(schema)
 
 
+def covers(template: str, path: str) -> bool:
+    """Whether a path is one of a template's: /history/trash is one of /history/{id}."""
+    return re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path) is not None
+
+
 def test_it_names_the_whole_api_and_nothing_else(document, client):
     assert {(method, path) for path, methods in document["paths"].items() for method in methods} == {
         ("get", "/api/v1/jobs"),
@@ -62,11 +68,27 @@ def test_it_names_the_whole_api_and_nothing_else(document, client):
         ("post", "/api/v1/tokens"),
         ("get", "/api/v1/samplers"),
         ("get", "/api/v1/schema"),
+        ("get", "/api/v1/history"),
+        ("delete", "/api/v1/history"),
+        ("post", "/api/v1/history/restore"),
+        ("delete", "/api/v1/history/trash"),
+        ("get", "/api/v1/history/{id}"),
+        ("patch", "/api/v1/history/{id}"),
+        ("delete", "/api/v1/history/{id}"),
+        ("post", "/api/v1/history/{id}/restore"),
+        ("get", "/api/v1/presets"),
+        ("put", "/api/v1/presets/{name}"),
+        ("delete", "/api/v1/presets/{name}"),
+        ("get", "/api/v1/settings"),
+        ("patch", "/api/v1/settings"),
+        ("post", "/api/v1/restore"),
+        ("post", "/api/v1/markdown"),
     }
     for path in document["paths"].keys() - {"/api/v1/jobs/events"}:  # never ends; its other methods are /jobs/{id}'s
         for method in ("get", "post", "put", "delete", "patch"):
             reply = client.request(method, f"{str(client.base_url).removesuffix('/api/v1/')}{path}")
-            assert (reply.status_code == 405) == (method not in document["paths"][path])
+            answering = [p for p, methods in document["paths"].items() if method in methods and covers(p, path)]
+            assert (reply.status_code == 405) == (not answering)
 
 
 def test_every_operation_is_described_and_fails_in_one_shape(document):
@@ -92,6 +114,23 @@ def test_what_comes_is_promised(document, client):
     promised(document, "post", "/api/v1/txt2txt", failing)
     for name in ("checkpoints", "samplers", "schema"):
         promised(document, "get", f"/api/v1/{name}", client.get(name))
+    page = client.get("history")
+    promised(document, "get", "/api/v1/history", page)
+    stored = page.json()["items"][0]["id"]
+    promised(document, "get", "/api/v1/history/{id}", client.get(f"history/{stored}"))
+    promised(document, "patch", "/api/v1/history/{id}", client.patch(f"history/{stored}", json={"favourite": True}))
+    promised(document, "delete", "/api/v1/history/{id}", client.delete(f"history/{stored}"))
+    promised(document, "post", "/api/v1/history/{id}/restore", client.post(f"history/{stored}/restore"))
+    promised(document, "delete", "/api/v1/history", client.delete("history?confirm=all"))
+    promised(document, "post", "/api/v1/history/restore", client.post("history/restore"))
+    promised(document, "delete", "/api/v1/history/trash", client.delete("history/trash"))
+    promised(document, "put", "/api/v1/presets/{name}", client.put("presets/mine", json={"request": {"steps": 4}}))
+    promised(document, "get", "/api/v1/presets", client.get("presets"))
+    promised(document, "delete", "/api/v1/presets/{name}", client.delete("presets/mine"))
+    promised(document, "get", "/api/v1/settings", client.get("settings"))
+    promised(document, "patch", "/api/v1/settings", client.patch("settings", json={}))
+    promised(document, "post", "/api/v1/restore", client.post("restore", json={"prompt": "a", "lost": {"x": 1}}))
+    promised(document, "post", "/api/v1/markdown", client.post("markdown", json={"text": "*a*"}))
     promised(document, "post", "/api/v1/jobs/{id}/retry", client.post(f"jobs/{id}/retry"))
     promised(document, "post", "/api/v1/tokens", client.post("tokens", json={"text": "the cat"}))
     promised(document, "post", "/api/v1/checkpoints/{name}/load", client.post("checkpoints/storyteller/load"))
@@ -107,6 +146,25 @@ def test_refusals_are_promised(document, client):
         promised(document, "post", full, client.post(path, content=b" " * (1 << 21), headers=json_type))
         promised(document, "post", full, client.post(path, content=b"{}"))
         promised(document, "post", full, client.post(path, json={}, headers={"origin": "http://evil.example"}))
+    sent = (
+        ("patch", "history/{id}"),
+        ("put", "presets/{name}"),
+        ("patch", "settings"),
+        ("post", "restore"),
+        ("post", "markdown"),
+    )
+    for method, path in sent:
+        for keywords in ({"json": {"stepz": 1}}, {"json": []}, {"content": b"{", "headers": json_type}, {"content": b"{}"}):
+            reply = client.request(method, path.replace("{id}", "0" * 20), **keywords)
+            assert reply.status_code in (415, 422)
+            promised(document, method, f"/api/v1/{path}", reply)
+    for method in ("get", "delete"):
+        promised(document, method, "/api/v1/history/{id}", client.request(method, "history/x"))
+    promised(document, "post", "/api/v1/history/{id}/restore", client.post("history/x/restore"))
+    promised(document, "delete", "/api/v1/presets/{name}", client.delete("presets/x"))
+    promised(document, "delete", "/api/v1/history", client.delete("history"))
+    promised(document, "get", "/api/v1/history", client.get("history?limit=0"))
+    promised(document, "patch", "/api/v1/settings", client.patch("settings", json={"host": "0.0.0.0"}))
     for method, path in (("get", "jobs/x"), ("delete", "jobs/x"), ("get", "jobs/x/events"), ("post", "jobs/x/retry")):
         promised(document, method, f"/api/v1/{path.replace('/x', '/{id}')}", client.request(method, path))
     for path in document["paths"]:

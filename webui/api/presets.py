@@ -55,7 +55,7 @@ class PresetRoutes:
         return Reply(await done(lambda: self.app.presets.put(name, body.request)))
 
     async def delete(self, name: str) -> Response:
-        """Deletes a preset."""
+        """Deletes a preset, for good."""
         if not await done(lambda: self.app.presets.delete(name)):
             raise HTTPException(404, "There is no such preset.")
         return Reply({"name": name})
