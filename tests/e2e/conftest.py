@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 
@@ -16,7 +17,7 @@ ARGUMENTS = (
     "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
     "--disable-sync",
 )  # fmt: skip
-PATIENCE = 40_000  # ms until a condition that should hold counts as failed
+PATIENCE = int(os.environ.get("TDW_PATIENCE", "40000"))  # ms until a condition that should hold counts as failed
 HOSTILE = "<b>bold</b> <script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"> ${1+1} {{value}}"
 PROFILE = {
     "preset": {"steps": 16, "length": 16, "block_length": 16, "temperature": 1.0, "end_of_text": "ban"},

@@ -1,0 +1,172 @@
+"""The queue with several browsers: place, progress, interrupt, retry, pages that close and come back, notifications."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from tests.api.test_queue import ME
+from tests.conftest import serve, wait_until
+from tests.e2e.conftest import HOSTILE, User
+
+ENDED = ("done", "failed", "cancelled")
+SLOW = {"length": 64, "steps": 64, "template": "raw", "end_of_text": "ban", "rehearsal": {"seconds": 0.25}}
+
+
+@pytest.fixture
+def api(site):
+    """The server's API beside the browsers; in the end no job is left."""
+    with httpx.Client(base_url=f"{site.url}/api/v1/", timeout=60) as api:
+        yield api
+        for job in api.get("jobs").json():
+            if job["state"] not in ENDED:
+                api.delete(f"jobs/{job['id']}")
+        wait_until(lambda: all(job["state"] in ENDED for job in api.get("jobs").json()))
+
+
+def queue(user: User) -> None:
+    user.page.locator("#views a[data-view=queue]").click()
+    user.page.wait_for_selector(".queue-page", state="visible")
+
+
+def row(user: User, prompt: str):
+    return user.page.locator(f".queue-item:has(.queue-prompt:text-is({prompt!r}))").first
+
+
+def state(user: User, prompt: str, wanted: str) -> None:
+    row(user, prompt).and_(user.page.locator(f"[data-state={wanted}]")).wait_for(state="visible")
+
+
+def write(user: User, prompt: str, length: int = 16) -> None:
+    user.type("prompt", prompt)
+    user.type("length", str(length))
+    user.generate()
+
+
+def test_two_browsers_share_one_queue(visit, api):
+    """Each has its own job; both see both; the second opens the first's job, stops its own, and asks for it again."""
+    first, second = visit(), visit()
+    first.slowly(0.8)
+    write(first, "the first fox", 40)
+    first.wait("document.querySelector('.job')?.dataset.state === 'running'")
+    write(second, "the second hen")
+    second.wait("document.querySelector('.job')?.dataset.state === 'queued'")
+    second.wait("document.querySelector('#views a[data-view=queue] .count')?.textContent === '2'")
+
+    queue(second)
+    state(second, "the first fox", "running")
+    assert row(second, "the second hen").locator(".queue-state").text_content() == "Waiting, 1 before it"
+    assert second.page.locator(".queue-now .queue-prompt").all_text_contents() == ["the second hen", "the first fox"]
+    assert row(second, "the second hen").locator(".queue-whose").text_content() == "yours"
+    assert row(second, "the first fox").locator(".queue-whose").text_content() == "another browser"
+    bar = "document.querySelector('.queue-item[data-state=running] [role=progressbar]')"
+    second.wait(f"Number({bar}.getAttribute('aria-valuenow')) > 5")
+
+    row(second, "the second hen").get_by_role("button", name="Interrupt").click()
+    state(second, "the second hen", "cancelled")
+    row(second, "the second hen").get_by_role("button", name="Retry").click()
+    second.wait("document.body.dataset.view === 'write'")
+    queue(second)
+    state(second, "the second hen", "queued")
+
+    row(second, "the first fox").get_by_role("button", name="Open").focus()
+    second.page.keyboard.press("Enter")
+    second.wait("document.body.dataset.view === 'write' && document.querySelector('.job').dataset.state === 'running'")
+    second.wait("document.querySelectorAll('.job')[0].querySelectorAll('.tokens .word').length > 0")
+    queue(first)
+    row(first, "the first fox").get_by_role("button", name="Interrupt").click()
+    state(first, "the first fox", "cancelled")
+    second.wait("document.querySelector('.job').dataset.state === 'cancelled'")
+    queue(second)
+    state(second, "the second hen", "done")
+    second.wait("document.querySelector('#views a[data-view=queue] .count').hidden")
+
+
+def test_a_reload_and_a_closed_tab_keep_the_job_and_its_canvas(visit, api):
+    user = visit()
+    user.slowly(0.8)
+    write(user, "the patient whale", 40)
+    user.wait("document.querySelector('.job')?.querySelectorAll('.tokens .word').length > 0")
+    user.page.reload()
+    user.wait("document.querySelector('.job')?.dataset.state === 'running' && document.querySelector('.tokens .word')")
+    context = user.page.context
+    user.page.close()
+    (job,) = [job for job in api.get("jobs").json() if job["prompt"] == "the patient whale"]
+    assert job["state"] == "running"
+    again = User(context.new_page(), user.url).come()
+    again.wait("document.querySelector('.job')?.dataset.state === 'running' && document.querySelector('.tokens .word')")
+    queue(again)
+    state(again, "the patient whale", "running")
+    assert row(again, "the patient whale").get_attribute("data-mine") == "true"
+
+
+def test_hostile_prompts_are_text_and_an_error_is_told(visit, api):
+    api.post("jobs", json={"prompt": HOSTILE, "length": 4, "steps": 1, "rehearsal": {"fail": True}}, headers=ME)
+    user = visit(width=420)
+    queue(user)
+    item = user.page.locator(".queue-item[data-state=failed]").first
+    item.wait_for()
+    assert item.locator(".queue-prompt").text_content() == HOSTILE[:120] + ("…" if len(HOSTILE) > 120 else "")
+    assert "rehearsal" in item.locator(".queue-error").text_content() and item.locator("img, script").count() == 0
+    assert all(box["height"] >= 40 for box in (b.bounding_box() for b in item.locator("button:visible").all()))
+    assert user.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+NOTIFIED = """
+Object.defineProperty(document, "hidden", { get: () => Boolean(window.away) });
+window.told = [];
+window.Notification = class extends EventTarget {
+  static permission = "default";
+  static async requestPermission() { window.asked = true; return (this.permission = "granted"); }
+  constructor(title, options) { super(); window.told.push([title, options.body]); }
+  close() {}
+};
+"""
+
+
+def test_a_long_job_notifies_only_who_asked_for_it_and_looks_away(visit, api, browser, site):
+    user = visit()
+    user.page.add_init_script(NOTIFIED)
+    user.page.evaluate("window.away = false")
+    user.page.reload()
+    user.come()
+    user.page.evaluate("window.tdwStart.look.notify_after = 1")
+    queue(user)
+    assert user.page.evaluate("window.asked") is None, "nobody asks before the switch is pressed"
+    user.page.locator(".switch").click()
+    user.wait("window.asked && document.querySelector('#queue-notify').checked")
+    client = {"X-TDW-Client": user.page.evaluate("window.tdw.client")}
+
+    def job(prompt: str, headers: dict) -> None:
+        steps = {"length": 8, "steps": 8, "template": "raw", "end_of_text": "ban", "rehearsal": {"seconds": 0.4}}
+        api.post("jobs", json={**steps, "prompt": prompt}, headers=headers)
+
+    job("looked at", client)
+    state(user, "looked at", "done")
+    assert user.page.evaluate("window.told") == []
+    user.page.evaluate("window.away = true")
+    job("of another", ME)
+    job("awaited", client)
+    state(user, "awaited", "done")
+    assert user.page.evaluate("window.told") == [["Your text is written", "awaited"]]
+    user.page.locator(".switch").click()
+    job("not told", client)
+    state(user, "not told", "done")
+    assert len(user.page.evaluate("window.told")) == 1
+
+
+def test_where_jobs_are_not_kept_closing_the_tab_ends_them(browser, site, tmp_path):
+    (tmp_path / "settings.toml").write_text("keep_jobs = false\n", "utf-8")
+    folder = site.data.parent
+    flags = ["--models", str(folder / "models"), "--extensions", str(folder / "extensions"), "--threads", "1"]
+    with serve("--port", "0", *flags, data=tmp_path, timeout=120) as running:
+        context = browser.new_context()
+        context.set_default_timeout(40_000)
+        user = User(context.new_page(), running.url).come()
+        user.slowly(0.9)
+        write(user, "not to be", 60)
+        user.wait("document.querySelector('.job')?.dataset.state === 'running'")
+        with httpx.Client(base_url=f"{running.url}/api/v1/", timeout=60) as api:
+            user.page.close()
+            wait_until(lambda: api.get("jobs").json()[0]["state"] == "cancelled", 60)
+        context.close()

@@ -1,0 +1,103 @@
+"""The model bar: what the checkpoint is, loading with progress, what failed and why, and folders that come and go."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from tests.checkpoints import BROKEN, llada
+from tests.e2e.conftest import HOSTILE, User
+
+LARGE = {"d_model": 512, "mlp_hidden_size": 2048, "n_layers": 6, "n_heads": 8, "n_kv_heads": 8}
+
+
+@pytest.fixture
+def folder(site):
+    """The models folder of the site; what a test adds is gone after it."""
+    root = site.data.parent / "models" / "checkpoints"
+    before = {path.name for path in root.iterdir()}
+    yield root
+    for path in root.iterdir():
+        if path.name not in before:
+            shutil.rmtree(path)
+
+
+def details(user: User):
+    if not user.page.locator("#models-pop").is_visible():
+        user.page.locator(".models-chip").click()
+    user.page.locator("#models-pop").wait_for(state="visible")
+    return user.page.locator("#models-pop")
+
+
+def standing(user: User, state: str) -> None:
+    user.page.locator(f".models-chip[data-state={state}]").wait_for(state="visible")
+
+
+def test_the_bar_tells_what_the_checkpoint_is_and_loads_and_lets_go(visit):
+    user = visit()
+    pop = details(user)
+    facts = pop.locator("dl").text_content()
+    assert "LLaDA" in facts and "40,096" in facts and "kB" in facts and pop.locator("h3").first.text_content() == "storyteller"
+    if pop.get_by_role("button", name="Unload").is_visible():
+        pop.get_by_role("button", name="Unload").click()
+    standing(user, "idle")
+    pop.get_by_role("button", name="Load now").click()
+    standing(user, "loaded")
+    user.page.keyboard.press("Escape")
+    user.page.locator("#models-pop").wait_for(state="hidden")
+    user.page.locator(".models-chip").focus()
+    user.page.keyboard.press("Enter")
+    details(user).get_by_role("button", name="Unload").click()
+    standing(user, "idle")
+    user.generate()
+    user.done()
+    standing(user, "loaded")
+
+
+def test_a_folder_added_on_disk_is_found_told_loaded_with_progress_and_gone_again(visit, folder):
+    user = visit()
+    user.page.evaluate("document.addEventListener('tdw:rescanned', e => (window.rescanned = e.detail.added))")
+    llada(folder / "grown", seed=4, **LARGE)
+    details(user).get_by_role("button", name="Look for checkpoints").click()
+    user.wait("window.rescanned?.[0] === 'grown'")
+    user.wait("document.querySelector('.notice:not([hidden])')?.textContent.includes('New: grown.')")
+    user.page.keyboard.press("Escape")
+    user.choose("model", "grown")
+    user.wait("document.querySelector('#models-pop h3').textContent === 'grown'")
+    user.page.evaluate("""() => {
+      window.seen = [];
+      const watch = () => seen.push(document.querySelector(".models-state").textContent);
+      new MutationObserver(watch).observe(document.querySelector(".models-state"), { childList: true, subtree: true });
+    }""")
+    details(user).get_by_role("button", name="Load now").click()
+    standing(user, "loaded")
+    assert any(words.startswith("loading") for words in user.page.evaluate("window.seen"))
+    shutil.rmtree(folder / "grown")
+    details(user).get_by_role("button", name="Look for checkpoints").click()
+    user.wait("document.querySelector('.notice:not([hidden])')?.textContent.includes('Gone: grown.')")
+
+
+def test_what_cannot_be_used_and_what_failed_are_told_with_the_reason(visit, folder):
+    for name in ("truncated", "missing tensor"):
+        BROKEN[name](folder / name)
+    (folder / "missing tensor" / "profile.json").write_text(json.dumps({"license": HOSTILE}), "utf-8")
+    user = visit()
+    pop = details(user)
+    pop.get_by_role("button", name="Look for checkpoints").click()
+    user.wait("document.querySelector('.models-bad li')?.textContent.includes('truncated')")
+    assert "damaged" in pop.locator(".models-bad").text_content()
+    user.page.keyboard.press("Escape")
+    user.choose("model", "missing tensor")
+    user.wait("document.querySelector('#models-pop h3').textContent === 'missing tensor'")
+    assert HOSTILE in details(user).locator("dl").text_content()
+    details(user).get_by_role("button", name="Load now").click()
+    standing(user, "failed")
+    why = details(user).locator(".models-why").text_content()
+    assert "missing tensor" in why and "up_proj" in why
+    user.page.keyboard.press("Escape")
+    user.choose("model", "storyteller")
+    user.generate()
+    user.done()
+    standing(user, "loaded")
