@@ -10,10 +10,14 @@ export function popover(opener, className, fill) {
   panel.popover = "auto";
   opener.popoverTargetElement = panel;
   opener.setAttribute("aria-haspopup", "dialog");
-  panel.addEventListener("beforetoggle", ({ newState }) => newState === "open" && fill(panel));
-  panel.addEventListener("toggle", ({ newState }) => {
+  let filled;
+  panel.addEventListener("beforetoggle", ({ newState }) => newState === "open" && (filled = fill(panel)));
+  panel.addEventListener("toggle", async ({ newState }) => {
     opener.setAttribute("aria-expanded", String(newState === "open"));
-    if (newState === "open") place(opener, panel);
+    if (newState !== "open") return;
+    place(opener, panel);
+    await filled; // what it shows may come from the server
+    place(opener, panel);
   });
   return [opener, panel];
 }

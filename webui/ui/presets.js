@@ -15,7 +15,7 @@ class Presets extends HTMLElement {
     this.label = element("bdi");
     const opener = element("button", "", say("page.presets"), this.label);
     opener.type = "button";
-    this.append(...popover(opener, "presets", (panel) => void this.draw(panel)));
+    this.append(...popover(opener, "presets", (panel) => this.draw(panel)));
     this.panel = this.lastChild;
     document.addEventListener("tdw:shown", () => this.mark());
   }

@@ -100,7 +100,7 @@ const CONTROLS = {
     return Object.assign(box, { read: () => box.checked });
   },
   choice: (kind, value, words) => {
-    const select = element("select");
+    const select = element("select", "choice");
     for (const one of kind.enum) {
       const option = element("option", "", words(String(one), String(one)));
       Object.assign(option, { value: JSON.stringify(one), selected: one === value });
