@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 from playwright.sync_api import sync_playwright
 
-from benchmarks.screenshots import BROWSERS, served
+from benchmarks.browser import BROWSERS, served
 
 PROMPTS = (
     "dragon, cake, castle, happy ending, dialogue",
@@ -42,14 +42,16 @@ MEASURE = """async ([results, width, steady]) => {
     board.flowing = steady;
     host.replaceChildren(board.node);
     const size = parseFloat(getComputedStyle(board.node).fontSize);
-    const place = () => board.nodes.map((at, i) => (board.known[i][0]?.trim() ? Math.round(at.show.getBoundingClientRect().top / 10) : null));
+    const lineOf = (node) => Math.round(node.getBoundingClientRect().top / 10);
+    const place = () => board.nodes.map((at, i) => (board.known[i][0]?.trim() ? lineOf(at.show) : null));
     let before = [];
     for (let step = 0; step <= run.steps + 1; step++) {
       if (step > run.steps) board.natural();
       else board.show(run.at(step));
-      if (!steady) board.nodes.forEach((at, i) => board.known[i][0] === null && (at.show.style.width = `${barWidth(i) * 2.03}em`));
+      const open = board.nodes.map((at, i) => [at.show, i]).filter(([, i]) => board.known[i][0] === null);
+      if (!steady) for (const [bar, i] of open) bar.style.width = `${barWidth(i) * 2.03}em`;
       const now = place();
-      now.forEach((line, i) => (sums.jumps += line !== null && before[i] !== null && before[i] !== undefined && line !== before[i]));
+      now.forEach((line, i) => (sums.jumps += line !== null && (before[i] ?? null) !== null && line !== before[i]));
       before = now;
     }
     sums.texts += 1;
@@ -77,8 +79,8 @@ def main() -> None:
     if options.url:
         measure(options.url, executable)
     else:
-        with served(options.model) as url:
-            measure(url, executable)
+        with served(*(["--model", options.model] if options.model else [])) as site:
+            measure(site.url, executable)
 
 
 def measure(url: str, executable: str) -> None:
