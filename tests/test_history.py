@@ -190,6 +190,7 @@ def test_a_file_that_was_changed_by_hand_is_seen_after_a_start(history, composed
 RUBBISH = {
     "nothing": b"", "no JSON": b"{", "a list": b"[]", "bytes": b"\xff\xfe\x00", "deep": b"[" * 100_000, "NaN": b'{"a": NaN}',
     "other JSON": b'{"name": "x"}', "types": b'{"text": 1, "complete": 2, "request": {"prompt": 3, "seed": 4}}',
+    "no request": b'{"text": "a", "complete": true, "prompt": "", "seed": 1}',
     "infinite": b'{"text": "a", "complete": true, "request": {"prompt": "", "seed": 1}, "statistics": {"seconds": 1e999}}',
 }  # fmt: skip
 

@@ -117,6 +117,7 @@ def test_the_app_acts_at_once(tmp_path):
     app = App(Settings(data=tmp_path))
     app.change({"keep_history": False, "theme": "dark"})
     assert app.settings.theme == "dark" and app.history.keep is False
+    assert app.change({"device": "cpu"}).device == "cpu" and app.settings.device == "auto", "after a restart"
     with pytest.raises(ValueError, match="There is no checkpoint 'nope'"):
         app.change({"model": "nope", "theme": "light"})
     assert app.settings.theme == "dark"

@@ -30,7 +30,8 @@ class App:
     """
 
     def __init__(self, settings: Settings):
-        self.settings = settings
+        self.settings = settings  # as they act
+        self.written = settings  # as the next start will have them
         self.registry = Registry(settings.extensions, settings.max_cells)
         self.Request: type[Request] = self.registry.Request
         self.checkpoints = Checkpoints(settings)
@@ -41,13 +42,15 @@ class App:
         self._changing = threading.Lock()
 
     def change(self, changes: Mapping[str, Any]) -> Settings:
-        """Changes settings, here and in their file; those that act at once do so. Raises what Settings.change raises."""
+        """Changes settings in their file, and here those that act at once; as the next start will have them. Raises what
+        Settings.change raises."""
         with self._changing:
             if isinstance(changes.get("model"), str):
                 self.checkpoints.entry(changes["model"])
-            self.settings = self.settings.change(changes)
+            self.written = self.written.change(changes)
+            self.settings = self.settings.model_copy(update=self.written.model_dump(include=set(Settings.that_act("now"))))
             self.history.keep = self.settings.keep_history
-            return self.settings
+            return self.written
 
     def expand(self, request: Request) -> tuple[Cell, ...]:
         """The cells of a request, its seed drawn. ValueError if no cell of it could run: an unknown checkpoint, sampler ..."""

@@ -78,14 +78,14 @@ class History:
             request, unknown = self._request.read(data)
             result = Result.model_validate({**data, "id": name, "request": request})
             result.model_dump_json()  # a file may hold what no reply can
+            about = {"favourite": data.get("favourite") is True, "extensions": self._extensions(data), "unknown": sorted(unknown)}
         except FileNotFoundError:
             return None
         except ValidationError as error:
             raise ValueError(f"The file of this result cannot be read: {error.errors()[0]['msg']}.") from None
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
             raise ValueError(f"The file of this result cannot be read: {error}") from None
-        known = {"favourite": data.get("favourite") is True, "extensions": self._extensions(data)}
-        return result, {**known, "unknown": sorted(unknown)}
+        return result, about
 
     def find(self, query: Query) -> dict[str, Any]:
         """Lines about results, newest first, and numbers; see Index.find."""

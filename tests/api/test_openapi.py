@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator
 
 from tests.api.conftest import QUICK
 from tests.api.test_queue import queue
+from tests.conftest import ROOT
 from webui.registry import Registry
 
 
@@ -89,6 +90,13 @@ def test_it_names_the_whole_api_and_nothing_else(document, client):
             reply = client.request(method, f"{str(client.base_url).removesuffix('/api/v1/')}{path}")
             answering = [p for p, methods in document["paths"].items() if method in methods and covers(p, path)]
             assert (reply.status_code == 405) == (not answering)
+
+
+def test_the_guide_lists_every_call(document):
+    guide = (ROOT / "docs" / "api.md").read_text("utf-8")
+    for path, methods in document["paths"].items():
+        for method in methods:
+            assert re.search(rf"`{method.upper()} {re.escape(path.removeprefix('/api/v1'))}[`?]", guide), f"{method} {path}"
 
 
 def test_every_operation_is_described_and_fails_in_one_shape(document):

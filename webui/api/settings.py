@@ -39,8 +39,8 @@ class SettingsRoutes:
         ]
 
     def get(self) -> Response:
-        """Every setting, and which of them can be changed."""
-        return self._told(self.app.settings)
+        """Every setting as the next start will have it, and which of them can be changed."""
+        return self._told(self.app.written)
 
     async def change(self, call: Call) -> Response:
         """Changes settings and writes them to the file. Folders, addresses and limits are refused: they are the file's."""
