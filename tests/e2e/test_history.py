@@ -125,6 +125,10 @@ class Reader:
         """Until the line over the list says this."""
         self.user.wait(f"document.querySelector('.history-count').textContent === {json.dumps(words)}")
 
+    def found(self, number: int) -> None:
+        """Until this many are found."""
+        self.user.wait(f"document.querySelector('.history-count').textContent.startsWith('{number} of ')")
+
     def search(self, words: str, found: str | None = None) -> Reader:
         self.page.locator(".history-search").fill("")
         self.page.locator(".history-search").press_sequentially(words)
@@ -247,7 +251,7 @@ def test_the_newest_search_wins(read):
     reader.user.wait("location.hash.includes('search=her')")
     reader.page.wait_for_timeout(300)
     reader.page.locator(".history-search").press_sequentially("on n207n")
-    reader.user.wait("document.querySelector('.history-count').textContent.startsWith('1 of')")
+    reader.found(1)
     assert held, "the first question was asked"
     with suppress(Exception):  # the page has given it up
         held[0].continue_()
@@ -259,7 +263,7 @@ def test_a_favourite_survives_a_reload(read):
     reader = read()
     page = reader.page
     reader.search("n512n")
-    reader.user.wait("document.querySelectorAll('.history-row').length === 1")
+    reader.found(1)
     reader.rows.first.hover()
     reader.rows.first.get_by_role("button", name="Favourite").click()
     reader.search("n513n")
@@ -268,10 +272,10 @@ def test_a_favourite_survives_a_reload(read):
     page.keyboard.press("s")
     page.locator(".history-search").fill("")
     page.locator(".history-chips").get_by_role("button", name="Favourites").click()
-    reader.user.wait("document.querySelector('.history-count').textContent.startsWith('2 of')")
+    reader.found(2)
     assert "favourite=1" in page.url
     reader.again()
-    reader.user.wait("document.querySelector('.history-count').textContent.startsWith('2 of')")
+    reader.found(2)
     pane = reader.open("Text 512 ")
     star = pane.get_by_role("button", name="Favourite")
     assert star.get_attribute("aria-pressed") == "true"
@@ -287,19 +291,19 @@ def test_a_favourite_survives_a_reload(read):
 def test_one_is_deleted_by_key_and_comes_back(read):
     reader = read()
     reader.search("q60q")
-    reader.user.wait("document.querySelectorAll('.history-row').length === 10")
+    reader.found(10)
     before = reader.texts()
     reader.key("ArrowDown", "ArrowDown", "ArrowDown", "ArrowUp")
     assert reader.active() == before[1], "the first ArrowDown goes from the box to the list"
     reader.key("Delete")
-    reader.user.wait("document.querySelectorAll('.history-row').length === 9")
+    reader.found(9)
     assert reader.active() == before[2], "the next one is active, and keeps the focus"
     reader.page.get_by_text("1 text deleted").wait_for()
     reader.undo()
-    reader.user.wait("document.querySelectorAll('.history-row').length === 10")
+    reader.found(10)
     assert reader.texts() == before
     reader.again()
-    reader.user.wait("document.querySelectorAll('.history-row').length === 10")
+    reader.found(10)
     assert reader.texts() == before
 
 
@@ -401,7 +405,7 @@ def test_markup_and_direction_marks_are_text(read):
     reader = read()
     page = reader.page
     reader.search("hostile")
-    reader.user.wait("document.querySelectorAll('.history-row').length === 1")
+    reader.found(1)
     assert ODD in reader.texts()[0]
     pane = reader.open("hostile")
     assert ODD in pane.locator(".final").text_content() and ODD in pane.locator(".history-asked").text_content()
@@ -417,7 +421,7 @@ def test_markup_and_direction_marks_are_text(read):
 def test_fields_of_missing_extensions_are_told(read):
     reader = read()
     reader.search("orphan")
-    reader.user.wait("document.querySelectorAll('.history-row').length === 1")
+    reader.found(1)
     note = reader.open("orphan").locator(".history-note").text_content()
     assert "tone" in note and "kept" in note
 
@@ -425,7 +429,7 @@ def test_fields_of_missing_extensions_are_told(read):
 def test_the_download_is_the_saved_file(read, site):
     reader = read()
     reader.search("orphan")
-    reader.user.wait("document.querySelectorAll('.history-row').length === 1")
+    reader.found(1)
     pane = reader.open("orphan")
     with reader.page.expect_download() as waiting:
         pane.get_by_role("button", name="Download").click()
@@ -459,7 +463,7 @@ def test_two_are_compared(read):
     reader = read()
     page = reader.page
     reader.search("q70q")
-    reader.user.wait("document.querySelectorAll('.history-row').length === 10")
+    reader.found(10)
     reader.key("ArrowDown", "Space", "ArrowDown")
     assert page.get_by_role("button", name="Compare", exact=True).count() == 0, "two are needed"
     reader.key("Space")

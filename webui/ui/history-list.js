@@ -158,7 +158,10 @@ export class List {
       wanted.set(this.items[active].id, active);
     }
     for (const [id, node] of this.nodes) {
-      if (wanted.has(id)) continue;
+      if (wanted.has(id)) {
+        node.setAttribute("aria-rowindex", String(wanted.get(id) + 1)); // all of them, before any finds its place by it
+        continue;
+      }
       this.nodes.delete(id);
       node.day?.remove();
       node.remove();
