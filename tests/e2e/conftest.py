@@ -67,6 +67,10 @@ def visit(browser, site) -> Iterator[Callable]:
         if not request.url.startswith((f"{site.url}/", "data:", "blob:")):
             faults.append(f"a request to {request.url}")
 
+    def wrong(line) -> bool:
+        """Whether the page says that something is wrong. Chromium also says so of input that the API refuses in a sentence."""
+        return line.type == "error" and "status of 422" not in line.text
+
     def open(width: int = 1400, height: int = 900, **options) -> User:
         context = browser.new_context(viewport={"width": width, "height": height}, **options)
         context.set_default_timeout(PATIENCE)
@@ -74,7 +78,7 @@ def visit(browser, site) -> Iterator[Callable]:
         page = context.new_page()
         page.on("request", watch)
         page.on("pageerror", lambda error: faults.append(f"an error: {error}"))
-        page.on("console", lambda line: faults.append(f"on the console: {line.text}") if line.type == "error" else None)
+        page.on("console", lambda line: faults.append(f"on the console: {line.text}") if wrong(line) else None)
         page.on("dialog", lambda dialog: (faults.append("a dialog"), dialog.dismiss()))
         return User(page, site.url).come()
 

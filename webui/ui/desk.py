@@ -64,9 +64,10 @@ class Desk:
         """The controls that the JSON of a part of a request names show what it says; the others stay. null: the preset."""
         try:
             part = json.loads(stored)
-            request, _ = self.app.Request.read(part)
+            request, unknown = self.app.Request.read(part)
         except ValueError as error:
             raise gr.Error(str(error)) from None
+        part = {**part, "kept": unknown} if unknown else part
         named = [self._names(part, control.path) for control in self.controls]
         values = values_of(self.controls, request, self.preset(model))
         return [value if mine else gr.skip() for value, mine in zip(values, named, strict=True)]

@@ -17,18 +17,31 @@ class Quick extends HTMLElement {
   }
 
   /** Shows the controls of these fields here, in this order; those that are not on the page are left out. */
-  arrange(paths) {
+  async arrange(paths) {
+    const turn = (this.turn = {}); // a newer call ends an older one that still waits
     for (const [block, mark] of this.places) mark.replaceWith(block);
     this.places.clear();
     for (const path of paths) {
-      const block = document.getElementById(`field-${path.replaceAll(".", "-")}`);
-      if (!block || block.closest("#writing, #top")) continue;
+      const block = await this.block(path);
+      if (turn !== this.turn) return;
+      if (!block || block.closest("#writing, #top, tdw-quick")) continue;
       const mark = document.createComment(path);
       block.replaceWith(mark);
       this.places.set(block, mark);
       this.append(block);
     }
-    this.toggleAttribute("data-empty", !this.places.size);
+  }
+
+  /** The control of a field. One in a fold that was never open is not drawn yet: the fold is opened and closed for it. */
+  async block(path) {
+    const find = () => document.getElementById(`field-${path.replaceAll(".", "-")}`);
+    const fold = document.getElementById(path.includes(".") ? `extension-${path.split(".")[0]}` : "more");
+    if (find() || !fold) return find();
+    const opener = fold.querySelector(":scope > button");
+    opener.click();
+    for (let left = 60; left && !find(); left -= 1) await new Promise((done) => setTimeout(done, 50));
+    opener.click();
+    return find();
   }
 }
 

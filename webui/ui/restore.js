@@ -95,7 +95,7 @@ class Kept extends HTMLElement {
     const same = this.names === listed(names);
     this.names = listed(names);
     if (same) return;
-    const forget = button(say("page.kept_forget"), () => window.tdw.merge({ kept: {} }));
+    const forget = button(say("page.kept_forget"), () => shown.set("kept", "{}"));
     this.replaceChildren(...(names.length ? [element("span", "", say("page.kept", { names: this.names })), forget] : []));
   }
 }

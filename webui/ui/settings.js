@@ -64,7 +64,7 @@ class Settings extends HTMLElement {
   async save(name, read, row) {
     const [mark, fault] = [row.querySelector(".saved"), row.querySelector(".fault")];
     const field = row.querySelector("input, select, textarea");
-    const { told, error } = await sent("PATCH", URL, { [name]: read() });
+    const { told, error } = field.checkValidity() ? await sent("PATCH", URL, { [name]: read() }) : { error: field.validationMessage };
     fault.hidden = !error;
     fault.textContent = error ?? "";
     field.setAttribute("aria-invalid", String(Boolean(error)));

@@ -50,6 +50,11 @@ class Shown {
     document.querySelector("#put").click();
   }
 
+  /** One control shows this value; the others stay. */
+  set(path, value) {
+    this.put(this.values.map((old, index) => (this.preset[index][0] === path ? value : old)));
+  }
+
   /** Tells what was done to the controls, with the way back to what they show now. */
   undoable(sentence) {
     const before = [...this.values];
