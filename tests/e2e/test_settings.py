@@ -118,7 +118,7 @@ def test_a_switch_is_worked_by_the_keyboard(visit, http):
 
 
 def test_deleting_the_history_asks_first_and_can_be_undone(visit, http):
-    http.post("/txt2txt", json={"prompt": "A fox", "length": 8, "steps": 2}).raise_for_status()
+    http.post("/txt2txt", json={"prompt": "A fox", "length": 8, "steps": 2, "count": 2}).raise_for_status()
     everything = http.get("/history", params={"limit": 1}).json()["all"]
     assert everything
     page = settings(visit())

@@ -80,11 +80,11 @@ class Settings extends HTMLElement {
       const all = (await asked("GET", "api/v1/history?limit=1"))?.all;
       if (all === undefined) return;
       if (!all) return tell({ sentence: say("settings.history_empty") });
-      if (!(await confirmed(say("settings.delete_sure", { number: all }), say("settings.delete_yes"), say("settings.delete_no")))) return;
+      if (!(await confirmed(counted("settings.delete_sure", all), say("settings.delete_yes"), say("settings.delete_no")))) return;
       const gone = await asked("DELETE", "api/v1/history?confirm=all");
       if (!gone) return;
       changedHistory();
-      tell({ sentence: say("settings.deleted", { number: gone.deleted }), undo: async () => (await asked("POST", "api/v1/history/restore")) && changedHistory() });
+      tell({ sentence: counted("settings.deleted", gone.deleted), undo: async () => (await asked("POST", "api/v1/history/restore")) && changedHistory() });
     });
     clean.className = "danger";
     return element("div", "cleaner", element("p", "hint", say("settings.delete_help")), clean);
@@ -142,6 +142,11 @@ function part(key, ...nodes) {
 function said(key, otherwise) {
   const words = say(key);
   return words === key ? otherwise : words;
+}
+
+/** The words for a number of texts: one has words of its own. */
+function counted(key, number) {
+  return number === 1 ? say(`${key}_one`) : say(key, { number });
 }
 
 function plain(name) {
