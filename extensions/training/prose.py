@@ -6,6 +6,7 @@ sentences, dialogue is a quotation mark. The fables bring their own fields in th
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections import Counter
@@ -73,7 +74,7 @@ def joined(sentences: tuple[str, ...]) -> str:
 def document(text: str, prompt: str = "") -> Document:
     """One text of the corpus, with the fields of its prompt where it has some."""
     sentences = tuple(SENTENCE.findall(plain(text)))
-    found = {name: value.strip().rstrip(".") for name, value in FIELD.findall(prompt)}
+    found = {name: value.strip().rstrip(".") for name, value in FIELD.findall(html.unescape(prompt))}
     hero = re.sub(r"^(a|an|the) ", "", found.pop("Main Character", "")) or None
     place = re.sub(r"^(a|an|the) | where our story unfolds$", "", found.pop("Setting", "")) or None
     return Document(sentences, tuple(found.items()), hero, place)
