@@ -15,18 +15,11 @@ from pydantic.fields import FieldInfo
 
 from webui.fields import choices_of
 from webui.request import sentence
+from webui.ui.languages import ENGLISH, languages
 
 SLIDER_STEPS = 200  # a slider with more positions than this cannot be set by hand: it becomes a number
 LONG_TEXT = 3  # lines of a text field that is meant for several
 PRESET = ""  # the choice of a dropdown that means None
-
-PLAIN = {  # kinds of fault that a person causes by typing, in words for a person
-    "int_parsing": "this is not a whole number",
-    "int_from_float": "this is not a whole number",
-    "float_parsing": "this is not a number",
-    "int_type": "a number is missing",
-    "float_type": "a number is missing",
-}
 
 Kind = Literal["text", "lines", "list", "number", "slider", "seed", "checkbox", "dropdown", "json"]
 
@@ -157,8 +150,17 @@ def values_of(controls: Sequence[Control], request: Any, preset: Mapping[str, An
     return [show(control, _value(control, request, preset)) for control in controls]
 
 
-def request_of(model: type[BaseModel], controls: Sequence[Control], shown: Sequence[Any], preset: Mapping[str, Any]) -> Any:
-    """The request the components show. What equals the preset is left to the preset. ValueError with sentences in labels."""
+def request_of(
+    model: type[BaseModel],
+    controls: Sequence[Control],
+    shown: Sequence[Any],
+    preset: Mapping[str, Any],
+    words: Mapping[str, str] | None = None,
+) -> Any:
+    """The request the components show. What equals the preset is left to the preset.
+
+    ValueError with sentences in the controls' labels and in the language of `words` (default: English).
+    """
     values: dict[str, Any] = {}
     for control, item in zip(controls, shown, strict=True):
         value = take(control, item)
@@ -171,14 +173,18 @@ def request_of(model: type[BaseModel], controls: Sequence[Control], shown: Seque
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise ValueError(" ".join(_faults(error, {control.path: control.label for control in controls}))) from None
+        words = languages()[ENGLISH] if words is None else words
+        labels = {c.path: words.get(f"field.{'.'.join(c.path)}.label", c.label) for c in controls}
+        raise ValueError(" ".join(_faults(error, labels, words))) from None
 
 
-def _faults(error: ValidationError, labels: Mapping[tuple, str]) -> Iterator[str]:
+def _faults(error: ValidationError, labels: Mapping[tuple, str], words: Mapping[str, str]) -> Iterator[str]:
     for fault in error.errors(include_url=False, include_input=False)[:5]:
         path = fault["loc"]
         label = next((labels[path[:end]] for end in range(len(path), 0, -1) if path[:end] in labels), None)
-        message = PLAIN.get(fault["type"], fault["msg"])
+        plain = words.get(f"fault.{fault['type']}")
+        limits = {name: f"{x:g}" if isinstance(x, int | float) else x for name, x in fault.get("ctx", {}).items()}
+        message = plain.format(**limits) if plain else fault["msg"]
         yield sentence({**fault, "loc": (label,) if label else path, "msg": message})
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from webui.ui.controls import PRESET, Control, preset_value, request_of, show, take, values_of
+from webui.ui.languages import ENGLISH, languages
 
 
 class Desk:
@@ -19,19 +20,22 @@ class Desk:
         self.app = app
         self.model: str | None = app.settings.model
         self.controls: list[Control] = []
+        self.words = languages(app.settings.extensions)
 
     def submit(self, *given: Any) -> dict[str, Any]:
-        """Queues what the controls say, for the browser that comes last. The answer: the job's id, or one sentence."""
-        *shown, client = given
+        """Queues what the controls say; last comes the browser, as its id and its language. The job's id, or one sentence."""
+        *shown, browser = given
+        client, _, language = str(browser or "").partition(" ")
         try:
-            return {"job": self.app.jobs.submit(self._request(shown), client=str(client or "")).id}
+            return {"job": self.app.jobs.submit(self._request(shown, language), client=client).id}
         except (ValueError, OverflowError) as error:
             return {"error": str(error)}
 
-    def gather(self, *shown: Any) -> dict[str, Any]:
+    def gather(self, *given: Any) -> dict[str, Any]:
         """What the controls say as the JSON of a request, or one sentence."""
+        *shown, browser = given
         try:
-            return {"request": self._request(shown).model_dump(mode="json")}
+            return {"request": self._request(shown, str(browser or "").partition(" ")[2]).model_dump(mode="json")}
         except (ValueError, OverflowError) as error:
             return {"error": str(error)}
 
@@ -116,8 +120,9 @@ class Desk:
         model = request.model or self.model
         return [model, self.guide_of(model), *values_of(self.controls, request, self.preset(model))]
 
-    def _request(self, shown: Sequence[Any]) -> Any:
-        return request_of(self.app.Request, self.controls, shown, self.preset(self._chosen(shown)))
+    def _request(self, shown: Sequence[Any], language: str) -> Any:
+        preset = self.preset(self._chosen(shown))
+        return request_of(self.app.Request, self.controls, shown, preset, self.words.get(language, self.words[ENGLISH]))
 
     def _chosen(self, shown: Sequence[Any]) -> str | None:
         return shown[[control.path for control in self.controls].index(("model",))] or None

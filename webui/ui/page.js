@@ -7,7 +7,7 @@ import "./quick.js";
 import "./tokens.js";
 import { complain, tell } from "./notice.js";
 import { shown } from "./shown.js";
-import { say } from "./strings.js";
+import { say, speech } from "./strings.js";
 import { open } from "./views.js";
 
 const MODULES = document.querySelector("#tdw-modules")?.textContent.split(" ").filter(Boolean) ?? [];
@@ -21,6 +21,11 @@ const tdw = {
   question: "", // what the next press of a hidden button sends ("fill", "merge")
   raw: [], // what the next press of the hidden button "put" puts into the controls
   client: client(),
+
+  /** Who asks: this browser's id and the language it is answered in. */
+  get browser() {
+    return `${this.client} ${speech}`;
+  },
 
   /** Generate was pressed: the server is asked now. */
   pressed() {

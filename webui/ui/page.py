@@ -174,7 +174,8 @@ class _Page(Desk):
         about = [old, self.guide]
         look = {"fn": None, "inputs": everything, "js": "(...values) => window.tdw?.changed(values)"}
         asked = "() => window.tdw.question"
-        sent = "(...values) => (window.tdw.pressed(), [...values.slice(0, -1), window.tdw.client])"
+        told = "(...values) => [...values.slice(0, -1), window.tdw.browser]"
+        sent = "(...values) => (window.tdw.pressed(), [...values.slice(0, -1), window.tdw.browser])"
         self.generate.click(
             self.submit, [*everything, self.question], self.answer, js=sent, **QUIET
         ).then(None, self.answer, js="answer => window.tdw.answered(answer)", **QUIET)  # fmt: skip
@@ -189,7 +190,7 @@ class _Page(Desk):
             self.follow, self.picker, about, **QUIET
         ).then(**look, **QUIET)  # fmt: skip
         _hidden("rescan").click(self.rescanned, None, self.picker, **QUIET)
-        _hidden("gather").click(self.gather, everything, self.answer, **QUIET).then(
+        _hidden("gather").click(self.gather, [*everything, self.question], self.answer, js=told, **QUIET).then(
             None, self.answer, js="answer => window.tdw.gathered(answer)", **QUIET
         )  # fmt: skip
         resumed = "answer => { window.tdwResumed = answer; window.tdw?.resume(answer) }"  # page.js may load after this
