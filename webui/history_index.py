@@ -19,12 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-VERSION = 1  # of the tables
+VERSION = 2  # of the tables
 DAY = re.compile(r"\d{4}-\d\d-\d\d")
 NAME = re.compile(r"[0-9a-f]{20}")
 CUT = 300  # characters of prompt and text in a list
 CHUNK = 500  # files between two commits
 COARSE = 2.0  # seconds: a folder changed so lately may change again without its time showing it
+LITERAL, MEANT = re.compile(r"[\\%_]"), r"\\\g<0>"  # what LIKE would take for something else
+LONG = 1000  # characters of a word
 BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 TABLES = f"""
@@ -56,9 +58,7 @@ class Query:
 
     def where(self) -> tuple[str, list[Any]]:
         """The condition in SQL, without `before`, and its values."""
-        parts: list[tuple[str, list[Any]]] = [
-            ("instr(words, ?) > 0", [clean(word).casefold()]) for word in dict.fromkeys(self.search.split())
-        ]
+        parts: list[tuple[str, list[Any]]] = [_contains(word) for word in dict.fromkeys(_folded(self.search).split())]
         for condition, value in (
             ("checkpoint = ?", self.checkpoint), ("id >= ?", self.first), ("id < ?", self.last),
             ("id IN (SELECT id FROM uses WHERE extension = ?)", self.extension),
@@ -174,7 +174,7 @@ class Index:
             try:
                 data = load(path)
                 item = summary(path.stem, data, self._extensions(data))
-                words = clean(f"{data['request']['prompt']}\n{data['text']}".casefold())
+                words = _folded(f"{data['request']['prompt']}\n{data['text']}")
             except (OSError, ValueError, TypeError, LookupError, AttributeError):
                 self._unreadable[path] = stamp
                 continue
@@ -242,6 +242,18 @@ def summary(id: str, data: Mapping[str, Any], extensions: list[str]) -> dict[str
 def clean(text: str) -> str:
     """Without half surrogate pairs, which SQLite cannot hold."""
     return text.encode("utf-8", "replace").decode()
+
+
+def _folded(text: str) -> str:
+    """As it is searched: whatever its case, and without NUL, at which SQLite's LIKE ends."""
+    return clean(text.casefold()).replace("\0", "\ufffd")
+
+
+def _contains(word: str) -> tuple[str, list[Any]]:
+    """The condition that a word occurs. LIKE is twice as fast as instr, and limited."""
+    if len(word) > LONG:
+        return "instr(words, ?) > 0", [word]
+    return r"words LIKE ? ESCAPE '\'", [f"%{LITERAL.sub(MEANT, word)}%"]
 
 
 def _finite(digits: str) -> float:

@@ -60,7 +60,7 @@ class Settings(BaseModel):
     palette: Literal["standard", "colour-blind"] = setting("standard", "Colours of the canvas.", "now")
     quick_settings: tuple[Annotated[str, Field(pattern=PATH, max_length=100)], ...] = setting(
         ("temperature", "length", "count"),
-        "Fields in sight on top of the page, such as temperature or negative_prompt.scale.",
+        "Fields in sight on top of the page: temperature, or an extension's as extension.option.",
         "now",
         max_length=20,
     )
