@@ -38,11 +38,11 @@ export class Board {
     }
   }
 
-  /** Enters what a position holds now. `fresh`: it was decided in this very step. */
+  /** Enters what a position holds now. `fresh`: it was decided, or taken back, in this very step. */
   put(column, now, fresh) {
     const before = this.known[column];
     this.known[column] = now;
-    this.paint(column, fresh, before[0] !== null && now[0] === null ? before[0] : null);
+    this.paint(column, fresh, fresh && now[0] === null ? before[0] : null);
   }
 
   /** Shows what a list of positions holds; those that changed since the last call stand out if `fresh`. */

@@ -18,8 +18,9 @@ export class Player {
     Object.assign(this.scrub, { type: "range", min: "0", max: String(run.steps), step: "1", value: "0" });
     this.scrub.setAttribute("aria-label", say("canvas.replay.step"));
     this.scrub.addEventListener("input", () => {
+      const step = Number(this.scrub.value); // pausing sets it back
       this.pause();
-      this.seek(Number(this.scrub.value));
+      this.seek(step);
     });
     this.pace = element("select", "pace", ...SPEEDS.map((speed) => new Option(`${speed}×`, String(speed), speed === 1, speed === 1)));
     this.pace.setAttribute("aria-label", say("canvas.replay.speed"));

@@ -1,0 +1,87 @@
+"""The live canvas: steady lines, what words tell, thumbnails, motion and colours as people want them."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+pytestmark = pytest.mark.e2e
+
+
+def test_lines_and_words_while_it_writes(visit):
+    user = visit()
+    page = user.page
+    user.slowly(0.4)
+    user.type("prompt", "A fox")
+    user.type("length", "48")
+    user.type("block_length", "48")
+    user.generate()
+    user.wait("document.querySelectorAll('.tokens .word').length > 8")
+    board = page.locator(".job .tokens").first
+    assert board.evaluate("one => one.scrollWidth <= one.clientWidth + 1")
+    assert board.locator(".mask").count() > 0 and board.locator("br").count() > 0, "lines are ended by us"
+    assert page.locator(".legend").is_visible() and "just decided" in page.locator(".legend").text_content()
+    classes = board.evaluate("one => [...one.querySelectorAll('.word')].map(word => word.className).join(' ')")
+    assert re.search(r"sure-\d", classes) and "calm" in classes
+    height = board.bounding_box()["height"]
+    page.locator("#field-seed input").first.focus()
+    board.focus()
+    page.keyboard.press("Home")
+    first = page.locator("tdw-canvas .tip").text_content()
+    assert re.search(r"\d+ % sure, step \d+", first)
+    page.keyboard.press("ArrowRight")
+    assert page.locator("tdw-canvas .tip").text_content() != first
+    assert board.bounding_box()["height"] >= height, "lines once taken stay, so that what is below stays"
+    page.keyboard.press("Escape")
+    user.done("cancelled")
+    assert page.locator(".legend").is_hidden()
+
+
+def test_many_texts_are_small_pictures_that_open(visit):
+    user = visit()
+    page = user.page
+    user.type("prompt", "A fox")
+    user.type("count", "11")
+    user.type("steps", "4")
+    user.generate()
+    user.done()
+    assert page.locator(".gallery .thumb canvas").count() == 3
+    painted = """one => {
+      const { width, height } = one;
+      return one.getContext("2d").getImageData(0, 0, width, height).data.some(value => value);
+    }"""
+    assert page.locator(".gallery .thumb canvas").evaluate_all(f"all => all.every({painted})")
+    page.locator(".gallery .thumb").first.press("Enter")
+    assert page.locator(".gallery .thumb").count() == 2 and page.locator(".gallery .row-tools").count() == 1
+    page.locator(".gallery .compact .final").first.click()
+    assert page.locator(".gallery .thumb").count() == 1
+
+
+def test_no_motion_where_none_is_wanted_and_other_colours(visit):
+    user = visit(420, 860, has_touch=True, is_mobile=True, reduced_motion="reduce")
+    page = user.page
+    user.type("prompt", "A fox")
+    user.slowly(0.4)
+    page.locator("#generate").tap()
+    user.wait("document.querySelectorAll('.tokens .calm').length > 1")
+    moving = page.evaluate("document.querySelector('tdw-canvas').getAnimations({ subtree: true }).length")
+    assert moving == 0
+    legend = page.locator(".legend")
+    assert legend.get_by_text("just decided").is_hidden(), "folded on a phone"
+    legend.locator("summary").tap()
+    assert legend.get_by_text("just decided").is_visible()
+    word = page.locator(".tokens .word", has_text=re.compile(r"\w")).first
+    word.tap()
+    assert re.search(r"\d+ % sure", page.locator("tdw-canvas .tip").text_content()), "a touch tells, too"
+    look = "getComputedStyle(document.querySelector('.legend .sure-{0}')).{1}"
+    unsure = page.evaluate(look.format(0, "color"))
+    page.evaluate("document.documentElement.dataset.palette = 'colour-blind'")
+    assert page.evaluate(look.format(0, "color")) != unsure
+    assert "dotted" in page.evaluate(look.format(0, "textDecoration"))
+    assert "none" in page.evaluate(look.format(4, "textDecoration"))
+    page.locator("#interrupt").tap()
+    user.done("cancelled")
+    assert page.evaluate("Math.max(document.documentElement.scrollWidth, document.body.scrollWidth)") <= 420
+    small = "all => all.filter(one => one.offsetParent && one.getBoundingClientRect().height < 40).map(one => one.textContent)"
+    assert page.locator(".row-tools :is(button, summary)").evaluate_all(small) == []

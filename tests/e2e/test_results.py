@@ -1,0 +1,228 @@
+"""Finished texts: views, replay, menu, comparison, files; and what hostile text does in each of them: nothing."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tests.e2e.conftest import HOSTILE, User
+
+pytestmark = pytest.mark.e2e
+SHOW = """async result => {
+  const { showResult } = await import("./ui/row.js");
+  const node = showResult(result);
+  node.id = result.id;
+  document.querySelector("tdw-canvas").prepend(node);
+}"""
+OVERRIDES = "\u202eright to left\u202c zero\u200bwidth"
+
+
+def saved(name: str, pieces: list[str], trace: list[list] | None = None, **fields: Any) -> dict[str, Any]:
+    """A result as the history gives it; each piece is decided in a step of its own unless a trace is given."""
+    trace = trace or [[step + 1, step, step, piece, 0.1 + 0.8 * step / len(pieces)] for step, piece in enumerate(pieces)]
+    return {
+        "id": name, "text": "".join(pieces), "complete": True, "pieces": pieces, "trace": trace, "preset": [], "axes": [],
+        "request": {"prompt": "A fox", "seed": 7, "steps": len(pieces)}, "error": None, "notes": [], "parts": [],
+        "statistics": {"forwards": len(pieces), "tokens": len(pieces), "prompt_tokens": 2, "seconds": 1.5},
+        "provenance": {"checkpoint": "story/teller", "fingerprint": "f", "family": "LLaDA", "device": "cpu", "dtype": "fp32",
+                       "job": "", "cell": ""}, **fields,
+    }  # fmt: skip
+
+
+def show(user: User, result: dict[str, Any]):
+    user.page.evaluate(SHOW, result)
+    return user.page.locator(f"#{result['id']}")
+
+
+def more(place, item: str) -> None:
+    """Chooses from a result's menu by the keyboard."""
+    place.get_by_role("button", name="More").press("ArrowDown")
+    place.get_by_role("menuitem", name=item).press("Enter")
+
+
+def at(place) -> str:
+    return place.locator(".player .step").text_content()
+
+
+def test_heat_map_by_confidence_step_and_order(visit):
+    user = visit()
+    trace = [[1, 2, 2, " ran", 0.95], [2, 0, 0, "Fox", 0.2], [2, 3, 3, ".", 0.7], [3, 1, 1, " too", 0.5]]
+    place = show(user, saved("heat", ["Fox", " too", " ran", "."], trace))
+    place.get_by_role("button", name="Heat map").click()
+    words = place.locator(".tokens .word")
+    assert words.all_text_contents() == ["Fox", "too", "ran", "."]
+    assert words.evaluate_all("all => all.map(one => one.dataset.level)") == ["1", "2", "4", "3"]
+    unsure, sure = (words.nth(i).evaluate("one => getComputedStyle(one).backgroundColor") for i in (0, 2))
+    assert unsure != sure
+    place.get_by_role("button", name="Order").click()
+    assert words.evaluate_all("all => all.map(one => one.dataset.number)") == ["3", "4", "1", "2"]
+    assert place.locator(".heat-scale").text_content() == "firstlast (4)"
+    place.get_by_role("button", name="Step").click()
+    assert words.evaluate_all("all => all.map(one => one.dataset.number)") == ["2", "3", "1", "2"]
+    words.nth(2).hover()
+    assert place.locator(".tip").text_content() == "“ ran”95 % sure, step 1, number 1"
+    place.get_by_role("button", name="Plain").click()
+    assert place.locator(".final").text_content() == "Fox too ran." and place.locator(".tokens").is_hidden()
+    place.locator("summary", has_text="Parameters").click()
+    assert "4 tokens · 4 model calls · 1.0 per call · 2.7 tokens/s" in place.locator("summary").text_content()
+
+
+def test_replay_plays_pauses_and_goes_to_any_step(visit):
+    user = visit()
+    trace = [[1, 0, 0, "Fox", 0.9], [2, 1, 1, " ran", 0.5], [3, 1, None, "", None], [4, 1, 5, " sat", 0.9], [5, 2, 2, ".", 0.9]]
+    place = show(user, saved("run", ["Fox", " sat", "."], trace))
+    place.get_by_role("button", name="Replay").click()
+    place.get_by_role("button", name="Pause").click()
+    bar = place.get_by_role("slider")
+    bar.focus()
+    user.page.keyboard.press("Home")
+    assert at(place) == "step 0 of 5" and place.locator(".tokens .mask").count() == 3
+    user.page.keyboard.press("ArrowRight")
+    user.page.keyboard.press("ArrowRight")
+    assert at(place) == "step 2 of 5" and place.locator(".tokens .word").all_text_contents() == ["Fox", "ran"]
+    assert place.locator(".tokens .fresh").all_text_contents() == ["ran"]
+    user.page.keyboard.press("ArrowRight")
+    assert place.locator(".tokens .mask.reopened").count() == 1, "what was taken back is open again"
+    user.page.keyboard.press("End")
+    assert place.locator(".tokens .word").all_text_contents() == ["Fox", "sat", "."]
+    box = bar.bounding_box()
+    user.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    assert at(place) in ("step 2 of 5", "step 3 of 5")
+    place.get_by_role("combobox").select_option("4")
+    place.get_by_role("button", name="Play", exact=True).click()
+    user.wait("document.querySelector('#run .player .step').textContent === 'step 5 of 5'")
+    place.get_by_role("button", name="Play", exact=True).wait_for()
+    place.get_by_role("button", name="Stop").click()
+    assert place.locator(".final").is_visible() and place.locator(".player").count() == 0
+
+
+def test_what_was_written_comes_back_from_the_menu(visit):
+    user = visit()
+    page = user.page
+    user.type("prompt", "A fox")
+    user.type("seed", "77")
+    page.keyboard.press("Control+Enter")
+    user.done()
+    text = user.texts()[0]
+    row = page.locator(".job").first
+    user.type("steps", "3")
+    more(row, "Same seed, vary")
+    user.wait("document.querySelector('#field-steps input').value === '16' && document.activeElement.closest('#settings')")
+    assert user.shown("seed") == "77"
+    more(row, "New seed")
+    user.wait("document.querySelector('#field-seed input').value === '-1'")
+    more(row, "Send to Prompt")
+    user.wait("document.querySelector('#field-prompt textarea').value.length > 10")
+    assert user.shown("prompt") == text.strip()
+    page.keyboard.press("Escape")
+    row.get_by_role("button", name="More").click()
+    page.keyboard.press("Escape")
+    assert row.get_by_role("menuitem").count() == 0, "the menu closes"
+    assert row.get_by_role("button", name="More").evaluate("one => one === document.activeElement")
+    with page.expect_download() as download:
+        more(row, "Save as JSON")
+    whole = json.loads(download.value.path().read_text("utf-8"))
+    assert download.value.suggested_filename == "storyteller-77.json"
+    assert len(whole["trace"]) >= 16 and whole["request"]["prompt"] == "A fox", "the trace is fetched for the file"
+    with page.expect_download() as download:
+        more(row, "Save as text")
+    assert download.value.path().read_text("utf-8").lstrip() == text
+
+
+def test_the_film_is_a_gif_of_every_step(visit):
+    user = visit()
+    pieces = ["Once", " there", " was", " a", " fox", ".", "\n\n", "It", " slept", "."]
+    place = show(user, saved("film", pieces))
+    with user.page.expect_download() as download:
+        more(place, "Save as GIF")
+    assert download.value.suggested_filename == "story-teller-7.gif"
+    film = Image.open(io.BytesIO(download.value.path().read_bytes()))
+    assert film.info["loop"] == 0 and film.n_frames == len(pieces) + 2, "noise, every step, and the finished text"
+    frames, durations = [], []
+    for frame in range(film.n_frames):
+        film.seek(frame)
+        frames.append(film.convert("L"))
+        durations.append(film.info["duration"])
+    dark = [sum(frame.histogram()[:90]) for frame in frames]
+    assert dark[0] == 0, "the first frame is noise: bars, no ink"
+    assert dark[-1] > 300 and frames[-1].tobytes() != frames[0].tobytes()
+    assert durations[-1] == 2000 and len(set(durations[1:-1])) == 1
+    width = place.locator(".final").evaluate("one => one.clientWidth")
+    assert frames[0].width == width + 56, "as wide as on the page"
+
+
+@pytest.mark.parametrize("width", [1400, 420])
+def test_two_texts_are_compared_word_by_word(visit, width):
+    user = visit(width)
+    page = user.page
+    first = show(user, saved("first", ["The", " red", " fox", " ran", "."]))
+    second = show(user, saved("second", ["The", " old", " fox", " ran", " home", "."]))
+    more(first, "Compare…")
+    assert page.get_by_text("at a second text").is_visible()
+    page.get_by_role("button", name="Cancel").click()
+    more(first, "Compare…")
+    more(second, "Compare…")
+    dialog = page.get_by_role("dialog")
+    assert dialog.locator("section .text").all_text_contents() == ["The red fox ran.", "The old fox ran home."]
+    assert dialog.locator("section del").all_text_contents() == ["red"]
+    assert dialog.locator("section ins").all_text_contents() == ["old", " home"]
+    left, right = (dialog.locator("section").nth(i).bounding_box() for i in (0, 1))
+    assert (left["y"] == right["y"]) if width > 900 else (left["y"] + left["height"] <= right["y"])
+    page.keyboard.press("Escape")
+    assert page.get_by_role("dialog").count() == 0
+
+
+def test_word_differences(visit):
+    user = visit()
+    pieces = user.page.evaluate("""async () => {
+      const { diff } = await import("./ui/diff.js");
+      const long = Array.from({ length: 900 }, (_, i) => `w${i}`).join(" ");
+      const pairs = [["", ""], ["", "new"], ["same", "same"], ["a b c", "x y z"], ["a b c d", "a c b d"]];
+      return [...pairs, [long, `x ${long} y`]].map(([a, b]) => [a, b, diff(a, b)]);
+    }""")
+    for before, after, found in pieces:
+        assert "".join(text for kind, text in found if kind != "new") == before
+        assert "".join(text for kind, text in found if kind != "gone") == after
+    assert [found for _, _, found in pieces[:4]] == [
+        [], [["new", "new"]], [["same", "same"]], [["gone", "a b c"], ["new", "x y z"]],
+    ]  # fmt: skip
+    assert len(pieces[6][2]) == 3
+
+
+def test_hostile_text_is_text_in_every_view(visit):
+    user = visit()
+    page = user.page
+    text = f"{HOSTILE} [x](javascript:alert(1)) ![i](http://elsewhere.example/i.png) <style>*{{display:none}}</style> {OVERRIDES}"
+    pieces = re.findall(r"\s*\S+", text)
+    request = {"prompt": text, "seed": 1, "system": HOSTILE}
+    notes = {"notes": [HOSTILE], "error": f"{HOSTILE} {OVERRIDES}", "axes": [["prompt", 1, f"{OVERRIDES} {HOSTILE}"]]}
+    place = show(user, saved("hostile", pieces, request=request, **notes))
+    other = show(user, saved("other", ["A", " fox"]))
+    assert place.locator(".final").text_content() == text
+    for view in ("Tokens", "Heat map", "Markdown"):
+        place.get_by_role("button", name=view, exact=True).click()
+        if view == "Markdown":
+            place.locator(".markdown :is(p, .row-error)").first.wait_for()
+            continue
+        assert place.locator(".tokens").text_content() == text
+    assert place.locator(".markdown .row-error").count() == 0
+    assert place.locator("script, img, style, iframe, [onerror], [href^='javascript:']").count() == 0
+    assert "<img src=x" in place.locator(".markdown").text_content()
+    place.locator("summary", has_text="Parameters").click()
+    assert HOSTILE in place.locator("dl").text_content() and HOSTILE in place.locator(".row-note").text_content()
+    place.get_by_role("button", name="Tokens", exact=True).click()
+    place.locator(".tokens .word", has_text="zero").hover()
+    assert "\\u{200b}" in place.locator(".tip").text_content(), "what cannot be seen is written out"
+    more(place, "Compare…")
+    more(other, "Compare…")
+    assert page.get_by_role("dialog").locator("section .text").first.text_content() == text
+    page.keyboard.press("Escape")
+    isolated = "all => all.every(one => getComputedStyle(one).unicodeBidi === 'isolate')"
+    assert place.locator(".final, .tokens .word, bdi").evaluate_all(isolated)
+    tools = place.locator(".row-tools").bounding_box()
+    assert tools["height"] > 20, "a style in the text styles nothing"
