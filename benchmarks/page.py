@@ -67,6 +67,7 @@ def load(browser: Browser, site: Site, number: int) -> dict[str, Any]:
         context = browser.new_context(viewport={"width": 1400, "height": 900})
         context.add_init_script(WATCH_READY)
         page = context.new_page()
+        page.set_default_timeout(PATIENCE)
         for kind in seen:
             page.goto("about:blank")
             page.goto(site.url)
@@ -181,6 +182,7 @@ def held(page: Page, session: CDPSession) -> dict[str, int]:
 
 def opened(browser: Browser, site: Site) -> Page:
     page = browser.new_context(viewport={"width": 1400, "height": 900}, locale="en-GB").new_page()
+    page.set_default_timeout(PATIENCE)
     page.goto(site.url)
     page.wait_for_function(READY, timeout=PATIENCE)
     page.wait_for_timeout(500)

@@ -77,6 +77,7 @@ class Gallery:
         """The page of a variant, fresh."""
         if name not in self.pages:
             self.pages[name] = browser.new_context(**{"locale": "en-GB", **options}).new_page()
+            self.pages[name].set_default_timeout(PATIENCE)
         return fresh(self.pages[name], self.site.url)
 
     def run(self, name: str, **request: Any) -> str:
