@@ -47,7 +47,7 @@ def write(user: User, prompt: str, steps: int = 16) -> None:
 def test_two_browsers_share_one_queue(visit, api):
     """Each has its own job; both see both; the second opens the first's job, stops its own, and asks for it again."""
     first, second = visit(), visit()
-    first.slowly(0.8)
+    first.slowly(2)
     write(first, "the first fox", 192)  # longer than anything here takes: it is interrupted
     first.wait("document.querySelector('.job')?.dataset.state === 'running'")
     write(second, "the second hen")
@@ -85,7 +85,7 @@ def test_two_browsers_share_one_queue(visit, api):
 
 def test_a_reload_and_a_closed_tab_keep_the_job_and_its_canvas(visit, api):
     user = visit()
-    user.slowly(0.8)
+    user.slowly(2)
     write(user, "the patient whale", 192)
     user.wait("document.querySelector('.job')?.querySelectorAll('.tokens .word').length > 0")
     user.page.reload()
@@ -164,7 +164,7 @@ def test_where_jobs_are_not_kept_closing_the_tab_ends_them(browser, site, tmp_pa
         context = browser.new_context()
         context.set_default_timeout(PATIENCE)
         user = User(context.new_page(), running.url).come()
-        user.slowly(0.9)
+        user.slowly(2)
         write(user, "not to be", 192)
         user.wait("document.querySelector('.job')?.dataset.state === 'running'")
         with httpx.Client(base_url=f"{running.url}/api/v1/", timeout=60) as api:
