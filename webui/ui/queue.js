@@ -22,23 +22,30 @@ class Queue extends HTMLElement {
     this.more = () => this.show();
     for (const group of this.groups) group.node.addEventListener("tdw:more", this.more);
     feed.addEventListener("change", () => this.show());
+    document.addEventListener("tdw:view", () => this.show());
     this.show();
   }
 
+  /** The number in the navigation always; the lists while they are seen: a page that is open for days knows hundreds of jobs. */
   show() {
+    this.count();
+    if (document.body.dataset.view !== "queue") return;
     const jobs = [...feed.jobs.values()];
-    for (const id of this.items.keys()) if (!feed.jobs.has(id)) this.items.delete(id);
-    for (const job of jobs) {
-      if (!this.items.has(job.id)) this.items.set(job.id, new QueueItem(job.id));
-      this.items.get(job.id).show(job);
-    }
     this.classList.toggle("shared", jobs.some((job) => !job.client_is_you)); // only then it must be said whose they are
     const [now, recent] = this.groups;
-    now.show(first(jobs.filter((job) => !ENDED.includes(job.state))), this.items);
-    recent.show(first(jobs.filter((job) => ENDED.includes(job.state)).reverse()), this.items);
+    now.show(first(jobs.filter((job) => !ENDED.includes(job.state))), (job) => this.draw(job));
+    recent.show(first(jobs.filter((job) => ENDED.includes(job.state)).reverse()), (job) => this.draw(job));
+    for (const [id, item] of this.items) if (!item.node.isConnected) this.items.delete(id);
     this.lost.hidden = feed.connected || !feed.source;
     this.empty.hidden = jobs.length > 0;
-    this.count();
+  }
+
+  /** The node of a job as it stands now. */
+  draw(job) {
+    if (!this.items.has(job.id)) this.items.set(job.id, new QueueItem(job.id));
+    const item = this.items.get(job.id);
+    item.show(job);
+    return item.node;
   }
 
   /** Tells the navigation how many run or wait. */
@@ -76,8 +83,8 @@ class Group {
     this.node.setAttribute("aria-label", say(`jobs.${kind}`));
   }
 
-  show(jobs, items) {
-    order(this.list, jobs.slice(0, this.shown).map((job) => items.get(job.id).node));
+  show(jobs, draw) {
+    order(this.list, jobs.slice(0, this.shown).map(draw));
     this.node.hidden = !jobs.length;
     this.more.hidden = jobs.length <= this.shown;
     this.more.textContent = say("jobs.more", { n: jobs.length - this.shown });
