@@ -106,7 +106,7 @@ def test_fields_of_missing_extensions_are_kept_and_sent(visit, saved, tmp_path):
     user.generate()
     user.done()
     job = user.page.evaluate("localStorage.getItem('tdw.job')")
-    made = httpx.get(f"{user.url}/api/v1/jobs/{job}").json()["request"]
+    made = httpx.get(f"{user.url}/api/v1/jobs/{job}", timeout=60).json()["request"]
     assert made["kept"] == {"gone": request["gone"]}
     user.page.locator("tdw-kept").get_by_role("button", name="Forget").click()
     user.wait("!document.querySelector('tdw-kept').firstChild")

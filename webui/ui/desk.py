@@ -114,7 +114,8 @@ class Desk:
             return f"{mark}<p class=understands>{html.escape(str(error))}</p>"
         words = f"<p class=understands>{html.escape(profile['understands'])}</p>" if profile.get("understands") else ""
         chips = "".join(f"<button type=button class=example>{html.escape(p)}</button>" for p in profile.get("examples", ()))
-        return mark + words + (f'<div class=examples role=group aria-label="Examples">{chips}</div>' if chips else "")
+        name = '<tdw-say id=examples key="page.examples" hidden></tdw-say>'
+        return mark + words + (f"{name}<div class=examples role=group aria-labelledby=examples>{chips}</div>" if chips else "")
 
     def _filled(self, request: Any) -> list[Any]:
         model = request.model or self.model
