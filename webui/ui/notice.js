@@ -48,4 +48,5 @@ export function complain(sentence) {
   close.setAttribute("aria-label", say("page.dismiss"));
   place.replaceChildren(...(sentence ? [element("span", "", sentence), close] : []));
   place.hidden = !sentence;
+  if (sentence) place.scrollIntoView({ block: "nearest" });
 }
