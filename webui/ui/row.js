@@ -85,7 +85,9 @@ export class Row {
     if (!result.complete) this.meta.textContent = say("canvas.unfinished");
     for (const note of result.notes ?? []) this.extras.append(element("p", "row-note", element("bdi", "", note)));
     if (result.error) this.fail(result.error);
-    if (this.live) this.furnish();
+    if (this.live) return this.furnish();
+    this.thumb.calm();
+    this.thumb.settle();
   }
 
   /** Below a finished text: views, actions, cost and parameters. */
