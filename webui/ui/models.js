@@ -61,6 +61,7 @@ class Models extends HTMLElement {
     try {
       const reply = await fetch("api/v1/checkpoints");
       if (reply.ok) this.entries = await reply.json();
+      this.known ??= this.entries.map(({ name }) => name); // those that the page offers
     } catch {
       return false; // the feed tells that the server is away
     }
@@ -69,10 +70,11 @@ class Models extends HTMLElement {
   }
 
   async rescan() {
-    const before = new Set(this.entries.map((entry) => entry.name));
+    const before = new Set(this.known); // not what was read meanwhile: the page's choice does not offer that yet
     if (!(await this.read())) return this.ask("tdw:complain", { sentence: say("jobs.unanswered") });
     const added = this.entries.filter(({ name }) => !before.delete(name)).map(({ name }) => name);
     const lost = [...before];
+    this.known = this.entries.map(({ name }) => name);
     const told = [added.length && say("models.added", { names: added.join(", ") }), lost.length && say("models.lost", { names: lost.join(", ") })];
     this.ask("tdw:rescanned", { checkpoints: this.entries, added, lost });
     this.ask("tdw:say", { sentence: told.filter(Boolean).join(" ") || say("models.same", { n: this.entries.length }) });
