@@ -41,7 +41,7 @@ def test_a_result_shows_tokens_parameters_and_its_run_again(visit):
     page.get_by_role("button", name="Tokens").click()
     word = page.locator(".tokens .word").filter(has_text=re.compile(r"\w")).first
     word.hover()
-    assert re.search(r"\d+ % sure, step \d+", page.locator("tdw-canvas .tip").text_content())
+    assert re.search(r"\d+ % sure, step \d+", page.locator(".tip:not([hidden])").first.text_content())
     page.get_by_role("button", name="Replay").click()
     user.wait("document.querySelectorAll('.tokens .mask').length > 0")
     user.wait("document.querySelectorAll('.tokens .mask').length < 16")
