@@ -107,7 +107,7 @@ class Models extends HTMLElement {
     if (key === this.drawn) return; // what is selected or focused in the details stays
     this.drawn = key;
     this.facts.replaceChildren(...details(entry, told));
-    this.bad.replaceChildren(...refused(this.entries));
+    this.bad.replaceChildren(...refused(this.entries.filter((other) => other !== entry)));
   }
 
   /** Puts the details below the chip, inside the window. */
