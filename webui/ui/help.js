@@ -9,7 +9,10 @@ tip.setAttribute("role", "tooltip");
 tip.id = "help";
 tip.hidden = true;
 document.body.append(tip);
+const TOUCH_MS = 700; // after a touch its own focus and scrolling hide nothing
 let tabbed = false;
+let touched = 0;
+const elsewhere = () => performance.now() - touched > TOUCH_MS && tell(null);
 
 /** Shows the help of the control that `name` (its name, or a button without words) belongs to; null hides it. */
 function tell(name) {
@@ -28,7 +31,9 @@ function tell(name) {
 document.addEventListener("pointerover", ({ target }) => tell(target.closest?.(NAMED)));
 document.addEventListener("pointerdown", (event) => {
   tabbed = false;
-  if (event.pointerType === "touch") tell(event.target.closest?.(NAMED));
+  if (event.pointerType !== "touch") return;
+  touched = performance.now();
+  tell(event.target.closest?.(NAMED));
 });
 document.addEventListener("keydown", ({ key }) => {
   tabbed = key === "Tab";
@@ -40,5 +45,5 @@ document.addEventListener("focusin", ({ target }) => {
   tell(target.matches(".tool") ? target : block?.querySelector(NAMED));
   if (!tip.hidden) target.setAttribute("aria-describedby", tip.id);
 });
-document.addEventListener("focusout", () => tell(null));
-document.addEventListener("scroll", () => tell(null), true);
+document.addEventListener("focusout", elsewhere);
+document.addEventListener("scroll", elsewhere, true);
