@@ -11,8 +11,8 @@ pytestmark = pytest.mark.e2e
 
 VIEWS = ("write", "history", "queue", "extensions", "settings")
 REHEARSAL = {  # an extension of the tests, without words of its own
-    "Rehearsal", "Only for tests.", "Seconds", "Added to every model call.", "Calls", "A file that gets a byte for every model call.",
-    "Fail", "Every model call raises.",
+    "Rehearsal", "Only for tests.", "Seconds", "Added to every model call.", "Calls", "Fail", "Every model call raises.",
+    "A file that gets a byte for every model call.",
 }  # fmt: skip
 SEEN = """() => {
   const lines = document.body.innerText.split("\\n");
