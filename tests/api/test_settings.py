@@ -24,7 +24,7 @@ def place(tmp_path_factory):
 def own(flags, place):
     """A server of this file's own: its settings change."""
     with serve("--api", "--port", "0", *flags, data=place) as running:
-        with Client(base_url=f"{running.url}/api/v1/", timeout=60) as client:
+        with Client(base_url=f"{running.url}/api/v1/", timeout=300) as client:
             yield client
 
 
