@@ -77,7 +77,7 @@ def served(*arguments: str, own: tuple[int, ...] = (), data: Path | None = None)
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
         with (
             subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, preexec_fn=pin(own)) as process,
-            httpx.Client(timeout=60) as http,
+            httpx.Client(timeout=120, limits=httpx.Limits(max_keepalive_connections=0)) as http,
         ):
             try:
                 line = process.stdout.readline()
