@@ -1,0 +1,225 @@
+"""Hostile strings wherever a stranger can put one: no script runs, nothing loads from elsewhere, no neighbour is turned."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+
+from tests.conftest import Running, serve, wait_until
+from tests.e2e.hostile import AUDIT, EVIL, LONG, NAME, NUL, QUICK, STRINGS, write
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Iterator[Running]:
+    """The whole program among hostile files. `visit` of conftest.py opens this one here, and sees to scripts and requests."""
+    folder = tmp_path_factory.mktemp("xss")
+    flags, data = write(folder)
+    with serve("--port", "0", *flags, data=data, timeout=240) as running:
+        yield running
+        assert running.process.poll() is None, f"the server died: {running.errors.read_text()}"
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def api(site) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=f"{site.url}/api/v1/", timeout=120) as client:
+        yield client
+
+
+@pytest.fixture
+def look(request) -> Iterator[Callable]:
+    """`look(user, where)` audits the page as it stands; the test fails in the end with all that was found."""
+    found = []
+
+    def audit(user, where: str) -> None:
+        found.extend(f"{where}: {fault}" for fault in user.page.evaluate(AUDIT))
+
+    yield audit
+    assert not found, "\n" + "\n".join(dict.fromkeys(found))
+
+
+def made(api: httpx.Client, **request) -> str:
+    """A finished job; its id."""
+    job = api.post("jobs", json={**QUICK, **request}).raise_for_status().json()["id"]
+    wait_until(lambda: api.get(f"jobs/{job}").json()["state"] in ("done", "failed"))
+    return job
+
+
+def watch(user, job: str) -> None:
+    """The page shows a job, as the queue makes it."""
+    user.page.evaluate("job => document.dispatchEvent(new CustomEvent('tdw:watch', { detail: { job } }))", job)
+    user.wait(f"document.querySelector('tdw-canvas').job?.id === {json.dumps(job)}")
+    user.wait("['done', 'failed'].includes(document.querySelector('.job').dataset.state)")
+
+
+def view(user, name: str) -> None:
+    user.page.locator(f"#views a[data-view={name}]").click()
+    user.wait(f"document.body.dataset.view === '{name}'")
+
+
+def test_what_a_checkpoint_and_an_extension_say(visit, look):
+    user = visit()
+    page = user.page
+    look(user, "the page")
+    for text in STRINGS:
+        assert text in page.locator("#guide").text_content()
+    page.locator("#guide .example").first.click()
+    assert user.shown("prompt") == EVIL
+    page.locator("#extension-hostile > button").click()
+    page.locator("#field-hostile-words [data-testid=block-info]").hover()
+    look(user, "help of a control")
+    assert STRINGS[0] in page.locator("#extension-hostile").text_content()
+    page.locator("#field-hostile-choice input").click()
+    page.get_by_role("option").nth(1).wait_for()
+    look(user, "a list of choices")
+    page.keyboard.press("Escape")
+    page.locator(".models-chip").click()
+    page.locator("#models-pop h3").first.wait_for(state="visible")
+    look(user, "the checkpoint's details")
+    assert STRINGS[0] in page.locator("#models-pop").text_content() and NAME in page.locator("#models-pop").text_content()
+    page.keyboard.press("Escape")
+    page.locator("#field-model input").click()
+    page.get_by_role("option").filter(has_text="<img").wait_for()
+    look(user, "the list of checkpoints")
+    page.get_by_role("option").filter(has_text="<img").click()
+    user.wait("document.querySelector('#models-pop h3').textContent.startsWith('<img')")
+    look(user, "another checkpoint")
+
+
+def test_what_a_model_says_in_every_view_of_it(visit, look, api):
+    user = visit()
+    page = user.page
+    job = made(
+        api, prompt=f"{EVIL} {NUL} {LONG}", system=EVIL, seed=1, count=2, length=32, temperature=10, hostile={"words": EVIL}
+    )
+    watch(user, job)
+    row = page.locator(".row").first
+    text = api.get(f"jobs/{job}").json()["result"]["parts"][0]["text"]
+    assert sum(string in text for string in STRINGS) > 2, "the model is hostile"
+    assert row.locator(".final").text_content() == text.lstrip()
+    look(user, "a text")
+    for name in ("Markdown", "Tokens", "Heat map", "Replay"):
+        row.get_by_role("button", name=name, exact=True).click()
+        page.wait_for_timeout(300)
+        look(user, name)
+    row.get_by_role("button", name="Tokens", exact=True).click()
+    for word in row.locator(".tokens .word").all()[:6]:
+        word.hover()
+        look(user, "a token's tip")
+    row.locator("summary").click()
+    assert EVIL in row.locator("dl").text_content()
+    look(user, "parameters")
+    for place in (0, 1):
+        page.locator(".row").nth(place).get_by_role("button", name="More").click()
+        look(user, "the menu")
+        page.get_by_role("menuitem", name="Compare").click()
+    page.locator("dialog.compare").wait_for()
+    look(user, "two texts compared")
+    page.keyboard.press("Escape")
+    row.get_by_role("button", name="Use these").click()
+    user.wait(f"document.querySelector('#field-prompt textarea').value.startsWith({json.dumps(STRINGS[0])})")
+    watch(user, made(api, prompt=EVIL, hostile={"number": 9}))
+    assert STRINGS[0] in page.locator(".row-error").text_content()
+    look(user, "an error")
+    watch(user, made(api, prompt=f"{EVIL} | {EVIL} | b", steps=1, prompt_matrix={"enabled": True}))
+    look(user, "a table of texts")
+    assert page.title() == "Text Diffusion WebUI"
+
+
+def test_what_stands_in_the_history(visit, look):
+    user = visit()
+    page = user.page
+    view(user, "history")
+    page.locator(".history-row").nth(6).wait_for()
+    look(user, "the list")
+    page.locator(".history-search").fill("img src x onerror <")
+    user.wait("document.querySelector('.history-row mark')")
+    look(user, "what was searched")
+    page.locator(".history-search").fill("")
+    for words in ("n0n", "n3n"):
+        page.locator(".history-row").filter(has_text=words).locator(".history-prompt").click()
+        page.locator(".history-pane .tdw-result").wait_for()
+        page.wait_for_timeout(300)
+        look(user, f"a saved text, {words}")
+    page.locator(".history-row").filter(has_text="n0n").locator(".history-prompt").click()
+    pane = page.locator(".history-pane")
+    pane.locator(".final").wait_for()
+    assert all(string.strip() in pane.locator(".final").text_content() for string in STRINGS)
+    for name in ("Markdown", "Tokens", "Heat map", "Replay"):
+        pane.get_by_role("button", name=name, exact=True).click()
+        page.wait_for_timeout(300)
+        look(user, f"a saved text as {name}")
+    pane.locator("summary").first.click()
+    look(user, "its parameters")
+    pane.get_by_role("button", name="Delete").click()
+    page.locator(".notice:not([hidden])").wait_for()
+    look(user, "the way back")
+    page.locator(".notice").get_by_role("button", name="Undo").click()
+    page.locator(".history-row").nth(6).wait_for()
+    assert page.title() == "Text Diffusion WebUI"
+
+
+def test_queue_extensions_settings_and_presets(visit, look, api):
+    user = visit()
+    page = user.page
+    made(api, prompt=f"{EVIL} {LONG}", hostile={"number": 9})
+    made(api, prompt=f"{EVIL} {NUL}", model=NAME)
+    view(user, "queue")
+    page.locator(".queue-item").nth(1).wait_for()
+    assert any(STRINGS[0] in text for text in page.locator(".queue-item").all_text_contents())
+    look(user, "queue")
+    view(user, "extensions")
+    page.locator("tdw-extensions summary").first.click()
+    page.locator("tdw-extensions summary").nth(1).click()
+    look(user, "extensions")
+    assert all(string.strip() in page.locator("tdw-extensions").text_content() for string in STRINGS)
+    view(user, "settings")
+    page.locator("#setting-allowed_hosts").wait_for()
+    assert page.locator("#setting-allowed_hosts").input_value().startswith(STRINGS[0])
+    look(user, "settings")
+    view(user, "write")
+    page.locator("tdw-presets button").first.click()
+    page.locator("tdw-presets .own li").first.wait_for()
+    look(user, "presets")
+    page.locator("tdw-presets .own li").first.locator("button").first.click()
+    page.locator(".notice:not([hidden])").wait_for()
+    look(user, "a preset was used")
+
+
+def test_a_dropped_file_and_a_refusal(visit, look, site, tmp_path):
+    user = visit()
+    page = user.page
+    saved = next((site.data / "history").glob("*/*.json"))
+    session = page.context.new_cdp_session(page)
+    for name, content in ((f"a {NAME}.json", saved.read_text("utf-8")), (f"b {NAME}.json", EVIL), (f"c {NAME}.json", "[1]")):
+        file = tmp_path / name
+        file.write_text(content, "utf-8")
+        data = {"items": [], "files": [str(file)], "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            session.send("Input.dispatchDragEvent", {"type": kind, "x": 700, "y": 500, "data": data})
+        page.locator(".notice:not([hidden]), #alert:not([hidden])").first.wait_for()
+        page.wait_for_timeout(500)
+        look(user, f"dropped {name[0]}")
+    view(user, "write")
+    user.type("length", EVIL[:60])
+    page.keyboard.press("Control+Enter")
+    page.locator("#alert:not([hidden])").wait_for()
+    look(user, "a refusal")
+
+
+def test_on_a_phone_in_the_dark(visit, look, api):
+    user = visit(420, 860, has_touch=True, is_mobile=True, color_scheme="dark")
+    watch(user, made(api, prompt=f"{EVIL} {LONG}", hostile={"words": EVIL}))
+    look(user, "the page")
+    user.page.locator(".row").first.get_by_role("button", name="Tokens", exact=True).click()
+    look(user, "tokens")
+    for name in ("history", "queue", "extensions", "settings"):
+        view(user, name)
+        user.page.wait_for_timeout(500)
+        look(user, name)
