@@ -10,7 +10,7 @@ const LEAST = 0.3; // how far bars may be squeezed so that a word stays where it
 const MOST = 1.8; // ... and stretched
 const TIGHT = 0.75; // the same where only a bar would move
 const LOOSE = 1.2;
-export const EXPECTED = 2; // em; a token and its blank: short ones are decided first, so those still open are longer than the mean
+export const EXPECTED = 2.28; // em; a token and its blank: short ones are decided first, so those still open are longer than the mean
 const WIDE = /\p{scx=Han}|\p{scx=Hira}|\p{scx=Kana}/u; // between these a line may end anywhere
 const WIDTHS = [0.74, 1.14, 0.54, 1.43, 0.89, 1.28, 0.64, 1.68, 1.04, 0.44, 1.33, 0.85]; // of 1 on average; words, roughly
 
