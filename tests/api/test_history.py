@@ -24,7 +24,7 @@ def own(flags, place):
     """A server of this file's own: it deletes everything."""
     with (
         serve("--api", "--port", "0", *flags, data=place) as running,
-        Client(base_url=f"{running.url}/api/v1/", timeout=60) as http,
+        Client(base_url=f"{running.url}/api/v1/", timeout=300) as http,
     ):
         yield http
 
