@@ -47,8 +47,8 @@ def test_a_result_shows_tokens_parameters_and_its_run_again(visit):
     user.wait("document.querySelectorAll('.tokens .mask').length < 16")
     page.get_by_role("button", name="Stop").click()
     assert user.texts()
-    page.locator("summary", has_text="Parameters").click()
-    listed = dict(zip(page.locator("dt").all_text_contents(), page.locator("dd").all_text_contents(), strict=True))
+    page.locator(".job summary", has_text="Parameters").click()
+    listed = dict(zip(page.locator(".job dt").all_text_contents(), page.locator(".job dd").all_text_contents(), strict=True))
     assert listed["Seed"] == "77" and listed["Denoising steps"] == "16preset" and "16 model calls" in listed["Written"]
     page.get_by_role("button", name="Random seed").click()
     user.wait("document.querySelector('#field-seed input').value === '-1'")
@@ -164,8 +164,8 @@ def test_markup_is_text_everywhere(visit):
     user.generate()
     user.done()
     assert HOSTILE in user.texts()[0]
-    page.locator("summary", has_text="Parameters").click()
-    assert HOSTILE in page.locator("dl").text_content()
+    page.locator(".job summary", has_text="Parameters").click()
+    assert HOSTILE in page.locator(".job dl").text_content()
     assert page.locator("tdw-canvas, #guide, tdw-extensions").locator("b, script, img").count() == 0
 
 
