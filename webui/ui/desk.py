@@ -12,6 +12,9 @@ import gradio as gr
 from webui.ui.controls import PRESET, Control, preset_value, request_of, show, take, values_of
 from webui.ui.languages import ENGLISH, languages
 
+EMBEDDING, EMBEDDED = "\u202a\u202b\u202d\u202e", "\u202c"  # signs of direction, and those that end them
+ISOLATING, ISOLATED = "\u2066\u2067\u2068", "\u2069"
+
 
 class Desk:
     """The handlers of the page's events. `controls` are those that were drawn, in the order of the values they are given."""
@@ -143,13 +146,27 @@ def offered(control: Control) -> list[str]:
 
 
 def _described(entry: Any) -> str:
-    """A checkpoint in one line: name, family, size."""
+    """A checkpoint in one line: name, family, size. What the name turns around, it turns back: the rest reads as it should."""
     size, unit = entry.size, "B"
     for unit in ("B", "kB", "MB", "GB"):
         if size < 1000 or unit == "GB":
             break
         size /= 1000
-    return f"{entry.name} · {entry.family} · {size:.3g} {unit}"
+    return f"{entry.name}{_closers(entry.name)} · {entry.family} · {size:.3g} {unit}"
+
+
+def _closers(text: str) -> str:
+    """The signs that end what a text begins with signs of direction (Unicode's embeddings, overrides and isolates)."""
+    open_ones: list[str] = []
+    for sign in text:
+        if sign in EMBEDDING:
+            open_ones.append(EMBEDDED)
+        elif sign in ISOLATING:
+            open_ones.append(ISOLATED)
+        elif sign in (EMBEDDED, ISOLATED) and sign in open_ones:
+            while open_ones.pop() != sign:
+                pass
+    return "".join(reversed(open_ones))
 
 
 def _read(control: Control, shown: Any) -> Any:

@@ -40,7 +40,8 @@ class Models extends HTMLElement {
   /** The entry of the checkpoint that the page's control shows; before it is drawn, the default. */
   get chosen() {
     const shown = document.querySelector(CHOICE)?.value ?? "";
-    const named = this.entries.filter(({ name }) => shown === name || shown.startsWith(`${name} · `));
+    const told = shown.replace(/[\u202c\u2069]+ · /, " · "); // without what the page puts behind a name that turns the direction
+    const named = this.entries.filter(({ name }) => shown === name || [shown, told].some((words) => words.startsWith(`${name} · `)));
     const longest = named.sort((one, other) => other.name.length - one.name.length)[0];
     return longest ?? this.entries.find((entry) => entry.default) ?? this.entries[0];
   }

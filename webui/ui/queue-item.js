@@ -11,7 +11,7 @@ export class QueueItem {
     this.id = id;
     this.prompt = element("bdi", "queue-prompt");
     this.state = element("span", "queue-state");
-    this.facts = element("bdi", "queue-facts");
+    this.facts = element("span", "queue-facts");
     this.whose = element("span", "queue-whose");
     this.error = element("p", "queue-error");
     this.bar = element("div", "queue-bar", element("i"));
@@ -33,7 +33,8 @@ export class QueueItem {
     set(this.prompt, prompt);
     this.prompt.classList.toggle("none", !job.prompt);
     set(this.state, state(job));
-    set(this.facts, facts(job).filter(Boolean).join(" · "));
+    const told = facts(job).filter(Boolean);
+    if (this.facts.textContent !== told.join(" · ")) this.facts.replaceChildren(...told.flatMap((fact, at) => [at ? " · " : "", element("bdi", "", fact)]));
     set(this.error, job.error ?? "");
     this.error.hidden = !job.error;
     this.node.dataset.state = job.loading ? "loading" : job.state;

@@ -39,6 +39,8 @@ def _extensions(folder: Path | None, language: str) -> dict[str, str]:
             found = _read(file)
         except (OSError, ValueError):
             continue
+        if not isinstance(found, dict):
+            continue
         words |= {key: str(text) for key, text in found.items() if key.startswith((f"field.{name}.", f"extension.{name}."))}
     return words
 
