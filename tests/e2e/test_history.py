@@ -427,7 +427,7 @@ def test_fields_of_missing_extensions_are_told(read):
     assert "tone" in note and "kept" in note
 
 
-def test_the_download_is_the_saved_file(read, site):
+def test_the_download_is_the_saved_file(read, site, api):
     reader = read()
     reader.search("orphan")
     reader.found(1)
@@ -438,7 +438,9 @@ def test_the_download_is_the_saved_file(read, site):
     (file,) = site.data.glob(f"history/*/{saved['id']}.json")
     assert waiting.value.suggested_filename == file.name
     written = json.loads(file.read_text("utf-8"))
-    assert {name: saved[name] for name in written} == written
+    assert all(saved[name] == written[name] for name in ("text", "complete", "provenance"))
+    restored = api.post("restore", json=saved).json()
+    assert restored["request"]["prompt"] == "orphan" and "warmth" in json.dumps(restored), "what is not known here is kept"
 
 
 def test_new_texts_wait_in_a_pill(read, api):

@@ -42,9 +42,12 @@ export class List {
   /** Enters the next entries below those that are there. */
   append(items, total) {
     const known = this.items.length ? this.items.at(-1).id : "~";
+    const { scrollTop, clientHeight, scrollHeight } = this.node;
+    const end = scrollTop > 0 && scrollTop + clientHeight >= scrollHeight - 2; // days that were not known make it higher
     this.items.push(...items.filter((item) => item.id < known));
     this.total = items.length ? Math.max(total, this.items.length) : this.items.length;
     this.layout();
+    if (end) this.node.scrollTop = this.node.scrollHeight;
     this.render();
   }
 

@@ -183,7 +183,7 @@ class HistoryView extends HTMLElement {
   async whole() {
     const asking = this.asking;
     while (asking === this.asking && !this.broken && this.list.items.length < this.list.total) {
-      if (this.loading) await new Promise((resolve) => setTimeout(resolve, 10));
+      if (this.loading === asking) await new Promise((resolve) => setTimeout(resolve, 10));
       else await this.more(PAGE[1]);
     }
     return asking === this.asking;
