@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 
@@ -99,7 +100,7 @@ def test_what_a_model_says_in_every_view_of_it(visit, look, api):
         api, prompt=f"{EVIL} {NUL} {LONG}", system=EVIL, seed=1, count=2, length=32, temperature=10, hostile={"words": EVIL}
     )
     watch(user, job)
-    row = page.locator(".row").first
+    row = page.locator("article.row").first
     text = api.get(f"jobs/{job}").json()["result"]["parts"][0]["text"]
     assert sum(string in text for string in STRINGS) > 2, "the model is hostile"
     assert row.locator(".final").text_content() == text.lstrip()
@@ -109,14 +110,14 @@ def test_what_a_model_says_in_every_view_of_it(visit, look, api):
         page.wait_for_timeout(300)
         look(user, name)
     row.get_by_role("button", name="Tokens", exact=True).click()
-    for word in row.locator(".tokens .word").all()[:6]:
+    for word in row.locator(".tokens .word").filter(has_text=re.compile(r"\w")).all()[:6]:
         word.hover()
         look(user, "a token's tip")
     row.locator("summary").click()
     assert EVIL in row.locator("dl").text_content()
     look(user, "parameters")
     for place in (0, 1):
-        page.locator(".row").nth(place).get_by_role("button", name="More").click()
+        page.locator("article.row").nth(place).get_by_role("button", name="More").click()
         look(user, "the menu")
         page.get_by_role("menuitem", name="Compare").click()
     page.locator("dialog.compare").wait_for()
@@ -217,7 +218,7 @@ def test_on_a_phone_in_the_dark(visit, look, api):
     user = visit(420, 860, has_touch=True, is_mobile=True, color_scheme="dark")
     watch(user, made(api, prompt=f"{EVIL} {LONG}", hostile={"words": EVIL}))
     look(user, "the page")
-    user.page.locator(".row").first.get_by_role("button", name="Tokens", exact=True).click()
+    user.page.locator("article.row").first.get_by_role("button", name="Tokens", exact=True).click()
     look(user, "tokens")
     for name in ("history", "queue", "extensions", "settings"):
         view(user, name)
