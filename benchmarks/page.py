@@ -18,6 +18,7 @@ import argparse
 import json
 import os
 import statistics
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 PROMPT = "dragon, cake, castle, happy ending, dialogue"
 CYCLE = 20  # runs after which seeds repeat
-SHORT = {"length": "48", "steps": "12"}  # of the many runs
+SHORT = {"length": "32", "steps": "6"}  # of the many runs
 PATIENCE = 300_000  # ms
 SETTLED = "document.body.dataset.tdw === 'idle'"
 IDLE = f"{SETTLED} && ['done', 'failed', 'cancelled'].includes(document.querySelector('.job')?.dataset.state)"
@@ -153,6 +154,7 @@ def memory(browser: Browser, site: Site, runs: int) -> dict[str, Any]:
             look_around(page)
         if run % CYCLE == 0:
             counts.append({"runs": run, **held(page, session)})
+            print(counts[-1], file=sys.stderr, flush=True)
     page.context.close()
     first, last = counts[0], counts[-1]
     return {"counts": counts, "growth": {name: last[name] - first[name] for name in ("heap", "nodes", "listeners")}}
