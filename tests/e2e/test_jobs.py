@@ -142,16 +142,23 @@ def test_a_long_job_notifies_only_who_asked_for_it_and_looks_away(visit, api, br
         steps = {"length": 8, "steps": 8, "template": "raw", "end_of_text": "ban", "rehearsal": {"seconds": 0.4}}
         api.post("jobs", json={**steps, "prompt": prompt}, headers=headers)
 
+    def away(hidden: bool) -> None:
+        user.page.evaluate(f"window.away = {str(hidden).lower()}; document.dispatchEvent(new Event('visibilitychange'))")
+
     job("looked at", client)
     state(user, "looked at", "done")
     assert user.page.evaluate("window.told") == []
-    user.page.evaluate("window.away = true")
     job("of another", ME)
     job("awaited", client)
+    state(user, "awaited", "queued")
+    away(True)
     state(user, "awaited", "done")
     assert user.page.evaluate("window.told") == [["Your text is written", "awaited"]]
+    away(False)
     user.page.locator(".switch").click()
     job("not told", client)
+    state(user, "not told", "running")
+    away(True)
     state(user, "not told", "done")
     assert len(user.page.evaluate("window.told")) == 1
 

@@ -20,7 +20,9 @@
   };
   dark.addEventListener("change", () => dress());
   dress();
-  root.lang = chosen;
+  const speak = () => root.lang === chosen || (root.lang = chosen);
+  speak();
+  new MutationObserver(speak).observe(root, { attributeFilter: ["lang"] }); // Gradio sets the browser's
   window.tdwStart = { look, dress, language: chosen };
 
   /** Gradio reads its configuration after this: what it calls label, info, choices is put in the reader's words. */

@@ -10,7 +10,8 @@ export class Tip {
     this.board = board;
     const { node } = board;
     node.addEventListener("pointerover", ({ target }) => this.show(target.closest(".at")));
-    node.addEventListener("pointerleave", () => this.show(null));
+    node.addEventListener("pointerleave", ({ pointerType }) => pointerType !== "touch" && this.show(null)); // a lifted finger leaves
+    document.addEventListener("pointerdown", this.away);
     node.addEventListener("focus", () => node.matches(":focus-visible") && this.go(0, 1));
     node.addEventListener("blur", () => this.show(null));
     node.addEventListener("keydown", (event) => {
@@ -23,6 +24,12 @@ export class Tip {
       else this.go(from, way);
     });
   }
+
+  /** A touch anywhere else takes the tip away; one on a board that is gone takes itself away. */
+  away = ({ target }) => {
+    if (!this.board.node.isConnected) document.removeEventListener("pointerdown", this.away);
+    if (this.here && !this.board.node.contains(target)) this.show(null);
+  };
 
   /** Shows the first word from a column on. */
   go(from, way) {
