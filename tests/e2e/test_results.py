@@ -112,7 +112,7 @@ def test_what_was_written_comes_back_from_the_menu(visit):
     row = page.locator(".job").first
     user.type("steps", "3")
     more(row, "Same seed, vary")
-    user.wait("document.querySelector('#field-steps input').value === '16' && document.activeElement.closest('#settings')")
+    user.wait("document.querySelector('#field-steps input').value === '16' && document.activeElement.closest('#parameters')")
     assert user.shown("seed") == "77"
     more(row, "New seed")
     user.wait("document.querySelector('#field-seed input').value === '-1'")

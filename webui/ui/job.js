@@ -2,7 +2,7 @@
 
 import { element } from "./parts.js";
 import { Row } from "./row.js";
-import { say } from "./strings.js";
+import { inside, say } from "./strings.js";
 
 const LIVE_ROWS = 8; // more are thumbnails: a page of 256 boards would lag
 export const ENDED = ["done", "failed", "cancelled"];
@@ -139,7 +139,7 @@ function grid([down, across], entries, rows) {
 }
 
 function line(tag, texts) {
-  return element("tr", "", ...texts.map((text) => element(tag, "", text)));
+  return element("tr", "", ...texts.map((text) => element(tag, "", inside(text))));
 }
 
 function rounded(value) {
@@ -148,7 +148,7 @@ function rounded(value) {
 
 /** A value of an axis where the axis's name does not stand beside it. */
 function titled([name, , label]) {
-  return String(label).toLowerCase().startsWith(name.toLowerCase()) ? String(label) : `${heading(name)} ${label}`;
+  return inside(String(label).toLowerCase().startsWith(name.toLowerCase()) ? String(label) : `${heading(name)} ${label}`);
 }
 
 function heading(name) {

@@ -16,8 +16,17 @@
     root.dataset.theme = theme === "light" || theme === "dark" ? theme : dark.matches ? "dark" : "light";
     root.dataset.palette = palette ?? "standard";
     root.style.colorScheme = root.dataset.theme;
-    document.body?.classList.toggle("dark", root.dataset.theme === "dark"); // Gradio's own mark
+    mark();
   };
+  /** Gradio's own mark, which it sets by the system's theme when it draws. */
+  const mark = () => {
+    const body = document.body;
+    if (body && body.classList.contains("dark") !== (root.dataset.theme === "dark")) body.classList.toggle("dark");
+  };
+  document.addEventListener("DOMContentLoaded", () => {
+    mark();
+    new MutationObserver(mark).observe(document.body, { attributeFilter: ["class"] });
+  });
   dark.addEventListener("change", () => dress());
   dress();
   const speak = () => root.lang === chosen || (root.lang = chosen);

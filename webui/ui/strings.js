@@ -15,7 +15,7 @@ export function say(key, values = {}) {
 }
 
 /** A value as it can stand in a sentence: signs that would turn the words behind it are written out, Hebrew and Arabic are isolated. */
-function inside(value) {
+export function inside(value) {
   const plain = value.replace(/[\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069]/g, (sign) => `\\u{${sign.charCodeAt(0).toString(16)}}`);
   return /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/.test(plain) ? `\u2068${plain}\u2069` : plain;
 }
