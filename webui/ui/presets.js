@@ -85,7 +85,15 @@ class Presets extends HTMLElement {
   apply(name) {
     this.applied = name === null ? null : { name, values: null };
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.applied && ((this.applied.values = this.own()), this.mark()), 1000); // Gradio has drawn by then
+    removeEventListener("keydown", this.settle, true);
+    this.settle = () => {
+      clearTimeout(this.timer);
+      removeEventListener("keydown", this.settle, true);
+      if (this.applied && !this.applied.values) this.applied.values = this.own();
+      this.mark();
+    };
+    this.timer = setTimeout(this.settle, 1000); // Gradio has drawn by then ...
+    addEventListener("keydown", this.settle, true); // ... or whoever types sees it drawn already
     this.mark();
   }
 

@@ -1,5 +1,6 @@
 // <tdw-tokens>: how many tokens the prompt takes of the model's length, and whether the answer still fits.
 
+import { shown } from "./shown.js";
 import { say } from "./strings.js";
 
 const PAUSE_MS = 350; // after the last key
@@ -9,6 +10,7 @@ class Tokens extends HTMLElement {
     this.setAttribute("role", "status");
     this.look = ({ detail }) => this.changed(detail);
     document.addEventListener("tdw:shown", this.look);
+    if (shown.values.length) this.changed(shown); // told before this was there
   }
 
   disconnectedCallback() {
