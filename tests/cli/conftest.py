@@ -21,6 +21,10 @@ import pytest
 from tests.conftest import ENVIRONMENT, ROOT, wait_until
 
 
+# Workers of pytest-xdist have a size of terminal in their environment, which would go over that of the terminals made here.
+PLAIN = {name: value for name, value in ENVIRONMENT.items() if name not in ("COLUMNS", "LINES")}
+
+
 @dataclass
 class Ran:
     status: int
@@ -35,7 +39,7 @@ class Commands:
         self.flags, self.folder, self.pid = [*flags, "--data", str(folder / "data")], folder, 0
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.cli.warm"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=ENVIRONMENT, cwd=ROOT, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=PLAIN, cwd=ROOT, text=True,
         )  # fmt: skip
 
     def run(self, *arguments: str, stdin: bytes = b"", interrupt: Callable[[], object] | None = None) -> Ran:

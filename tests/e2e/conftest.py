@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 
+import httpx
 import pytest
 
 from tests.checkpoints import llada
@@ -40,6 +41,8 @@ def site(tmp_path_factory) -> Iterator[Running]:
         (folder / "extensions" / path.parent.name).symlink_to(path.parent)
     flags = ["--models", str(folder / "models"), "--extensions", str(folder / "extensions"), "--threads", "1"]
     with serve("--port", "0", *flags, data=folder / "data", timeout=120) as running:
+        # What is imported on first use takes half a minute on a busy machine: not what these tests are about.
+        httpx.post(f"{running.url}/api/v1/tokens", json={"text": "a"}, timeout=240).raise_for_status()
         yield running
         assert running.process.poll() is None, f"the server died: {running.errors.read_text()}"
 

@@ -196,4 +196,5 @@ customElements.define("tdw-say", Said);
 
 window.tdw = tdw;
 for (const module of MODULES) import(`./${module}`);
+if (window.tdwShown) tdw.changed(window.tdwShown); // Gradio told it before this was there
 if (window.tdwResumed) tdw.resume(window.tdwResumed);

@@ -4,6 +4,7 @@ import { shown } from "./shown.js";
 import { say } from "./strings.js";
 
 const PAUSE_MS = 350; // after the last key
+const AGAIN_MS = 2000; // after a question that got no answer
 
 class Tokens extends HTMLElement {
   connectedCallback() {
@@ -30,6 +31,7 @@ class Tokens extends HTMLElement {
     const headers = { "Content-Type": "application/json" };
     const reply = await fetch("api/v1/tokens", { method: "POST", headers, body: asked }).catch(() => null);
     if (asked !== this.asked) return; // something newer is on its way
+    if (!reply || reply.status >= 500) this.timer = setTimeout(() => this.count(asked), AGAIN_MS);
     this.counted = reply?.ok ? await reply.json() : null;
     this.draw();
   }
