@@ -20,7 +20,6 @@ import pytest
 
 from tests.conftest import ENVIRONMENT, ROOT, wait_until
 
-
 # Workers of pytest-xdist have a size of terminal in their environment, which would go over that of the terminals made here.
 PLAIN = {name: value for name, value in ENVIRONMENT.items() if name not in ("COLUMNS", "LINES")}
 

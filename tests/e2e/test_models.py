@@ -59,6 +59,7 @@ def test_the_bar_tells_what_the_checkpoint_is_and_loads_and_lets_go(visit):
 def test_a_folder_added_on_disk_is_found_told_loaded_with_progress_and_gone_again(visit, folder):
     user = visit()
     user.page.evaluate("document.addEventListener('tdw:rescanned', e => (window.rescanned ??= []).push(...e.detail.added))")
+    user.wait("document.querySelector('tdw-models')?.known?.length")  # it has looked once
     llada(folder / "grown", seed=4, **LARGE)
     details(user).get_by_role("button", name="Look for checkpoints").click()
     user.wait("window.rescanned?.includes('grown')")

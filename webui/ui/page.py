@@ -172,7 +172,8 @@ class _Page(Desk):
         self.question = gr.Textbox("", visible="hidden", elem_id="question", label="question")
         old = gr.State(self.model)  # the checkpoint whose preset the controls show
         about = [old, self.guide]
-        look = {"fn": None, "inputs": everything, "js": "(...values) => { window.tdwShown = values; window.tdw?.changed(values) }"}
+        tell = "(...values) => { window.tdwShown = values; window.tdw?.changed(values) }"  # page.js may load after this
+        look = {"fn": None, "inputs": everything, "js": tell}
         asked = "() => window.tdw.question"
         told = "(...values) => [...values.slice(0, -1), window.tdw.browser]"
         sent = "(...values) => (window.tdw.pressed(), [...values.slice(0, -1), window.tdw.browser])"
