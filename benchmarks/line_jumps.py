@@ -30,9 +30,10 @@ COUNT = 2  # texts of each prompt
 BLOCKS = (32, 104)  # tokens decided together; the second is the whole text
 WIDTHS = (720, 380)  # px, a desk's and a phone's
 MEASURE = """async ([results, width, steady]) => {
-  const { Board } = await import("./ui/board.js");
-  const { barWidth } = await import("./ui/lines.js");
-  const { Run } = await import("./ui/run.js");
+  const at = (name) => new URL(name, document.querySelector("script[src$='/page.js']").src);
+  const { Board } = await import(at("board.js"));
+  const { barWidth } = await import(at("lines.js"));
+  const { Run } = await import(at("run.js"));
   const host = document.querySelector("tdw-canvas");
   const sums = { jumps: 0, words: 0, texts: 0, em: 0, tokens: 0 };
   for (const result of results) {

@@ -42,18 +42,14 @@ README = MappingProxyType(
 )  # fmt: skip
 OVER = "['done', 'failed', 'cancelled'].includes(document.querySelector('.job')?.dataset.state)"
 WATCHED = "job => document.querySelector('tdw-canvas').job?.id === job"
-HALF = "Number(document.querySelector('.job-bar')?.getAttribute('aria-valuenow')) >= 45"
+PART = "Number(document.querySelector('.job-bar')?.getAttribute('aria-valuenow')) >= 35"
 LIVE = MappingProxyType(
     {
-        "running": {"seed": 7},
-        "running-four": {"seed": 11, "count": 4, "temperature": 0.7},
+        "running": {"seed": 7}, "running-four": {"seed": 11, "count": 4, "temperature": 0.7},
         "running-twenty": {"seed": 20, "count": 20},
-        "running-matrix": {
-            "prompt": "Write a story about a fox | and a balloon | with a sad ending",
-            "prompt_matrix": {"enabled": True},
-        },
+        "running-matrix": {"prompt": "Write a story about a fox | and a balloon | with a sad ending"},
     }
-)
+)  # fmt: skip
 
 
 @dataclass
@@ -108,6 +104,20 @@ def watch(page: Page, job: str) -> None:
     page.wait_for_function(WATCHED, arg=job, timeout=PATIENCE)
 
 
+def write(page: Page, state: str) -> None:
+    """Types what a state asks for, presses Generate, and waits until a part of the text is there."""
+    for name, value in {"prompt": PROMPT, **LIVE[state]}.items():
+        page.locator(f"#field-{name} :is(input, textarea)").first.fill(str(value))
+        page.keyboard.press("Tab")
+    if state == "running-matrix":
+        page.locator("#extension-prompt_matrix > button").click()
+        page.locator("#field-prompt_matrix-enabled input").check()
+        page.locator("#extension-prompt_matrix > button").click()
+    page.wait_for_timeout(500)  # the token counter asks the server
+    page.locator("#generate").click()
+    page.wait_for_function(f"{PART} || {OVER}", timeout=PATIENCE)
+
+
 def view(page: Page, name: str, ready: str) -> None:
     page.locator(f"#views a[data-view={name}]").click()
     page.locator(ready).first.wait_for()
@@ -148,12 +158,8 @@ def compare(gallery: Gallery, page: Page) -> None:
     page.locator("dialog.compare").wait_for()
 
 
-def twenty(gallery: Gallery, page: Page) -> None:
-    gallery.finished(page, "twenty", seed=20, count=20)
-
-
 def matrix(gallery: Gallery, page: Page) -> None:
-    gallery.finished(page, "matrix", **LIVE["running-matrix"])
+    gallery.finished(page, "matrix", **LIVE["running-matrix"], prompt_matrix={"enabled": True})
 
 
 def refused(gallery: Gallery, page: Page) -> None:
@@ -200,10 +206,11 @@ STATES: MappingProxyType[str, Callable[[Gallery, Page], None]] = MappingProxyTyp
     {
         "empty": lambda gallery, page: None,
         "history-empty": lambda gallery, page: view(page, "history", ".history-blank, .history-row"),
-        **{name: (lambda gallery, page: None) for name in LIVE},
+        **{name: (lambda gallery, page, name=name: write(page, name)) for name in LIVE},
         "text": lambda gallery, page: gallery.finished(page),
+        "twenty": lambda gallery, page: gallery.finished(page, "twenty", seed=20, count=20),
         "tokens": tokens, "heat": show("Heat map"), "markdown": show("Markdown"), "replay": show("Replay"), "more": more,
-        "compare": compare, "twenty": twenty, "matrix": matrix, "refused": refused, "models": models, "presets": presets,
+        "compare": compare, "matrix": matrix, "refused": refused, "models": models, "presets": presets,
         "history": history, "history-list": history_list, "queue": queue,
         "extensions": lambda gallery, page: view(page, "extensions", "tdw-extensions .card"),
         "settings": lambda gallery, page: view(page, "settings", "tdw-settings .setting"),
@@ -236,15 +243,11 @@ def take(gallery: Gallery, browser: Browser, wanted: dict[str, tuple[str, str]])
     for state in STATES:
         names = {variant: name for name, (one, variant) in wanted.items() if one == state}
         pages = {variant: gallery.open(browser, variant, VARIANTS[variant]) for variant in names}
-        if state in LIVE and names:
-            gallery.open_jobs.append(gallery.site.submit({"prompt": PROMPT, **LIVE[state]}))
-            for page in pages.values():
-                watch(page, gallery.open_jobs[-1])
-            for page in pages.values():
-                page.wait_for_function(f"{HALF} || {OVER}", timeout=PATIENCE)
         for variant, page in pages.items():
             STATES[state](gallery, page)
             gallery.keep(page, names[variant])
+            if state in LIVE and page.locator("#interrupt").is_visible():
+                page.locator("#interrupt").click()
         for job in gallery.open_jobs:
             gallery.site.http.delete(f"jobs/{job}")
             gallery.site.ended(job)

@@ -107,10 +107,25 @@ class User:
 
     def type(self, field: str, text: str) -> None:
         """Replaces what is in a field by typing."""
-        self.page.locator(f"#field-{field}").locator("input, textarea").first.click()
+        self.enter(self.page.locator(f"#field-{field}").locator("input, textarea").first, text)
+
+    def enter(self, place, text: str) -> None:
+        """The same in any place where text can be typed."""
+        place.click()
         self.page.keyboard.press("Control+A")
         self.page.keyboard.press("Delete")
         self.page.keyboard.type(text)
+
+    def view(self, name: str) -> None:
+        """Goes to a view by its link."""
+        self.page.locator(f"#views a[data-view={name}]").click()
+        self.wait(f"document.body.dataset.view === '{name}'")
+
+    def open(self, job: str) -> None:
+        """Opens a job that the queue lists."""
+        self.view("queue")
+        self.page.locator(f".queue-item[data-job='{job}']").get_by_role("button", name="Open").click()
+        self.wait(f"document.querySelector('tdw-canvas').job?.id === '{job}'")
 
     def choose(self, field: str, choice: str) -> None:
         self.page.locator(f"#field-{field} input").click()

@@ -38,7 +38,7 @@ def test_a_named_preset_is_saved_used_updated_and_deleted(visit, http):
     user.unfold("Prompt matrix")
     page.get_by_role("checkbox", name="Prompt matrix").click()
     page.locator(".extension[data-changed]", has_text="Prompt matrix").wait_for()
-    open_presets(page).get_by_role("textbox", name="Name").fill("quick")
+    user.enter(open_presets(page).get_by_role("textbox", name="Name"), "quick")
     page.keyboard.press("Enter")
     page.locator(".notice", has_text="quick is saved").wait_for()
     (preset,) = http.get("/presets").json()
@@ -92,7 +92,7 @@ def test_using_a_preset_can_be_undone_and_the_checkpoints_is_apart(visit, http):
 def test_a_presets_name_is_text(visit, http):
     user = visit()
     sheet = open_presets(user.page)
-    sheet.get_by_role("textbox", name="Name").fill("<b>bold</b>")
+    user.enter(sheet.get_by_role("textbox", name="Name"), "<b>bold</b>")
     user.page.keyboard.press("Enter")
     user.page.locator(".notice:not([hidden])").or_(user.page.locator("#alert:not([hidden])")).first.wait_for()
     assert user.page.locator("tdw-presets b, .notice b, #alert b").count() == 0

@@ -42,7 +42,10 @@ def test_a_path_in_an_input_is_not_read(http, secret):
     assert tried > 50
 
 
-@pytest.mark.parametrize("route", ["/gradio_api/file={}", "/file={}", "/ui/{}", "/ui/..%2F..%2F..{}", "/static/{}", "/assets/{}"])
+@pytest.mark.parametrize(
+    "route",
+    ["/gradio_api/file={}", "/file={}", "/ui/{}", "/ui/0/{}", "/ui/0/..%2F..%2F..{}", "/ui/..%2F0/..{}", "/static/{}"],
+)
 def test_no_route_serves_a_path(http, secret, route):
     reply = http.get(route.format(secret))
     assert reply.status_code in (403, 404) and "top secret" not in reply.text
@@ -50,8 +53,14 @@ def test_no_route_serves_a_path(http, secret, route):
 
 @pytest.mark.parametrize("name", ["page.py", "theme.py", "__init__.py", "..%2Fapi.py", ".", ""])
 def test_only_scripts_and_styles_are_assets(http, name):
-    assert http.get(f"/ui/{name}").status_code == 404
-    assert http.get("/ui/page.js").headers["content-type"].startswith("text/javascript")
+    assert http.get(f"/ui/0/{name}").status_code == 404
+
+
+def test_a_browser_asks_for_a_script_once(http):
+    (script,) = re.findall(r'<script type="module" src="(ui/[0-9a-f]+/page.js)">', http.get("/").text)
+    reply = http.get(f"/{script}")
+    assert reply.headers["content-type"].startswith("text/javascript") and "immutable" in reply.headers["cache-control"]
+    assert http.get("/ui/0/page.js").headers["cache-control"] == "no-cache", "of a version that is not the page's"
 
 
 def test_the_page_names_no_other_origin_to_load_from(http):

@@ -99,6 +99,10 @@ def test_a_reload_and_a_closed_tab_keep_the_job_and_its_canvas(visit, api):
     queue(again)
     state(again, "the patient whale", "running")
     assert row(again, "the patient whale").get_attribute("data-mine") == "true"
+    again.open(job["id"])
+    written = again.page.locator(".tokens .word").count()
+    again.wait(f"document.querySelectorAll('.tokens .word').length > {written + 1}")
+    assert again.page.locator(".job").count() == 1, "what is watched already is not shown twice"
 
 
 def test_hostile_prompts_are_text_and_an_error_is_told(visit, api):
@@ -125,18 +129,19 @@ window.Notification = class extends EventTarget {
 """
 
 
-def test_a_long_job_notifies_only_who_asked_for_it_and_looks_away(visit, api, browser, site):
+def test_a_long_job_notifies_only_who_asked_for_it_and_looks_away(visit, api, site, request):
+    before = api.get("settings").json()["values"]["notify_after"]
+    api.patch("settings", json={"notify_after": 1}).raise_for_status()
+    request.addfinalizer(lambda: httpx.patch(f"{site.url}/api/v1/settings", json={"notify_after": before}))
     user = visit()
     user.page.add_init_script(NOTIFIED)
-    user.page.evaluate("window.away = false")
     user.page.reload()
     user.come()
-    user.page.evaluate("window.tdwStart.look.notify_after = 1")
     queue(user)
     assert user.page.evaluate("window.asked") is None, "nobody asks before the switch is pressed"
     user.page.locator(".switch").click()
     user.wait("window.asked && document.querySelector('#queue-notify').checked")
-    client = {"X-TDW-Client": user.page.evaluate("window.tdw.client")}
+    client = {"X-TDW-Client": user.page.evaluate("localStorage.getItem('tdw.client')")}
 
     def job(prompt: str, headers: dict) -> None:
         steps = {"length": 8, "steps": 8, "template": "raw", "end_of_text": "ban", "rehearsal": {"seconds": 0.4}}

@@ -10,7 +10,7 @@ import pytest
 from tests.checkpoints import BROKEN, llada
 from tests.e2e.conftest import HOSTILE, User
 
-LARGE = {"d_model": 512, "mlp_hidden_size": 2048, "n_layers": 6, "n_heads": 8, "n_kv_heads": 8}
+LARGE = {"d_model": 512, "mlp_hidden_size": 2048, "n_layers": 18, "n_heads": 8, "n_kv_heads": 8}
 
 
 @pytest.fixture

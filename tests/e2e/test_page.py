@@ -267,7 +267,7 @@ def test_a_job_knows_the_browser_it_came_from(visit):
     user.type("length", "8")
     user.generate()
     user.done()
-    client = user.page.evaluate("window.tdw.client")
+    client = user.page.evaluate("localStorage.getItem('tdw.client')")
     jobs = httpx.get(f"{user.url}/api/v1/jobs", headers={"X-TDW-Client": client}, timeout=60).json()
     mine = user.page.evaluate("localStorage.getItem('tdw.job')")
     assert [job["client_is_you"] for job in jobs if job["id"] == mine] == [True]

@@ -114,6 +114,15 @@ def test_fields_of_missing_extensions_are_kept_and_sent(visit, saved, tmp_path):
     user.wait("!document.querySelector('tdw-kept').firstChild")
 
 
+def test_a_sampler_that_is_not_here_is_told(visit, saved, tmp_path):
+    file = tmp_path / "text.json"
+    file.write_text(json.dumps({**saved, "request": {**saved["request"], "sampler": "lost"}}), "utf-8")
+    user = visit()
+    drop(user.page, file)
+    user.page.locator(".notice", has_text="Sampler: there is no “lost” here; choose another.").wait_for()
+    as_saved(user)
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [

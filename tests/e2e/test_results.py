@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import re
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,30 +15,42 @@ from PIL import Image
 from tests.e2e.conftest import HOSTILE, User
 
 pytestmark = pytest.mark.e2e
-SHOW = """async result => {
-  const { showResult } = await import("./ui/row.js");
-  const node = showResult(result);
-  node.id = result.id;
-  document.querySelector("tdw-canvas").prepend(node);
-}"""
 OVERRIDES = "\u202eright to left\u202c zero\u200bwidth"
 
 
-def saved(name: str, pieces: list[str], trace: list[list] | None = None, **fields: Any) -> dict[str, Any]:
-    """A result as the history gives it; each piece is decided in a step of its own unless a trace is given."""
+def saved(seed: int, pieces: list[str], trace: list[list] | None = None, **fields: Any) -> dict[str, Any]:
+    """A result as the history stores it; each piece is decided in a step of its own unless a trace is given."""
     trace = trace or [[step + 1, step, step, piece, 0.1 + 0.8 * step / len(pieces)] for step, piece in enumerate(pieces)]
     return {
-        "id": name, "text": "".join(pieces), "complete": True, "pieces": pieces, "trace": trace, "preset": [], "axes": [],
-        "request": {"prompt": "A fox", "seed": 7, "steps": len(pieces)}, "error": None, "notes": [], "parts": [],
+        "id": f"{int(time.time() * 1e6):016x}{seed:04x}", "text": "".join(pieces), "complete": True, "preset": [], "axes": [],
+        "pieces": pieces, "trace": trace,
+        "request": {"prompt": f"A fox, {seed}", "seed": seed, "steps": len(pieces)}, "error": None, "notes": [], "parts": [],
         "statistics": {"forwards": len(pieces), "tokens": len(pieces), "prompt_tokens": 2, "seconds": 1.5},
-        "provenance": {"checkpoint": "story/teller", "fingerprint": "f", "family": "LLaDA", "device": "cpu", "dtype": "fp32",
-                       "job": "", "cell": ""}, **fields,
+        "provenance": {"program": "0", "torch": "2", "checkpoint": "story/teller", "fingerprint": "f", "family": "LLaDA",
+                       "device": "cpu", "dtype": "fp32", "job": "", "cell": "",
+                       "created": time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())}, **fields,
     }  # fmt: skip
 
 
-def show(user: User, result: dict[str, Any]):
-    user.page.evaluate(SHOW, result)
-    return user.page.locator(f"#{result['id']}")
+@pytest.fixture
+def keep(site) -> Callable:
+    """`keep(result)` puts a result among the saved texts, as a file; its seed."""
+
+    def write(result: dict[str, Any]) -> int:
+        place = site.data / "history" / result["provenance"]["created"][:10] / f"{result['id']}.json"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(json.dumps(result), "utf-8")
+        return result["request"]["seed"]
+
+    return write
+
+
+def show(user: User, seed: int):
+    """Opens the newest saved text of this seed in the history."""
+    user.view("history")
+    user.page.locator(".history-prompt", has_text=re.compile(rf"^A fox, {seed}\b")).first.click()
+    user.page.locator(".history-asked", has_text=f"A fox, {seed}").wait_for()
+    return user.page.locator(".history-pane .tdw-result")
 
 
 def more(place, item: str) -> None:
@@ -49,10 +63,10 @@ def at(place) -> str:
     return place.locator(".player .step").text_content()
 
 
-def test_heat_map_by_confidence_step_and_order(visit):
+def test_heat_map_by_confidence_step_and_order(visit, keep):
     user = visit()
     trace = [[1, 2, 2, " ran", 0.95], [2, 0, 0, "Fox", 0.2], [2, 3, 3, ".", 0.7], [3, 1, 1, " too", 0.5]]
-    place = show(user, saved("heat", ["Fox", " too", " ran", "."], trace))
+    place = show(user, keep(saved(21, ["Fox", " too", " ran", "."], trace)))
     place.get_by_role("button", name="Heat map").click()
     words = place.locator(".tokens .word")
     assert words.all_text_contents() == ["Fox", "too", "ran", "."]
@@ -72,10 +86,10 @@ def test_heat_map_by_confidence_step_and_order(visit):
     assert "4 tokens · 4 model calls · 1.0 per call · 2.7 tokens/s" in place.locator("summary").text_content()
 
 
-def test_replay_plays_pauses_and_goes_to_any_step(visit):
+def test_replay_plays_pauses_and_goes_to_any_step(visit, keep):
     user = visit()
     trace = [[1, 0, 0, "Fox", 0.9], [2, 1, 1, " ran", 0.5], [3, 1, None, "", None], [4, 1, 5, " sat", 0.9], [5, 2, 2, ".", 0.9]]
-    place = show(user, saved("run", ["Fox", " sat", "."], trace))
+    place = show(user, keep(saved(22, ["Fox", " sat", "."], trace)))
     place.get_by_role("button", name="Replay").click()
     place.get_by_role("button", name="Pause").click()
     bar = place.get_by_role("slider")
@@ -95,7 +109,7 @@ def test_replay_plays_pauses_and_goes_to_any_step(visit):
     assert at(place) in ("step 2 of 5", "step 3 of 5")
     place.get_by_role("combobox").select_option("4")
     place.get_by_role("button", name="Play", exact=True).click()
-    user.wait("document.querySelector('#run .player .step').textContent === 'step 5 of 5'")
+    user.wait("document.querySelector('.history-pane .player .step').textContent === 'step 5 of 5'")
     place.get_by_role("button", name="Play", exact=True).wait_for()
     place.get_by_role("button", name="Stop").click()
     assert place.locator(".final").is_visible() and place.locator(".player").count() == 0
@@ -134,13 +148,13 @@ def test_what_was_written_comes_back_from_the_menu(visit):
     assert download.value.path().read_text("utf-8").lstrip() == text
 
 
-def test_the_film_is_a_gif_of_every_step(visit):
+def test_the_film_is_a_gif_of_every_step(visit, keep):
     user = visit()
     pieces = ["Once", " there", " was", " a", " fox", ".", "\n\n", "It", " slept", "."]
-    place = show(user, saved("film", pieces))
+    place = show(user, keep(saved(27, pieces)))
     with user.page.expect_download() as download:
         more(place, "Save as GIF")
-    assert download.value.suggested_filename == "story-teller-7.gif"
+    assert download.value.suggested_filename == "story-teller-27.gif"
     film = Image.open(io.BytesIO(download.value.path().read_bytes()))
     assert film.info["loop"] == 0 and film.n_frames == len(pieces) + 2, "noise, every step, and the finished text"
     frames, durations = [], []
@@ -157,16 +171,18 @@ def test_the_film_is_a_gif_of_every_step(visit):
 
 
 @pytest.mark.parametrize("width", [1400, 420])
-def test_two_texts_are_compared_word_by_word(visit, width):
+def test_two_texts_are_compared_word_by_word(visit, keep, width):
     user = visit(width)
     page = user.page
-    first = show(user, saved("first", ["The", " red", " fox", " ran", "."]))
-    second = show(user, saved("second", ["The", " old", " fox", " ran", " home", "."]))
-    more(first, "Compare…")
+    first = keep(saved(11, ["The", " red", " fox", " ran", "."]))
+    second = keep(saved(12, ["The", " old", " fox", " ran", " home", "."]))
+    more(show(user, first), "Compare…")
     assert page.get_by_text("at a second text").is_visible()
     page.get_by_role("button", name="Cancel").click()
-    more(first, "Compare…")
-    more(second, "Compare…")
+    more(page.locator(".history-pane"), "Compare…")
+    if width < 900:
+        page.locator(".history-back").click()
+    more(show(user, second), "Compare…")
     dialog = page.get_by_role("dialog")
     assert dialog.locator("section .text").all_text_contents() == ["The red fox ran.", "The old fox ran home."]
     assert dialog.locator("section del").all_text_contents() == ["red"]
@@ -180,7 +196,7 @@ def test_two_texts_are_compared_word_by_word(visit, width):
 def test_word_differences(visit):
     user = visit()
     pieces = user.page.evaluate("""async () => {
-      const { diff } = await import("./ui/diff.js");
+      const { diff } = await import(new URL("diff.js", document.querySelector("script[src$='/page.js']").src));
       const long = Array.from({ length: 900 }, (_, i) => `w${i}`).join(" ");
       const pairs = [["", ""], ["", "new"], ["same", "same"], ["a b c", "x y z"], ["a b c d", "a c b d"]];
       return [...pairs, [long, `x ${long} y`]].map(([a, b]) => [a, b, diff(a, b)]);
@@ -194,15 +210,15 @@ def test_word_differences(visit):
     assert len(pieces[-1][2]) == 3
 
 
-def test_hostile_text_is_text_in_every_view(visit):
+def test_hostile_text_is_text_in_every_view(visit, keep):
     user = visit()
     page = user.page
     text = f"{HOSTILE} [x](javascript:alert(1)) ![i](http://elsewhere.example/i.png) <style>*{{display:none}}</style> {OVERRIDES}"
     pieces = re.findall(r"\s*\S+", text)
-    request = {"prompt": text, "seed": 1, "system": HOSTILE}
+    request = {"prompt": f"A fox, 13 {text}", "seed": 13, "system": HOSTILE}
     notes = {"notes": [HOSTILE], "error": f"{HOSTILE} {OVERRIDES}", "axes": [["prompt", 1, f"{OVERRIDES} {HOSTILE}"]]}
-    place = show(user, saved("hostile", pieces, request=request, **notes))
-    other = show(user, saved("other", ["A", " fox"]))
+    other = keep(saved(14, ["A", " fox"]))
+    place = show(user, keep(saved(13, pieces, request=request, **notes)))
     assert place.locator(".final").text_content() == text
     for view in ("Tokens", "Heat map", "Markdown"):
         place.get_by_role("button", name=view, exact=True).click()
@@ -218,11 +234,11 @@ def test_hostile_text_is_text_in_every_view(visit):
     place.get_by_role("button", name="Tokens", exact=True).click()
     place.locator(".tokens .word", has_text="zero").hover()
     assert "\\u{200b}" in place.locator(".tip").text_content(), "what cannot be seen is written out"
-    more(place, "Compare…")
-    more(other, "Compare…")
-    assert page.get_by_role("dialog").locator("section .text").first.text_content() == text
-    page.keyboard.press("Escape")
     isolated = "all => all.every(one => getComputedStyle(one).unicodeBidi === 'isolate')"
     assert place.locator(".final, .tokens .word, bdi").evaluate_all(isolated)
     tools = place.locator(".row-tools").bounding_box()
     assert tools["height"] > 20, "a style in the text styles nothing"
+    more(place, "Compare…")
+    more(show(user, other), "Compare…")
+    assert page.get_by_role("dialog").locator("section .text").first.text_content() == text
+    page.keyboard.press("Escape")

@@ -82,7 +82,7 @@ def test_language_acts_at_once_and_what_was_typed_stays(visit, http):
 def test_quick_settings_act_at_once(visit, http):
     user = visit()
     page = settings(user)
-    page.locator("#setting-quick_settings").fill("steps\nlogit_bias.strength")
+    user.enter(page.locator("#setting-quick_settings"), "steps\nlogit_bias.strength")
     page.keyboard.press("Tab")
     saved(page, "quick_settings")
     page.get_by_role("link", name="Write").click()
@@ -96,14 +96,15 @@ def test_quick_settings_act_at_once(visit, http):
 
 
 def test_a_wrong_value_is_a_sentence_beside_its_field(visit, http):
-    page = settings(visit())
-    page.locator("#setting-notify_after").fill("-5")
+    user = visit()
+    page = settings(user)
+    user.enter(page.locator("#setting-notify_after"), "-5")
     page.keyboard.press("Enter")
     fault = page.locator(".setting:has(#setting-notify_after) .fault:not([hidden])")
     fault.wait_for()
     assert fault.text_content().endswith(".") and page.locator("#setting-notify_after").input_value() == "-5"
     assert http.get("/settings").json()["values"]["notify_after"] != -5
-    page.locator("#setting-notify_after").fill("30")
+    user.enter(page.locator("#setting-notify_after"), "30")
     page.keyboard.press("Enter")
     saved(page, "notify_after")
     assert fault.count() == 0 and http.get("/settings").json()["values"]["notify_after"] == 30

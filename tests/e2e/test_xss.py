@@ -53,15 +53,9 @@ def made(api: httpx.Client, **request) -> str:
 
 
 def watch(user, job: str) -> None:
-    """The page shows a job, as the queue makes it."""
-    user.page.evaluate("job => document.dispatchEvent(new CustomEvent('tdw:watch', { detail: { job } }))", job)
-    user.wait(f"document.querySelector('tdw-canvas').job?.id === {json.dumps(job)}")
+    """The page shows a job of the queue."""
+    user.open(job)
     user.wait("['done', 'failed'].includes(document.querySelector('.job').dataset.state)")
-
-
-def view(user, name: str) -> None:
-    user.page.locator(f"#views a[data-view={name}]").click()
-    user.wait(f"document.body.dataset.view === '{name}'")
 
 
 def test_what_a_checkpoint_and_an_extension_say(visit, look):
@@ -136,20 +130,20 @@ def test_what_a_model_says_in_every_view_of_it(visit, look, api):
 def test_what_stands_in_the_history(visit, look):
     user = visit()
     page = user.page
-    view(user, "history")
+    user.view("history")
     page.locator(".history-row").nth(6).wait_for()
     look(user, "the list")
-    page.locator(".history-search").fill("img src x onerror <")
+    user.enter(page.locator(".history-search"), "img src x onerror <")
     user.wait("document.querySelector('.history-row mark')")
     look(user, "what was searched")
-    page.locator(".history-search").fill("")
+    user.enter(page.locator(".history-search"), "")
     for words in ("n0n", "n3n"):
-        page.locator(".history-search").fill(words)  # other tests' texts may stand above
+        user.enter(page.locator(".history-search"), words)  # other tests' texts may stand above
         page.locator(".history-row").filter(has_text=words).locator(".history-prompt").click()
         page.locator(".history-pane .tdw-result").wait_for()
         page.wait_for_timeout(300)
         look(user, f"a saved text, {words}")
-    page.locator(".history-search").fill("n0n")
+    user.enter(page.locator(".history-search"), "n0n")
     page.locator(".history-row").filter(has_text="n0n").locator(".history-prompt").click()
     pane = page.locator(".history-pane")
     pane.locator(".final").wait_for()
@@ -164,7 +158,7 @@ def test_what_stands_in_the_history(visit, look):
     page.locator(".notice:not([hidden])").wait_for()
     look(user, "the way back")
     page.locator(".notice").get_by_role("button", name="Undo").click()
-    page.locator(".history-search").fill("")
+    user.enter(page.locator(".history-search"), "")
     page.locator(".history-row").nth(6).wait_for()
     assert page.title() == "Text Diffusion WebUI"
 
@@ -174,20 +168,20 @@ def test_queue_extensions_settings_and_presets(visit, look, api):
     page = user.page
     made(api, prompt=f"{EVIL} {LONG}", hostile={"number": 9})
     made(api, prompt=f"{EVIL} {NUL}", model=NAME)
-    view(user, "queue")
+    user.view("queue")
     page.locator(".queue-item").nth(1).wait_for()
     assert any(STRINGS[0] in text for text in page.locator(".queue-item").all_text_contents())
     look(user, "queue")
-    view(user, "extensions")
+    user.view("extensions")
     page.locator("tdw-extensions summary").first.click()
     page.locator("tdw-extensions summary").nth(1).click()
     look(user, "extensions")
     assert all(string.strip() in page.locator("tdw-extensions").text_content() for string in STRINGS)
-    view(user, "settings")
+    user.view("settings")
     page.locator("#setting-allowed_hosts").wait_for()
     assert page.locator("#setting-allowed_hosts").input_value().startswith(STRINGS[0])
     look(user, "settings")
-    view(user, "write")
+    user.view("write")
     page.locator("tdw-presets button").first.click()
     page.locator("tdw-presets .own li").first.wait_for()
     look(user, "presets")
@@ -210,7 +204,7 @@ def test_a_dropped_file_and_a_refusal(visit, look, site, tmp_path):
         page.locator(".notice:not([hidden]), #alert:not([hidden])").first.wait_for()
         page.wait_for_timeout(500)
         look(user, f"dropped {name[0]}")
-    view(user, "write")
+    user.view("write")
     user.type("length", EVIL[:60])
     page.keyboard.press("Control+Enter")
     page.locator("#alert:not([hidden])").wait_for()
@@ -224,6 +218,6 @@ def test_on_a_phone_in_the_dark(visit, look, api):
     user.page.locator("article.row").first.get_by_role("button", name="Tokens", exact=True).click()
     look(user, "tokens")
     for name in ("history", "queue", "extensions", "settings"):
-        view(user, name)
+        user.view(name)
         user.page.wait_for_timeout(500)
         look(user, name)

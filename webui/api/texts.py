@@ -20,10 +20,13 @@ LONGEST = 100  # characters of what is named
 
 
 class Read(BaseModel):
-    """A request from a file. `unknown`: what no extension here knows, kept in the request too; `notes`: sentences to show."""
+    """A request from a file. `unknown`: what no extension here knows, kept in the request too; `missing`: the fields that name
+    a checkpoint or sampler that is not here; `notes`: the same as sentences.
+    """
 
     request: SerializeAsAny[Request]
     unknown: dict[str, Any]
+    missing: dict[str, str]
     notes: list[str]
 
 
@@ -66,7 +69,7 @@ class TextRoutes:
 def read_file(app: App, stored: bytes) -> dict[str, Any]:
     """A file's request, what is unknown in it, and a sentence about all that is not here. ValueError with a sentence."""
     request, unknown = app.Request.read(stored)
-    known, notes = app.Request.model_fields, []
+    known, notes, missing = app.Request.model_fields, [], {}
     for name, value in list(unknown.items())[:MOST]:
         what = f"{name}: {', '.join(map(str, value))}"[:LONGEST] if name in known else name[:LONGEST]
         notes.append(f"There is nothing here that knows {what}; it is kept.")
@@ -78,6 +81,7 @@ def read_file(app: App, stored: bytes) -> dict[str, Any]:
     ):  # fmt: skip
         value = getattr(request, field)
         if value is not None and value not in there:
+            missing[field] = value[:LONGEST]
             label = known[field].title or field
             notes.append(f"{label}: there is no {value[:LONGEST]!r} here; choose another.")
-    return {"request": request.model_dump(mode="json"), "unknown": unknown, "notes": notes}
+    return {"request": request.model_dump(mode="json"), "unknown": unknown, "missing": missing, "notes": notes}

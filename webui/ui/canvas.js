@@ -31,10 +31,12 @@ class Canvas extends HTMLElement {
 
   /** Shows a job from now on, above those before it. */
   follow(id) {
+    if (this.job?.id === id && this.source) return; // without one, the server was lost: it is followed anew
     this.source?.close();
-    if (this.job?.id === id) return;
     localStorage.setItem(STORE, id);
     this.querySelector(".blank")?.remove();
+    const again = this.jobs.findIndex((job) => job.id === id); // one from below, opened once more
+    if (again >= 0) this.jobs.splice(again, 1)[0].node.remove();
     this.jobs.unshift(new Job(id));
     this.prepend(this.job.node);
     for (const old of this.jobs.splice(KEPT)) old.node.remove();

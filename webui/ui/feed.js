@@ -1,5 +1,7 @@
 // All jobs and what is in memory, by one stream of the server for the whole page: queue, model bar and notifications read it.
 
+import { client } from "./client.js";
+
 export const ENDED = ["done", "failed", "cancelled"];
 
 class Feed extends EventTarget {
@@ -24,7 +26,7 @@ class Feed extends EventTarget {
 
   listen() {
     if (this.source && this.source.readyState !== EventSource.CLOSED) return;
-    const source = new EventSource(`api/v1/jobs/events?client=${encodeURIComponent(window.tdw?.client ?? "")}`);
+    const source = new EventSource(`api/v1/jobs/events?client=${encodeURIComponent(client)}`);
     this.source = source;
     let snapshot = true;
     source.addEventListener("open", () => (snapshot = true));

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ TITLE = "Text Diffusion WebUI"
 ASSETS = {".js": "text/javascript", ".css": "text/css"}
 VIEWS = ("write", "history", "queue", "extensions", "settings")
 LOOK = ("language", "theme", "palette", "quick_settings", "notify_after")  # settings that the browser acts upon
-MODULES = ("history.js", "queue.js", "models.js", "extensions.js", "settings.js", "presets.js", "restore.js")
 BASE_STYLES = ("style.css", "canvas.css")  # the others come after these
 
 
@@ -57,27 +57,39 @@ class Head:
 
 def head(program: Any) -> str:
     """Styles, words, settings and scripts. start.js runs before Gradio draws, page.js and its modules after the page is read."""
+    at = f"ui/{version()}"
     look = {name: getattr(program.settings, name, None) for name in LOOK}
-    styles = [*BASE_STYLES, *sorted(file.name for file in HERE.glob("*.css") if file.name not in BASE_STYLES)]
-    links = "".join(f'<link rel="stylesheet" href="ui/{name}">' for name in styles)
+    styles = [*BASE_STYLES, *(name for name in _assets(".css") if name not in BASE_STYLES)]
+    links = "".join(f'<link rel="stylesheet" href="{at}/{name}">' for name in styles)
+    modules = "".join(f'<link rel="modulepreload" href="{at}/{name}">' for name in _assets(".js") if name != "start.js")
     return (
         f'<meta name="referrer" content="no-referrer"><meta name="color-scheme" content="light dark">{links}'
         f"{embedded(look.get('language') or 'auto', program.settings.extensions)}"
         f'<script type="application/json" id="tdw-look">{_json(look)}</script>'
-        f'<script type="text/plain" id="tdw-modules">{" ".join(name for name in MODULES if (HERE / name).is_file())}</script>'
-        '<script src="ui/start.js"></script><script type="module" src="ui/page.js"></script>'
+        f'<script src="{at}/start.js"></script>{modules}<script type="module" src="{at}/page.js"></script>'
     )
 
 
 def serve_assets(server: FastAPI) -> None:
-    """The scripts and styles of this folder, at /ui/."""
+    """The scripts and styles of this folder, at /ui/<version>/: a browser asks for each version of a file once."""
 
-    @server.get("/ui/{name}", include_in_schema=False)
-    def asset(name: str) -> FileResponse:
+    @server.get("/ui/{asked}/{name}", include_in_schema=False)
+    def asset(asked: str, name: str) -> FileResponse:
         file = HERE / name
         if file.suffix not in ASSETS or file.parent != HERE or not file.is_file():
             raise HTTPException(404, "There is no such file.")
-        return FileResponse(file, media_type=ASSETS[file.suffix], headers={"Cache-Control": "no-cache"})
+        kept = "public, max-age=31536000, immutable" if asked == version() else "no-cache"
+        return FileResponse(file, media_type=ASSETS[file.suffix], headers={"Cache-Control": kept})
+
+
+def version() -> str:
+    """Changes whenever a script or style does."""
+    files = [(name, (stat := (HERE / name).stat()).st_mtime_ns, stat.st_size) for name in _assets(".js", ".css")]
+    return f"{zlib.crc32(repr(files).encode()):08x}"
+
+
+def _assets(*suffixes: str) -> list[str]:
+    return sorted(file.name for file in HERE.iterdir() if file.suffix in suffixes)
 
 
 def navigation() -> str:

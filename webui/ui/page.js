@@ -1,30 +1,35 @@
 // Joins Gradio's controls, the canvas and the views: what Gradio's events call (window.tdw), and the events of the page's parts.
 
 import "./canvas.js";
+import "./extensions.js";
 import "./help.js";
+import "./history.js";
 import "./keys.js";
+import "./models.js";
+import "./presets.js";
+import "./queue.js";
 import "./quick.js";
+import "./restore.js";
+import "./settings.js";
 import "./tokens.js";
+import { client } from "./client.js";
 import { complain, tell } from "./notice.js";
 import { shown } from "./shown.js";
 import { say, speech } from "./strings.js";
 import { open } from "./views.js";
 
-const MODULES = document.querySelector("#tdw-modules")?.textContent.split(" ").filter(Boolean) ?? [];
-const CLIENT = "tdw.client"; // this browser's name for its own jobs
 const canvas = () => document.querySelector("tdw-canvas");
 const press = (button) => document.getElementById(button)?.click();
-const title = document.title;
+const { title } = window.gradio_config; // document.title is set later
 let waiting = []; // for what the controls say
 
 const tdw = {
   question: "", // what the next press of a hidden button sends ("fill", "merge")
   raw: [], // what the next press of the hidden button "put" puts into the controls
-  client: client(),
 
   /** Who asks: this browser's id and the language it is answered in. */
   get browser() {
-    return `${this.client} ${speech}`;
+    return `${client} ${speech}`;
   },
 
   /** Generate was pressed: the server is asked now. */
@@ -92,16 +97,6 @@ function start(job) {
   place.follow(job);
 }
 
-/** This browser's id, made once. */
-function client() {
-  let id = localStorage.getItem(CLIENT);
-  if (!id) {
-    id = [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-    localStorage.setItem(CLIENT, id);
-  }
-  return id;
-}
-
 /** All controls show this request. */
 function use(request, keepSeed = true) {
   tdw.question = JSON.stringify(keepSeed ? request : { ...request, seed: -1 });
@@ -113,7 +108,7 @@ function use(request, keepSeed = true) {
 async function generate(request) {
   tdw.pressed();
   open("write");
-  const headers = { "Content-Type": "application/json", "X-TDW-Client": tdw.client };
+  const headers = { "Content-Type": "application/json", "X-TDW-Client": client };
   try {
     const reply = await fetch("api/v1/jobs", { method: "POST", headers, body: JSON.stringify(request) });
     const told = await reply.json();
@@ -195,6 +190,5 @@ class Said extends HTMLElement {
 customElements.define("tdw-say", Said);
 
 window.tdw = tdw;
-for (const module of MODULES) import(`./${module}`);
 if (window.tdwShown) tdw.changed(window.tdwShown); // Gradio told it before this was there
 if (window.tdwResumed) tdw.resume(window.tdwResumed);

@@ -26,7 +26,7 @@ QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibil
 
 
 def mount(app: Any, server: FastAPI) -> FastAPI:
-    """Serves the page at / and its scripts at /ui/ of `server`. Call it after the API's routes: the page takes what is left."""
+    """Serves the page at / and its scripts under /ui/. Call it after the API's routes: the page takes what is left."""
     serve_assets(server)
     server.add_middleware(Head, program=app)
     demo = build(app)

@@ -17,7 +17,7 @@ class Presets extends HTMLElement {
     opener.type = "button";
     this.append(...popover(opener, "presets", (panel) => this.draw(panel)));
     this.panel = this.lastChild;
-    document.addEventListener("tdw:shown", () => this.mark());
+    shown.watch(() => this.mark());
   }
 
   /** Draws the panel: first what the checkpoint recommends, then a person's own. */

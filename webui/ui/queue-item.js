@@ -1,5 +1,6 @@
 // One job in the queue: prompt, checkpoint, state, progress, and what can be done with it.
 
+import { client } from "./client.js";
 import { ENDED } from "./feed.js";
 import { button, element } from "./parts.js";
 import { say, speech } from "./strings.js";
@@ -64,7 +65,7 @@ export class QueueItem {
   /** Asks the server; a refusal is said on the page. */
   async call(method, path) {
     try {
-      const reply = await fetch(`api/v1/jobs/${encodeURIComponent(this.id)}${path}`, { method, headers: { "X-TDW-Client": window.tdw.client } });
+      const reply = await fetch(`api/v1/jobs/${encodeURIComponent(this.id)}${path}`, { method, headers: { "X-TDW-Client": client } });
       const told = await reply.json();
       if (reply.ok) return told;
       this.ask("tdw:complain", { sentence: told.error.message });

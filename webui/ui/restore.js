@@ -20,9 +20,11 @@ async function restore(text, name = "") {
   const reply = await fetch("api/v1/restore", init).catch(() => null);
   const told = await reply?.json().catch(() => null);
   if (!reply?.ok) return complain(told?.error?.message ?? say("page.no_answer"));
-  const unknown = Object.keys(told.unknown ?? {});
-  const sentences = [say("page.restored"), ...(unknown.length ? [say("page.restored_kept", { names: listed(unknown) })] : [])];
-  shown.undoable(sentences.join(" "));
+  const unknown = Object.keys(told.unknown);
+  const { labels } = document.querySelector("tdw-canvas");
+  const sentences = Object.entries(told.missing).map(([field, name]) => say("page.restored_missing", { label: labels[field]?.[0] ?? field, name }));
+  if (unknown.length) sentences.unshift(say("page.restored_kept", { names: listed(unknown) }));
+  shown.undoable([say("page.restored"), ...sentences].join(" "));
   document.dispatchEvent(new CustomEvent("tdw:use", { detail: { request: told.request, keepSeed: true } }));
 }
 
@@ -87,7 +89,7 @@ document.addEventListener("paste", (event) => {
 /** <tdw-kept>: tells of fields that only missing extensions understand; they are sent along until they are let go. */
 class Kept extends HTMLElement {
   connectedCallback() {
-    document.addEventListener("tdw:shown", ({ detail }) => this.show(detail.get("kept")));
+    shown.watch(() => this.show(shown.get("kept")));
   }
 
   show(value) {

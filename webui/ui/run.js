@@ -1,13 +1,14 @@
 // The run that made a text, as far as it is known: what stood at every position after every step.
 
-/** A whole saved Result, with pieces and trace, for one whose trace did not travel with it; the same if there is none. */
+import { feed } from "./feed.js";
+
+/** A whole Result, with pieces and trace, for one whose trace did not travel with it; the same if there is none. */
 export async function whole(result) {
   if (result.trace?.length) return result;
-  const saved = await read(`api/v1/history/${encodeURIComponent(result.id)}`);
-  if (saved?.trace?.length) return saved;
-  const job = result.provenance?.job && (await read(`api/v1/jobs/${encodeURIComponent(result.provenance.job)}`));
-  const parts = [job?.result, ...(job?.result?.parts ?? [])];
-  return parts.find((part) => part?.id === result.id && part.trace?.length) ?? result;
+  const { job } = result.provenance ?? {};
+  const made = feed.jobs.has(job) ? (await read(`api/v1/jobs/${encodeURIComponent(job)}`))?.result : null;
+  const found = [made, ...(made?.parts ?? [])].find((part) => part?.id === result.id && part.trace?.length);
+  return found ?? (await read(`api/v1/history/${encodeURIComponent(result.id)}`)) ?? result;
 }
 
 async function read(address) {

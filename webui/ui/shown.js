@@ -8,6 +8,7 @@ const draft = JSON.parse(sessionStorage.getItem(DRAFT) ?? "null");
 
 class Shown {
   values = []; // in the order of `preset`; empty until the page was drawn
+  watchers = new Set();
 
   /** [path, what the checkpoint's preset shows] of every control, in the order of the values. */
   get preset() {
@@ -23,7 +24,13 @@ class Shown {
   take(values) {
     this.values = values;
     this.mark();
-    document.dispatchEvent(new CustomEvent("tdw:shown", { detail: this }));
+    for (const look of this.watchers) look(this);
+  }
+
+  /** Calls `look` with this after every change, and at once if the page was drawn. */
+  watch(look) {
+    this.watchers.add(look);
+    if (this.values.length) look(this);
   }
 
   /** Marks what differs from the preset, and the folds that hide such a control. */

@@ -27,6 +27,10 @@
     mark();
     new MutationObserver(mark).observe(document.body, { attributeFilter: ["class"] });
   });
+  // A browser opens a dropped file in place of the page; restore.js does better, but comes later than the first drop may.
+  for (const name of ["dragover", "drop"]) {
+    document.addEventListener(name, (event) => event.dataTransfer?.types.includes("Files") && event.preventDefault());
+  }
   dark.addEventListener("change", () => dress());
   dress();
   const speak = () => root.lang === chosen || (root.lang = chosen);

@@ -9,16 +9,15 @@ const AGAIN_MS = 2000; // after a question that got no answer
 class Tokens extends HTMLElement {
   connectedCallback() {
     this.setAttribute("role", "status");
-    this.look = ({ detail }) => this.changed(detail);
-    document.addEventListener("tdw:shown", this.look);
-    if (shown.values.length) this.changed(shown); // told before this was there
+    this.look = () => this.changed();
+    shown.watch(this.look);
   }
 
   disconnectedCallback() {
-    document.removeEventListener("tdw:shown", this.look);
+    shown.watchers.delete(this.look);
   }
 
-  changed(shown) {
+  changed() {
     this.length = Number(shown.get("length")) || 0;
     const asked = JSON.stringify({ text: shown.get("prompt") ?? "", model: shown.get("model") || null, template: shown.get("template") || "auto" });
     if (asked === this.asked) return this.draw();
