@@ -28,10 +28,9 @@ IMAGES = ROOT / "docs" / "images"
 PROMPT = "dragon, cake, castle, happy ending, dialogue"
 PROMPTS = (PROMPT, "robot, flower, beach", "pirate, map, island, no dialogue, sad ending", "Write a story about a shy fox.")
 COLOURS = 160  # of a picture: enough for type on paper, a quarter of the bytes
-PATIENCE = 300_000  # ms
+PATIENCE = 120_000  # ms
 WIDE = {"viewport": {"width": 1400, "height": 800}}
-PHONE = {"viewport": {"width": 420, "height": 860}, "is_mobile": True, "has_touch": True}
-DARK = {"color_scheme": "dark"}
+PHONE, DARK = {"viewport": {"width": 420, "height": 860}, "is_mobile": True, "has_touch": True}, {"color_scheme": "dark"}
 GERMAN = {"locale": "de-DE"}
 VARIANTS = MappingProxyType({"wide": WIDE, "wide-dark": WIDE | DARK, "phone": PHONE, "phone-dark": PHONE | DARK})
 README = MappingProxyType(
@@ -70,11 +69,19 @@ class Gallery:
         print(f"{file}: {file.stat().st_size // 1024} KiB", flush=True)
 
     def open(self, browser: Browser, name: str, options: dict[str, Any]) -> Page:
-        """The page of a variant, fresh."""
-        if name not in self.pages:
-            self.pages[name] = browser.new_context(**{"locale": "en-GB", **options}).new_page()
-            self.pages[name].set_default_timeout(PATIENCE)
-        return fresh(self.pages[name], self.site.url)
+        """The page of a variant, in a new tab of its browser: without a draft, without a job."""
+        if name in self.pages:
+            self.pages[name].evaluate("localStorage.clear()")
+            page = self.pages[name].context.new_page()
+            self.pages[name].close()
+        else:
+            page = browser.new_context(**{"locale": "en-GB", **options}).new_page()
+        self.pages[name] = page
+        page.set_default_timeout(PATIENCE)
+        page.goto(self.site.url)
+        page.wait_for_function(f"{READY} && document.fonts.status === 'loaded'", timeout=PATIENCE)
+        page.wait_for_timeout(400)
+        return page
 
     def run(self, name: str, **request: Any) -> str:
         """The id of a finished job, made once."""
@@ -87,16 +94,6 @@ class Gallery:
         """The page shows a finished job."""
         watch(page, self.run(name, **{"seed": 7, **request}))
         page.wait_for_function(OVER, timeout=PATIENCE)
-
-
-def fresh(page: Page, url: str) -> Page:
-    page.goto(url)
-    page.evaluate("localStorage.clear()")
-    page.goto("about:blank")
-    page.goto(url)
-    page.wait_for_function(f"{READY} && document.fonts.status === 'loaded'", timeout=PATIENCE)
-    page.wait_for_timeout(400)
-    return page
 
 
 def watch(page: Page, job: str) -> None:
@@ -114,6 +111,7 @@ def write(page: Page, state: str) -> None:
         page.locator("#field-prompt_matrix-enabled input").check()
         page.locator("#extension-prompt_matrix > button").click()
     page.wait_for_timeout(500)  # the token counter asks the server
+    page.locator("#desk-left").evaluate("node => node.scrollTo(0, 0)")
     page.locator("#generate").click()
     page.wait_for_function(f"{PART} || {OVER}", timeout=PATIENCE)
 
@@ -153,7 +151,7 @@ def more(gallery: Gallery, page: Page) -> None:
 def compare(gallery: Gallery, page: Page) -> None:
     gallery.finished(page, "four", seed=11, count=4, temperature=0.7)
     for place in (0, 1):
-        page.locator(".row").nth(place).get_by_role("button", name="More").click()
+        page.locator("article.row").nth(place).get_by_role("button", name="More").click()
         page.get_by_role("menuitem", name="Compare").click()
     page.locator("dialog.compare").wait_for()
 

@@ -17,8 +17,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = [sys.executable, str(ROOT / "app.py")]
-# One thread: on the machines that test this, two processes with a thread per core each are slower than two with one.
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+# One thread, here and in what is started: small tensors are quicker so, above all beside other processes, and sums depend on it.
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
+ENVIRONMENT = {**os.environ, "PYTHONUNBUFFERED": "1"}
 
 
 @pytest.fixture(scope="session")
@@ -92,13 +93,20 @@ def serve(*arguments: str, data: Path, timeout: float = 120) -> Iterator[Running
         process.stdout.close()
 
 
+@contextmanager
+def serve_all_along(*arguments: str, data: Path) -> Iterator[Running]:
+    """The same; in the end it must still be there."""
+    with serve(*arguments, data=data, timeout=240) as running:
+        yield running
+        assert running.process.poll() is None, f"the server died: {running.errors.read_text()}"
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory, flags) -> Iterator[Running]:
     """A server process with the API alone and a queue of eight; `server.url` is its address."""
     data = tmp_path_factory.mktemp("server")
-    with serve("--api", "--port", "0", "--max-queue", "8", *flags, data=data) as running:
+    with serve_all_along("--api", "--port", "0", "--max-queue", "8", *flags, data=data) as running:
         yield running
-        assert running.process.poll() is None, f"the server died: {running.errors.read_text()}"
 
 
 def wait_until(condition, timeout: float = 120, interval: float = 0.02):

@@ -21,7 +21,7 @@ from tests.checkpoints import llada as write_llada
 from tests.reference import fast_dllm, llada, mutants
 from tests.reference.llada_model import reference_logits
 from tests.reference.toy import EOS, MASK, VOCAB, canvas, toy, uniform
-from tests.test_samplers import LogitsFn, ask, one_thread, spread  # noqa: F401
+from tests.test_samplers import LogitsFn, ask, spread
 from webui import packing, samplers
 from webui.batch import Batch
 from webui.checkpoints import Checkpoints

@@ -42,7 +42,6 @@ SHOWN = ("pickle only", "missing shard", "alibi", "gelu", "truncated")  # faults
 @pytest.fixture(scope="module")
 def models(tmp_path_factory) -> Path:
     """Every variant under its name."""
-    torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("models")
     for name, changes in VARIANTS.items():
         llada(folder / "checkpoints" / name, **changes)

@@ -25,15 +25,6 @@ REGISTRY = Registry(ROOT / "extensions")
 Text = tuple[str, list[tuple[int, int, int]]]  # a text, and in which step which position became which token
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Small tensors are quicker so, above all beside other processes."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module", params=["float64", "float32"])
 def engine(request, tmp_path_factory):
     """An engine over a random checkpoint wide enough for the matrix kernels of real ones. Nothing is saved."""
@@ -72,9 +63,10 @@ def told(result: Result) -> Text:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_logits_are_equal_to_the_bit_alone_and_in_a_batch(engine, threads):
+def test_logits_are_equal_to_the_bit_alone_and_in_a_batch(engine, threads, request):
     """What the rest stands on; any number of wanted positions, and all prompts and lengths."""
     torch.set_num_threads(threads)
+    request.addfinalizer(lambda: torch.set_num_threads(1))
     model = engine.checkpoints.load(None)
     generator = torch.Generator().manual_seed(0)
     prompts = [torch.randint(0, 256, (n,), generator=generator).tolist() for n in (0, 1, 15, 16, 40, 3)]

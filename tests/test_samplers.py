@@ -24,15 +24,6 @@ ROOT = Path(__file__).resolve().parent.parent
 LogitsFn = Callable[[Tensor], Tensor]  # tokens (B, L) without padding -> logits (B, L, V)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Small tensors are quicker so, above all beside other processes."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def ask(canvas: Canvas, models: Sequence[LogitsFn]) -> Tensor:
     """Logits (N, V) of the active positions, as an engine gives them: each row's own model sees the row without its padding."""
     parts = []

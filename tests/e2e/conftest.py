@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.checkpoints import llada
-from tests.conftest import ROOT, Running, serve
+from tests.conftest import ROOT, Running, serve_all_along
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ARGUMENTS = (
@@ -40,11 +40,10 @@ def site(tmp_path_factory) -> Iterator[Running]:
     for path in [*(ROOT / "extensions").glob("*/__init__.py"), ROOT / "tests/api/rehearsal/__init__.py"]:
         (folder / "extensions" / path.parent.name).symlink_to(path.parent)
     flags = ["--models", str(folder / "models"), "--extensions", str(folder / "extensions"), "--threads", "1"]
-    with serve("--port", "0", *flags, data=folder / "data", timeout=120) as running:
+    with serve_all_along("--port", "0", *flags, data=folder / "data") as running:
         # What is imported on first use takes half a minute on a busy machine: not what these tests are about.
         httpx.post(f"{running.url}/api/v1/tokens", json={"text": "a"}, timeout=240).raise_for_status()
         yield running
-        assert running.process.poll() is None, f"the server died: {running.errors.read_text()}"
 
 
 @pytest.fixture(scope="package")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
-from tests.conftest import Running, serve, wait_until
+from tests.conftest import Running, serve_all_along, wait_until
 from tests.e2e.hostile import AUDIT, EVIL, LONG, NAME, NUL, QUICK, STRINGS, write
 
 pytestmark = pytest.mark.e2e
@@ -21,9 +21,8 @@ def site(tmp_path_factory) -> Iterator[Running]:
     """The whole program among hostile files. `visit` of conftest.py opens this one here, and sees to scripts and requests."""
     folder = tmp_path_factory.mktemp("xss")
     flags, data = write(folder)
-    with serve("--port", "0", *flags, data=data, timeout=240) as running:
+    with serve_all_along("--port", "0", *flags, data=data) as running:
         yield running
-        assert running.process.poll() is None, f"the server died: {running.errors.read_text()}"
     shutil.rmtree(folder)
 
 

@@ -41,10 +41,7 @@ const tdw = {
   /** The server's answer to Generate. */
   answered(answer) {
     if (answer?.job) {
-      start(answer.job);
-      const place = document.querySelector("#desk-right"); // on a phone a part of the page, on a desk it scrolls by itself
-      place.scrollTo({ top: 0, behavior: "instant" });
-      if (matchMedia("(max-width: 900px)").matches) place.scrollIntoView({ block: "start", behavior: calm() });
+      watch(answer.job);
     } else {
       settle();
       complain(answer?.error ?? say("page.no_answer"));
@@ -97,6 +94,14 @@ function start(job) {
   place.follow(job);
 }
 
+/** Follows a job and brings its texts into sight. */
+function watch(job) {
+  start(job);
+  const place = document.querySelector("#desk-right"); // on a phone a part of the page, on a desk it scrolls by itself
+  place.scrollTo({ top: 0, behavior: "instant" });
+  if (matchMedia("(max-width: 900px)").matches) place.scrollIntoView({ block: "start", behavior: calm() });
+}
+
 /** All controls show this request. */
 function use(request, keepSeed = true) {
   tdw.question = JSON.stringify(keepSeed ? request : { ...request, seed: -1 });
@@ -130,7 +135,7 @@ function settings({ theme, palette, quick_settings: quick, language }) {
 const EVENTS = {
   "tdw:use": ({ request, keepSeed }) => use(request, keepSeed),
   "tdw:write": ({ field, text }) => (open("write"), write(text, field)),
-  "tdw:watch": ({ job }) => (open("write"), start(job)),
+  "tdw:watch": ({ job }) => (open("write"), watch(job)),
   "tdw:say": tell,
   "tdw:complain": ({ sentence }) => complain(sentence),
   "tdw:generate": ({ request }) => void generate(request),

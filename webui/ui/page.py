@@ -20,6 +20,7 @@ from webui.ui.theme import theme
 
 FREQUENT = ("sampler", "steps", "length", "block_length", "temperature")  # core parameters that are always in sight
 LAST = ("count", "seed")  # ... and after those of the extensions
+PLACEHOLDER = "What is the text about?"  # of the prompt
 KEPT = "kept"  # the hidden field that carries what only missing extensions understand
 LAST_JOB = "() => localStorage.getItem('tdw.job') || ''"  # written by canvas.js
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
@@ -87,7 +88,7 @@ class _Page(Desk):
     def _write(self) -> None:
         prompts = [c for c in self._all.values() if c.place == "prompt"]
         main = self._all["prompt",]
-        self._keep(main, draw(main, "", autofocus=True, elem_classes=["main-prompt", "kind-lines"]))
+        self._keep(main, draw(main, "", placeholder=PLACEHOLDER, autofocus=True, elem_classes=["main-prompt", "kind-lines"]))
         for control in prompts:
             if control is not main:
                 self._draw(control, placeholder="", lines=1)

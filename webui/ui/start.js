@@ -51,7 +51,7 @@
     if (key) {
       props.label = words[`${key}.label`] ?? props.label;
       props.info = words[`${key}.help`] ?? props.info;
-      if (props.placeholder === "preset") props.placeholder = words["page.preset"];
+      props.placeholder = words[`${key}.placeholder`] ?? (props.placeholder === "preset" ? words["page.preset"] : props.placeholder);
       props.choices = props.choices?.map(([name, value]) => [value === "" ? words["page.preset"] : words[`${key}.${value}`] ?? name, value]);
     } else if (props.elem_id) {
       const said = words[`page.${props.elem_id}`] ?? words[props.elem_id.replace(/^extension-(.+)$/, "extension.$1.title")];

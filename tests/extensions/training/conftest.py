@@ -4,19 +4,9 @@ import json
 from dataclasses import replace
 
 import pytest
-import torch
 
 from extensions.training import corpus, recipe, tokenizer
 from extensions.training.grammar import Grammar
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Sums depend on the number of threads, and small products are faster without them."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
