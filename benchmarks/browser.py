@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,13 +35,13 @@ class Site:
     http: httpx.Client
     data: Path
 
-    def cpu(self) -> float:
-        """Seconds of processor time that its process has used, all threads; NaN where /proc does not tell."""
-        try:
-            fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            return float("nan")
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    def cpu(self) -> dict[str, float]:
+        """Seconds of processor time that each of its threads has used; empty where /proc does not tell."""
+        used = {}
+        for thread in Path(f"/proc/{self.process.pid}/task").glob("*/schedstat"):
+            with suppress(OSError):  # it ended meanwhile
+                used[thread.parent.name] = int(thread.read_text().split()[0]) / 1e9
+        return used
 
     def submit(self, request: dict[str, Any]) -> str:
         """Queues a request; the job's id."""

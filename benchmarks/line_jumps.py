@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 from playwright.sync_api import sync_playwright
 
-from benchmarks.browser import BROWSERS, served
+from benchmarks.browser import BROWSERS, READY, served
 
 PROMPTS = (
     "dragon, cake, castle, happy ending, dialogue",
@@ -90,7 +90,7 @@ def measure(url: str, executable: str) -> None:
         browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(viewport={"width": 1400, "height": 900})
         page.goto(url)
-        page.wait_for_function("window.tdw && document.querySelector('tdw-canvas').jobs")
+        page.wait_for_function(READY)
         for block in BLOCKS:
             results = [part for prompt in PROMPTS for part in written(url, prompt, block)]
             for width in WIDTHS:

@@ -5,8 +5,10 @@ A real server process with the default checkpoint and a headless chromium, on di
 load     first contentful paint, and the time until Generate can be pressed (it is seen, page.js and the canvas have run), from
          the start of the navigation. Cold: a new browser profile. Warm: the same profile again. Medians.
 click    from the press on Generate to the frame that shows the first decided token; the model is warm. Medians.
-preview  seconds of a job with a page watching it against the same job without any page, interleaved, equal seeds; the server's
-         own measure of the job, and the processor time of the server's process. Medians, and the median of the pairs' ratios.
+preview  seconds of a job with a page watching it against the same job without any page, interleaved, equal seeds: the server's
+         own measure of the job, medians, the median of the pairs' ratios and half the distance of their quartiles. That is noisy
+         on most machines; so, too, what the preview itself takes: processor seconds of all threads of the server but the one that
+         computes, watched less alone, as a part of the job's seconds.
 memory   the page's JS heap after a forced garbage collection, its DOM nodes and listeners (CDP), after 20 runs and after all of
          them, in one page that is never reloaded. Every tenth run its text is shown in every view. Seeds repeat every 20 runs, so
          that what stands on the page is the same at every count.
@@ -106,7 +108,6 @@ def preview(browser: Browser, site: Site, rows: int, rounds: int) -> dict[str, A
     """Seconds and processor seconds of the same jobs with a page that watches and without any."""
     page = opened(browser, site)
     runs: dict[str, list[tuple[float, float]]] = {"alone": [], "watched": []}
-    updates = 0
     for seed in range(rounds + 1):
         request = {"prompt": PROMPT, "seed": seed, "count": rows}
         for kind in ("alone", "watched") if seed % 2 else ("watched", "alone"):
@@ -121,16 +122,15 @@ def preview(browser: Browser, site: Site, rows: int, rounds: int) -> dict[str, A
             seconds = site.ended(job)["seconds"]
             if kind == "watched":
                 page.wait_for_function(IDLE, timeout=PATIENCE)
-                updates = max(updates, page.evaluate("document.querySelectorAll('.job .word').length"))
-            runs[kind].append((seconds, site.cpu() - before))
+            used = sorted(now - before.get(thread, 0.0) for thread, now in site.cpu().items())
+            runs[kind].append((seconds, sum(used[:-1])))
     page.context.close()
     pairs = list(zip(*(values[1:] for values in runs.values()), strict=True))  # the first pair warms up
-    result: dict[str, Any] = {"rows": rows, "rounds": rounds, "words_shown": updates}
-    for k, unit in enumerate(("seconds", "cpu")):
-        alone, seen = (median([pair[side][k] for pair in pairs]) for side in (0, 1))
-        ratio = median([pair[1][k] / pair[0][k] for pair in pairs])
-        result |= {f"{unit}_alone": round(alone, 3), f"{unit}_watched": round(seen, 3), f"{unit}_ratio": round(ratio, 4)}
-    return result
+    alone, seen, beside = (median([pair[side][k] for pair in pairs]) for side, k in ((0, 0), (1, 0), (0, 1)))
+    low, ratio, high = statistics.quantiles([two[0] / one[0] for one, two in pairs], n=4)
+    own = median([two[1] - one[1] for one, two in pairs])
+    numbers = {"alone": alone, "watched": seen, "ratio": ratio, "spread": (high - low) / 2, "beside": beside, "own": own / alone}
+    return {"rows": rows, "rounds": rounds, **{name: round(value, 4) for name, value in numbers.items()}}
 
 
 def watched(page: Page, request: dict[str, Any]) -> str:
@@ -225,9 +225,9 @@ def told(found: dict[str, Any]) -> str:
             f"click: job there {at['job_ms']:.0f} ms, first token {at['token_ms']:.0f} ms (slowest {at['slowest_ms']:.0f} ms)"
         )
     for at in found.get("preview", []):
-        for unit, name in (("seconds", "time"), ("cpu", "server CPU")):
-            pair = f"{at[f'{unit}_alone']:.2f} s alone, {at[f'{unit}_watched']:.2f} s watched"
-            lines.append(f"preview, {at['rows']} row(s), {name}: {pair}, {100 * (at[f'{unit}_ratio'] - 1):+.1f} %")
+        pair = f"{at['alone']:.2f} s alone, {at['watched']:.2f} s watched, {100 * (at['ratio'] - 1):+.1f} %"
+        spread = f"(quartiles {100 * at['spread']:.1f} % around)"
+        lines.append(f"preview, {at['rows']} row(s): {pair} {spread}; its own work {100 * at['own']:.1f} %")
     for at in found.get("memory", {}).get("counts", []):
         lines.append(
             f"memory after {at['runs']} runs: {at['heap'] / 1e6:.2f} MB heap, {at['nodes']} nodes, {at['listeners']} listeners"

@@ -99,6 +99,7 @@ class Gallery:
 def watch(page: Page, job: str) -> None:
     page.evaluate("job => document.dispatchEvent(new CustomEvent('tdw:watch', { detail: { job } }))", job)
     page.wait_for_function(WATCHED, arg=job, timeout=PATIENCE)
+    page.wait_for_timeout(900)  # on a phone it scrolls there
 
 
 def write(page: Page, state: str) -> None:

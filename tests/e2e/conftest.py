@@ -101,7 +101,7 @@ class User:
     def come(self) -> User:
         self.page.goto(self.url)
         self.page.wait_for_selector("#generate")
-        self.page.wait_for_function("window.tdw && document.querySelector('tdw-canvas').jobs")
+        self.page.wait_for_function("window.tdw && document.querySelector('tdw-canvas')?.jobs")
         return self
 
     def type(self, field: str, text: str) -> None:

@@ -24,6 +24,7 @@ from webui.server import Reply, encode
 POLL = 0.05  # seconds between two looks at a job: the most a watcher lags
 LIST_POLL = 0.25  # ... at all jobs
 CLIENT = re.compile(r"[A-Za-z0-9-]{1,64}")
+FEW = 16  # cells whose differences are read and written faster than another thread is asked to
 PROMPT = 120  # characters of a prompt in the list
 HEARTBEAT = 15.0  # seconds of silence after which a comment tells proxies and browsers that the stream lives
 
@@ -42,15 +43,16 @@ async def events(app: App, job: Job, client: str | None = None) -> AsyncIterator
     However slowly they are taken, they make no backlog, and no thread waits for them.
     """
     watcher, version, position, silent = job.watch(), 0, -1, 0.0
+    aside = run_in_threadpool if len(job.cells) > FEW else _at_once  # a snapshot of a thousand cells takes a while
     with app.jobs.watched(client):
         while True:
             ahead = app.jobs.position(job)
             if job.version > version or ahead != position:
-                update = await run_in_threadpool(watcher.read)  # a snapshot of a thousand cells takes a while
+                update = await aside(watcher.read)
                 if update is None:
                     update = {**job.since(job.version - 1), "cells": {}}
                 position, version, silent = ahead, update["version"], 0.0
-                data = await run_in_threadpool(encode, {**update, "position": position})
+                data = await aside(encode, {**update, "position": position})
                 yield b"event: update\nid: %d\ndata: %b\n\n" % (version, data)
                 if update["state"] in ENDED:
                     return
@@ -199,6 +201,10 @@ class JobRoutes:
     def _info(self, job: Job, call: Call) -> dict[str, Any]:
         cells = [{"id": cell.id, "axes": cell.axes} for cell in job.cells]
         return {**self._line(job, call), "cells": cells, "request": dump(job.request)}
+
+
+async def _at_once(act: Callable[..., Any], *arguments: Any) -> Any:
+    return act(*arguments)
 
 
 def _stream(found: AsyncIterator[bytes]) -> Response:

@@ -2,7 +2,7 @@
 
 import { element } from "./parts.js";
 import { Row } from "./row.js";
-import { inside, say } from "./strings.js";
+import { figure, inside, say } from "./strings.js";
 
 const LIVE_ROWS = 8; // more are thumbnails: a page of 256 boards would lag
 export const ENDED = ["done", "failed", "cancelled"];
@@ -46,7 +46,7 @@ export class Job {
     const texts = say(rows.length === 1 ? "canvas.text" : "canvas.texts.count", { count: rows.length });
     const failed = rows.filter((row) => row.state === "failed").length;
     const decided = rows.reduce((sum, row) => sum + row.decided, 0);
-    const speed = seconds > 0 && decided ? say("canvas.cost.speed", { speed: rounded(decided / seconds) }) : "";
+    const speed = seconds > 0 && decided ? say("canvas.cost.speed", { speed: figure(decided / seconds, decided / seconds < 10 ? 1 : 0) }) : "";
     const slowest = rows.filter((row) => row.state === "running" && row.steps).sort((a, b) => a.step / a.steps - b.step / b.steps)[0];
     const left = state === "running" && progress > 0.02 ? (seconds / progress) * (1 - progress) : 0;
     const preparing = loading ? say("canvas.loading", { checkpoint: loading.checkpoint, percent: Math.round(100 * loading.done) }) : say("canvas.preparing");
@@ -59,7 +59,7 @@ export class Job {
         cancelled: say("canvas.cancelled"),
       }[state],
     );
-    const time = say("canvas.seconds", { seconds: seconds.toFixed(1) });
+    const time = say("canvas.seconds", { seconds: figure(seconds, 1) });
     const parts = ENDED.includes(state)
       ? [texts, time, rows.length > 1 && speed]
       : [slowest && say("canvas.step", { step: slowest.step, steps: slowest.steps }), speed, left >= 1.5 && say("canvas.left", { seconds: Math.round(left) })];
@@ -140,10 +140,6 @@ function grid([down, across], entries, rows) {
 
 function line(tag, texts) {
   return element("tr", "", ...texts.map((text) => element(tag, "", inside(text))));
-}
-
-function rounded(value) {
-  return value < 10 ? value.toFixed(1) : Math.round(value);
 }
 
 /** A value of an axis where the axis's name does not stand beside it. */

@@ -30,10 +30,10 @@ document.addEventListener("keydown", (event) => {
 /** Numbers that may be empty are text boxes: the arrow keys and the phone's keyboard treat them as numbers all the same. */
 function number(event) {
   const box = event.target.closest?.(".kind-number");
-  const labels = JSON.parse(document.querySelector("tdw-canvas").dataset.labels);
-  const [, , step = 1] = labels[box?.id.replace("field-", "").replace("-", ".")] ?? [];
   const way = { ArrowUp: 1, ArrowDown: -1 }[event.key];
   if (!box || event.target.type !== "text" || !way || event.ctrlKey) return;
+  const { labels } = document.querySelector("tdw-canvas");
+  const [, , step = 1] = labels[box.id.replace("field-", "").replace("-", ".")] ?? [];
   event.preventDefault();
   event.target.value = String(Number(((Number(event.target.value) || 0) + way * step).toFixed(4)));
   event.target.dispatchEvent(new Event("input", { bubbles: true }));

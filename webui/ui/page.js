@@ -54,7 +54,7 @@ const tdw = {
     requestAnimationFrame(() => shown.redraft());
   },
 
-  interrupt: () => void canvas().interrupt(),
+  interrupt: () => void canvas()?.interrupt(), // a key may come before it is drawn
   write: () => open("write"),
 
   /** The seed of the newest text, or "draw one". */
@@ -124,9 +124,11 @@ async function generate(request) {
 }
 
 /** Settings were changed: what the browser acts upon. Another language needs the page anew; what was typed stays. */
-function settings({ theme, palette, quick_settings: quick, language }) {
-  const before = window.tdwStart.look.language ?? "auto";
-  window.tdwStart.dress({ theme, palette });
+function settings({ theme, palette, quick_settings: quick, language, notify_after }) {
+  const { look, dress } = window.tdwStart;
+  const before = look.language ?? "auto";
+  look.notify_after = notify_after;
+  dress({ theme, palette });
   document.querySelector("tdw-quick")?.arrange(quick ?? []);
   if (language && language !== before) location.reload();
 }

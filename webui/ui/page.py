@@ -20,6 +20,7 @@ from webui.ui.theme import theme
 
 FREQUENT = ("sampler", "steps", "length", "block_length", "temperature")  # core parameters that are always in sight
 LAST = ("count", "seed")  # ... and after those of the extensions
+LOOK = 0.05  # seconds between two looks at Gradio's queue, which no event of ours uses: its 0.001 keep a core busy for nothing
 PLACEHOLDER = "What is the text about?"  # of the prompt
 KEPT = "kept"  # the hidden field that carries what only missing extensions understand
 LAST_JOB = "() => localStorage.getItem('tdw.job') || ''"  # written by canvas.js
@@ -36,6 +37,7 @@ def mount(app: Any, server: FastAPI) -> FastAPI:
         footer_links=[], run_history=False, show_error=True, ssr_mode=False, mcp_server=False, pwa=False,
     )  # fmt: skip
     demo.has_launched = True  # mount_gradio_app forgets it; without it any file path in an input is read and served
+    demo._queue.sleep_when_free = demo._queue.progress_update_sleep_when_free = LOOK
     return server
 
 

@@ -57,10 +57,6 @@ class Queue extends HTMLElement {
     if (this.counted === open.length) return;
     this.counted = open.length;
     this.dispatchEvent(new CustomEvent("tdw:count", { bubbles: true, detail: { count: open.length, view: "queue" } }));
-    for (const badge of document.querySelectorAll("#views a[data-view=queue] .count")) {
-      badge.textContent = String(open.length);
-      badge.hidden = !open.length;
-    }
   }
 }
 

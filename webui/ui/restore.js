@@ -20,6 +20,7 @@ async function restore(text, name = "") {
   const reply = await fetch("api/v1/restore", init).catch(() => null);
   const told = await reply?.json().catch(() => null);
   if (!reply?.ok) return complain(told?.error?.message ?? say("page.no_answer"));
+  await shown.drawn;
   const unknown = Object.keys(told.unknown);
   const { labels } = document.querySelector("tdw-canvas");
   const sentences = Object.entries(told.missing).map(([field, name]) => say("page.restored_missing", { label: labels[field]?.[0] ?? field, name }));

@@ -9,6 +9,7 @@ const draft = JSON.parse(sessionStorage.getItem(DRAFT) ?? "null");
 class Shown {
   values = []; // in the order of `preset`; empty until the page was drawn
   watchers = new Set();
+  drawn = new Promise((resolve) => (this.draw = resolve)); // until then Gradio takes nothing
 
   /** [path, what the checkpoint's preset shows] of every control, in the order of the values. */
   get preset() {
@@ -23,6 +24,7 @@ class Shown {
   /** The controls changed. */
   take(values) {
     this.values = values;
+    this.draw();
     this.mark();
     for (const look of this.watchers) look(this);
   }

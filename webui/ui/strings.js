@@ -14,6 +14,11 @@ export function say(key, values = {}) {
   return (words[key] ?? key).replace(/\{(\w+)\}/g, (all, name) => (Object.hasOwn(values, name) ? inside(String(values[name])) : all));
 }
 
+/** A number in the reader's language, with so many decimal places. */
+export function figure(value, places = 0) {
+  return value.toLocaleString(speech, { minimumFractionDigits: places, maximumFractionDigits: places });
+}
+
 /** A value as it can stand in a sentence: signs that would turn the words behind it are written out, Hebrew and Arabic are isolated. */
 export function inside(value) {
   const plain = value.replace(/[\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069]/g, (sign) => `\\u{${sign.charCodeAt(0).toString(16)}}`);

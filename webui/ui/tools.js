@@ -7,7 +7,7 @@ import { rendered } from "./markdown.js";
 import { button, choice, copied, download, element, menu, parameters, tell } from "./parts.js";
 import { Player } from "./replay.js";
 import { Run, whole } from "./run.js";
-import { say } from "./strings.js";
+import { figure, say } from "./strings.js";
 
 export class Tools {
   constructor(row) {
@@ -149,7 +149,7 @@ function named(result) {
 /** Tokens, model calls and speed in one quiet line. */
 function cost({ statistics }) {
   const { forwards = 0, tokens = 0, seconds = 0 } = statistics ?? {};
-  const parts = [say("canvas.cost.tokens", { tokens }), say("canvas.cost.calls", { forwards }), say("canvas.cost.each", { each: (tokens / Math.max(forwards, 1)).toFixed(1) })];
-  if (seconds > 0) parts.push(say("canvas.cost.speed", { speed: tokens / seconds < 10 ? (tokens / seconds).toFixed(1) : Math.round(tokens / seconds) }));
+  const parts = [say("canvas.cost.tokens", { tokens }), say("canvas.cost.calls", { forwards }), say("canvas.cost.each", { each: figure(tokens / Math.max(forwards, 1), 1) })];
+  if (seconds > 0) parts.push(say("canvas.cost.speed", { speed: figure(tokens / seconds, tokens / seconds < 10 ? 1 : 0) }));
   return parts.join(" · ");
 }
