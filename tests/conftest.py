@@ -20,6 +20,7 @@ PYTHON = [sys.executable, str(ROOT / "app.py")]
 # One thread, here and in what is started: small tensors are quicker so, above all beside other processes, and sums depend on it.
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
 ENVIRONMENT = {**os.environ, "PYTHONUNBUFFERED": "1"}
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so would what is started here
 
 
 @pytest.fixture(scope="session")

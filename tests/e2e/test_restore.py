@@ -59,6 +59,17 @@ def test_a_dropped_file_restores_every_parameter_and_can_be_undone(visit, saved,
     assert user.shown("steps") == "3"
 
 
+def test_a_file_dropped_before_the_controls_are_drawn(visit, saved, tmp_path):
+    file = tmp_path / "text.json"
+    file.write_text(json.dumps(saved), "utf-8")
+    user = visit()
+    user.type("prompt", "Something of mine")
+    user.page.reload(wait_until="domcontentloaded")
+    user.wait("window.tdw")
+    drop(user.page, file)
+    as_saved(user)
+
+
 def test_the_same_by_the_button(visit, saved, tmp_path):
     file = tmp_path / "text.json"
     file.write_text(json.dumps(saved), "utf-8")

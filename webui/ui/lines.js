@@ -3,14 +3,14 @@
 // A position that is open is a bar whose width can be squeezed and stretched within limits. A line keeps its positions
 // as long as its words and bars can fill it, so a decided word stays in its line while its neighbours change; the last
 // word moves down only when the bars cannot give way any more, and the next comes up only when it surely has room. Where
-// nothing is open, that is the ordinary way of filling lines, so the finished text does not jump. How often words change
-// their line is measured by benchmarks/line_jumps.py.
+// nothing is open, that is the ordinary way of filling lines, so the finished text does not jump. The limits are narrow: where
+// bars give way much, lines are held that must move all the more later. benchmarks/line_jumps.py counts how often words move.
 
-const LEAST = 0.3; // how far bars may be squeezed so that a word stays where it is ...
-const MOST = 1.8; // ... and stretched
-const TIGHT = 0.75; // the same where only a bar would move
-const LOOSE = 1.2;
-export const EXPECTED = 2.28; // em; a token and its blank: short ones are decided first, so those still open are longer than the mean
+const LEAST = 0.75; // how far bars may be squeezed so that a word stays where it is ...
+const MOST = 1.15; // ... and stretched
+const TIGHT = 0.9; // the same where only a bar would move
+const LOOSE = 1.1;
+export const EXPECTED = 2; // em; a token and its blank: short ones are decided first, so those still open are longer than the mean
 const WIDE = /\p{scx=Han}|\p{scx=Hira}|\p{scx=Kana}/u; // between these a line may end anywhere
 const WIDTHS = [0.74, 1.14, 0.54, 1.43, 0.89, 1.28, 0.64, 1.68, 1.04, 0.44, 1.33, 0.85]; // of 1 on average; words, roughly
 

@@ -9,7 +9,7 @@ const draft = JSON.parse(sessionStorage.getItem(DRAFT) ?? "null");
 class Shown {
   values = []; // in the order of `preset`; empty until the page was drawn
   watchers = new Set();
-  drawn = new Promise((resolve) => (this.draw = resolve)); // until then Gradio takes nothing
+  drawn = new Promise((resolve) => (this.ready = resolve)); // until then Gradio may take nothing, or the draft come in between
 
   /** [path, what the checkpoint's preset shows] of every control, in the order of the values. */
   get preset() {
@@ -24,7 +24,6 @@ class Shown {
   /** The controls changed. */
   take(values) {
     this.values = values;
-    this.draw();
     this.mark();
     for (const look of this.watchers) look(this);
   }
@@ -74,6 +73,7 @@ class Shown {
   redraft() {
     const paths = JSON.stringify(this.preset.map(([path]) => path));
     if (draft?.paths === paths && JSON.stringify(draft.values) !== JSON.stringify(this.values)) this.put(draft.values);
+    this.ready();
   }
 
   keepDraft() {
