@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -114,6 +116,20 @@ class User:
         self.page.keyboard.press("Control+A")
         self.page.keyboard.press("Delete")
         self.page.keyboard.type(text)
+
+    def drop(self, *files: Path) -> None:
+        """Drags files onto the middle of the page, as the desktop does, and lets go when the page shows that it takes them."""
+        session = self.page.context.new_cdp_session(self.page)
+        data = {"items": [], "files": [str(file) for file in files], "dragOperationsMask": 1}
+        send = functools.partial(session.send, "Input.dispatchDragEvent")
+        place = {"x": 700, "y": 500, "data": data}
+        send({"type": "dragEnter", **place})
+        for _ in range(PATIENCE // 100):
+            send({"type": "dragOver", **place})
+            if self.page.locator(".drop-here").is_visible():
+                break
+            self.page.wait_for_timeout(100)
+        send({"type": "drop", **place})
 
     def view(self, name: str) -> None:
         """Goes to a view by its link."""

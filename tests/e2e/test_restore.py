@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import httpx
 import pytest
@@ -20,14 +19,6 @@ def saved(site) -> dict:
         "prompt": "A fox", "seed": 5, "steps": 6, "length": 8, "temperature": 0.5, "logit_bias": {"more": "fox", "strength": 4.0},
     }  # fmt: skip
     return httpx.post(f"{site.url}/api/v1/txt2txt", json=request, timeout=120).raise_for_status().json()
-
-
-def drop(page, *files: Path) -> None:
-    """Drags files onto the middle of the page, as the desktop does."""
-    session = page.context.new_cdp_session(page)
-    data = {"items": [], "files": [str(file) for file in files], "dragOperationsMask": 1}
-    for kind in ("dragEnter", "dragOver", "drop"):
-        session.send("Input.dispatchDragEvent", {"type": kind, "x": 700, "y": 500, "data": data})
 
 
 def paste(page, text: str) -> None:
@@ -51,7 +42,7 @@ def test_a_dropped_file_restores_every_parameter_and_can_be_undone(visit, saved,
     user = visit()
     user.type("prompt", "Something of mine")
     user.type("steps", "3")
-    drop(user.page, file)
+    user.drop(file)
     as_saved(user)
     assert user.page.locator(".drop-here").is_hidden()
     user.page.locator(".notice").get_by_role("button", name="Undo").click()
@@ -66,7 +57,7 @@ def test_a_file_dropped_before_the_controls_are_drawn(visit, saved, tmp_path):
     user.type("prompt", "Something of mine")
     user.page.reload(wait_until="domcontentloaded")
     user.wait("window.tdw")
-    drop(user.page, file)
+    user.drop(file)
     as_saved(user)
 
 
@@ -112,7 +103,7 @@ def test_fields_of_missing_extensions_are_kept_and_sent(visit, saved, tmp_path):
     request = {**saved["request"], "gone": {"strength": 2, "words": ["<b>x</b>"]}}
     file.write_text(json.dumps({**saved, "request": request}), "utf-8")
     user = visit()
-    drop(user.page, file)
+    user.drop(file)
     as_saved(user)
     user.page.locator("tdw-kept", has_text="gone").wait_for()
     assert "gone" in user.page.locator(".notice").text_content()
@@ -129,7 +120,7 @@ def test_a_sampler_that_is_not_here_is_told(visit, saved, tmp_path):
     file = tmp_path / "text.json"
     file.write_text(json.dumps({**saved, "request": {**saved["request"], "sampler": "lost"}}), "utf-8")
     user = visit()
-    drop(user.page, file)
+    user.drop(file)
     user.page.locator(".notice", has_text="Sampler: there is no “lost” here; choose another.").wait_for()
     as_saved(user)
 
@@ -148,7 +139,7 @@ def test_anything_else_is_one_sentence_and_loses_nothing(visit, tmp_path, name, 
     file.write_text(content, "utf-8")
     user = visit()
     user.type("prompt", "Something of mine")
-    drop(user.page, file)
+    user.drop(file)
     user.page.locator("#alert:not([hidden])").wait_for()
     assert user.complaint().endswith(".")
     assert user.shown("prompt") == "Something of mine"

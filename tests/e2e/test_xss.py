@@ -193,13 +193,10 @@ def test_a_dropped_file_and_a_refusal(visit, look, site, tmp_path):
     user = visit()
     page = user.page
     saved = next((site.data / "history").glob("*/*.json"))
-    session = page.context.new_cdp_session(page)
     for name, content in ((f"a {NAME}.json", saved.read_text("utf-8")), (f"b {NAME}.json", EVIL), (f"c {NAME}.json", "[1]")):
         file = tmp_path / name
         file.write_text(content, "utf-8")
-        data = {"items": [], "files": [str(file)], "dragOperationsMask": 1}
-        for kind in ("dragEnter", "dragOver", "drop"):
-            session.send("Input.dispatchDragEvent", {"type": kind, "x": 700, "y": 500, "data": data})
+        user.drop(file)
         page.locator(".notice:not([hidden]), #alert:not([hidden])").first.wait_for()
         page.wait_for_timeout(500)
         look(user, f"dropped {name[0]}")
