@@ -1,7 +1,9 @@
-"""Eight rows in one batch against eight runs of count 1, same texts: `python -m benchmarks.batching [--model M] [--rounds 5]`.
+"""Eight rows in one batch against eight runs of count 1, same texts: `python -m benchmarks.batching [--model
+M] [--rounds 5]`.
 
-Both variants run in the same process, warm and interleaved; medians and their ratio are printed, and whether the texts are
-equal. "Bare" is the model's forward pass alone at the same shapes, so that what the program adds can be seen.
+Both variants run in the same process, warm and interleaved; medians and their ratio are printed, and whether
+the texts are equal. "Bare" is the model's forward pass alone at the same shapes, so that what the program
+adds can be seen.
 """
 
 from __future__ import annotations
@@ -61,8 +63,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
     app = App(Settings.read(keep_history=False))
-    same = {"model": args.model, "length": args.length, "temperature": args.temperature, "end_of_text": "keep"}
-    same |= {"negative_prompt": {"scale": args.scale}} if "negative_prompt" in app.Request.model_fields else {}
+    same = {
+        "model": args.model,
+        "length": args.length,
+        "temperature": args.temperature,
+        "end_of_text": "keep",
+    }
+    same |= (
+        {"negative_prompt": {"scale": args.scale}} if "negative_prompt" in app.Request.model_fields else {}
+    )
     run(app, seed=0, **same)
     single, batched, equal = [], [], True
     for _ in range(args.rounds):
@@ -77,11 +86,19 @@ def main() -> None:
     made = parts[0].provenance
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {made.dtype} on {made.device}")
     share = tokens / forwards / args.rows
-    print(f"{args.rows} rows x {args.length} tokens, {forwards} forwards a row, {share:.2f} tokens per forward")
-    for name, seconds, rows, calls in (("one at a time", one, 1, forwards * args.rows), ("one batch", many, args.rows, forwards)):
+    print(
+        f"{args.rows} rows x {args.length} tokens, {forwards} forwards a row, {share:.2f} tokens per forward"
+    )
+    for name, seconds, rows, calls in (
+        ("one at a time", one, 1, forwards * args.rows),
+        ("one batch", many, args.rows, forwards),
+    ):
         alone, each = 1000 * bare(app, args.model, rows, args.length), 1000 * seconds / calls
         rate = tokens / seconds
-        print(f"{name:>14}: {seconds:.2f} s, {rate:.0f} tokens/s, {each:.2f} ms per forward of {rows} rows (bare {alone:.2f} ms)")
+        print(
+            f"{name:>14}: {seconds:.2f} s, {rate:.0f} tokens/s, {each:.2f} ms per forward of {rows} rows "
+            f"(bare {alone:.2f} ms)"
+        )
     print(f"ratio {one / many:.2f}, same texts: {'yes' if equal else 'NO'}")
     app.close()
 

@@ -1,4 +1,5 @@
-"""What the benchmarks of the page share: the program in a process of its own, and the system's chromium beside it."""
+"""What the benchmarks of the page share: the program in a process of its own, and the system's chromium
+beside it."""
 
 from __future__ import annotations
 
@@ -21,7 +22,13 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FLAGS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update")
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+)
 READY = "window.tdw && document.querySelector('tdw-canvas')?.jobs && document.querySelector('#generate')?.checkVisibility()"
 ENDED = ("done", "failed", "cancelled")
 
@@ -57,7 +64,8 @@ class Site:
 
 
 def cores() -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The processor cores of the browser and those of the program: apart if this process may use two or more."""
+    """The processor cores of the browser and those of the program: apart if this process may use two or
+    more."""
     mine = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     half = len(mine) // 2
     return (tuple(mine[:half]), tuple(mine[half:])) if half else (tuple(mine), tuple(mine))
@@ -70,13 +78,16 @@ def pin(wanted: tuple[int, ...]) -> Callable[[], None]:
 
 @contextmanager
 def served(*arguments: str, own: tuple[int, ...] = (), data: Path | None = None) -> Iterator[Site]:
-    """The program on a free port with an empty data folder (or `data`), on its `own` cores if some are named."""
+    """The program on a free port with an empty data folder (or `data`), on its `own` cores if some are
+    named."""
     with tempfile.TemporaryDirectory() as folder:
         data = data or Path(folder)
         command = [sys.executable, str(ROOT / "app.py"), "--port", "0", "--data", str(data), *arguments]
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
         with (
-            subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, preexec_fn=pin(own)) as process,
+            subprocess.Popen(
+                command, stdout=subprocess.PIPE, text=True, env=environment, preexec_fn=pin(own)
+            ) as process,
             httpx.Client(timeout=120, limits=httpx.Limits(max_keepalive_connections=0)) as http,
         ):
             try:

@@ -1,10 +1,12 @@
-"""How often words that are decided already change their line while the rest of a text settles, on a real run's trace.
+"""How often words that are decided already change their line while the rest of a text settles, on a real
+run's trace.
 
 python benchmarks/line_jumps.py [--model NAME]      needs chromium and requirements-test.txt
 
-Every run is shown step by step on the page's own board, at two widths, once with steady lines (webui/ui/lines.js) and once as
-plain text with bars of a fixed width. After each step the line of every word that stood there before is read from the page:
-a jump is a word on another line. The line changes from the last step to the finished text count, too.
+Every run is shown step by step on the page's own board, at two widths, once with steady lines
+(webui/ui/lines.js) and once as plain text with bars of a fixed width. After each step the line of every word
+that stood there before is read from the page: a jump is a word on another line. The line changes from the
+last step to the finished text count, too.
 """
 
 from __future__ import annotations
@@ -87,7 +89,9 @@ def main() -> None:
 def measure(url: str, executable: str) -> None:
     """Prints jumps per 100 words for each block length, width and way of ending lines."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(
+            executable_path=executable, args=["--no-sandbox", "--disable-gpu"]
+        )
         page = browser.new_page(viewport={"width": 1400, "height": 900})
         page.goto(url)
         page.wait_for_function(READY)
@@ -100,7 +104,8 @@ def measure(url: str, executable: str) -> None:
                     rates.append(100 * sums["jumps"] / sums["words"])
                 em = sums["em"] / sums["tokens"]
                 print(
-                    f"blocks of {block}, {width} px: {rates[0]:.1f} jumps per 100 words as plain text, {rates[1]:.1f} with "
+                    f"blocks of {block}, {width} px: {rates[0]:.1f} jumps per 100 words as plain text, "
+                    f"{rates[1]:.1f} with "
                     f"steady lines; a token takes {em:.2f} em"
                 )
         browser.close()
@@ -110,7 +115,10 @@ def written(url: str, prompt: str, block: int) -> list[dict[str, Any]]:
     """Whole results, with their traces, of one job."""
     request = {"prompt": prompt, "seed": SEED, "count": COUNT, "block_length": block}
     job = httpx.post(f"{url}/api/v1/jobs", json=request, timeout=60).json()["id"]
-    while (answer := httpx.get(f"{url}/api/v1/jobs/{job}", timeout=60).json())["state"] in ("queued", "running"):
+    while (answer := httpx.get(f"{url}/api/v1/jobs/{job}", timeout=60).json())["state"] in (
+        "queued",
+        "running",
+    ):
         time.sleep(1)
     return answer["result"]["parts"] or [answer["result"]]
 

@@ -1,17 +1,24 @@
-"""What the page costs and how long one waits for it: `python -m benchmarks.page [--runs 200] [--json] [--quick]`.
+"""What the page costs and how long one waits for it: `python -m benchmarks.page [--runs 200] [--json]
+[--quick]`.
 
-A real server process with the default checkpoint and a headless chromium, on different cores if there are two.
+A real server process with the default checkpoint and a headless chromium, on different cores if there are
+two.
 
-load     first contentful paint, and the time until Generate can be pressed (it is seen, page.js and the canvas have run), from
+load     first contentful paint, and the time until Generate can be pressed (it is seen, page.js and the
+         canvas have run), from
          the start of the navigation. Cold: a new browser profile. Warm: the same profile again. Medians.
-click    from the press on Generate to the frame that shows the first decided token; the model is warm. Medians.
-preview  seconds of a job with a page watching it against the same job without any page, interleaved, equal seeds: the server's
-         own measure of the job, medians, the median of the pairs' ratios and half the distance of their quartiles. That is noisy
-         on most machines; so, too, what the preview itself takes: processor seconds of all threads of the server but the one that
-         computes, watched less alone, as a part of the job's seconds.
-memory   the page's JS heap after a forced garbage collection, its DOM nodes and listeners (CDP), after 20 runs and after all of
-         them, in one page that is never reloaded. Every tenth run its text is shown in every view. Seeds repeat every 20 runs, so
-         that what stands on the page is the same at every count.
+click    from the press on Generate to the frame that shows the first decided token; the model is warm.
+         Medians.
+preview  seconds of a job with a page watching it against the same job without any page, interleaved, equal
+         seeds: the server's
+         own measure of the job, medians, the median of the pairs' ratios and half the distance of their
+         quartiles. That is noisy on most machines; so, too, what the preview itself takes: processor seconds
+         of all threads of the server but the one that computes, watched less alone, as a part of the job's
+         seconds.
+memory   the page's JS heap after a forced garbage collection, its DOM nodes and listeners (CDP), after 20
+         runs and after all of
+         them, in one page that is never reloaded. Every tenth run its text is shown in every view. Seeds
+         repeat every 20 runs, so that what stands on the page is the same at every count.
 """
 
 from __future__ import annotations
@@ -79,7 +86,10 @@ def load(browser: Browser, site: Site, number: int) -> dict[str, Any]:
             seen[kind].append(page.evaluate(LOADED))
         context.close()
     names = ("first_paint_ms", "ready_ms", "bytes", "requests")
-    return {kind: {name: round(median([one[k] for one in all])) for k, name in enumerate(names)} for kind, all in seen.items()}
+    return {
+        kind: {name: round(median([one[k] for one in all])) for k, name in enumerate(names)}
+        for kind, all in seen.items()
+    }
 
 
 def click(browser: Browser, site: Site, number: int) -> dict[str, Any]:
@@ -129,15 +139,26 @@ def preview(browser: Browser, site: Site, rows: int, rounds: int) -> dict[str, A
     alone, seen, beside = (median([pair[side][k] for pair in pairs]) for side, k in ((0, 0), (1, 0), (0, 1)))
     low, ratio, high = statistics.quantiles([two[0] / one[0] for one, two in pairs], n=4)
     own = median([two[1] - one[1] for one, two in pairs])
-    numbers = {"alone": alone, "watched": seen, "ratio": ratio, "spread": (high - low) / 2, "beside": beside, "own": own / alone}
+    numbers = {
+        "alone": alone,
+        "watched": seen,
+        "ratio": ratio,
+        "spread": (high - low) / 2,
+        "beside": beside,
+        "own": own / alone,
+    }
     return {"rows": rows, "rounds": rounds, **{name: round(value, 4) for name, value in numbers.items()}}
 
 
 def watched(page: Page, request: dict[str, Any]) -> str:
     """The page asks for a text and follows it; the job's id."""
     old = page.evaluate("document.querySelector('tdw-canvas').job?.id ?? ''")
-    page.evaluate("request => document.dispatchEvent(new CustomEvent('tdw:generate', { detail: { request } }))", request)
-    page.wait_for_function("old => (document.querySelector('tdw-canvas').job?.id ?? old) !== old", arg=old, timeout=PATIENCE)
+    page.evaluate(
+        "request => document.dispatchEvent(new CustomEvent('tdw:generate', { detail: { request } }))", request
+    )
+    page.wait_for_function(
+        "old => (document.querySelector('tdw-canvas').job?.id ?? old) !== old", arg=old, timeout=PATIENCE
+    )
     return page.evaluate("document.querySelector('tdw-canvas').job.id")
 
 
@@ -157,7 +178,10 @@ def memory(browser: Browser, site: Site, runs: int) -> dict[str, Any]:
             print(counts[-1], file=sys.stderr, flush=True)
     page.context.close()
     first, last = counts[0], counts[-1]
-    return {"counts": counts, "growth": {name: last[name] - first[name] for name in ("heap", "nodes", "listeners")}}
+    return {
+        "counts": counts,
+        "growth": {name: last[name] - first[name] for name in ("heap", "nodes", "listeners")},
+    }
 
 
 def look_around(page: Page) -> None:
@@ -212,17 +236,24 @@ def median(values: list[float]) -> float:
 
 def told(found: dict[str, Any]) -> str:
     """The numbers in words."""
-    lines = [f"browser on core(s) {found['cores'][0]}, server on core(s) {found['cores'][1]}, chromium {found['browser']}"]
+    lines = [
+        f"browser on core(s) {found['cores'][0]}, server on core(s) {found['cores'][1]}, chromium "
+        f"{found['browser']}"
+    ]
     if found["cores"][0] == found["cores"][1]:
         lines.append(
-            "ONE core for both: what the browser does slows the model, and the preview's seconds say more than the preview"
+            "ONE core for both: what the browser does slows the model, and the preview's seconds say more "
+            "than the preview"
         )
     for kind, at in found.get("load", {}).items():
         size = f"{at['requests']} requests, {at['bytes'] / 1000:.0f} kB"
-        lines.append(f"load {kind}: first paint {at['first_paint_ms']} ms, Generate ready {at['ready_ms']} ms ({size})")
+        lines.append(
+            f"load {kind}: first paint {at['first_paint_ms']} ms, Generate ready {at['ready_ms']} ms ({size})"
+        )
     if at := found.get("click"):
         lines.append(
-            f"click: job there {at['job_ms']:.0f} ms, first token {at['token_ms']:.0f} ms (slowest {at['slowest_ms']:.0f} ms)"
+            f"click: job there {at['job_ms']:.0f} ms, first token {at['token_ms']:.0f} ms (slowest "
+            f"{at['slowest_ms']:.0f} ms)"
         )
     for at in found.get("preview", []):
         pair = f"{at['alone']:.2f} s alone, {at['watched']:.2f} s watched, {100 * (at['ratio'] - 1):+.1f} %"
@@ -230,13 +261,16 @@ def told(found: dict[str, Any]) -> str:
         lines.append(f"preview, {at['rows']} row(s): {pair} {spread}; its own work {100 * at['own']:.1f} %")
     for at in found.get("memory", {}).get("counts", []):
         lines.append(
-            f"memory after {at['runs']} runs: {at['heap'] / 1e6:.2f} MB heap, {at['nodes']} nodes, {at['listeners']} listeners"
+            f"memory after {at['runs']} runs: {at['heap'] / 1e6:.2f} MB heap, {at['nodes']} nodes, "
+            f"{at['listeners']} listeners"
         )
     return "\n".join(lines)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--runs", type=int, default=200, help="runs for the memory, in steps of 20")
     parser.add_argument("--loads", type=int, default=11)
     parser.add_argument("--clicks", type=int, default=15)
@@ -258,7 +292,10 @@ def main() -> None:
         if "click" in only:
             found["click"] = click(browser, site, args.clicks)
         if "preview" in only:
-            found["preview"] = [preview(browser, site, 1, args.rounds), preview(browser, site, 8, max(1, args.rounds // 2))]
+            found["preview"] = [
+                preview(browser, site, 1, args.rounds),
+                preview(browser, site, 8, max(1, args.rounds // 2)),
+            ]
         if "memory" in only:
             found["memory"] = memory(browser, site, args.runs)
     print(json.dumps(found, indent=2) if args.json else told(found))

@@ -1,8 +1,9 @@
-"""Ten unedited samples of a checkpoint for its model card: `python -m benchmarks.samples [--model M] [--write]`.
+"""Ten unedited samples of a checkpoint for its model card: `python -m benchmarks.samples [--model M]
+[--write]`.
 
-Prompts are the first ten held-out stories of the grammar as tags, seeds 0 to 9, everything else the checkpoint's preset. They
-are made in fp64, so that every machine makes the same ones (in fp32 rounding differs between processors); `tests/test_card.py`
-makes them again.
+Prompts are the first ten held-out stories of the grammar as tags, seeds 0 to 9, everything else the
+checkpoint's preset. They are made in fp64, so that every machine makes the same ones (in fp32 rounding
+differs between processors); `tests/test_card.py` makes them again.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ def samples(model: str, number: int = 10) -> list[tuple[str, str]]:
     app = App(Settings.read(dtype="float64", keep_history=False))
     try:
         prompts = [tags(story.attributes) for story in held_out(Grammar.load(), number)]
-        jobs = [app.jobs.submit(app.Request(prompt=prompt, model=model, seed=k)) for k, prompt in enumerate(prompts)]
+        jobs = [
+            app.jobs.submit(app.Request(prompt=prompt, model=model, seed=k))
+            for k, prompt in enumerate(prompts)
+        ]
         for job in jobs:
             job.wait()
             if job.result is None:

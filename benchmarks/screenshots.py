@@ -1,8 +1,11 @@
 """Pictures of the page from real runs of the program, and its film: needs chromium and requirements-test.txt.
 
-python -m benchmarks.screenshots                   the README's: docs/images/{before,during,after,dark,phone,history}.png
-python -m benchmarks.screenshots --out /tmp/shots  every state at 1400 and 420 px, light and dark, two of them in German
-python -m benchmarks.screenshots --film            docs/images/film.gif: a run saved by the page's own More > Save as GIF
+python -m benchmarks.screenshots                   the README's:
+  docs/images/{before,during,after,dark,phone,history}.png
+python -m benchmarks.screenshots --out /tmp/shots  every state at 1400 and 420 px, light and dark, two of them
+  in German
+python -m benchmarks.screenshots --film            docs/images/film.gif: a run saved by the page's own More >
+  Save as GIF
 """
 
 from __future__ import annotations
@@ -26,34 +29,50 @@ if TYPE_CHECKING:
 
 IMAGES = ROOT / "docs" / "images"
 PROMPT = "dragon, cake, castle, happy ending, dialogue"
-PROMPTS = (PROMPT, "robot, flower, beach", "pirate, map, island, no dialogue, sad ending", "Write a story about a shy fox.")
+PROMPTS = (
+    PROMPT,
+    "robot, flower, beach",
+    "pirate, map, island, no dialogue, sad ending",
+    "Write a story about a shy fox.",
+)
 COLOURS = 160  # of a picture: enough for type on paper, a quarter of the bytes
 PATIENCE = 120_000  # ms
 WIDE = {"viewport": {"width": 1400, "height": 800}}
-PHONE, DARK = {"viewport": {"width": 420, "height": 860}, "is_mobile": True, "has_touch": True}, {"color_scheme": "dark"}
+PHONE, DARK = (
+    {"viewport": {"width": 420, "height": 860}, "is_mobile": True, "has_touch": True},
+    {"color_scheme": "dark"},
+)
 GERMAN = {"locale": "de-DE"}
-VARIANTS = MappingProxyType({"wide": WIDE, "wide-dark": WIDE | DARK, "phone": PHONE, "phone-dark": PHONE | DARK})
+VARIANTS = MappingProxyType(
+    {"wide": WIDE, "wide-dark": WIDE | DARK, "phone": PHONE, "phone-dark": PHONE | DARK}
+)
 README = MappingProxyType(
     {
-        "before": ("empty", "wide"), "during": ("running", "wide"), "after": ("tokens", "wide"),
-        "dark": ("running-four", "wide-dark"), "phone": ("running", "phone"), "history": ("history", "wide"),
+        "before": ("empty", "wide"),
+        "during": ("running", "wide"),
+        "after": ("tokens", "wide"),
+        "dark": ("running-four", "wide-dark"),
+        "phone": ("running", "phone"),
+        "history": ("history", "wide"),
     }
-)  # fmt: skip
+)
 OVER = "['done', 'failed', 'cancelled'].includes(document.querySelector('.job')?.dataset.state)"
 WATCHED = "job => document.querySelector('tdw-canvas').job?.id === job"
 PART = "Number(document.querySelector('.job-bar')?.getAttribute('aria-valuenow')) >= 35"
 LIVE = MappingProxyType(
     {
-        "running": {"seed": 7}, "running-four": {"seed": 11, "count": 4, "temperature": 0.7},
+        "running": {"seed": 7},
+        "running-four": {"seed": 11, "count": 4, "temperature": 0.7},
         "running-twenty": {"seed": 20, "count": 20},
         "running-matrix": {"prompt": "Write a story about a fox | and a balloon | with a sad ending"},
     }
-)  # fmt: skip
+)
 
 
 @dataclass
 class Gallery:
-    """Takes pictures of pages: `pages` by variant, finished `jobs` by name, `open_jobs` to be stopped after a state."""
+    """Takes pictures of pages: `pages` by variant, finished `jobs` by name, `open_jobs` to be stopped after a
+    state."""
 
     site: Site
     folder: Path
@@ -123,7 +142,7 @@ def view(page: Page, name: str, ready: str) -> None:
     page.wait_for_timeout(400)
 
 
-# -- the states: each puts a fresh page into it ----------------------------------------------------------------------------
+# -- the states: each puts a fresh page into it --------------------------------------------------------------
 
 
 def show(name: str) -> Callable[[Gallery, Page], None]:
@@ -182,7 +201,8 @@ def history_list(gallery: Gallery, page: Page) -> None:
 
 def queue(gallery: Gallery, page: Page) -> None:
     gallery.open_jobs += [
-        gallery.site.submit({"prompt": prompt, "seed": seed, "count": 4}) for seed, prompt in enumerate(PROMPTS)
+        gallery.site.submit({"prompt": prompt, "seed": seed, "count": 4})
+        for seed, prompt in enumerate(PROMPTS)
     ]
     view(page, "queue", ".queue-item >> nth=3")
     page.wait_for_timeout(3000)
@@ -208,23 +228,37 @@ STATES: MappingProxyType[str, Callable[[Gallery, Page], None]] = MappingProxyTyp
         **{name: (lambda gallery, page, name=name: write(page, name)) for name in LIVE},
         "text": lambda gallery, page: gallery.finished(page),
         "twenty": lambda gallery, page: gallery.finished(page, "twenty", seed=20, count=20),
-        "tokens": tokens, "heat": show("Heat map"), "markdown": show("Markdown"), "replay": show("Replay"), "more": more,
-        "compare": compare, "matrix": matrix, "refused": refused, "models": models, "presets": presets,
-        "history": history, "history-list": history_list, "queue": queue,
+        "tokens": tokens,
+        "heat": show("Heat map"),
+        "markdown": show("Markdown"),
+        "replay": show("Replay"),
+        "more": more,
+        "compare": compare,
+        "matrix": matrix,
+        "refused": refused,
+        "models": models,
+        "presets": presets,
+        "history": history,
+        "history-list": history_list,
+        "queue": queue,
         "extensions": lambda gallery, page: view(page, "extensions", "tdw-extensions .card"),
         "settings": lambda gallery, page: view(page, "settings", "tdw-settings .setting"),
     }
-)  # fmt: skip
+)
 
 
 def age(gallery: Gallery, number: int = 240) -> None:
-    """Fills the history with older copies of the texts that were made, so that it looks like that of a user of two weeks."""
+    """Fills the history with older copies of the texts that were made, so that it looks like that of a user
+    of two weeks."""
     if "aged" in gallery.jobs:
         return
     for seed, prompt in enumerate(PROMPTS):
         gallery.run(f"story {seed}", prompt=prompt, seed=seed)
     gallery.jobs["aged"] = "yes"
-    saved = [json.loads(path.read_text("utf-8")) for path in sorted((gallery.site.data / "history").glob("*/*.json"))]
+    saved = [
+        json.loads(path.read_text("utf-8"))
+        for path in sorted((gallery.site.data / "history").glob("*/*.json"))
+    ]
     for index in range(number):
         at = time.time() - 1200 - 4900 * index
         result = saved[index % len(saved)]
@@ -264,7 +298,9 @@ def german(gallery: Gallery, browser: Browser) -> None:
 
 def film(gallery: Gallery, browser: Browser) -> None:
     """The film of the picture "after", as the page's own menu saves it."""
-    page = gallery.open(browser, "film", {"viewport": {"width": 1080, "height": 900}, "device_scale_factor": 1})
+    page = gallery.open(
+        browser, "film", {"viewport": {"width": 1080, "height": 900}, "device_scale_factor": 1}
+    )
     gallery.finished(page)
     page.locator(".row-tools").get_by_role("button", name="More").click()
     with page.expect_download(timeout=PATIENCE) as saved:
@@ -272,11 +308,16 @@ def film(gallery: Gallery, browser: Browser) -> None:
     file = gallery.folder / "film.gif"
     saved.value.save_as(file)
     with Image.open(file) as picture:
-        print(f"{file}: {file.stat().st_size // 1024} KiB, {picture.width} x {picture.height}, {picture.n_frames} frames")
+        print(
+            f"{file}: {file.stat().st_size // 1024} KiB, {picture.width} x {picture.height}, "
+            f"{picture.n_frames} frames"
+        )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", help="the checkpoint (default: the program's)")
     parser.add_argument("--out", type=Path, help="take every state, into this folder")
     parser.add_argument("--only", nargs="+", choices=STATES, metavar="STATE", help=f"of {', '.join(STATES)}")
@@ -286,7 +327,11 @@ def main() -> None:
     folder = args.out or IMAGES
     folder.mkdir(parents=True, exist_ok=True)
     whole = {f"{state}-{variant}": (state, variant) for state in STATES for variant in args.variant}
-    wanted = {name: at for name, at in (whole if args.out else README).items() if not args.only or at[0] in args.only}
+    wanted = {
+        name: at
+        for name, at in (whole if args.out else README).items()
+        if not args.only or at[0] in args.only
+    }
     with served(*(["--model", args.model] if args.model else [])) as site, chromium() as browser:
         gallery = Gallery(site, folder)
         if args.film:

@@ -1,6 +1,7 @@
 """Checkpoint folders for tests, tiny and random, in the published on-disk format. Never imports webui.
 
-folder = llada(tmp_path / "tiny")                        # or with **VARIANTS["gqa"], shards=3, n_layers=1, ...
+folder = llada(tmp_path / "tiny")                        # or with **VARIANTS["gqa"], shards=3, n_layers=1,
+  ...
 folder = BROKEN["missing tensor"](tmp_path / "broken")   # every entry makes a folder that must be refused
 """
 
@@ -16,9 +17,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor
 
-MERGES = (
-    "Ġt Ġa he in re Ġs Ġw on nd er ou Ġb Ġc it ed Ġth Ġthe or an Ġan Ġand is at es to Ġto al ar Ġo st om Ġf".split()
-)
+MERGES = "Ġt Ġa he in re Ġs Ġw on nd er ou Ġb Ġc it ed Ġth Ġthe or an Ġan Ġand is at es to Ġto al ar Ġo st om Ġf".split()
 SPECIAL = (
     "<|startoftext|>",
     "<|endoftext|>",
@@ -56,7 +55,8 @@ VARIANTS: dict[str, dict] = {
 
 
 def llada_config(**changes) -> dict:
-    """config.json as LLaDA-8B-Instruct publishes it, with small numbers. Unknown names in `changes` are added."""
+    """config.json as LLaDA-8B-Instruct publishes it, with small numbers. Unknown names in `changes` are
+    added."""
     config = {
         "activation_type": "silu",
         "alibi": False,
@@ -150,17 +150,21 @@ def save_weights(folder: Path, weights: dict[str, Tensor], shards: int = 1) -> N
         return
     names = list(weights)
     where = {
-        name: f"model-{1 + i * shards // len(names):05}-of-{shards:05}.safetensors" for i, name in enumerate(names)
+        name: f"model-{1 + i * shards // len(names):05}-of-{shards:05}.safetensors"
+        for i, name in enumerate(names)
     }
     for file in sorted(set(where.values())):
         part = {name: weights[name] for name in names if where[name] == file}
         save_file(part, folder / file, metadata={"format": "pt"})
     size = sum(value.numel() * value.element_size() for value in weights.values())
-    write_json(folder / "model.safetensors.index.json", {"metadata": {"total_size": size}, "weight_map": where})
+    write_json(
+        folder / "model.safetensors.index.json", {"metadata": {"total_size": size}, "weight_map": where}
+    )
 
 
 def save_tokenizer(folder: Path, special: tuple[str, ...] = SPECIAL) -> None:
-    """A byte-level BPE of some 300 tokens, special tokens last, and tokenizer_config.json with the chat template."""
+    """A byte-level BPE of some 300 tokens, special tokens last, and tokenizer_config.json with the chat
+    template."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {token: i for i, token in enumerate(alphabet + MERGES)}
     merges = [pair(token, vocabulary) for token in MERGES]
@@ -189,7 +193,10 @@ def save_tokenizer(folder: Path, special: tuple[str, ...] = SPECIAL) -> None:
             **names,
         },
     )
-    write_json(folder / "special_tokens_map.json", {name: {"content": token, **flags} for name, token in names.items()})
+    write_json(
+        folder / "special_tokens_map.json",
+        {name: {"content": token, **flags} for name, token in names.items()},
+    )
 
 
 def pair(token: str, vocabulary: dict[str, int]) -> tuple[str, str]:
@@ -203,8 +210,11 @@ def write_json(path: Path, content: dict) -> None:
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
-def llada(folder: Path, *, shards: int = 1, seed: int = 0, dtype: torch.dtype = torch.float32, **config) -> Path:
-    """Writes a whole LLaDA checkpoint to `folder` (made if missing) and returns it; `config` changes config.json.
+def llada(
+    folder: Path, *, shards: int = 1, seed: int = 0, dtype: torch.dtype = torch.float32, **config
+) -> Path:
+    """Writes a whole LLaDA checkpoint to `folder` (made if missing) and returns it; `config` changes
+    config.json.
 
     As published it comes with Python files, which nothing may execute: these raise.
     """
@@ -272,7 +282,9 @@ def no_mask_token(folder: Path) -> Path:
     config = llada_config()
     del config["mask_token_id"]
     write_json(folder / "config.json", config)
-    save_tokenizer(folder, tuple("<|reserved_token_1|>" if token == "<|mdm_mask|>" else token for token in SPECIAL))
+    save_tokenizer(
+        folder, tuple("<|reserved_token_1|>" if token == "<|mdm_mask|>" else token for token in SPECIAL)
+    )
     return folder
 
 

@@ -1,4 +1,5 @@
-"""What tests of several folders use: a tiny checkpoint, all extensions and one that is only for tests, a real server."""
+"""What tests of several folders use: a tiny checkpoint, all extensions and one that is only for tests, a real
+server."""
 
 from __future__ import annotations
 
@@ -17,10 +18,13 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = [sys.executable, str(ROOT / "app.py")]
-# One thread, here and in what is started: small tensors are quicker so, above all beside other processes, and sums depend on it.
+# One thread, here and in what is started: small tensors are quicker so, above all beside other processes, and
+# sums depend on it.
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
 ENVIRONMENT = {**os.environ, "PYTHONUNBUFFERED": "1"}
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so would what is started here
+signal.signal(
+    signal.SIGINT, signal.default_int_handler
+)  # a shell's background jobs ignore it, and so would what is started here
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +39,8 @@ def models(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def extensions(tmp_path_factory) -> Path:
-    """An extensions folder: the real ones, tests/api/rehearsal (slow or failing model calls), and one that does not load."""
+    """An extensions folder: the real ones, tests/api/rehearsal (slow or failing model calls), and one that
+    does not load."""
     folder = tmp_path_factory.mktemp("extensions")
     for path in [*(ROOT / "extensions").glob("*/__init__.py"), ROOT / "tests/api/rehearsal/__init__.py"]:
         (folder / path.parent.name).symlink_to(path.parent)
@@ -75,7 +80,11 @@ def serve(*arguments: str, data: Path, timeout: float = 120) -> Iterator[Running
     errors = data / "stderr.txt"
     with errors.open("wb") as stream:
         process = subprocess.Popen(
-            [*PYTHON, *arguments, "--data", str(data)], stdout=subprocess.PIPE, stderr=stream, env=ENVIRONMENT, cwd=data
+            [*PYTHON, *arguments, "--data", str(data)],
+            stdout=subprocess.PIPE,
+            stderr=stream,
+            env=ENVIRONMENT,
+            cwd=data,
         )
     try:
         with selectors.DefaultSelector() as selector:

@@ -1,9 +1,9 @@
 """Our samplers against the published ones (tests/reference), token for token at temperature 0.
 
-The program never emits the mask token, so every reference runs with the mask's logit at minus infinity (`banned`). Its
-empty branch of guidance masks all that is given; with template raw our empty branch masks the whole prompt, so they agree
-where the answer has no given text. Its weight w is our scale s = w + 1. Each committed mutant of a reference must make
-the comparison fail that the reference passes.
+The program never emits the mask token, so every reference runs with the mask's logit at minus infinity
+(`banned`). Its empty branch of guidance masks all that is given; with template raw our empty branch masks the
+whole prompt, so they agree where the answer has no given text. Its weight w is our scale s = w + 1. Each
+committed mutant of a reference must make the comparison fail that the reference passes.
 """
 
 from __future__ import annotations
@@ -61,34 +61,45 @@ class Toy:
 
     def __call__(self, canvas) -> Tensor:
         logits = ask(canvas, [self._logits_fn] * (int(canvas.row.max()) + 1)).to(self._dtype)
-        return logits.masked_fill(torch.arange(VOCAB) == MASK, -4.0)  # finite, as from a model: the engine bans it itself
+        return logits.masked_fill(
+            torch.arange(VOCAB) == MASK, -4.0
+        )  # finite, as from a model: the engine bans it itself
 
 
 def ours(model, tokens: Tensor, answer: int, counts: list | None = None, **options) -> list[list[int]]:
-    """The answers our program makes of rows `tokens` (B, L) whose answer begins at column `answer`: one batch, packed as always.
+    """The answers our program makes of rows `tokens` (B, L) whose answer begins at column `answer`: one
+    batch, packed as always.
 
-    Options are the request's; `scale` is guidance's. Masks of the answer are open, its other tokens given. `counts` gets the
-    number of positions that each row has decided after each step.
+    Options are the request's; `scale` is guidance's. Masks of the answer are open, its other tokens given.
+    `counts` gets the number of positions that each row has decided after each step.
     """
     scale, packed = options.pop("scale", 1.0), []
     for i, row in enumerate(tokens.tolist()):
         request = REGISTRY.Request(
-            template="raw", seed=i, length=len(row) - answer, negative_prompt={"scale": scale},
+            template="raw",
+            seed=i,
+            length=len(row) - answer,
+            negative_prompt={"scale": scale},
             **{"end_of_text": "keep", "temperature": 0.0, **options},
-        )  # fmt: skip
+        )
         request, preset = packing.resolve(request, {})
         draft = Draft(tuple(Gap(1) if token == model.mask else Piece(f" {token}") for token in row[answer:]))
         prompt = Prompt.of(" ".join(map(str, row[:answer])))
         row = Row(Cell(str(i), request), request, {"main": prompt}, draft)
         packed.append(packing.tokenize(row, preset, model.tokenizer, model.mask, max_length=10_000))
     batch = Batch(model, packed, [GUIDANCE])
-    batch.policy = ["ban" if policy == "ban" else "keep" for policy in batch.policy]  # a reference never stops early
+    batch.policy = [
+        "ban" if policy == "ban" else "keep" for policy in batch.policy
+    ]  # a reference never stops early
     batch.start()
     while batch.canvas.open.any():
         batch.step()
         if counts is not None:
             counts.append([len(live.trace) for live in batch.live.values()])
-    return [line[start:].tolist() for line, start in zip(batch.canvas.tokens, batch.canvas.answer.tolist(), strict=True)]
+    return [
+        line[start:].tolist()
+        for line, start in zip(batch.canvas.tokens, batch.canvas.answer.tolist(), strict=True)
+    ]
 
 
 @dataclass(frozen=True)
@@ -105,15 +116,17 @@ class Case:
 
     def expected(self, sample: Callable) -> list[list[int]]:
         common = {"mask_id": MASK, "banned": (MASK,)}
-        return sample(self.logits_fn, self.tokens, self.answer, **common, **self.theirs)[:, self.answer :].tolist()
+        return sample(self.logits_fn, self.tokens, self.answer, **common, **self.theirs)[
+            :, self.answer :
+        ].tolist()
 
     def got(self) -> list[list[int]]:
         return ours(Toy(self.logits_fn, self.dtype), self.tokens, self.answer, **self.our)
 
 
 def sharp_ends(seed: int) -> LogitsFn:
-    """A toy where end-of-text is either the likeliest token by far or next to impossible: there our "late" (ranked last) and
-    the script's (probability edited to 0, the others renormalised) are the same."""
+    """A toy where end-of-text is either the likeliest token by far or next to impossible: there our "late"
+    (ranked last) and the script's (probability edited to 0, the others renormalised) are the same."""
 
     def logits_fn(tokens: Tensor) -> Tensor:
         logits = toy(seed)(tokens)
@@ -143,12 +156,26 @@ def llada_cases() -> list[Case]:
             ("plain", toy(seed), {}, {}),
             ("ties", toy(seed, ties=True), {}, {}),
             ("guidance", toy(seed), {"cfg_scale": 1.5}, {"scale": 2.5}),
-            ("end of text last", sharp_ends(seed), end | {"confidence_eos_eot_inf": True}, {"end_of_text": "late"}),
+            (
+                "end of text last",
+                sharp_ends(seed),
+                end | {"confidence_eos_eot_inf": True},
+                {"end_of_text": "late"},
+            ),
             ("no end of text", toy(seed), end | {"logits_eos_inf": True}, {"end_of_text": "ban"}),
         ):
             if prompt == 0 and name == "guidance":
                 continue
-            cases.append(Case(f"{name} {prompt}-{length}-{block}-{steps}", model, tokens, answer, told | theirs, told | our))
+            cases.append(
+                Case(
+                    f"{name} {prompt}-{length}-{block}-{steps}",
+                    model,
+                    tokens,
+                    answer,
+                    told | theirs,
+                    told | our,
+                )
+            )
     for seed, (length, block, steps) in enumerate([(16, 16, 5), (16, 16, 1), (16, 8, 16), (24, 8, 24)]):
         tokens, answer = canvas(50 + seed, rows=3, length=length, filled=0.4)
         told = {"steps": steps, "block_length": block}
@@ -157,7 +184,8 @@ def llada_cases() -> list[Case]:
 
 
 def fast_dllm_cases() -> list[Case]:
-    """Fast-dLLM measures confidence in float64, ours has the model's dtype: where nothing but rounding orders equals, both do."""
+    """Fast-dLLM measures confidence in float64, ours has the model's dtype: where nothing but rounding orders
+    equals, both do."""
     cases = []
     for seed, (prompt, length, block, threshold) in enumerate(
         [(0, 16, 16, 0.9), (5, 16, 8, 0.6), (3, 24, 4, 0.3), (20, 16, 8, 0.97), (1, 24, 24, 0.0)]
@@ -189,7 +217,9 @@ def results() -> dict[str, list[list[int]]]:
     return {case.name: case.got() for case in (*LLADA, *FAST_DLLM)}
 
 
-@pytest.mark.parametrize("mutant", [m for m in mutants.LLADA if m.name != "wrong_temperature"], ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize(
+    "mutant", [m for m in mutants.LLADA if m.name != "wrong_temperature"], ids=lambda mutant: mutant.name
+)
 def test_mutants_of_lladas_sampler_are_told_apart(mutant, results):
     assert any(results[case.name] != case.expected(mutant.sample) for case in LLADA)
 
@@ -199,7 +229,7 @@ def test_mutants_of_fast_dllms_sampler_are_told_apart(mutant, results):
     assert any(results[case.name] != case.expected(mutant.sample) for case in FAST_DLLM)
 
 
-# -- what draws from another stream: distributions and invariants -------------------------------------------------------
+# -- what draws from another stream: distributions and invariants --------------------------------------------
 
 
 def test_draws_at_a_temperature_are_distributed_as_the_references():
@@ -215,11 +245,14 @@ def test_draws_at_a_temperature_are_distributed_as_the_references():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_random_order_decides_as_many_as_lladas(seed):
-    """The order itself is drawn from another stream: what can be equal is the number decided after each step."""
+    """The order itself is drawn from another stream: what can be equal is the number decided after each
+    step."""
     tokens, answer = canvas(seed, rows=2, length=16)
     told = {"steps": 6, "block_length": 8}
     trace: list[Tensor] = []
-    llada.sample(toy(seed), tokens, answer, mask_id=MASK, banned=(MASK,), remasking="random", trace=trace, **told)
+    llada.sample(
+        toy(seed), tokens, answer, mask_id=MASK, banned=(MASK,), remasking="random", trace=trace, **told
+    )
     theirs = [(16 - (step == MASK).sum(1)).tolist() for step in trace]
     counts: list = []
     texts = ours(Toy(toy(seed)), tokens, answer, counts, sampler="random", **told)
@@ -227,12 +260,13 @@ def test_random_order_decides_as_many_as_lladas(seed):
     assert texts != ours(Toy(toy(seed)), tokens, answer, sampler="low_confidence", **told)
 
 
-# -- a checkpoint ------------------------------------------------------------------------------------------------------
+# -- a checkpoint --------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module", params=["float32", "float64"])
 def tiny(request, tmp_path_factory) -> tuple[Model, LogitsFn]:
-    """A tiny random LLaDA through the program's loader, and the published forward pass over the same folder."""
+    """A tiny random LLaDA through the program's loader, and the published forward pass over the same
+    folder."""
     root = tmp_path_factory.mktemp("models")
     folder = write_llada(root / "checkpoints" / "tiny")
     model = Checkpoints(Settings(models=root, model="tiny", device="cpu", dtype=request.param)).load("tiny")
@@ -246,13 +280,21 @@ def tiny(request, tmp_path_factory) -> tuple[Model, LogitsFn]:
 @pytest.mark.parametrize(("length", "block", "steps"), [(16, 16, 7), (32, 8, 12)])
 @pytest.mark.parametrize("scale", [1.0, 3.0])
 def test_a_checkpoint_gives_the_references_text(tiny, prompt, length, block, steps, scale):
-    """The whole program (loader, padding, head on wanted positions, guidance in one forward) against plain torch."""
+    """The whole program (loader, padding, head on wanted positions, guidance in one forward) against plain
+    torch."""
     model, logits_fn = tiny
     generator = torch.Generator().manual_seed(prompt)
     tokens = torch.randint(0, 256, (2, prompt + length), generator=generator)
     tokens[:, prompt:] = model.mask
     expected = llada.sample(
-        logits_fn, tokens, prompt, steps=steps, block_length=block, mask_id=model.mask, banned=(model.mask,), cfg_scale=scale - 1
+        logits_fn,
+        tokens,
+        prompt,
+        steps=steps,
+        block_length=block,
+        mask_id=model.mask,
+        banned=(model.mask,),
+        cfg_scale=scale - 1,
     )
     got = ours(model, tokens, prompt, steps=steps, block_length=block, scale=scale)
     assert got == expected[:, prompt:].tolist()
@@ -264,7 +306,9 @@ def test_a_checkpoint_gives_fast_dllms_text(tiny, prompt, threshold):
     tokens = torch.randint(0, 256, (2, prompt + 24), generator=torch.Generator().manual_seed(prompt))
     tokens[:, prompt:] = model.mask
     options = {"block_length": 8, "threshold": threshold}
-    expected = fast_dllm.sample(logits_fn, tokens, prompt, mask_id=model.mask, banned=(model.mask,), **options)
+    expected = fast_dllm.sample(
+        logits_fn, tokens, prompt, mask_id=model.mask, banned=(model.mask,), **options
+    )
     assert ours(model, tokens, prompt, sampler="threshold", **options) == expected[:, prompt:].tolist()
 
 

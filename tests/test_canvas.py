@@ -32,7 +32,8 @@ def with_active(canvas: Canvas, active: torch.Tensor) -> Canvas:
 
 
 def seen(canvas: Canvas) -> list[tuple[list[int], list[int]]]:
-    """Each row's prompt and answer as the model sees them; what lies before them must be padding and nothing else."""
+    """Each row's prompt and answer as the model sees them; what lies before them must be padding and nothing
+    else."""
     length = canvas.tokens.shape[1]
     assert length % ALIGN == 0
     rows = []
@@ -73,7 +74,9 @@ def test_what_is_masked_in_the_answer_is_open_and_all_else_given(rows):
         assert not canvas.open[i, : canvas.answer[i]].any()
         assert canvas.t[i].item() == pytest.approx(sum(is_open) / len(answer))
         assert canvas.column[i, canvas.answer[i] :].tolist() == list(range(len(answer)))
-    assert wanted(canvas) == [(i, j) for i, (_, a) in enumerate(rows) for j, token in enumerate(a) if token == MASK]
+    assert wanted(canvas) == [
+        (i, j) for i, (_, a) in enumerate(rows) for j, token in enumerate(a) if token == MASK
+    ]
 
 
 def test_a_mask_in_a_prompt_is_content_and_not_open():
@@ -123,7 +126,8 @@ def test_fill_writes_where_it_is_told_and_nowhere_else(rows, data):
 @quick
 @given(ROWS, st.randoms(use_true_random=False))
 def test_given_positions_never_change(rows, random):
-    """Decide everything, reopen anything, again and again: what was given stays, what is reopened is a mask."""
+    """Decide everything, reopen anything, again and again: what was given stays, what is reopened is a
+    mask."""
     canvas = build(rows)
     given_ = canvas.given
     for _ in range(3):
@@ -131,7 +135,9 @@ def test_given_positions_never_change(rows, random):
         many = len(wanted(canvas))
         canvas = canvas.fill(torch.ones(many, dtype=torch.bool), torch.full((many,), random.randrange(10)))
         assert not canvas.open.any()
-        where = torch.rand(given_.shape, generator=torch.Generator().manual_seed(random.randrange(2**32))) < 0.5
+        where = (
+            torch.rand(given_.shape, generator=torch.Generator().manual_seed(random.randrange(2**32))) < 0.5
+        )
         canvas = canvas.reopen(where)
         assert torch.equal(canvas.open, where & ~given_)
         for (prompt, answer), (prompt_now, now) in zip(rows, seen(canvas), strict=True):
@@ -153,7 +159,9 @@ def test_with_prompt_changes_the_prompt_and_nothing_else(rows, data):
         assert seen(other) == now
         assert wanted(other) == wanted(taken)
         assert other.branch == (*taken.branch, name)
-        assert torch.equal(other.open.sum(1), taken.open.sum(1)) and other.seed.tolist() == taken.seed.tolist()
+        assert (
+            torch.equal(other.open.sum(1), taken.open.sum(1)) and other.seed.tolist() == taken.seed.tolist()
+        )
         longest = max(map(len, prompts)) + max(len(answer) for _, answer in now)
         assert 0 <= other.tokens.shape[1] - longest < ALIGN, "no wider than it needs to be"
         canvas = other

@@ -1,4 +1,5 @@
-"""Folders of weights: what is published loads and computes what its authors' code computes, the rest is refused in a sentence."""
+"""Folders of weights: what is published loads and computes what its authors' code computes, the rest is
+refused in a sentence."""
 
 from __future__ import annotations
 
@@ -36,7 +37,13 @@ CAUSE = {  # what the sentence about a broken folder must say besides its name
     "truncated": "damaged",
     "mask beyond rows": str(ROWS),
 }
-SHOWN = ("pickle only", "missing shard", "alibi", "gelu", "truncated")  # faults that a list can see without loading
+SHOWN = (
+    "pickle only",
+    "missing shard",
+    "alibi",
+    "gelu",
+    "truncated",
+)  # faults that a list can see without loading
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +56,9 @@ def models(tmp_path_factory) -> Path:
 
 
 def checkpoints(models: Path, **settings) -> Checkpoints:
-    return Checkpoints(Settings(**{"models": models, "model": "plain", "device": "cpu", "dtype": "float32", **settings}))
+    return Checkpoints(
+        Settings(**{"models": models, "model": "plain", "device": "cpu", "dtype": "float32", **settings})
+    )
 
 
 def canvas(model, prompts, answers) -> Canvas:
@@ -58,19 +67,24 @@ def canvas(model, prompts, answers) -> Canvas:
     return replace(built, active=built.weights.isfinite())
 
 
-# -- the same numbers as the published code ----------------------------------------------------------------------------
+# -- the same numbers as the published code ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype, tolerance", [("float32", 1e-5), ("float64", 5e-6), ("bfloat16", 0.02)])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_logits_are_those_of_the_reference(models, variant, dtype, tolerance):
-    """Llama normalises in fp32 also when all else is fp64. bf16 is equal to the bit where the same kernels run, because queries
-    and keys are rotated in fp32; rotated in bf16, one logit in four differs, by up to 0.05."""
+    """Llama normalises in fp32 also when all else is fp64. bf16 is equal to the bit where the same kernels
+    run, because queries and keys are rotated in fp32; rotated in bf16, one logit in four differs, by up to
+    0.05."""
     model = checkpoints(models, dtype=dtype).load(variant)
     wanted = canvas(model, [[]] * 4, TOKENS.tolist())
-    expected = reference_logits(models / "checkpoints" / variant, TOKENS, dtype=getattr(torch, dtype)).flatten(0, 1)
+    expected = reference_logits(
+        models / "checkpoints" / variant, TOKENS, dtype=getattr(torch, dtype)
+    ).flatten(0, 1)
     logits = model(wanted)
-    assert logits.shape == (4 * 32, model.vocabulary) and logits.dtype == (torch.float64 if dtype == "float64" else torch.float32)
+    assert logits.shape == (4 * 32, model.vocabulary) and logits.dtype == (
+        torch.float64 if dtype == "float64" else torch.float32
+    )
     assert (logits - expected).abs().max() <= tolerance
     if dtype == "bfloat16":
         assert (logits == expected).float().mean() > 0.99
@@ -102,13 +116,15 @@ def test_the_head_runs_on_wanted_positions_only(models):
     some = model(replace(everything, active=active))
     few = model(replace(everything, active=active & (torch.arange(32) == 30)))
     hook.remove()
-    assert heads == [4 * 32, 16, 8], "10 and 1 wanted: whole eights, because other numbers of rows round differently"
+    assert heads == [4 * 32, 16, 8], (
+        "10 and 1 wanted: whole eights, because other numbers of rows round differently"
+    )
     assert some.shape[0] == 10 and few.shape[0] == 1
     assert torch.allclose(some, whole.view(4, 32, -1)[active], atol=1e-6)
     assert torch.equal(few[0], some[-1])
 
 
-# -- what is refused ----------------------------------------------------------------------------------------------------
+# -- what is refused -----------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +155,9 @@ def test_every_folder_is_listed_with_what_is_wrong_with_it(broken):
     for name in SHOWN:
         assert name in listed[name].error and CAUSE[name] in listed[name].error
         assert name not in broken.checkpoints.names()
-    assert listed["LLaDA"].error is None and listed["LLaDA"].size > 100_000 and listed["LLaDA"].family == "LLaDA"
+    assert (
+        listed["LLaDA"].error is None and listed["LLaDA"].size > 100_000 and listed["LLaDA"].family == "LLaDA"
+    )
 
 
 def test_a_job_for_a_broken_folder_fails_and_the_next_one_runs(broken):
@@ -187,7 +205,7 @@ def test_a_folder_without_a_tokenizer_is_refused(tmp_path):
         checkpoints(tmp_path).load("mute")
 
 
-# -- no code, no questions ------------------------------------------------------------------------------------------------
+# -- no code, no questions -----------------------------------------------------------------------------------
 
 LOAD = """
 import sys
@@ -203,7 +221,8 @@ print([name for name in sys.modules if "modeling_llada" in name or "configuratio
 
 
 def test_nothing_of_a_checkpoint_is_executed_and_nothing_is_asked(tmp_path):
-    """stdin is a pipe that nobody writes to: a question would wait for ever. The fixture's Python files raise."""
+    """stdin is a pipe that nobody writes to: a question would wait for ever. The fixture's Python files
+    raise."""
     folder = llada(tmp_path / "checkpoints" / "asks")
     assert "auto_map" in json.loads((folder / "config.json").read_text())
     tokenizer = json.loads((folder / "tokenizer_config.json").read_text())
@@ -213,8 +232,12 @@ def test_nothing_of_a_checkpoint_is_executed_and_nothing_is_asked(tmp_path):
     try:
         process = subprocess.run(
             [sys.executable, "-c", LOAD.format(root=str(ROOT), models=str(tmp_path))],
-            stdin=reader, capture_output=True, text=True, timeout=200, env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
+            stdin=reader,
+            capture_output=True,
+            text=True,
+            timeout=200,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
     finally:
         os.close(reader)
         os.close(writer)
@@ -222,7 +245,7 @@ def test_nothing_of_a_checkpoint_is_executed_and_nothing_is_asked(tmp_path):
     assert process.stdout.splitlines() == ["[None]", "False", "LLaDA", "[]"]
 
 
-# -- names ------------------------------------------------------------------------------------------------------------------
+# -- names ---------------------------------------------------------------------------------------------------
 
 
 def test_a_name_never_leaves_the_folder(tmp_path):
@@ -231,7 +254,16 @@ def test_a_name_never_leaves_the_folder(tmp_path):
     there = checkpoints(tmp_path)
     assert there.names() == ["deep/er/one"]
     assert there.load("deep/er/one").description.name == "deep/er/one"
-    for name in ("../outside", str(outside), "deep/../../outside", "deep", "deep/er/one/", ".", "nope", "one\0"):
+    for name in (
+        "../outside",
+        str(outside),
+        "deep/../../outside",
+        "deep",
+        "deep/er/one/",
+        ".",
+        "nope",
+        "one\0",
+    ):
         with pytest.raises(ValueError, match="There is no checkpoint .*deep/er/one"):
             there.load(name)
 
@@ -243,7 +275,7 @@ def test_the_default_comes_first_and_no_folder_is_no_checkpoint(models, tmp_path
         checkpoints(tmp_path / "nothing").load(None)
 
 
-# -- one model in memory ----------------------------------------------------------------------------------------------------
+# -- one model in memory -------------------------------------------------------------------------------------
 
 
 def test_asking_for_another_unloads_the_first(models):
@@ -320,7 +352,9 @@ def test_a_prompt_mostly_outside_the_lexicon_gets_a_hint(tmp_path):
     write_json(folder / "profile.json", {"understands": "Stories about cats."})
     some = checkpoints(tmp_path / "models")
     assert some.hint("plain", "The cat sat.") is None
-    assert some.hint("plain", "The cat vectorises sat") is None, "one new word among known ones is nothing to say"
+    assert some.hint("plain", "The cat vectorises sat") is None, (
+        "one new word among known ones is nothing to say"
+    )
     hint = some.hint("plain", "quantum chromodynamics, the cat?! renormalised")
     assert hint and "quantum" in hint and "Stories about cats." in hint
     assert some.hint("plain", "") is None and some.hint("plain", "12 34 !!") is None
@@ -334,7 +368,7 @@ def test_the_hint_stands_among_the_results_notes(tmp_path):
     app.close()
 
 
-# -- progress, faults that are remembered -----------------------------------------------------------------------------
+# -- progress, faults that are remembered --------------------------------------------------------------------
 
 
 def test_progress_is_told_by_the_bytes_read_and_only_when_something_is_read(models):

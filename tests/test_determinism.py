@@ -1,7 +1,7 @@
 """What design.md promises under "Randomness": a row's text is its own, whatever runs beside it.
 
-On one device and build: in fp64 always, in fp32 with aligned shapes (a canvas in multiples of 16 columns, a multiple of 8 rows
-in the output head), which the program sees to.
+On one device and build: in fp64 always, in fp32 with aligned shapes (a canvas in multiples of 16 columns, a
+multiple of 8 rows in the output head), which the program sees to.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ Text = tuple[str, list[tuple[int, int, int]]]  # a text, and in which step which
 
 @pytest.fixture(scope="module", params=["float64", "float32"])
 def engine(request, tmp_path_factory):
-    """An engine over a random checkpoint wide enough for the matrix kernels of real ones. Nothing is saved."""
+    """An engine over a random checkpoint wide enough for the matrix kernels of real ones. Nothing is
+    saved."""
     root = tmp_path_factory.mktemp("models")
     llada(root / "checkpoints" / "tiny", d_model=128, mlp_hidden_size=256)
     checkpoints = Checkpoints(Settings(models=root, model="tiny", device="cpu", dtype=request.param))
@@ -35,18 +36,28 @@ def engine(request, tmp_path_factory):
 
 
 def requests() -> list:
-    """Eight rows that share nothing: prompts, lengths, blocks, samplers, temperatures, seeds; every other one is guided."""
+    """Eight rows that share nothing: prompts, lengths, blocks, samplers, temperatures, seeds; every other one
+    is guided."""
     samplers = ["low_confidence", "random", "threshold"]
     return [
         REGISTRY.Request(
-            prompt="the ship and the storm " * (i % 5), template=("raw", "chat")[i % 2], sampler=samplers[i % 3],
-            schedule=("even", "cosine")[i // 4], length=9 + 4 * i, block_length=(9 + 4 * i, 8)[i % 2], steps=5 + i,
-            threshold=0.1, temperature=(0.0, 0.8, 0.8, 0.0)[i % 4], top_p=(1.0, 0.9)[i % 2], top_k=(0, 0, 20)[i % 3],
-            seed=2**40 * (i % 2) + i, end_of_text=("keep", "stop", "late", "ban")[i % 4],
+            prompt="the ship and the storm " * (i % 5),
+            template=("raw", "chat")[i % 2],
+            sampler=samplers[i % 3],
+            schedule=("even", "cosine")[i // 4],
+            length=9 + 4 * i,
+            block_length=(9 + 4 * i, 8)[i % 2],
+            steps=5 + i,
+            threshold=0.1,
+            temperature=(0.0, 0.8, 0.8, 0.0)[i % 4],
+            top_p=(1.0, 0.9)[i % 2],
+            top_k=(0, 0, 20)[i % 3],
+            seed=2**40 * (i % 2) + i,
+            end_of_text=("keep", "stop", "late", "ban")[i % 4],
             negative_prompt={"scale": (1.0, 2.5)[i % 2], "text": ("", "", "a long grey day " * 9)[i % 3]},
         )
         for i in range(8)
-    ]  # fmt: skip
+    ]
 
 
 def texts(engine: Engine, wanted: Sequence, batch_rows: int = 16) -> list[Text]:
@@ -112,7 +123,8 @@ def test_text_k_of_a_count_is_the_one_of_seed_plus_k(engine):
 
 
 def test_guidance_of_others_does_not_reach_a_row(engine):
-    """An unguided row beside a guided one, which makes the forward pass twice as high and the prompts longer."""
+    """An unguided row beside a guided one, which makes the forward pass twice as high and the prompts
+    longer."""
     plain, guided = requests()[0], requests()[5]
     assert texts(engine, [plain, guided, plain])[::2] == texts(engine, [plain]) * 2
     off = guided.replace(negative_prompt={"scale": 1.0})

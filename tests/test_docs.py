@@ -25,14 +25,23 @@ def app(tmp_path: Path):
     folder = tmp_path / "extensions" / "quiet"
     folder.mkdir(parents=True)
     (folder / "__init__.py").write_text(blocks("extensions/README.md", "python")[0], "utf-8")
-    app = App(Settings(models=tmp_path / "models", data=tmp_path / "data", model="tiny", extensions=tmp_path / "extensions"))
+    app = App(
+        Settings(
+            models=tmp_path / "models",
+            data=tmp_path / "data",
+            model="tiny",
+            extensions=tmp_path / "extensions",
+        )
+    )
     yield app
     app.close()
 
 
 def test_the_guides_extension_is_whole(app: App):
     assert not app.registry.failed
-    job = app.jobs.submit(app.Request(prompt="hi", length=16, seed=1, temperature=1.0, quiet={"strength": 20}))
+    job = app.jobs.submit(
+        app.Request(prompt="hi", length=16, seed=1, temperature=1.0, quiet={"strength": 20})
+    )
     assert job.wait(120) and job.state == "done", job.error
     assert "!" not in job.result.text
     assert job.result.request.quiet.strength == 20

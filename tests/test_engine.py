@@ -1,4 +1,5 @@
-"""The one path: what fails fails alone and by name, what is cancelled is kept, what is saved gives the same text again."""
+"""The one path: what fails fails alone and by name, what is cancelled is kept, what is saved gives the same
+text again."""
 
 from __future__ import annotations
 
@@ -150,7 +151,7 @@ class Counter(Extension):
         self.calls.append((canvas.tokens.shape[0], canvas.branch))
         return model(canvas)
 ''',
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +176,9 @@ def app(models, folder, tmp_path_factory):
 
 def asked(app: App, **options):
     """A request that is quick unless told otherwise."""
-    return app.Request(**{"prompt": "the ship", "length": 16, "block_length": 8, "steps": 8, "seed": 1, **options})
+    return app.Request(
+        **{"prompt": "the ship", "length": 16, "block_length": 8, "steps": 8, "seed": 1, **options}
+    )
 
 
 def job_of(*requests) -> Job:
@@ -196,7 +199,7 @@ def saved(app: App) -> set[Path]:
     return set(app.settings.history.glob("*/*"))
 
 
-# -- failures ----------------------------------------------------------------------------------------------------------
+# -- failures ------------------------------------------------------------------------------------------------
 
 
 def test_cells_that_cannot_be_made_do_not_stop_the_others(app):
@@ -220,7 +223,9 @@ def test_cells_that_cannot_be_made_do_not_stop_the_others(app):
 ONCE, OFTEN = ("prompt", "neutral", "init", "canvas"), ("denoise", "ban", "pick")
 
 
-@pytest.mark.parametrize(("hook", "calls"), [(hook, 0) for hook in ONCE + OFTEN] + [(hook, 3) for hook in OFTEN])
+@pytest.mark.parametrize(
+    ("hook", "calls"), [(hook, 0) for hook in ONCE + OFTEN] + [(hook, 3) for hook in OFTEN]
+)
 def test_a_hook_that_raises_fails_the_rows_it_worked_for_by_name(app, hook, calls):
     good = [asked(app, seed=i, length=12 + i) for i in (1, 2)]
     bad = [asked(app, fault={"at": hook, "calls": calls}, seed=9)] * 2
@@ -256,7 +261,7 @@ def test_logits_that_are_no_numbers_are_the_checkpoints_fault_where_no_extension
     assert run(app, asked(app)).error == "storyteller: gave logits that are not finite numbers."
 
 
-# -- cancel ------------------------------------------------------------------------------------------------------------
+# -- cancel --------------------------------------------------------------------------------------------------
 
 
 def test_cancel_takes_effect_before_the_next_call_and_keeps_what_is_decided(app):
@@ -274,7 +279,9 @@ def test_cancel_takes_effect_before_the_next_call_and_keeps_what_is_decided(app)
         assert len(part.trace) == 6 and part.pieces.count(None) == 10 and part.statistics.forwards == 3
     kept = events[-1].result.parts[0]
     assert [d[:3] for d in kept.trace] == told(whole)[1][:6], "as far as the whole text got by then"
-    assert [piece is None for piece in kept.pieces] == [i not in {d.column for d in kept.trace} for i in range(16)]
+    assert [piece is None for piece in kept.pieces] == [
+        i not in {d.column for d in kept.trace} for i in range(16)
+    ]
     assert len(saved(app) - before) == 3
     assert app.history.get(kept.id) == kept
 
@@ -306,7 +313,7 @@ def test_after_a_cancel_the_worker_is_free(app):
     assert slow.state == "cancelled" and "…" in slow.result.text
 
 
-# -- the chain ---------------------------------------------------------------------------------------------------------
+# -- the chain -----------------------------------------------------------------------------------------------
 
 
 def test_every_link_is_called_once_on_the_canvases_together(app):
@@ -315,12 +322,17 @@ def test_every_link_is_called_once_on_the_canvases_together(app):
     guided = [asked(app, counter={"on": True}, negative_prompt={"scale": 2.0}, seed=i) for i in range(3)]
     parts = run(app, *guided, asked(app)).parts
     assert counter.made == [4]
-    assert counter.calls == [(7, ())] * 8, "three rows and their branches, the row beside them without one, in each of 8 steps"
+    assert counter.calls == [(7, ())] * 8, (
+        "three rows and their branches, the row beside them without one, in each of 8 steps"
+    )
     assert [part.statistics.forwards for part in parts] == [8] * 4
 
 
 def test_every_canvas_of_a_call_gets_its_own_logits_back(app):
-    requests = [asked(app, branches={"on": True}, seed=i, prompt="the ship " * i, length=9 + i, steps=9) for i in range(3)]
+    requests = [
+        asked(app, branches={"on": True}, seed=i, prompt="the ship " * i, length=9 + i, steps=9)
+        for i in range(3)
+    ]
     parts = run(app, *requests).parts
     assert [part.error for part in parts] == [None] * 3
     assert told(parts[1]) == told(run(app, requests[1].replace(branches={})))
@@ -336,11 +348,20 @@ def test_an_extension_that_is_neutral_is_not_even_made(app):
 def test_events_tell_all_that_the_result_holds(app):
     events = list(app.engine.run(job_of(asked(app), asked(app, seed=3, length=24, steps=5))))
     started = [event for event in events if isinstance(event, Started)]
-    assert sorted((event.cell, event.length, event.steps) for event in started) == [("0", 16, 8), ("1", 24, 5)]
+    assert sorted((event.cell, event.length, event.steps) for event in started) == [
+        ("0", 16, 8),
+        ("1", 24, 5),
+    ]
     finished = {event.cell: event.result for event in events if isinstance(event, Finished)}
-    assert set(finished) == {"0", "1", None} and events[-1].cell is None and not any(isinstance(e, Failed) for e in events)
+    assert (
+        set(finished) == {"0", "1", None}
+        and events[-1].cell is None
+        and not any(isinstance(e, Failed) for e in events)
+    )
     for cell in ("0", "1"):
-        decisions = [d for event in events if isinstance(event, Progress) for d in event.changes.get(cell, ())]
+        decisions = [
+            d for event in events if isinstance(event, Progress) for d in event.changes.get(cell, ())
+        ]
         result = finished[cell]
         assert tuple(decisions) == result.trace
         assert sorted(d.column for d in decisions) == list(range(result.request.length))
@@ -349,14 +370,18 @@ def test_events_tell_all_that_the_result_holds(app):
     assert finished[None].parts == (finished["0"], finished["1"])
 
 
-# -- end of text -------------------------------------------------------------------------------------------------------
+# -- end of text ---------------------------------------------------------------------------------------------
 
 
 def test_end_of_text_policies(app):
     """An oracle that wants "the cat sat" and then end-of-text, on a canvas of four blocks."""
     wish = {"oracle": {"text": "the cat sat"}, "length": 32, "block_length": 8, "steps": 32}
-    stop, late, ban, keep = run(app, *(asked(app, end_of_text=p, **wish) for p in ("stop", "late", "ban", "keep"))).parts
-    assert stop.text == late.text == keep.text == "the cat sat" and all(part.complete for part in (stop, late, ban, keep))
+    stop, late, ban, keep = run(
+        app, *(asked(app, end_of_text=p, **wish) for p in ("stop", "late", "ban", "keep"))
+    ).parts
+    assert stop.text == late.text == keep.text == "the cat sat" and all(
+        part.complete for part in (stop, late, ban, keep)
+    )
     ends = set(app.checkpoints.load(None).ends)
     assert stop.statistics.forwards < 32 and None in stop.pieces, "it ends before the canvas is full"
     assert keep.statistics.forwards == 32 and None not in keep.pieces
@@ -368,26 +393,43 @@ def test_end_of_text_policies(app):
 
 def test_an_end_behind_open_positions_ends_nothing(app):
     """One position a step over the whole canvas: some end-of-text comes before the text is whole."""
-    result = run(app, asked(app, oracle={"text": "the cat sat on the mat"}, length=32, block_length=32, steps=32))
+    result = run(
+        app, asked(app, oracle={"text": "the cat sat on the mat"}, length=32, block_length=32, steps=32)
+    )
     assert result.text == "the cat sat on the mat" and result.complete
     ends = set(app.checkpoints.load(None).ends)
     assert any(decision.token in ends for decision in result.trace[:-1])
 
 
-# -- presets and room ----------------------------------------------------------------------------------------------------
+# -- presets and room ----------------------------------------------------------------------------------------
 
 
 def test_what_is_none_is_resolved_and_said_to_be(tmp_path, folder):
     checkpoint = llada(tmp_path / "checkpoints" / "storyteller")
-    write_json(checkpoint / "profile.json", {"preset": {"length": 12, "negative_prompt": {"scale": 2.0}, "temperature": 0.5}})
+    write_json(
+        checkpoint / "profile.json",
+        {"preset": {"length": 12, "negative_prompt": {"scale": 2.0}, "temperature": 0.5}},
+    )
     app = App(Settings(models=tmp_path, extensions=folder, data=tmp_path, device="cpu"))
     result = run(app, app.Request(prompt="a", seed=1, temperature=0.25))
     told_ = result.request
     assert (told_.length, told_.temperature, told_.negative_prompt.scale) == (12, 0.25, 2.0)
-    assert (told_.sampler, told_.schedule, told_.confidence, told_.block_length) == ("low_confidence", "even", "probability", 32)
-    assert told_.model == "storyteller" and told_.steps == 12 and told_.top_p == 1.0 and told_.end_of_text == "stop"
+    assert (told_.sampler, told_.schedule, told_.confidence, told_.block_length) == (
+        "low_confidence",
+        "even",
+        "probability",
+        32,
+    )
+    assert (
+        told_.model == "storyteller"
+        and told_.steps == 12
+        and told_.top_p == 1.0
+        and told_.end_of_text == "stop"
+    )
     assert not any(value is None for _, value in told_)
-    assert {"length", "negative_prompt.scale", "sampler", "schedule", "confidence", "steps"} <= set(result.preset)
+    assert {"length", "negative_prompt.scale", "sampler", "schedule", "confidence", "steps"} <= set(
+        result.preset
+    )
     assert not {"temperature", "seed", "prompt"} & set(result.preset)
 
 
@@ -405,19 +447,27 @@ def test_too_long_a_preset_length_is_shortened_with_a_note_and_too_long_a_reques
     assert long.error.startswith("The negative prompt takes") and long.error.endswith(".")
 
 
-# -- history -----------------------------------------------------------------------------------------------------------
+# -- history -------------------------------------------------------------------------------------------------
 
 
 def test_every_text_is_a_file_that_gives_the_same_text_again(app):
     before = saved(app)
     requests = [
         asked(app, temperature=0.9, top_p=0.9, sampler="random"),
-        asked(app, negative_prompt={"scale": 2.0, "text": "a grey day"}, seed=2**40, steps=None, end_of_text="keep"),
+        asked(
+            app,
+            negative_prompt={"scale": 2.0, "text": "a grey day"},
+            seed=2**40,
+            steps=None,
+            end_of_text="keep",
+        ),
         asked(app, sampler="threshold", threshold=0.05, schedule="cosine", confidence="margin"),
     ]
     parts = run(app, *requests).parts
     files = saved(app) - before
-    assert {file.stem for file in files} == {part.id for part in parts} and all(file.suffix == ".json" for file in files)
+    assert {file.stem for file in files} == {part.id for part in parts} and all(
+        file.suffix == ".json" for file in files
+    )
     for part in parts:
         (file,) = [file for file in files if file.stem == part.id]
         assert app.history.get(part.id) == part
@@ -448,7 +498,9 @@ while True:
 
 def test_a_killed_process_leaves_only_whole_files(tmp_path):
     """SIGKILL at random moments while it saves in a loop: what bears a result's name is a whole result."""
-    savers = [subprocess.Popen([sys.executable, "-c", SAVER, str(tmp_path / str(i))], cwd=ROOT) for i in range(4)]
+    savers = [
+        subprocess.Popen([sys.executable, "-c", SAVER, str(tmp_path / str(i))], cwd=ROOT) for i in range(4)
+    ]
     for i, saver in enumerate(savers):
         end = time.monotonic() + 60
         while not any((tmp_path / str(i)).glob("*/*.json")) and time.monotonic() < end:
@@ -481,6 +533,8 @@ def test_a_full_disk_costs_a_note_and_not_the_text(app):
 
 
 def test_without_history_nothing_is_written(tmp_path):
-    History(tmp_path / "none", Request, keep=False).save(Result(id="0" * 20, text="", complete=True, request=Request()))
+    History(tmp_path / "none", Request, keep=False).save(
+        Result(id="0" * 20, text="", complete=True, request=Request())
+    )
     assert os.listdir(tmp_path) == []
     assert History(tmp_path / "none", Request).list() == []

@@ -26,7 +26,13 @@ def test_a_declaration_is_a_checked_value():
 def test_the_schema_tells_how_to_show_it():
     size = Example.model_json_schema()["properties"]["size"]
     assert size["title"] == "Size" and size["description"] == "How large."
-    assert (size["minimum"], size["maximum"], size["step"], size["place"], size["axis"]) == (1, 9, 2, "parameters", False)
+    assert (size["minimum"], size["maximum"], size["step"], size["place"], size["axis"]) == (
+        1,
+        9,
+        2,
+        "parameters",
+        False,
+    )
 
 
 def test_choices_are_a_list_or_asked_of_the_program_when_they_are_needed():
@@ -56,7 +62,9 @@ def test_every_field_of_the_program_says_what_it_is(tmp_path):
         for name, info in model.model_fields.items():
             assert info.title and info.description, name
             if not isinstance(info.default, Options):
-                assert info.json_schema_extra["place"] in ("prompt", "parameters", "accordion", "hidden"), name
+                assert info.json_schema_extra["place"] in ("prompt", "parameters", "accordion", "hidden"), (
+                    name
+                )
 
 
 def test_the_choices_of_the_requests_fields_are_what_there_is(tmp_path):

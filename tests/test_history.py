@@ -42,13 +42,25 @@ def identity(number: int, seconds: float = 1_700_000_000.0) -> str:
     return f"{int((seconds + number * 600) * 1e6):016x}{number % 65536:04x}"
 
 
-def result(request: Request, text: str = "A fox sat.", id: str | None = None, checkpoint: str = "storyteller") -> Result:
+def result(
+    request: Request, text: str = "A fox sat.", id: str | None = None, checkpoint: str = "storyteller"
+) -> Result:
     made = Provenance(
-        program="1", checkpoint=checkpoint, fingerprint="f", family="LLaDA", device="cpu", dtype="float32", torch="2",
-        created="2026-01-01T00:00:00+00:00", job="j", cell="0",
-    )  # fmt: skip
+        program="1",
+        checkpoint=checkpoint,
+        fingerprint="f",
+        family="LLaDA",
+        device="cpu",
+        dtype="float32",
+        torch="2",
+        created="2026-01-01T00:00:00+00:00",
+        job="j",
+        cell="0",
+    )
     costs = Statistics(forwards=4, tokens=8, seconds=1.5)
-    return Result(id=id or new_id(), text=text, complete=True, request=request, provenance=made, statistics=costs)
+    return Result(
+        id=id or new_id(), text=text, complete=True, request=request, provenance=made, statistics=costs
+    )
 
 
 def found(history: History, **query) -> list[str]:
@@ -68,12 +80,13 @@ def agrees(history: History) -> None:
         assert items[id]["favourite"] == data["favourite"] and items[id]["text"] == data["text"][:300]
 
 
-# -- many -------------------------------------------------------------------------------------------------------------
+# -- many ----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory, composed) -> History:
-    """Ten thousand real files over 70 days, of two checkpoints, every tenth with an extension, every hundredth a favourite."""
+    """Ten thousand real files over 70 days, of two checkpoints, every tenth with an extension, every
+    hundredth a favourite."""
     made, draw = History(tmp_path_factory.mktemp("many") / "history", composed), random.Random(5)
     stored = json.loads(result(composed(prompt="p", seed=1)).model_dump_json())
     for number in range(MANY):
@@ -95,7 +108,10 @@ def test_paging_gives_every_result_once_and_in_order(many):
         before = page[-1]
     assert pages == sorted((identity(number) for number in range(MANY)), reverse=True)
     told = many.find(Query(limit=1))
-    assert told["total"] == told["all"] == MANY and told["checkpoints"] == {"storyteller": MANY // 2, "other": MANY // 2}
+    assert told["total"] == told["all"] == MANY and told["checkpoints"] == {
+        "storyteller": MANY // 2,
+        "other": MANY // 2,
+    }
     assert told["extensions"] == {"negative_prompt": MANY // 10}
 
 
@@ -106,7 +122,13 @@ FILTERS = {
     "no favourite": (Query(favourite=False), lambda n: n % 100 != 0),
     "dates": (Query(first=identity(100), last=identity(200)), lambda n: 100 <= n < 200),
     "all": (
-        Query(search="NUMBER4", checkpoint="storyteller", extension="negative_prompt", favourite=True, first=identity(400)),
+        Query(
+            search="NUMBER4",
+            checkpoint="storyteller",
+            extension="negative_prompt",
+            favourite=True,
+            first=identity(400),
+        ),
         lambda n: n % 100 == 0 and n >= 400 and str(n)[0] == "4",
     ),
 }
@@ -118,14 +140,19 @@ def test_filters_with_pages(many, query, wanted):
     told = many.find(query)
     assert told["total"] == len(expected) and [item["id"] for item in told["items"]] == expected[:50]
     middle = expected[len(expected) // 2]
-    fields = {name: getattr(query, name) for name in query.__dataclass_fields__} | {"before": middle, "limit": 20}
+    fields = {name: getattr(query, name) for name in query.__dataclass_fields__} | {
+        "before": middle,
+        "limit": 20,
+    }
     assert found(many, **fields) == expected[len(expected) // 2 + 1 :][:20]
 
 
 PLANS = {
-    "": Query(), "by_checkpoint": Query(checkpoint="other"), "by_favourite": Query(favourite=True),
+    "": Query(),
+    "by_checkpoint": Query(checkpoint="other"),
+    "by_favourite": Query(favourite=True),
     "uses": Query(extension="negative_prompt"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("index, query", PLANS.items(), ids=PLANS)
@@ -135,13 +162,20 @@ def test_a_page_is_found_by_an_index(many, index, query):
 
 
 def test_a_word_is_found_wherever_it_stands(many):
-    assert found(many, search="number4711.") == [identity(4711)] == found(many, search="  PROMPT 4711 number4711 ")
+    assert (
+        found(many, search="number4711.")
+        == [identity(4711)]
+        == found(many, search="  PROMPT 4711 number4711 ")
+    )
     assert found(many, search="4711 number4712") == []
     assert many.find(Query(search="strasse"))["total"] > MANY / 2, "case is folded, not only lowered"
-    assert many.find(Query(search="σίσυφοσ"))["total"] > MANY / 2 and many.find(Query(search="猫"))["total"] > MANY / 2
+    assert (
+        many.find(Query(search="σίσυφοσ"))["total"] > MANY / 2
+        and many.find(Query(search="猫"))["total"] > MANY / 2
+    )
 
 
-# -- in step ----------------------------------------------------------------------------------------------------------
+# -- in step -------------------------------------------------------------------------------------------------
 
 
 def test_a_saved_result_is_there_at_once(history, composed):
@@ -150,10 +184,20 @@ def test_a_saved_result_is_there_at_once(history, composed):
         history.save(saved)
         (item,) = history.list(limit=1)
         assert item == {
-            "id": saved.id, "text": ("word " * 100)[:300], "prompt": f"p{number}", "complete": True, "error": None,
-            "checkpoint": "storyteller", "seed": -1, "job": "j", "created": "2026-01-01T00:00:00+00:00", "favourite": False,
-            "extensions": ["negative_prompt"], "tokens": 8, "seconds": 1.5,
-        }  # fmt: skip
+            "id": saved.id,
+            "text": ("word " * 100)[:300],
+            "prompt": f"p{number}",
+            "complete": True,
+            "error": None,
+            "checkpoint": "storyteller",
+            "seed": -1,
+            "job": "j",
+            "created": "2026-01-01T00:00:00+00:00",
+            "favourite": False,
+            "extensions": ["negative_prompt"],
+            "tokens": 8,
+            "seconds": 1.5,
+        }
         assert history.get(saved.id) == saved
     agrees(history)
 
@@ -164,7 +208,9 @@ def test_files_that_come_and_go_by_hand_are_noticed(history, composed, tmp_path)
         history.save(result(composed(prompt=f"p{number}")))
         agrees(history)
         other.save(result(composed(prompt=f"other {number}")))
-    for path in sorted((tmp_path / "other").glob("*/*.json"))[:15]:  # copied, also into the folder of another day
+    for path in sorted((tmp_path / "other").glob("*/*.json"))[
+        :15
+    ]:  # copied, also into the folder of another day
         target = folder(history) / ("2020-01-01" if path.stem[-1] < "8" else path.parent.name) / path.name
         target.parent.mkdir(exist_ok=True)
         shutil.copy(path, target)
@@ -188,11 +234,17 @@ def test_a_file_that_was_changed_by_hand_is_seen_after_a_start(history, composed
 
 
 RUBBISH = {
-    "nothing": b"", "no JSON": b"{", "a list": b"[]", "bytes": b"\xff\xfe\x00", "deep": b"[" * 100_000, "NaN": b'{"a": NaN}',
-    "other JSON": b'{"name": "x"}', "types": b'{"text": 1, "complete": 2, "request": {"prompt": 3, "seed": 4}}',
+    "nothing": b"",
+    "no JSON": b"{",
+    "a list": b"[]",
+    "bytes": b"\xff\xfe\x00",
+    "deep": b"[" * 100_000,
+    "NaN": b'{"a": NaN}',
+    "other JSON": b'{"name": "x"}',
+    "types": b'{"text": 1, "complete": 2, "request": {"prompt": 3, "seed": 4}}',
     "no request": b'{"text": "a", "complete": true, "prompt": "", "seed": 1}',
     "infinite": b'{"text": "a", "complete": true, "request": {"prompt": "", "seed": 1}, "statistics": {"seconds": 1e999}}',
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("content", RUBBISH.values(), ids=RUBBISH)
@@ -214,7 +266,9 @@ def test_a_file_with_half_characters_is_shown(history, composed):
     path = history._place(stored["id"])
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(stored))
-    assert history.list()[0]["text"] == "half ? text" and found(history, search="half ? text") == [stored["id"]]
+    assert history.list()[0]["text"] == "half ? text" and found(history, search="half ? text") == [
+        stored["id"]
+    ]
     assert history.mark(stored["id"], True) and history.list()[0]["favourite"]
     with pytest.raises(ValueError, match="cannot be read"):
         history.get(stored["id"])
@@ -238,7 +292,7 @@ def test_other_files_in_the_folder_are_left_alone(history, composed):
     assert all((folder(history) / name).read_text() == "mine" for name in others)
 
 
-# -- the index --------------------------------------------------------------------------------------------------------
+# -- the index -----------------------------------------------------------------------------------------------
 
 
 def ruined(kind: str, index: Path) -> None:
@@ -310,7 +364,7 @@ def test_an_index_that_another_program_holds_is_done_without(history, composed):
     holder.close()
 
 
-# -- trash ------------------------------------------------------------------------------------------------------------
+# -- trash ---------------------------------------------------------------------------------------------------
 
 
 def test_what_is_deleted_can_be_brought_back_also_by_another_start(history, composed):
@@ -337,7 +391,12 @@ def test_all_can_be_deleted_and_brought_back(history, composed):
     assert again.restore_all() == 19 and again.restore_all() == 0
     assert found(again) == [late.id, *(saved.id for saved in reversed(ids[1:]))]
     assert again.delete_all() == 20 and again.restore(ids[5].id) and found(again) == [ids[5].id], "one of all"
-    assert again.empty() == 20 and again.restore_all() == 0 and not again.restore(ids[0].id) and found(again) == [ids[5].id]
+    assert (
+        again.empty() == 20
+        and again.restore_all() == 0
+        and not again.restore(ids[0].id)
+        and found(again) == [ids[5].id]
+    )
     assert again.empty() == 0
 
 
@@ -362,18 +421,29 @@ def test_old_trash_and_left_overs_are_swept(history, composed):
 
 
 def test_a_favourite_keeps_the_rest_of_its_file(history, composed):
-    stored = {**json.loads(result(composed(prompt="a")).model_dump_json()), "of_the_future": {"x": [1, None, "猫"]}}
+    stored = {
+        **json.loads(result(composed(prompt="a")).model_dump_json()),
+        "of_the_future": {"x": [1, None, "猫"]},
+    }
     stored["request"] |= {"lost": {"y": 1}}
     path = history._place(stored["id"])
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(stored))
     assert history.list()[0]["extensions"] == ["lost"] and not history.list()[0]["favourite"]
     for favourite in (True, False, True):
-        assert history.mark(stored["id"], favourite) and json.loads(path.read_text()) == stored | {"favourite": favourite}
-        assert history.list()[0]["favourite"] is favourite and found(history, favourite=favourite) == [stored["id"]]
+        assert history.mark(stored["id"], favourite) and json.loads(path.read_text()) == stored | {
+            "favourite": favourite
+        }
+        assert history.list()[0]["favourite"] is favourite and found(history, favourite=favourite) == [
+            stored["id"]
+        ]
     assert History(folder(history), composed).list()[0]["favourite"]
     saved, about = history.entry(stored["id"])
-    assert about == {"favourite": True, "extensions": ["lost"], "unknown": ["lost"]} and saved.request.kept == {"lost": {"y": 1}}
+    assert about == {
+        "favourite": True,
+        "extensions": ["lost"],
+        "unknown": ["lost"],
+    } and saved.request.kept == {"lost": {"y": 1}}
 
 
 def test_what_a_missing_extension_said_is_written_back(history, composed, tmp_path):
@@ -388,29 +458,59 @@ def test_what_a_missing_extension_said_is_written_back(history, composed, tmp_pa
 
 
 def test_what_the_preset_filled_in_is_no_use_of_an_extension(history, composed):
-    filled = result(composed(negative_prompt={"scale": 2.5})).model_copy(update={"preset": ("steps", "negative_prompt.scale")})
+    filled = result(composed(negative_prompt={"scale": 2.5})).model_copy(
+        update={"preset": ("steps", "negative_prompt.scale")}
+    )
     history.save(filled)
     history.save(result(composed(negative_prompt={"scale": 2.5, "text": "rain"})))
     assert [item["extensions"] for item in history.list()] == [["negative_prompt"], []]
 
 
-# -- hostile ----------------------------------------------------------------------------------------------------------
+# -- hostile -------------------------------------------------------------------------------------------------
 
 SEARCHES = [
-    "%", "_", "100%", "under_score", "it's", '"', "'", "''; DROP TABLE entries; --", "\\", "*", "a\x00b", "\x00", "[", "NEAR(",
-    "-fox", "fox OR lamp", "\udc00", "x" * 100_000, "a " * 400, "\u202e", "🦊",
-]  # fmt: skip
+    "%",
+    "_",
+    "100%",
+    "under_score",
+    "it's",
+    '"',
+    "'",
+    "''; DROP TABLE entries; --",
+    "\\",
+    "*",
+    "a\x00b",
+    "\x00",
+    "[",
+    "NEAR(",
+    "-fox",
+    "fox OR lamp",
+    "\udc00",
+    "x" * 100_000,
+    "a " * 400,
+    "\u202e",
+    "🦊",
+]
 
 
 def test_searches_mean_what_they_say(history, composed):
-    texts = {"plain": "abc", "percent": "100% sure", "under": "under_score", "quote": "it's", "nul": "a\x00b c", "back": "a\\b"}
+    texts = {
+        "plain": "abc",
+        "percent": "100% sure",
+        "under": "under_score",
+        "quote": "it's",
+        "nul": "a\x00b c",
+        "back": "a\\b",
+    }
     ids = {}
     for name, text in texts.items():
         history.save(saved := result(composed(), text))
         ids[name] = saved.id
     for search in SEARCHES:
         words = search.encode("utf-8", "replace").decode().casefold().split()
-        expected = {ids[name] for name, text in texts.items() if all(word in text.casefold() for word in words)}
+        expected = {
+            ids[name] for name, text in texts.items() if all(word in text.casefold() for word in words)
+        }
         assert set(found(history, search=search)) == expected, search[:50]
     assert found(history, search="%") == [ids["percent"]] and found(history, search="_") == [ids["under"]]
     assert found(history, search="a\x00b") == [ids["nul"]]
@@ -421,15 +521,32 @@ def test_searches_mean_what_they_say(history, composed):
 
 
 NAMES = [
-    "", ".", "..", "../x", "/etc/passwd", "0" * 19, "0" * 21, "0" * 20 + "\n", "g" * 20, "A" * 20, "٠" * 20, "%", "trash",
+    "",
+    ".",
+    "..",
+    "../x",
+    "/etc/passwd",
+    "0" * 19,
+    "0" * 21,
+    "0" * 20 + "\n",
+    "g" * 20,
+    "A" * 20,
+    "٠" * 20,
+    "%",
+    "trash",
     "\x00" * 20,
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("name", NAMES, ids=repr)
 def test_names_that_are_no_ids_lead_nowhere(history, composed, name):
     history.save(result(composed()))
-    assert history.get(name) is None and not history.delete(name) and not history.mark(name, True) and not history.restore(name)
+    assert (
+        history.get(name) is None
+        and not history.delete(name)
+        and not history.mark(name, True)
+        and not history.restore(name)
+    )
     assert len(history.list()) == 1
 
 
@@ -444,10 +561,16 @@ def test_days_bound_ids():
     noon = datetime.datetime(2026, 3, 1, 12).astimezone()
     id = f"{int(noon.timestamp() * 1e6):016x}abcd"
     assert bound(datetime.date(2026, 3, 1)) < id < bound(datetime.date(2026, 3, 2))
-    assert bound(datetime.date.min) <= bound(datetime.date(1969, 12, 31)) == "0" * 20 < id < bound(datetime.date.max)
+    assert (
+        bound(datetime.date.min)
+        <= bound(datetime.date(1969, 12, 31))
+        == "0" * 20
+        < id
+        < bound(datetime.date.max)
+    )
 
 
-# -- rough treatment --------------------------------------------------------------------------------------------------
+# -- rough treatment -----------------------------------------------------------------------------------------
 
 BUSY = """
 import pathlib, random, sys

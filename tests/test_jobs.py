@@ -1,4 +1,5 @@
-"""The queue, its one worker, cancel, and watchers: with an engine of a few lines, so that every moment can be chosen."""
+"""The queue, its one worker, cancel, and watchers: with an engine of a few lines, so that every moment can be
+chosen."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ def finished(cell: str | None, request: Request, complete: bool = True) -> Finis
 
 @pytest.fixture
 def stage():
-    """A `Jobs` whose engine writes three positions a cell, one a step, and waits for `stage.go` before each."""
+    """A `Jobs` whose engine writes three positions a cell, one a step, and waits for `stage.go` before
+    each."""
     stage = Stage()
     yield stage
     stage.go.release(10_000)
@@ -55,7 +57,9 @@ class Stage:
                 yield from (finished(cell.id, job.request, complete=False) for cell in job.cells)
                 yield finished(None, job.request, complete=False)
                 return
-            yield Progress({c.id: (decided(step + 1, step),) for c in job.cells}, {c.id: step + 1 for c in job.cells})
+            yield Progress(
+                {c.id: (decided(step + 1, step),) for c in job.cells}, {c.id: step + 1 for c in job.cells}
+            )
         yield from (finished(cell.id, job.request) for cell in job.cells)
         yield finished(None, job.request)
 
@@ -63,7 +67,7 @@ class Stage:
         return self.jobs.submit(Request(prompt=prompt, seed=1, **options))
 
 
-# -- watchers ----------------------------------------------------------------------------------------------------------
+# -- watchers ------------------------------------------------------------------------------------------------
 
 
 def merged(seen: dict[str, Any], update: dict[str, Any] | None) -> None:
@@ -172,7 +176,7 @@ def test_who_comes_late_starts_with_a_snapshot(stage):
     assert "trace" not in only["cells"]["0"]["result"]
 
 
-# -- the queue ---------------------------------------------------------------------------------------------------------
+# -- the queue -----------------------------------------------------------------------------------------------
 
 
 def test_jobs_run_one_after_the_other_in_order(stage):
@@ -283,7 +287,7 @@ def test_close_cancels_what_runs_and_what_waits():
     assert running.state in ENDED and waiting.state == "cancelled"
 
 
-# -- checkpoints on the worker, pages that close -------------------------------------------------------------------------
+# -- checkpoints on the worker, pages that close -------------------------------------------------------------
 
 
 def test_a_checkpoint_is_loaded_by_the_worker_in_its_turn():
@@ -376,4 +380,8 @@ def test_positions_of_all_are_those_of_each(stage):
     assert stage.begun.wait(DEADLINE)
     made[2].cancel()
     waiting = [job for job in made if job.state == "queued"]
-    assert stage.jobs.positions() == {job.id: stage.jobs.position(job) for job in waiting} == {made[1].id: 1, made[3].id: 2}
+    assert (
+        stage.jobs.positions()
+        == {job.id: stage.jobs.position(job) for job in waiting}
+        == {made[1].id: 1, made[3].id: 2}
+    )

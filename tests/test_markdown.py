@@ -52,15 +52,27 @@ def test_what_markdown_is_for():
     names = [tag for tag, _ in html.tags]
     for tag in ("h1", "em", "strong", "code", "a", "s", "ol", "li", "blockquote", "pre", "table", "td", "hr"):
         assert tag in names, tag
-    assert ("ol", {"start": "3"}) in html.tags and "https://a.example/x?y=1&z#w" in [a.get("href") for _, a in html.tags]
+    assert ("ol", {"start": "3"}) in html.tags and "https://a.example/x?y=1&z#w" in [
+        a.get("href") for _, a in html.tags
+    ]
 
 
 AS_TEXT = [
-    "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "<svg/onload=alert(1)>", "<!-- comment -->", "<!doctype html>",
-    "<?php ?>", "<b onclick=alert(1)>unclosed", "<style>*{display:none}</style>", "<iframe src=//evil.example>", "</div></body>",
-    "<a href=javascript:alert(1)>x</a>", "<![CDATA[x]]>", "<textarea>",
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "<svg/onload=alert(1)>",
+    "<!-- comment -->",
+    "<!doctype html>",
+    "<?php ?>",
+    "<b onclick=alert(1)>unclosed",
+    "<style>*{display:none}</style>",
+    "<iframe src=//evil.example>",
+    "</div></body>",
+    "<a href=javascript:alert(1)>x</a>",
+    "<![CDATA[x]]>",
+    "<textarea>",
     "<math><mtext><table><mglyph><style><img src=x onerror=y>",
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("text", AS_TEXT)
@@ -72,11 +84,31 @@ def test_html_is_shown_as_text(text):
 
 
 LINKS = [
-    "javascript:alert(1)", "JaVaScRiPt:alert(1)", "java\tscript:alert(1)", "&#106;avascript:alert(1)", "#settings",
-    "data:text/html,<script>alert(1)</script>", "vbscript:x", "file:///etc/passwd", "/api/v1/history?confirm=all", "?x",
-    "javascript&colon;alert(1)", "//evil.example", "api/v1/jobs", "", "\x01javascript:alert(1)", "%6aavascript:alert(1)", "blob:http://a/b",
-    "ftp://a.example", "httpx://a", "http", "about:blank", "chrome://settings", "tel:1", " javascript:alert(1)",
-]  # fmt: skip
+    "javascript:alert(1)",
+    "JaVaScRiPt:alert(1)",
+    "java\tscript:alert(1)",
+    "&#106;avascript:alert(1)",
+    "#settings",
+    "data:text/html,<script>alert(1)</script>",
+    "vbscript:x",
+    "file:///etc/passwd",
+    "/api/v1/history?confirm=all",
+    "?x",
+    "javascript&colon;alert(1)",
+    "//evil.example",
+    "api/v1/jobs",
+    "",
+    "\x01javascript:alert(1)",
+    "%6aavascript:alert(1)",
+    "blob:http://a/b",
+    "ftp://a.example",
+    "httpx://a",
+    "http",
+    "about:blank",
+    "chrome://settings",
+    "tel:1",
+    " javascript:alert(1)",
+]
 
 
 @pytest.mark.parametrize("target", LINKS, ids=repr)
@@ -92,7 +124,9 @@ def test_links_lead_out_or_nowhere(target):
         assert not [tag for tag, attributes in read(text).tags if tag == "a" and "href" in attributes], text
 
 
-@pytest.mark.parametrize("target", ["http://evil.example/a.png", "data:image/png;base64,AAAA", "x.png", "//evil.example/x"])
+@pytest.mark.parametrize(
+    "target", ["http://evil.example/a.png", "data:image/png;base64,AAAA", "x.png", "//evil.example/x"]
+)
 def test_images_are_not_loaded(target):
     for text in (f"![alt]({target})", f"![alt][r]\n\n[r]: {target}", f"[![alt]({target})](http://a.example)"):
         html = read(text)
@@ -109,14 +143,26 @@ def test_odd_characters_pass(text):
 
 
 HUGE = {
-    "brackets": "[" * 100_000, "links": "[a](" * 25_000, "stars": "*a " * 33_000, "star": "*" * 100_000, "quotes": "> " * 50_000,
-    "quotes without space": ">" * 100_000, "lists": "- " * 50_000, "ticks": "`" * 100_000,
-    "table": "|a" * 33_000 + "\n" + "|-" * 16_000, "rows": "a|b\n-|-\n" + "x|y\n" * 20_000,
-    "angles": "<" * 100_000, "comments": "<!--" * 25_000,
+    "brackets": "[" * 100_000,
+    "links": "[a](" * 25_000,
+    "stars": "*a " * 33_000,
+    "star": "*" * 100_000,
+    "quotes": "> " * 50_000,
+    "quotes without space": ">" * 100_000,
+    "lists": "- " * 50_000,
+    "ticks": "`" * 100_000,
+    "table": "|a" * 33_000 + "\n" + "|-" * 16_000,
+    "rows": "a|b\n-|-\n" + "x|y\n" * 20_000,
+    "angles": "<" * 100_000,
+    "comments": "<!--" * 25_000,
     "mixed": "*a **b _c " * 10_000,
-    "pairs": "[" * 50_000 + "]" * 50_000, "entities": "&#" * 50_000, "deep list": "".join("  " * k + "- a\n" for k in range(300)),
-    "words": "word " * 20_000, "tildes": "~~a" * 33_000, "references": "".join(f"[{k}]: u\n" for k in range(8_000)),
-}  # fmt: skip
+    "pairs": "[" * 50_000 + "]" * 50_000,
+    "entities": "&#" * 50_000,
+    "deep list": "".join("  " * k + "- a\n" for k in range(300)),
+    "words": "word " * 20_000,
+    "tildes": "~~a" * 33_000,
+    "references": "".join(f"[{k}]: u\n" for k in range(8_000)),
+}
 
 
 @pytest.mark.parametrize("text", HUGE.values(), ids=HUGE)

@@ -96,7 +96,9 @@ def test_streams_steps_positions_and_tokens_are_independent():
     }
     for name, other in others.items():
         assert correlation(base, other) < 5 / base.numel() ** 0.5, name
-        joint = torch.histogramdd(torch.stack([base.flatten(), other.flatten()], 1).double(), [16, 16], [0, 1, 0, 1])
+        joint = torch.histogramdd(
+            torch.stack([base.flatten(), other.flatten()], 1).double(), [16, 16], [0, 1, 0, 1]
+        )
         counts = joint.hist.flatten()
         assert chi_square(counts, torch.full_like(counts, base.numel() / 256)) < 5, name
 
@@ -115,7 +117,9 @@ def test_the_ends_are_never_drawn_and_gumbel_noise_is_finite():
     assert 0 < lowest.item() < 1e-6 and 1 - 1e-6 < highest.item() < 1
     assert gumbel(key_of(0)).isfinite() and gumbel(key_of(LOW)).isfinite()
     noise = gumbel(counter(torch.arange(1_000_000), DRAW, torch.tensor(0), torch.tensor(0)))
-    assert noise.mean().item() == pytest.approx(0.5772, abs=0.01) and noise.var().item() == pytest.approx(1.645, abs=0.02)
+    assert noise.mean().item() == pytest.approx(0.5772, abs=0.01) and noise.var().item() == pytest.approx(
+        1.645, abs=0.02
+    )
 
 
 def test_the_argmax_of_logits_plus_gumbel_draws_from_the_softmax():

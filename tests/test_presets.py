@@ -25,7 +25,13 @@ def presets(tmp_path, composed) -> Presets:
 
 
 def test_only_what_it_sets_is_kept(presets):
-    fields = {"steps": 12, "temperature": None, "negative_prompt": {"scale": 2.5}, "lost": {"x": [1]}, "infill": {"gone": True}}
+    fields = {
+        "steps": 12,
+        "temperature": None,
+        "negative_prompt": {"scale": 2.5},
+        "lost": {"x": [1]},
+        "infill": {"gone": True},
+    }
     assert presets.put("Night", fields) == {"name": "Night", "request": fields}
     assert presets.all() == [{"name": "Night", "request": fields}]
     presets.put("Night", {"steps": 3})
@@ -35,22 +41,47 @@ def test_only_what_it_sets_is_kept(presets):
 
 
 NAMES = [
-    "a", "A", "Älpler 猫", "../../x", "/etc/passwd", "C:\\x", "nul", "CON", ".", "..", "%2e", "a/b", "a\\b", "x" * MAX_NAME,
-    "<script>alert(1)</script>", "'; --", "\u202eevil", "🦊", "a*?", "~", "-rf",
-]  # fmt: skip
+    "a",
+    "A",
+    "Älpler 猫",
+    "../../x",
+    "/etc/passwd",
+    "C:\\x",
+    "nul",
+    "CON",
+    ".",
+    "..",
+    "%2e",
+    "a/b",
+    "a\\b",
+    "x" * MAX_NAME,
+    "<script>alert(1)</script>",
+    "'; --",
+    "\u202eevil",
+    "🦊",
+    "a*?",
+    "~",
+    "-rf",
+]
 
 
 def test_any_name_is_a_file_of_its_own_in_the_folder(presets, tmp_path):
     for number, name in enumerate(NAMES):
         presets.put(name, {"steps": number + 1})
-    assert {told["name"]: told["request"]["steps"] for told in presets.all()} == {name: k + 1 for k, name in enumerate(NAMES)}
+    assert {told["name"]: told["request"]["steps"] for told in presets.all()} == {
+        name: k + 1 for k, name in enumerate(NAMES)
+    }
     files = list((tmp_path / "presets").iterdir())
-    assert len({file.name.lower() for file in files}) == len(NAMES) and [*tmp_path.iterdir()] == [tmp_path / "presets"]
+    assert len({file.name.lower() for file in files}) == len(NAMES) and [*tmp_path.iterdir()] == [
+        tmp_path / "presets"
+    ]
     assert all(file.name.isascii() and len(file.name) < 80 for file in files)
     assert all(presets.delete(name) for name in NAMES) and presets.all() == []
 
 
-@pytest.mark.parametrize("name", ["", " ", " a", "a ", "a\nb", "\x00", "\udc00", "x" * (MAX_NAME + 1), "\u2028"], ids=repr)
+@pytest.mark.parametrize(
+    "name", ["", " ", " a", "a ", "a\nb", "\x00", "\udc00", "x" * (MAX_NAME + 1), "\u2028"], ids=repr
+)
 def test_names_that_are_none(presets, name):
     with pytest.raises(ValueError, match="A preset's name is"):
         presets.put(name, {})
@@ -58,7 +89,9 @@ def test_names_that_are_none(presets, name):
 
 
 @pytest.mark.parametrize(
-    "fields", [{"steps": 0}, {"steps": "x"}, {"negative_prompt": {"scale": -1}}, {"prompt": "\udc00"}], ids=repr
+    "fields",
+    [{"steps": 0}, {"steps": "x"}, {"negative_prompt": {"scale": -1}}, {"prompt": "\udc00"}],
+    ids=repr,
 )
 def test_what_no_request_may_hold_is_no_preset(presets, fields):
     presets.put("a", {"steps": 5})
@@ -82,7 +115,10 @@ def test_files_of_others(presets, tmp_path):
     (folder / "deep.json").write_text("[" * 100_000)
     assert presets.all() == [{"name": "Friend", "request": {"steps": 4}}]
     presets.put("Friend", {"steps": 5})
-    assert json.loads((folder / "from a friend.json").read_text())["request"] == {"steps": 5} and len([*folder.iterdir()]) == 6
+    assert (
+        json.loads((folder / "from a friend.json").read_text())["request"] == {"steps": 5}
+        and len([*folder.iterdir()]) == 6
+    )
 
 
 def test_a_full_disk_keeps_the_old_one(presets, tmp_path):
@@ -94,11 +130,16 @@ def test_a_full_disk_keeps_the_old_one(presets, tmp_path):
             presets.put("a", {"steps": 6})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert presets.all() == [{"name": "a", "request": {"steps": 5}}] and len([*(tmp_path / "presets").iterdir()]) == 1
+    assert (
+        presets.all() == [{"name": "a", "request": {"steps": 5}}]
+        and len([*(tmp_path / "presets").iterdir()]) == 1
+    )
 
 
 def test_several_at_once(presets):
-    threads = [threading.Thread(target=lambda k=k: presets.put(f"p{k % 3}", {"steps": k + 1})) for k in range(12)]
+    threads = [
+        threading.Thread(target=lambda k=k: presets.put(f"p{k % 3}", {"steps": k + 1})) for k in range(12)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

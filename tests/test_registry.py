@@ -41,14 +41,15 @@ FAULTS = {
     "has_two": (WHOLE + WHOLE.replace("Whole(", "Second("), "exactly one subclass of Extension, not 2"),
     "mistypes_a_hook": (WHOLE + "    def denoize(self, canvas, model): ...", "denoize is not a hook"),
     "needs_an_option": (
-        WHOLE + "    from webui import Options\n    class Options(Options):\n        size: int", "Field required",
+        WHOLE + "    from webui import Options\n    class Options(Options):\n        size: int",
+        "Field required",
     ),
     "has_other_options": (WHOLE + "    class Options: ...", "must be a subclass of webui.Options"),
     "prompt": (WHOLE, "cannot be named 'prompt'"),  # a field of the request
     "replace": (WHOLE, "cannot be named 'replace'"),  # a method of the request
     "model_dump": (WHOLE, "cannot be named 'model_dump'"),
     "no-name": (WHOLE, "cannot be named 'no-name'"),
-}  # fmt: skip
+}
 
 
 def folder(path: Path, **extensions: str) -> Path:
@@ -65,10 +66,12 @@ def grid(title: str, order: int) -> str:
 @pytest.fixture
 def grids(tmp_path) -> Registry:
     """Two grids; `second_grid` comes first in the alphabet of folders but second in order."""
-    return Registry(folder(tmp_path, a_second_grid=grid("Second", 20), b_first_grid=grid("First", 10)), max_cells=100)
+    return Registry(
+        folder(tmp_path, a_second_grid=grid("Second", 20), b_first_grid=grid("First", 10)), max_cells=100
+    )
 
 
-# -- loading ----------------------------------------------------------------------------------------------------------------
+# -- loading -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -106,10 +109,14 @@ def test_an_unknown_public_method_is_an_error_when_the_class_is_made():
         type("Wrong", (Extension,), {"expnd": classmethod(lambda cls, request: None)})
     with pytest.raises(TypeError, match="helper"):
         type("Wrong", (Extension,), {"helper": staticmethod(lambda: None)})
-    type("Right", (Extension,), {"_own": lambda self: None, "denoise": lambda self, canvas, model: model(canvas), "order": 3})
+    type(
+        "Right",
+        (Extension,),
+        {"_own": lambda self: None, "denoise": lambda self, canvas, model: model(canvas), "order": 3},
+    )
 
 
-# -- hooks -------------------------------------------------------------------------------------------------------------------
+# -- hooks ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("hook", HOOKS)
@@ -119,7 +126,9 @@ def test_every_hook_is_documented_and_used(hook):
     documentation = getattr(Extension, hook).__doc__
     assert documentation and documentation.strip().endswith(".") or ")" in documentation
     users = {name for name, kind in shipped.items() if kind.has(hook)}
-    assert users or f"def {hook}(" in "".join(p.read_text("utf-8") for p in (ROOT / "extensions").glob("*/__init__.py"))
+    assert users or f"def {hook}(" in "".join(
+        p.read_text("utf-8") for p in (ROOT / "extensions").glob("*/__init__.py")
+    )
     if "Used by: " in documentation:
         named = documentation.split("Used by: ")[1].split(".")[0].split(" (")[0]
         for user in named.split(", "):
@@ -135,26 +144,37 @@ def test_a_chain_is_in_order_and_then_by_name(tmp_path):
     code = "    def canvas(self, canvas, model): return canvas\n    def denoise(self, canvas, model): return model(canvas)\n"
     registry = Registry(
         folder(
-            tmp_path, c_one=WHOLE + code, b_two=WHOLE + code, d_low=WHOLE + code + "    order = -5\n",
-            a_mixed=WHOLE + code + '    order = {"denoise": 7}\n', without=WHOLE,
+            tmp_path,
+            c_one=WHOLE + code,
+            b_two=WHOLE + code,
+            d_low=WHOLE + code + "    order = -5\n",
+            a_mixed=WHOLE + code + '    order = {"denoise": 7}\n',
+            without=WHOLE,
         )
-    )  # fmt: skip
+    )
     assert [kind.name for kind in registry.chain("canvas")] == ["d_low", "a_mixed", "b_two", "c_one"]
     assert [kind.name for kind in registry.chain("denoise")] == ["d_low", "b_two", "c_one", "a_mixed"]
     assert registry.chain("ban") == []
 
 
-# -- expanding ---------------------------------------------------------------------------------------------------------------
+# -- expanding -----------------------------------------------------------------------------------------------
 
 
 def test_grids_are_folded_in_order_and_the_last_varies_fastest(grids):
-    request = grids.Request(prompt="p", seed=5, b_first_grid={"values": ["a", "b"]}, a_second_grid={"values": ["x", "y"]})
+    request = grids.Request(
+        prompt="p", seed=5, b_first_grid={"values": ["a", "b"]}, a_second_grid={"values": ["x", "y"]}
+    )
     cells = grids.expand(request)
     assert [cell.request.prompt for cell in cells] == ["pax", "pay", "pbx", "pby"]
     assert [cell.id for cell in cells] == ["0", "1", "2", "3"]
-    assert [[(name, label) for name, _, label in cell.axes] for cell in cells][1] == [("First", "a"), ("Second", "y")]
+    assert [[(name, label) for name, _, label in cell.axes] for cell in cells][1] == [
+        ("First", "a"),
+        ("Second", "y"),
+    ]
     for cell in cells:
-        assert cell.request.b_first_grid.defaults() and cell.request.a_second_grid.defaults(), "options are cleared"
+        assert cell.request.b_first_grid.defaults() and cell.request.a_second_grid.defaults(), (
+            "options are cleared"
+        )
         assert grids.expand(cell.request)[0].request == cell.request, "a cell expands to itself"
     assert grids.expand(request) == cells, "ids are stable"
 
@@ -162,8 +182,13 @@ def test_grids_are_folded_in_order_and_the_last_varies_fastest(grids):
 def test_count_is_unrolled_last_with_seeds_one_apart(grids):
     cells = grids.expand(grids.Request(prompt="p", seed=5, count=3, b_first_grid={"values": ["a", "b"]}))
     assert [(c.id, c.request.prompt, c.request.seed, c.request.count) for c in cells] == [
-        ("0", "pa", 5, 1), ("1", "pa", 6, 1), ("2", "pa", 7, 1), ("3", "pb", 5, 1), ("4", "pb", 6, 1), ("5", "pb", 7, 1),
-    ]  # fmt: skip
+        ("0", "pa", 5, 1),
+        ("1", "pa", 6, 1),
+        ("2", "pa", 7, 1),
+        ("3", "pb", 5, 1),
+        ("4", "pb", 6, 1),
+        ("5", "pb", 7, 1),
+    ]
     assert cells[4].axes == (("First", "b", "b"), ("seed", 6, "seed 6"))
 
 
@@ -193,7 +218,9 @@ def test_seeds_past_the_largest_are_a_sentence(grids):
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("body", ["return 1 / 0", "return (1 / 0 for _ in range(2))", "raise ValueError('write it otherwise')"])
+@pytest.mark.parametrize(
+    "body", ["return 1 / 0", "return (1 / 0 for _ in range(2))", "raise ValueError('write it otherwise')"]
+)
 def test_an_extension_that_fails_to_expand_is_named(tmp_path, body):
     code = WHOLE + f"    @classmethod\n    def expand(cls, request): {body}\n"
     registry = Registry(folder(tmp_path, bad_grid=code))
@@ -201,7 +228,7 @@ def test_an_extension_that_fails_to_expand_is_named(tmp_path, body):
         registry.expand(registry.Request(seed=1))
 
 
-# -- preparing and running --------------------------------------------------------------------------------------------------
+# -- preparing and running -----------------------------------------------------------------------------------
 
 
 def test_rows_are_prepared_by_every_extension_in_order(grids):
@@ -246,7 +273,9 @@ FAILS = """
 )
 def test_a_hook_that_fails_fails_its_rows_by_name_and_others_go_on(tmp_path, where, reason):
     extensions = folder(
-        tmp_path / "extensions", breaks=FAILS, each=grid("Each", 0).replace("prompt=request.prompt + v", "breaks={'where': v}")
+        tmp_path / "extensions",
+        breaks=FAILS,
+        each=grid("Each", 0).replace("prompt=request.prompt + v", "breaks={'where': v}"),
     )
     app = program(tmp_path, extensions)
     alone = write(app, length=6).text
@@ -258,7 +287,10 @@ def test_a_hook_that_fails_fails_its_rows_by_name_and_others_go_on(tmp_path, whe
 
 
 def test_an_extension_that_is_neutral_for_all_rows_is_never_called(tmp_path):
-    app = program(tmp_path, folder(tmp_path / "extensions", silent=FAILS + "\n        def __init__(self, rows): 1 / 0\n"))
+    app = program(
+        tmp_path,
+        folder(tmp_path / "extensions", silent=FAILS + "\n        def __init__(self, rows): 1 / 0\n"),
+    )
     assert write(app).text
     app.close()
 

@@ -51,7 +51,8 @@ def test_wrong_input_is_one_sentence_that_names_the_field(composed, fields, sent
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "5", '{"seed": NaN}', '{"temperature": 1e999}', '{"prompt": "\\ud800"}', '"\\ud800"']
+    "text",
+    ["", "{", "[]", "5", '{"seed": NaN}', '{"temperature": 1e999}', '{"prompt": "\\ud800"}', '"\\ud800"'],
 )
 def test_a_bad_json_body_is_one_sentence(composed, text):
     if text == "5":
@@ -79,21 +80,44 @@ def test_a_request_is_frozen_and_replaced(composed):
 def test_everything_that_decides_a_text_is_in_the_file(composed):
     """The full dump, never only what was changed: a default may change in a later version."""
     stored = json.loads(composed(prompt="a").model_dump_json())
-    assert set(stored) == set(composed.model_fields) and set(stored["negative_prompt"]) == {"text", "scale", "start", "end"}
-    result = Result(id="0", text="t", complete=True, request=composed(prompt="a", negative_prompt={"scale": 2.0}))
-    assert json.loads(result.model_dump_json())["request"]["negative_prompt"]["scale"] == 2.0, "also through the base type"
+    assert set(stored) == set(composed.model_fields) and set(stored["negative_prompt"]) == {
+        "text",
+        "scale",
+        "start",
+        "end",
+    }
+    result = Result(
+        id="0", text="t", complete=True, request=composed(prompt="a", negative_prompt={"scale": 2.0})
+    )
+    assert json.loads(result.model_dump_json())["request"]["negative_prompt"]["scale"] == 2.0, (
+        "also through the base type"
+    )
 
 
 def test_a_saved_request_or_result_is_read_back(composed):
-    request = composed(prompt="猫", seed=MAX_SEED, length=12, temperature=0.25, negative_prompt={"text": "no"})
+    request = composed(
+        prompt="猫", seed=MAX_SEED, length=12, temperature=0.25, negative_prompt={"text": "no"}
+    )
     result = Result(
-        id="0", text="t", complete=True, request=request, trace=(Decision(1, 0, 5, "a", 0.5),),
+        id="0",
+        text="t",
+        complete=True,
+        request=request,
+        trace=(Decision(1, 0, 5, "a", 0.5),),
         statistics=Statistics(forwards=2, tokens=8),
         provenance=Provenance(
-            program="1", checkpoint="c", fingerprint="f", family="F", device="cpu", dtype="float32", torch="2", created="now",
-            job="j", cell="0",
+            program="1",
+            checkpoint="c",
+            fingerprint="f",
+            family="F",
+            device="cpu",
+            dtype="float32",
+            torch="2",
+            created="now",
+            job="j",
+            cell="0",
         ),
-    )  # fmt: skip
+    )
     for stored in (
         request.model_dump_json(),
         request.model_dump_json().encode(),
@@ -146,7 +170,9 @@ def test_what_was_kept_comes_back_with_its_extension(composed):
 
 def test_an_option_that_an_extension_no_longer_has_is_kept(composed):
     request, unknown = composed.read({"negative_prompt": {"scale": 2.0, "old": "x"}})
-    assert request.negative_prompt.scale == 2.0 and request.kept == unknown == {"negative_prompt": {"old": "x"}}
+    assert request.negative_prompt.scale == 2.0 and request.kept == unknown == {
+        "negative_prompt": {"old": "x"}
+    }
     again, unknown = composed.read(request.model_dump_json())
     assert again == request and unknown == {"negative_prompt": {"old": "x"}}
     changed = json.loads(request.model_dump_json())
@@ -162,7 +188,9 @@ def nested(depth: int) -> dict:
 
 
 @pytest.mark.parametrize(
-    "kept", [{"a": float("nan")}, {"a": "\udc00"}, {"\udc00": 1}, {"a": {1, 2}}, nested(40), [], "x", None], ids=repr
+    "kept",
+    [{"a": float("nan")}, {"a": "\udc00"}, {"\udc00": 1}, {"a": {1, 2}}, nested(40), [], "x", None],
+    ids=repr,
 )
 def test_what_json_cannot_hold_is_not_kept(composed, kept):
     with pytest.raises(ValueError, match=r"^kept: "):
@@ -170,7 +198,9 @@ def test_what_json_cannot_hold_is_not_kept(composed, kept):
     assert validate(composed, {"kept": nested(31)}).kept
 
 
-@pytest.mark.parametrize("stored", ['{"name": "left-pad", "license": "WTF"}', '{"a": ' * 100_000, '{"request": []}', "{}"])
+@pytest.mark.parametrize(
+    "stored", ['{"name": "left-pad", "license": "WTF"}', '{"a": ' * 100_000, '{"request": []}', "{}"]
+)
 def test_other_files_are_no_requests(composed, stored):
     with pytest.raises(ValueError, match="This is not a saved request") as refused:
         composed.read(stored)

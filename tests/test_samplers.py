@@ -25,9 +25,12 @@ LogitsFn = Callable[[Tensor], Tensor]  # tokens (B, L) without padding -> logits
 
 
 def ask(canvas: Canvas, models: Sequence[LogitsFn]) -> Tensor:
-    """Logits (N, V) of the active positions, as an engine gives them: each row's own model sees the row without its padding."""
+    """Logits (N, V) of the active positions, as an engine gives them: each row's own model sees the row
+    without its padding."""
     parts = []
-    for row, tokens, weights, active in zip(canvas.row.tolist(), canvas.tokens, canvas.weights, canvas.active, strict=True):
+    for row, tokens, weights, active in zip(
+        canvas.row.tolist(), canvas.tokens, canvas.weights, canvas.active, strict=True
+    ):
         real = weights.isfinite()
         parts.append(models[row](tokens[real][None])[0][active[real]])
     logits = torch.cat(parts)
@@ -51,7 +54,8 @@ def finish(canvas: Canvas, models: Sequence[LogitsFn], steps: int = 1000) -> Can
 
 
 def oracle(seed: int, target: Sequence[int]) -> LogitsFn:
-    """The toy's logits with `target` the likeliest at the row's end, by a gap that depends on everything the model is shown."""
+    """The toy's logits with `target` the likeliest at the row's end, by a gap that depends on everything the
+    model is shown."""
 
     def logits_fn(tokens: Tensor) -> Tensor:
         logits = toy(seed)(tokens)
@@ -80,7 +84,8 @@ class Case:
 
 
 def cases(temperature: float = 0.0) -> list[Case]:
-    """Every sampler x schedule x confidence x (whole canvas, blocks, gaps); lengths, prompts, steps and blocks all differ."""
+    """Every sampler x schedule x confidence x (whole canvas, blocks, gaps); lengths, prompts, steps and
+    blocks all differ."""
     made = []
     kinds = itertools.product(SAMPLERS, SCHEDULES, CONFIDENCES, ("whole", "blocks", "gaps"))
     for i, (sampler, schedule, confidence, kind) in enumerate(kinds):
@@ -91,11 +96,20 @@ def cases(temperature: float = 0.0) -> list[Case]:
         block = {"whole": length, "blocks": 3 + i % 3, "gaps": 4}[kind]
         blocks = len({j // block for j, token in enumerate(answer) if token == MASK})
         settings = Settings(
-            sampler, schedule, confidence, steps=blocks + i % 7, block_length=block, threshold=0.5 + i % 5 / 10,
-            temperature=temperature * (i % 3), top_k=(0, 5, 0)[i % 3], top_p=(1.0, 1.0, 0.9)[i % 3],
-        )  # fmt: skip
+            sampler,
+            schedule,
+            confidence,
+            steps=blocks + i % 7,
+            block_length=block,
+            threshold=0.5 + i % 5 / 10,
+            temperature=temperature * (i % 3),
+            top_k=(0, 5, 0)[i % 3],
+            top_p=(1.0, 1.0, 0.9)[i % 3],
+        )
         prompt = tuple(range(i % 9))
-        made.append(Case(f"{sampler} {schedule} {confidence} {kind}", 100 + i, prompt, tuple(answer), settings))
+        made.append(
+            Case(f"{sampler} {schedule} {confidence} {kind}", 100 + i, prompt, tuple(answer), settings)
+        )
     return made
 
 
@@ -105,7 +119,9 @@ def build(rows: Sequence[Case]) -> Canvas:
 
 
 def answers(canvas: Canvas) -> list[list[int]]:
-    return [tokens[start:].tolist() for tokens, start in zip(canvas.tokens, canvas.answer.tolist(), strict=True)]
+    return [
+        tokens[start:].tolist() for tokens, start in zip(canvas.tokens, canvas.answer.tolist(), strict=True)
+    ]
 
 
 def toys(rows: Sequence[Case]) -> list[LogitsFn]:
@@ -113,7 +129,7 @@ def toys(rows: Sequence[Case]) -> list[LogitsFn]:
     return [toy(case.seed) for case in rows]
 
 
-# -- the contract ------------------------------------------------------------------------------------------------------
+# -- the contract --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
@@ -150,10 +166,13 @@ def test_rows_do_not_depend_on_their_order_nor_on_rows_that_leave():
 
 
 def resume(folder: Path) -> None:
-    """What the other process does: goes on with every canvas in `folder`, and leaves the answers beside it."""
+    """What the other process does: goes on with every canvas in `folder`, and leaves the answers beside
+    it."""
     rows = cases(0.8)
     for path in sorted(folder.glob("*.canvas")):
-        path.with_suffix(".json").write_text(json.dumps(answers(finish(Canvas.load(path.read_bytes()), toys(rows)))))
+        path.with_suffix(".json").write_text(
+            json.dumps(answers(finish(Canvas.load(path.read_bytes()), toys(rows))))
+        )
 
 
 def test_any_step_can_be_saved_and_gone_on_with_in_another_process(tmp_path):
@@ -173,14 +192,20 @@ def test_any_step_can_be_saved_and_gone_on_with_in_another_process(tmp_path):
 
 def test_a_row_with_nothing_to_decide_is_left_as_it_is():
     settings = Settings("low_confidence", "even", "probability", steps=4, block_length=4)
-    canvas = samplers.prepare(Canvas.build([[1], [2]], [[MASK] * 8, [3, 4]], [0, 1], MASK), [settings, settings])
+    canvas = samplers.prepare(
+        Canvas.build([[1], [2]], [[MASK] * 8, [3, 4]], [0, 1], MASK), [settings, settings]
+    )
     assert answers(finish(canvas, [toy(1), toy(2)]))[1] == [3, 4]
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
 def test_fewer_steps_than_blocks_are_refused_with_one_sentence(steps):
-    case = Case("", 0, (), (MASK,) * 16, Settings("low_confidence", "even", "probability", steps, block_length=4))
-    with pytest.raises(ValueError, match=rf"^{steps} steps cannot fill 4 blocks: take at least 4 steps .*\.$"):
+    case = Case(
+        "", 0, (), (MASK,) * 16, Settings("low_confidence", "even", "probability", steps, block_length=4)
+    )
+    with pytest.raises(
+        ValueError, match=rf"^{steps} steps cannot fill 4 blocks: take at least 4 steps .*\.$"
+    ):
         build([case])
 
 
@@ -199,7 +224,7 @@ def test_every_later_block_keeps_a_step_however_few_its_gaps_are():
         assert answers(finish(build([case]), [oracle(1, case.target)], steps)) == [case.target]
 
 
-# -- schedules ---------------------------------------------------------------------------------------------------------
+# -- schedules -----------------------------------------------------------------------------------------------
 
 
 def left_open(schedule: str, n: int, steps: int) -> list[int]:
@@ -218,9 +243,12 @@ def test_schedules_keep_their_closed_forms(steps):
         assert left_open("cosine", n, steps) == exact
 
 
-@pytest.mark.parametrize(("length", "block", "steps"), [(32, 8, 12), (32, 32, 7), (24, 8, 24), (40, 8, 6), (30, 8, 9)])
+@pytest.mark.parametrize(
+    ("length", "block", "steps"), [(32, 8, 12), (32, 32, 7), (24, 8, 24), (40, 8, 6), (30, 8, 9)]
+)
 def test_blocks_are_decided_one_after_the_other_as_dealt(length, block, steps):
-    """Whole blocks with steps to divide: LLaDA's numbers. Otherwise all steps are used and no block waits for its last."""
+    """Whole blocks with steps to divide: LLaDA's numbers. Otherwise all steps are used and no block waits for
+    its last."""
     settings = Settings("low_confidence", "even", "probability", steps=steps, block_length=block)
     canvas = build([Case("", 3, (1, 2), (MASK,) * length, settings)])
     decided: list[tuple[int, int]] = []  # block and number of each step
@@ -238,12 +266,14 @@ def test_blocks_are_decided_one_after_the_other_as_dealt(length, block, steps):
         assert decided == [(b, count) for b in range(blocks) for count in dealt]
 
 
-# -- confidences -------------------------------------------------------------------------------------------------------
+# -- confidences ---------------------------------------------------------------------------------------------
 
 
 def spread(logits: Tensor, steps: int = 1, **settings) -> Canvas:
     """A canvas with one active position for each row of `logits` (N, V), the settings as given."""
-    told = Settings("low_confidence", "even", "probability", steps=steps, block_length=len(logits), **settings)
+    told = Settings(
+        "low_confidence", "even", "probability", steps=steps, block_length=len(logits), **settings
+    )
     canvas = Canvas.build([[]], [[MASK] * len(logits)], [11], MASK)
     return samplers.activate(samplers.prepare(canvas, [told]))
 
@@ -257,8 +287,12 @@ def test_confidences_are_what_their_names_say():
     ordered = p.sort(1, descending=True).values
     plogp = torch.where(p > 0, p * p.log(), 0.0).sum(1)
     close = {"rtol": 1e-12, "atol": 1e-12}
-    torch.testing.assert_close(CONFIDENCES["probability"](canvas, logits, token), p[torch.arange(50), token], **close)
-    torch.testing.assert_close(CONFIDENCES["margin"](canvas, logits, token), ordered[:, 0] - ordered[:, 1], **close)
+    torch.testing.assert_close(
+        CONFIDENCES["probability"](canvas, logits, token), p[torch.arange(50), token], **close
+    )
+    torch.testing.assert_close(
+        CONFIDENCES["margin"](canvas, logits, token), ordered[:, 0] - ordered[:, 1], **close
+    )
     torch.testing.assert_close(CONFIDENCES["entropy"](canvas, logits, token), plogp, **close)
 
 
@@ -307,7 +341,7 @@ def test_late_end_of_text_is_decided_last_and_still_decided(sampler):
     assert [token == end for token in order] == sorted(token == end for token in order)
 
 
-# -- draws -------------------------------------------------------------------------------------------------------------
+# -- draws ---------------------------------------------------------------------------------------------------
 
 
 def frequencies(logits: Tensor, many: int, **settings) -> Tensor:
@@ -317,7 +351,8 @@ def frequencies(logits: Tensor, many: int, **settings) -> Tensor:
 
 
 def deviations(counts: Tensor, p: Tensor) -> float:
-    """Chi square over the tokens that can be drawn, in standard deviations above its mean; what cannot must not be."""
+    """Chi square over the tokens that can be drawn, in standard deviations above its mean; what cannot must
+    not be."""
     assert (counts[p == 0] == 0).all()
     counts, expected = counts[p > 0], (p[p > 0] * counts.sum()).double()
     degrees = len(counts) - 1
@@ -326,7 +361,8 @@ def deviations(counts: Tensor, p: Tensor) -> float:
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 1.7])
 def test_a_draw_at_a_temperature_has_the_softmax_as_distribution(temperature):
-    """200 tokens, most of the probability beyond the 64 likeliest at the higher temperatures: the rest wins often."""
+    """200 tokens, most of the probability beyond the 64 likeliest at the higher temperatures: the rest wins
+    often."""
     logits = torch.randn(200, generator=torch.Generator().manual_seed(3))
     p = (logits.double() / temperature).softmax(0)
     if temperature > 1:
@@ -344,7 +380,15 @@ def test_temperature_zero_takes_the_likeliest_token():
 LOGITS = torch.tensor([0.3, 2.0, -1.0, 1.0, 0.0, 1.5, -0.5, 0.7, -2.0, 1.2])
 
 
-FILTERS = [{"top_k": 1}, {"top_k": 4}, {"top_k": 50}, {"min_p": 0.3}, {"min_p": 1.0}, {"top_p": 0.6}, {"top_p": 0.95}]
+FILTERS = [
+    {"top_k": 1},
+    {"top_k": 4},
+    {"top_k": 50},
+    {"min_p": 0.3},
+    {"min_p": 1.0},
+    {"top_p": 0.6},
+    {"top_p": 0.95},
+]
 
 
 def plainly_kept(p: Tensor, filter: dict[str, float]) -> list[int]:
@@ -392,7 +436,12 @@ def test_banned_tokens_are_never_drawn():
 
 def test_each_row_draws_by_its_own_settings():
     """Four rows in one canvas, filters mixed: each as alone."""
-    told = [{"temperature": 0.0}, {"temperature": 1.0}, {"temperature": 1.0, "top_k": 2}, {"temperature": 2.0, "top_p": 0.5}]
+    told = [
+        {"temperature": 0.0},
+        {"temperature": 1.0},
+        {"temperature": 1.0, "top_k": 2},
+        {"temperature": 2.0, "top_p": 0.5},
+    ]
     rows = [Settings("low_confidence", "even", "probability", 1, 500, **t) for t in told]
 
     def drawn_by(rows: list[Settings]) -> Tensor:
@@ -407,7 +456,8 @@ def test_each_row_draws_by_its_own_settings():
 
 
 def test_a_draw_depends_on_seed_position_and_step_only(monkeypatch):
-    """Other prompts before the answer move its columns, not its draws; and nothing is taken from torch's generator."""
+    """Other prompts before the answer move its columns, not its draws; and nothing is taken from torch's
+    generator."""
     told = Settings("low_confidence", "even", "probability", 1, 40, temperature=1.0)
     drawn = []
     for prompt in ([], [1] * 5, [2] * 90):

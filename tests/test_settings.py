@@ -1,4 +1,5 @@
-"""Settings: read from a file and flags, changed while the program runs, written so that the file stays a person's."""
+"""Settings: read from a file and flags, changed while the program runs, written so that the file stays a
+person's."""
 
 from __future__ import annotations
 
@@ -33,15 +34,24 @@ def test_a_change_is_there_and_in_the_file_with_its_comments(settings):
     assert (changed.theme, changed.keep_history, changed.language) == ("dark", False, "de")
     assert settings.theme == "auto", "frozen"
     text = settings.file.read_text()
-    assert text == FILE.replace('theme = "auto"', 'theme = "dark"').replace("= true ", "= false ") + 'language = "de"\n'
+    assert (
+        text
+        == FILE.replace('theme = "auto"', 'theme = "dark"').replace("= true ", "= false ")
+        + 'language = "de"\n'
+    )
     assert Settings.read(data=settings.data) == changed
     again = changed.change({"quick_settings": ["negative_prompt.scale", "steps"], "notify_after": 0})
-    assert again.quick_settings == ("negative_prompt.scale", "steps") and Settings.read(data=settings.data) == again
+    assert (
+        again.quick_settings == ("negative_prompt.scale", "steps")
+        and Settings.read(data=settings.data) == again
+    )
 
 
 def test_without_a_file_one_is_made_with_what_was_changed(tmp_path):
     changed = Settings(data=tmp_path / "new", threads=1).change({"palette": "colour-blind"})
-    assert changed.threads == 1 and changed.file.read_text() == 'palette = "colour-blind"\n', "flags stay flags"
+    assert changed.threads == 1 and changed.file.read_text() == 'palette = "colour-blind"\n', (
+        "flags stay flags"
+    )
 
 
 @pytest.mark.parametrize("name", Settings(data="/nowhere").that_act("file"))
@@ -52,9 +62,22 @@ def test_what_reaches_beyond_the_program_is_only_in_the_file(settings, name):
 
 
 def test_folders_addresses_and_limits_are_only_in_the_file():
-    fixed = {"host", "port", "allowed_hosts", "models", "extensions", "data", "threads", "batch_rows", "max_cells", "max_queue"}
+    fixed = {
+        "host",
+        "port",
+        "allowed_hosts",
+        "models",
+        "extensions",
+        "data",
+        "threads",
+        "batch_rows",
+        "max_cells",
+        "max_queue",
+    }
     assert set(Settings.that_act("file")) == fixed | {"max_body"}
-    assert set(Settings.that_act("now", "restart")) | set(Settings.that_act("file")) == set(Settings.model_fields)
+    assert set(Settings.that_act("now", "restart")) | set(Settings.that_act("file")) == set(
+        Settings.model_fields
+    )
 
 
 WRONG = [
@@ -83,7 +106,9 @@ def test_a_wrong_value_is_one_sentence_and_changes_nothing(settings, changes, se
     assert settings.file.read_text() == FILE
 
 
-@pytest.mark.parametrize("text", ["theme = ", "theme = 'dark'\ntheme = 'light'\n", "theme = 'pink'\n", "port = -1\n"])
+@pytest.mark.parametrize(
+    "text", ["theme = ", "theme = 'dark'\ntheme = 'light'\n", "theme = 'pink'\n", "port = -1\n"]
+)
 def test_a_file_that_was_spoilt_meanwhile_is_not_written_over(settings, text):
     settings.file.write_text(text)
     with pytest.raises(ValueError, match="mend it first|^Setting "):
@@ -99,7 +124,9 @@ def test_a_full_disk_changes_nothing(settings):
             settings.change({"theme": "dark"})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert settings.file.read_text() == FILE and [path.name for path in settings.data.iterdir()] == ["settings.toml"]
+    assert settings.file.read_text() == FILE and [path.name for path in settings.data.iterdir()] == [
+        "settings.toml"
+    ]
 
 
 def test_a_linked_file_stays_a_link_and_keeps_its_mode(tmp_path):

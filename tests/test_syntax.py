@@ -13,7 +13,9 @@ from webui.syntax import FENCE
 
 BAR = {"bar": r"\|"}
 BOTH = {"gap": r"_{4,}", "tag": r"<(\w+):(\w*)>"}
-PIECES = st.lists(st.sampled_from(["|", "\\", "____", "<a:b>", "`", "```", "\n", " ", "x", "猫"]), max_size=12).map("".join)
+PIECES = st.lists(
+    st.sampled_from(["|", "\\", "____", "<a:b>", "`", "```", "\n", " ", "x", "猫"]), max_size=12
+).map("".join)
 
 
 def shown(found) -> list:

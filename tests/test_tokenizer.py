@@ -1,4 +1,5 @@
-"""Text to tokens and back: nothing a user types is special, and every token's text adds up to the whole text."""
+"""Text to tokens and back: nothing a user types is special, and every token's text adds up to the whole
+text."""
 
 from __future__ import annotations
 
@@ -21,8 +22,11 @@ from webui.tokenizer import Tokenizer
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 SPELLED = st.lists(st.sampled_from([*SPECIAL, "a", " ", "\n", "猫", "<|", "|>"]), max_size=8).map("".join)
 TOKENS = st.lists(st.one_of(st.none(), st.integers(0, FIRST_SPECIAL + len(SPECIAL) - 1)), max_size=24)
-PLAIN = "{% for m in messages %}[{{ m['role'] }}]{{ m['content'] }}{% endfor %}[assistant]"  # a template that does not trim
-JOINED = "{% for m in messages %}{{ m['content'] }}.{% endfor %}\n\n"  # no special token between text and frame
+# a template that does not trim
+PLAIN = "{% for m in messages %}[{{ m['role'] }}]{{ m['content'] }}{% endfor %}[assistant]"
+JOINED = (
+    "{% for m in messages %}{{ m['content'] }}.{% endfor %}\n\n"  # no special token between text and frame
+)
 FEW = settings(max_examples=60, deadline=None)
 
 
@@ -30,10 +34,18 @@ def tokenizer(folder: Path, chat_template: str | None = None, trim_offsets: bool
     """The fixture's tokenizer, with another chat template; `trim_offsets` as Llama 3's tokenizers have it."""
     llada(folder, n_layers=1)
     config = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
-    write_json(folder / "tokenizer_config.json", {**config, "chat_template": chat_template or config["chat_template"]})
+    write_json(
+        folder / "tokenizer_config.json",
+        {**config, "chat_template": chat_template or config["chat_template"]},
+    )
     if trim_offsets:
         stored = json.loads((folder / "tokenizer.json").read_text("utf-8"))
-        stored["post_processor"] = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}
+        stored["post_processor"] = {
+            "type": "ByteLevel",
+            "add_prefix_space": True,
+            "trim_offsets": True,
+            "use_regex": True,
+        }
         write_json(folder / "tokenizer.json", stored)
     return Tokenizer.read(folder)
 
@@ -55,7 +67,7 @@ def framed(tmp_path_factory) -> dict[str, Tokenizer]:
     }
 
 
-# -- text -> tokens -> text ------------------------------------------------------------------------------------------------
+# -- text -> tokens -> text ----------------------------------------------------------------------------------
 
 
 @FEW
@@ -77,7 +89,9 @@ def test_special_tokens_spelled_by_the_user_are_text(plain, text, template):
     assert not any(token >= FIRST_SPECIAL for token in of_the_user)
     assert MASK not in encoded.tokens and EOS not in encoded.tokens
     frame = [token for token, inside in zip(encoded.tokens, encoded.content, strict=True) if not inside]
-    assert frame.count(EOT) == (0 if template == "raw" else 2 if text else 1), "the template's own, and no more"
+    assert frame.count(EOT) == (0 if template == "raw" else 2 if text else 1), (
+        "the template's own, and no more"
+    )
 
 
 def test_special_tokens_have_no_text(plain):
@@ -86,7 +100,7 @@ def test_special_tokens_have_no_text(plain):
     assert plain.end == EOS and plain.declared_mask is None
 
 
-# -- templates ---------------------------------------------------------------------------------------------------------------
+# -- templates -----------------------------------------------------------------------------------------------
 
 
 def content(tokenizer: Tokenizer, text: str, **more) -> tuple[str, str]:
@@ -117,14 +131,18 @@ def test_masking_the_content_leaves_the_frame(framed, manner):
     masked = encoded.masked(MASK)
     assert [token == MASK for token in masked.tokens] == list(encoded.content)
     kept = [
-        (mine, theirs) for mine, theirs, inside in zip(masked.tokens, encoded.tokens, encoded.content, strict=True) if not inside
+        (mine, theirs)
+        for mine, theirs, inside in zip(masked.tokens, encoded.tokens, encoded.content, strict=True)
+        if not inside
     ]
     assert kept and all(mine == theirs for mine, theirs in kept)
 
 
 def test_a_token_that_is_part_text_and_part_frame_is_the_users(framed):
     """Nothing the user typed may survive in the empty branch."""
-    assert "cat" not in content(framed["joined"], "a cat\n")[1] and content(framed["joined"], "a cat\n")[0].startswith("a cat")
+    assert "cat" not in content(framed["joined"], "a cat\n")[1] and content(framed["joined"], "a cat\n")[
+        0
+    ].startswith("a cat")
 
 
 def test_an_empty_prompt_is_all_frame(framed):
@@ -147,7 +165,8 @@ def test_auto_is_the_template_if_there_is_one(plain, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "template", ["{% for %}", "{{ nothing.at.all }}", "{{ raise_exception('No system!') }}", "{{ messages[7].content }}"]
+    "template",
+    ["{% for %}", "{{ nothing.at.all }}", "{{ raise_exception('No system!') }}", "{{ messages[7].content }}"],
 )
 def test_a_broken_template_is_a_sentence(tmp_path, template):
     broken = tokenizer(tmp_path / "t", template)
@@ -157,7 +176,7 @@ def test_a_broken_template_is_a_sentence(tmp_path, template):
     assert broken.prompt("Hi", template="raw").tokens, "raw needs no template"
 
 
-# -- pieces ------------------------------------------------------------------------------------------------------------------
+# -- pieces --------------------------------------------------------------------------------------------------
 
 
 def runs(tokens: list[int | None]) -> list[list[int]]:
@@ -206,7 +225,8 @@ def test_a_character_cut_by_a_hole_is_a_replacement(plain):
 
 
 def test_several_threads_may_import_the_library_at_once(tmp_path):
-    """Whoever comes while another thread imports transformers gets it whole: tokens are counted while a first text begins."""
+    """Whoever comes while another thread imports transformers gets it whole: tokens are counted while a first
+    text begins."""
     code = (
         "import sys, threading, time\n"
         "from pathlib import Path\n"
@@ -218,5 +238,7 @@ def test_several_threads_may_import_the_library_at_once(tmp_path):
         "for thread in threads: thread.join()\n"
         "assert len(done) == len(ways)\n"
     )
-    ran = subprocess.run([sys.executable, "-c", code, llada(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    ran = subprocess.run(
+        [sys.executable, "-c", code, llada(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
     assert ran.returncode == 0, ran.stderr

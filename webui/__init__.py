@@ -1,4 +1,5 @@
-"""The public API: every name an extension may import. Lazy (PEP 562): importing it costs nothing, torch comes when it is used."""
+"""The public API: every name an extension may import. Lazy (PEP 562): importing it costs nothing, torch comes
+when it is used."""
 
 from __future__ import annotations
 

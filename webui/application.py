@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 class App:
     """The program without a face: page, API and commands draw, serve and parse on top of it.
 
-    torch and transformers are imported when the first job runs, so that building an App and asking it things is instant.
+    torch and transformers are imported when the first job runs, so that building an App and asking it things
+    is instant.
     """
 
     def __init__(self, settings: Settings):
@@ -37,27 +38,36 @@ class App:
         self.checkpoints = Checkpoints(settings)
         self.history = History(settings.history, self.Request, settings.keep_history)
         self.presets = Presets(settings.data / "presets", self.Request)
-        self.jobs = Jobs(self._run, self.expand, settings.max_queue, self._load, lambda: self.settings.keep_jobs)
+        self.jobs = Jobs(
+            self._run, self.expand, settings.max_queue, self._load, lambda: self.settings.keep_jobs
+        )
         self._engine: Engine | None = None
         self._changing = threading.Lock()
 
     def change(self, changes: Mapping[str, Any]) -> Settings:
-        """Changes settings in their file, and here those that act at once; as the next start will have them. Raises what
-        Settings.change raises."""
+        """Changes settings in their file, and here those that act at once; as the next start will have them.
+        Raises what Settings.change raises."""
         with self._changing:
             if isinstance(changes.get("model"), str):
                 self.checkpoints.entry(changes["model"])
             self.written = self.written.change(changes)
-            self.settings = self.settings.model_copy(update=self.written.model_dump(include=set(Settings.that_act("now"))))
+            self.settings = self.settings.model_copy(
+                update=self.written.model_dump(include=set(Settings.that_act("now")))
+            )
             self.history.keep = self.settings.keep_history
             return self.written
 
     def expand(self, request: Request) -> tuple[Cell, ...]:
-        """The cells of a request, its seed drawn. ValueError if no cell of it could run: an unknown checkpoint, sampler ..."""
+        """The cells of a request, its seed drawn. ValueError if no cell of it could run: an unknown
+        checkpoint, sampler ..."""
         if request.seed == -1:
             request = request.replace(seed=secrets.randbelow(2**32))
         cells = self.registry.expand(request)
-        for name, known in (("sampler", self.samplers), ("schedule", self.schedules), ("confidence", self.confidences)):
+        for name, known in (
+            ("sampler", self.samplers),
+            ("schedule", self.schedules),
+            ("confidence", self.confidences),
+        ):
             for value in {getattr(cell.request, name) for cell in cells} - {None}:
                 if value not in known():
                     raise ValueError(f"{name}: there is no {value!r}. There are: {', '.join(known())}.")
@@ -93,7 +103,9 @@ class App:
 
             if self.settings.threads:
                 torch.set_num_threads(self.settings.threads)
-            self._engine = Engine(self.checkpoints, self.registry, self.history.save, self.settings.batch_rows, __version__)
+            self._engine = Engine(
+                self.checkpoints, self.registry, self.history.save, self.settings.batch_rows, __version__
+            )
         return self._engine
 
     def close(self) -> None:

@@ -22,21 +22,29 @@ OPEN = "…"  # stands for open positions in the text of a row that was stopped
 
 
 class Link:
-    """The model as one extension sees it: what lies below it in the chain, and the batch's texts in tokens."""
+    """The model as one extension sees it: what lies below it in the chain, and the batch's texts in
+    tokens."""
 
     def __init__(self, model: Model, rows: Sequence[Packed], below: Callable[[Canvas], Tensor]):
         self._model, self._rows, self._below = model, rows, below
-        self.mask, self.ends, self.vocabulary, self.device = model.mask, model.ends, model.vocabulary, model.device
+        self.mask, self.ends, self.vocabulary, self.device = (
+            model.mask,
+            model.ends,
+            model.vocabulary,
+            model.device,
+        )
 
     def __call__(self, *canvases: Canvas) -> Tensor | tuple[Tensor, ...]:
-        """Logits (N, V) of the active positions of each canvas, all of them in one forward pass; one tensor for one canvas."""
+        """Logits (N, V) of the active positions of each canvas, all of them in one forward pass; one tensor
+        for one canvas."""
         if len(canvases) == 1:
             return self._below(canvases[0])
         logits = self._below(canvases[0].cat(*canvases[1:]))
         return logits.split([canvas.at[0].numel() for canvas in canvases])
 
     def template(self, name: str) -> Template:
-        """The rows' prompts of this name; a row without one gets the empty branch: its prompt, content masked, frame kept."""
+        """The rows' prompts of this name; a row without one gets the empty branch: its prompt, content
+        masked, frame kept."""
         tokens = [encode(packed.row, name, self._model.tokenizer, self.mask).tokens for packed in self._rows]
         return Template.of(tokens, self.device)
 
@@ -88,7 +96,8 @@ class Batch:
         self._order: dict[str, list[str]] = {hook: [] for hook in ("canvas", "denoise", "ban", "pick")}
 
     def _build(self) -> None:
-        """Makes one object per extension that has something to do here, and the chain of links around the model. HookError."""
+        """Makes one object per extension that has something to do here, and the chain of links around the
+        model. HookError."""
         self.below: Callable[[Canvas], Tensor] = self.model
         hooked = [kind for kind in self._extensions if any(kind.has(hook) for hook in self._order)]
         for kind in sorted(hooked, key=lambda kind: (kind.order_of("denoise"), kind.name)):
@@ -116,7 +125,8 @@ class Batch:
         return [self._started(live) for live in self.live.values()]
 
     def step(self) -> dict[int, tuple[Decision, ...]]:
-        """One model call for every row; what changed, by row number. HookError, or ValueError for logits that are no numbers."""
+        """One model call for every row; what changed, by row number. HookError, or ValueError for logits that
+        are no numbers."""
         canvas = samplers.activate(self.canvas)
         logits = self.below(canvas)
         if not bool(torch.isfinite(logits).all()):
@@ -131,14 +141,19 @@ class Batch:
         return self._changes(canvas, choice)
 
     def ended(self) -> list[int]:
-        """Row numbers that have nothing left to decide: no open position, or an end-of-text with nothing open before it."""
+        """Row numbers that have nothing left to decide: no open position, or an end-of-text with nothing open
+        before it."""
         canvas = self.canvas
         columns = torch.arange(canvas.tokens.shape[1], device=canvas.tokens.device)
         far = canvas.tokens.shape[1]
         first_open = torch.where(canvas.open, columns, far).amin(1)
-        ends = torch.isin(canvas.tokens, torch.tensor(canvas.ends, device=canvas.tokens.device)) & ~canvas.given
+        ends = (
+            torch.isin(canvas.tokens, torch.tensor(canvas.ends, device=canvas.tokens.device)) & ~canvas.given
+        )
         first_end = torch.where(ends, columns, far).amin(1)
-        stops = torch.tensor([policy != "keep" for policy in self.policy], device=canvas.tokens.device)[canvas.row]
+        stops = torch.tensor([policy != "keep" for policy in self.policy], device=canvas.tokens.device)[
+            canvas.row
+        ]
         done = (first_open == far) | ((first_end < first_open) & stops)
         return canvas.row[done].tolist()
 
@@ -151,12 +166,14 @@ class Batch:
                 del self.live[row]
 
     def last(self, hook: str, row: int | None = None) -> str:
-        """Name of the outermost extension with this hook (that works for this row), or of the checkpoint if there is none."""
+        """Name of the outermost extension with this hook (that works for this row), or of the checkpoint if
+        there is none."""
         names = [name for name in self._order[hook] if row is None or self._working[name][row] is not None]
         return names[-1] if names else self.model.description.name
 
     def without(self, extension: str) -> list[int]:
-        """The numbers of the live rows that a failed extension was working for; all of them if it is no extension."""
+        """The numbers of the live rows that a failed extension was working for; all of them if it is no
+        extension."""
         working = self._working.get(extension)
         return [i for i in self.live if working is None or working[i] is not None]
 
@@ -165,14 +182,20 @@ class Batch:
         index = int((self.canvas.row == row).nonzero()[0, 0])
         packed = self.rows[row]
         tokens = self.canvas.tokens[index, int(self.canvas.answer[index]) :].tolist()
-        pieces = self.model.tokenizer.pieces([None if token == self.model.mask else token for token in tokens])
+        pieces = self.model.tokenizer.pieces(
+            [None if token == self.model.mask else token for token in tokens]
+        )
         if packed.row.draft is not None:
             return self._filled(packed, tokens, pieces)
         end = next((i for i, token in enumerate(tokens) if token in self.model.ends), len(tokens))
         whole = None not in pieces[:end]
         text = _join(pieces[:end])
         prefix = self.model.description.prefix
-        return text.removeprefix(prefix) if packed.row.request.template != "raw" else text, tuple(pieces), whole
+        return (
+            text.removeprefix(prefix) if packed.row.request.template != "raw" else text,
+            tuple(pieces),
+            whole,
+        )
 
     def _filled(self, packed: Packed, tokens: list[int], pieces: list) -> tuple[str, tuple, bool]:
         """A draft's text: what was given byte for byte, what was decided between."""
@@ -197,7 +220,8 @@ class Batch:
         return texts
 
     def _banned(self, canvas: Canvas, logits: Tensor) -> Tensor:
-        """Logits with minus infinity where nothing may be decided: the mask token, the policy's end-of-text, extensions' bans."""
+        """Logits with minus infinity where nothing may be decided: the mask token, the policy's end-of-text,
+        extensions' bans."""
         bans = torch.zeros_like(logits, dtype=torch.bool)
         bans[:, self.model.mask] = True
         strict = torch.tensor([policy == "ban" for policy in self.policy], device=logits.device)[canvas.row]
@@ -208,7 +232,9 @@ class Batch:
                 _check_shape(name, "bans", more, bans.shape)
                 bans = bans | more
         if bool(bans.all(1).any()):
-            raise HookError(" and ".join(self._order["ban"]), ValueError("every token is forbidden at some position."))
+            raise HookError(
+                " and ".join(self._order["ban"]), ValueError("every token is forbidden at some position.")
+            )
         return logits.masked_fill(bans, -torch.inf)
 
     def _changes(self, canvas: Canvas, choice: Choice) -> dict[int, tuple[Decision, ...]]:
@@ -227,8 +253,12 @@ class Batch:
 
     def _started(self, live: Live) -> Started:
         answer = live.packed.answer
-        pieces = self.model.tokenizer.pieces([None if token == self.model.mask else token for token in answer])
-        given = (Decision(0, i, answer[i], piece, None) for i, piece in enumerate(pieces) if piece is not None)
+        pieces = self.model.tokenizer.pieces(
+            [None if token == self.model.mask else token for token in answer]
+        )
+        given = (
+            Decision(0, i, answer[i], piece, None) for i, piece in enumerate(pieces) if piece is not None
+        )
         return Started(live.cell, len(answer), live.packed.settings.steps, tuple(given))
 
     def _hook(self, name: str, hook: str, canvas: Canvas, *more: object) -> object:

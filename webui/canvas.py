@@ -1,4 +1,5 @@
-"""The canvas: the tokens being denoised, as frozen tensors that can be saved, branched and resumed anywhere."""
+"""The canvas: the tokens being denoised, as frozen tensors that can be saved, branched and resumed
+anywhere."""
 
 from __future__ import annotations
 
@@ -11,13 +12,16 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-ALIGN = 16  # columns; with it a row's sums are grouped the same way in every batch (see noise.py, determinism)
+ALIGN = (
+    16  # columns; with it a row's sums are grouped the same way in every batch (see noise.py, determinism)
+)
 NOTHING: Mapping = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class Template:
-    """Prompts in tokens, flush right: row i of the batch has `lengths[i]` of them at the end of `tokens[i]`."""
+    """Prompts in tokens, flush right: row i of the batch has `lengths[i]` of them at the end of
+    `tokens[i]`."""
 
     tokens: Tensor  # (rows of the batch, width) long
     lengths: Tensor  # (rows of the batch,) long
@@ -55,10 +59,16 @@ class Canvas:
 
     @classmethod
     def build(
-        cls, prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]], seeds: Sequence[int], mask: int,
-        ends: Sequence[int] = (), device: torch.device | str = "cpu",
-    ) -> Canvas:  # fmt: skip
-        """A canvas from prompts and answers in tokens; positions of an answer that hold `mask` are open, the others given."""
+        cls,
+        prompts: Sequence[Sequence[int]],
+        answers: Sequence[Sequence[int]],
+        seeds: Sequence[int],
+        mask: int,
+        ends: Sequence[int] = (),
+        device: torch.device | str = "cpu",
+    ) -> Canvas:
+        """A canvas from prompts and answers in tokens; positions of an answer that hold `mask` are open, the
+        others given."""
         rows = len(answers)
         length = _aligned(max(len(p) + len(a) for p, a in zip(prompts, answers, strict=True)))
         tokens = torch.full((rows, length), mask, dtype=torch.long)
@@ -72,9 +82,17 @@ class Canvas:
         start = torch.tensor([length - len(answer) for answer in answers])
         counter = torch.arange(rows)
         whole = cls(
-            tokens, given, weights, torch.zeros_like(given), start, counter, torch.tensor(seeds), torch.zeros_like(counter),
-            mask, tuple(ends),
-        )  # fmt: skip
+            tokens,
+            given,
+            weights,
+            torch.zeros_like(given),
+            start,
+            counter,
+            torch.tensor(seeds),
+            torch.zeros_like(counter),
+            mask,
+            tuple(ends),
+        )
         return whole.to(device)
 
     @property
@@ -115,7 +133,9 @@ class Canvas:
     def take(self, rows: Tensor) -> Canvas:
         """These rows (bool (B,) or indices), in this order."""
         changes = {name: getattr(self, name)[rows] for name in _TENSORS}
-        return replace(self, **changes, kept=MappingProxyType({name: value[rows] for name, value in self.kept.items()}))
+        return replace(
+            self, **changes, kept=MappingProxyType({name: value[rows] for name, value in self.kept.items()})
+        )
 
     def cat(self, *others: Canvas) -> Canvas:
         """One canvas of all rows, the shorter padded on the left. The sampler's state is not carried over."""
@@ -140,7 +160,9 @@ class Canvas:
         before = prompts.gather(1, source) if prompts.shape[1] else torch.zeros_like(relative)
         tokens = torch.where(relative >= 0, wide.tokens, torch.where(inside, before, self.mask))
         weights = torch.where(relative >= 0, wide.weights, torch.where(inside, 0.0, -torch.inf))
-        return replace(wide, tokens=tokens, weights=weights, answer=length - answers, branch=(*self.branch, name))
+        return replace(
+            wide, tokens=tokens, weights=weights, answer=length - answers, branch=(*self.branch, name)
+        )
 
     def with_weights(self, weights: Tensor) -> Canvas:
         """A branch with other attention log-weights (B, L) of keys."""
@@ -149,17 +171,22 @@ class Canvas:
     def to(self, device: torch.device | str) -> Canvas:
         changes = {name: getattr(self, name).to(device) for name in _TENSORS}
         return replace(
-            self, **changes, kept=MappingProxyType({name: value.to(device) for name, value in self.kept.items()})
+            self,
+            **changes,
+            kept=MappingProxyType({name: value.to(device) for name, value in self.kept.items()}),
         )
 
     def dump(self) -> bytes:
-        """Everything, as safetensors with a JSON header; `load` gives the same canvas again, in any process."""
+        """Everything, as safetensors with a JSON header; `load` gives the same canvas again, in any
+        process."""
         from safetensors.torch import save
 
         tensors = {name: getattr(self, name) for name in _TENSORS}
         tensors |= {f"kept.{name}": value for name, value in self.kept.items()}
         host = {"mask": self.mask, "ends": self.ends, "branch": self.branch, "names": dict(self.names)}
-        own = {name: value.clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}  # none shared
+        own = {
+            name: value.clone(memory_format=torch.contiguous_format) for name, value in tensors.items()
+        }  # none shared
         return save(own, {"canvas": json.dumps(host)})
 
     @classmethod
@@ -169,12 +196,17 @@ class Canvas:
         size = int.from_bytes(data[:8], "little")
         host = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["canvas"])
         tensors = load(data)
-        kept = {name.removeprefix("kept."): value for name, value in tensors.items() if name.startswith("kept.")}
+        kept = {
+            name.removeprefix("kept."): value for name, value in tensors.items() if name.startswith("kept.")
+        }
         return cls(
             **{name: tensors[name] for name in _TENSORS},
-            mask=host["mask"], ends=tuple(host["ends"]), branch=tuple(host["branch"]),
-            kept=MappingProxyType(kept), names=MappingProxyType({name: tuple(kinds) for name, kinds in host["names"].items()}),
-        )  # fmt: skip
+            mask=host["mask"],
+            ends=tuple(host["ends"]),
+            branch=tuple(host["branch"]),
+            kept=MappingProxyType(kept),
+            names=MappingProxyType({name: tuple(kinds) for name, kinds in host["names"].items()}),
+        )
 
     def _widen(self, length: int) -> Canvas:
         more = length - self.tokens.shape[1]
@@ -185,9 +217,13 @@ class Canvas:
             return torch.nn.functional.pad(x, (more, 0), value=value)
 
         return replace(
-            self, tokens=pad(self.tokens, self.mask), given=pad(self.given, True), weights=pad(self.weights, -torch.inf),
-            active=pad(self.active, False), answer=self.answer + more,
-        )  # fmt: skip
+            self,
+            tokens=pad(self.tokens, self.mask),
+            given=pad(self.given, True),
+            weights=pad(self.weights, -torch.inf),
+            active=pad(self.active, False),
+            answer=self.answer + more,
+        )
 
     def _narrow(self, length: int) -> Canvas:
         less = self.tokens.shape[1] - length
@@ -199,7 +235,8 @@ class Canvas:
 
 @dataclass(frozen=True)
 class Choice:
-    """What a sampler makes of the logits: for the N active positions the token, how sure it is, and whether to decide it now."""
+    """What a sampler makes of the logits: for the N active positions the token, how sure it is, and whether
+    to decide it now."""
 
     token: Tensor  # (N,) long
     confidence: Tensor  # (N,) float; what the order was made by

@@ -1,4 +1,5 @@
-"""What lies in models/checkpoints: find, identify, fingerprint, load. Safetensors only; partial weights are refused."""
+"""What lies in models/checkpoints: find, identify, fingerprint, load. Safetensors only; partial weights are
+refused."""
 
 from __future__ import annotations
 
@@ -40,7 +41,9 @@ class Entry:
     error: str | None = None
     parameters: int = 0  # numbers its weights are
     loaded: bool = False
-    failed: str | None = None  # why loading it failed the last time, until its files change or a load succeeds
+    failed: str | None = (
+        None  # why loading it failed the last time, until its files change or a load succeeds
+    )
 
 
 class Plan(NamedTuple):
@@ -65,14 +68,17 @@ class Count(NamedTuple):
 class Checkpoints:
     """The checkpoints of a models folder. One model is held in memory; asking for another one unloads it.
 
-    Only the worker thread loads and unloads; everything else may be asked from any thread and never waits for a load.
+    Only the worker thread loads and unloads; everything else may be asked from any thread and never waits for
+    a load.
     """
 
     def __init__(self, settings: Settings):
         self._settings = settings
         self._loaded: tuple[tuple, Model] | None = None
         self._failed: dict[str, tuple[tuple, str]] = {}  # name: stamp of its files, sentence
-        self._counting: tuple[tuple, Tokenizer] | None = None  # of its own: tokenizing changes a tokenizer for a moment
+        self._counting: tuple[tuple, Tokenizer] | None = (
+            None  # of its own: tokenizing changes a tokenizer for a moment
+        )
         self._lock, self._counts = threading.Lock(), threading.Lock()
         self.version = 0  # changes with whatever is loaded, let go or failed
 
@@ -83,7 +89,8 @@ class Checkpoints:
         return held[0][0] if held else None
 
     def list(self) -> list[Entry]:
-        """Every folder that has a config.json, also the unusable ones, by name; at any depth below models/checkpoints."""
+        """Every folder that has a config.json, also the unusable ones, by name; at any depth below
+        models/checkpoints."""
         return [self._entry(name, folder) for name, folder in self._folders().items()]
 
     def names(self) -> list[str]:
@@ -97,20 +104,25 @@ class Checkpoints:
         folders = self._folders()
         if wanted not in folders:
             there = ", ".join(folders) or "none"
-            raise ValueError(f"There is no checkpoint {wanted!r} in {self._settings.checkpoints.name}/. There are: {there}.")
+            raise ValueError(
+                f"There is no checkpoint {wanted!r} in {self._settings.checkpoints.name}/. There are: "
+                f"{there}."
+            )
         entry = self._entry(wanted, folders[wanted])
         if entry.error:
             raise ValueError(f"Checkpoint {wanted!r} cannot be used: {entry.error}")
         return entry
 
     def profile(self, name: str | None) -> Mapping[str, Any]:
-        """The checkpoint's profile, its preset complete: the family's values with profile.json's over them."""
+        """The checkpoint's profile, its preset complete: the family's values with profile.json's over
+        them."""
         entry = self.entry(name)
         family = identify(read_json(entry.folder / "config.json"), entry.folder)
         return {**entry.profile, "preset": {**family.preset, **entry.profile.get("preset", {})}}
 
     def hint(self, name: str | None, text: str) -> str | None:
-        """One sentence if most words of a prompt are not in the checkpoint's lexicon.txt, the words it was trained on."""
+        """One sentence if most words of a prompt are not in the checkpoint's lexicon.txt, the words it was
+        trained on."""
         entry = self.entry(name)
         strange = strange_words(entry.folder, text)
         if not strange:
@@ -119,10 +131,12 @@ class Checkpoints:
         return f"Most words of the prompt are new to {entry.name} ({few}). It understands: {known}"
 
     def load(self, name: str | None, progress: weights.Progress = lambda done: None) -> Model:
-        """The model of this name, loaded if it is not. Worker thread only. ValueError with one sentence if it cannot be.
+        """The model of this name, loaded if it is not. Worker thread only. ValueError with one sentence if it
+        cannot be.
 
-        `progress` is told the share of bytes read, 0 to 1 (each twice: for the fingerprint and for the model); it may raise
-        Stopped. What can be known to fail without the weights fails before the model in memory is let go.
+        `progress` is told the share of bytes read, 0 to 1 (each twice: for the fingerprint and for the
+        model); it may raise Stopped. What can be known to fail without the weights fails before the model in
+        memory is let go.
         """
         entry = self.entry(name)
         stamp = _stamp(entry.folder)
@@ -196,7 +210,9 @@ class Checkpoints:
         """The folders that have a config.json, by name: no name can leave models/checkpoints."""
         root = self._settings.checkpoints
         found: dict[str, Path] = {}
-        for folder, inner, files in os.walk(root, followlinks=True):  # people link large weights from elsewhere
+        for folder, inner, files in os.walk(
+            root, followlinks=True
+        ):  # people link large weights from elsewhere
             path = Path(folder)
             if "config.json" in files:
                 found[path.relative_to(root).as_posix()] = path
@@ -218,12 +234,21 @@ class Checkpoints:
         except (ValueError, OSError) as error:
             return Entry(name, folder, error=str(error))
         return Entry(
-            name, folder, size, family.name, profile.get("license", family.license), profile, None,
-            weights.parameters(tensors), name == self.loaded, failed,
-        )  # fmt: skip
+            name,
+            folder,
+            size,
+            family.name,
+            profile.get("license", family.license),
+            profile,
+            None,
+            weights.parameters(tensors),
+            name == self.loaded,
+            failed,
+        )
 
     def _plan(self, entry: Entry) -> Plan:
-        """Everything about a checkpoint but its weights. ValueError says in a sentence why it cannot be loaded."""
+        """Everything about a checkpoint but its weights. ValueError says in a sentence why it cannot be
+        loaded."""
         from webui.tokenizer import Tokenizer, library
 
         transformers = library()
@@ -235,9 +260,18 @@ class Checkpoints:
         translated = family.translate(config)
         mask = _mask(config, entry, family, tokenizer)
         if not 0 <= mask < translated.vocab_size:
-            raise ValueError(f"{entry.name}: the mask token {mask} is outside the {translated.vocab_size} embedding rows.")
+            raise ValueError(
+                f"{entry.name}: the mask token {mask} is outside the {translated.vocab_size} embedding rows."
+            )
         kind = getattr(transformers, family.model_class)
-        return Plan(family, tokenizer, translated, mask, kind, weights.match(entry.folder, kind, translated, family.names))
+        return Plan(
+            family,
+            tokenizer,
+            translated,
+            mask,
+            kind,
+            weights.match(entry.folder, kind, translated, family.names),
+        )
 
     def _read(self, entry: Entry, plan: Plan, meter: weights.Meter) -> Model:
         import torch
@@ -254,10 +288,22 @@ class Checkpoints:
         profile = self.profile(entry.name)
         ends = (plan.tokenizer.end, *map(plan.tokenizer.id, plan.family.end_tokens))
         description = Description(
-            entry.name, plan.family.name, mark, self.device(), self.dtype(), self.max_length(entry.name), profile["preset"],
+            entry.name,
+            plan.family.name,
+            mark,
+            self.device(),
+            self.dtype(),
+            self.max_length(entry.name),
+            profile["preset"],
             profile.get("answer_prefix", ""),
-        )  # fmt: skip
-        return Model(module, plan.tokenizer, plan.mask, tuple(dict.fromkeys(i for i in ends if i is not None)), description)
+        )
+        return Model(
+            module,
+            plan.tokenizer,
+            plan.mask,
+            tuple(dict.fromkeys(i for i in ends if i is not None)),
+            description,
+        )
 
 
 def _mask(config: Mapping[str, Any], entry: Entry, family: Family, tokenizer: Any) -> int:
@@ -270,7 +316,8 @@ def _mask(config: Mapping[str, Any], entry: Entry, family: Family, tokenizer: An
 
 
 def _check(family: Family, config: Mapping[str, Any], folder: Path) -> None:
-    """Refuses a config.json that the family's native model cannot compute. ValueError names folder and cause."""
+    """Refuses a config.json that the family's native model cannot compute. ValueError names folder and
+    cause."""
     try:
         family.check(config)
     except ValueError as error:
@@ -285,4 +332,8 @@ def _sentence(name: str, error: Exception) -> str:
 
 
 def _stamp(folder: Path) -> tuple:
-    return tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in sorted(folder.iterdir()) if file.is_file())
+    return tuple(
+        (file.name, file.stat().st_mtime_ns, file.stat().st_size)
+        for file in sorted(folder.iterdir())
+        if file.is_file()
+    )

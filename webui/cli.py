@@ -1,4 +1,5 @@
-"""The commands: `serve`, `generate`, and what extensions bring. Flags are made from the settings' and the request's fields."""
+"""The commands: `serve`, `generate`, and what extensions bring. Flags are made from the settings' and the
+request's fields."""
 
 from __future__ import annotations
 
@@ -54,7 +55,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def leave(status: int) -> NoReturn:
-    """Ends the process at once: taking torch apart would last longer than many a command, and than Ctrl+C should."""
+    """Ends the process at once: taking torch apart would last longer than many a command, and than Ctrl+C
+    should."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
@@ -74,7 +76,8 @@ def _run(arguments: list[str]) -> int:
 
 
 def _close(app: App, status: int) -> None:
-    """Closes the App. A model call that lasts longer than anyone waits is left behind: the process ends under it."""
+    """Closes the App. A model call that lasts longer than anyone waits is left behind: the process ends under
+    it."""
     closing = threading.Thread(target=app.close, daemon=True)
     closing.start()
     closing.join(PATIENCE)
@@ -83,7 +86,8 @@ def _close(app: App, status: int) -> None:
 
 
 def _settings(arguments: list[str]) -> Settings:
-    """The settings these arguments make. Read before all else: extensions depend on them, and the flags on extensions."""
+    """The settings these arguments make. Read before all else: extensions depend on them, and the flags on
+    extensions."""
     flags = Parser(parents=[_settings_flags(), _serve_flags()], add_help=False)
     flags.add_argument("command", nargs=argparse.REMAINDER)
     first, _ = flags.parse_known_args(arguments)
@@ -94,21 +98,29 @@ def _settings(arguments: list[str]) -> Settings:
     return Settings.read(**given)
 
 
-# -- flags ----------------------------------------------------------------------------------------------------------
+# -- flags ---------------------------------------------------------------------------------------------------
 
 
 def _parser(app: App) -> Parser:
     """The whole command line of this App."""
     shared = [_settings_flags(), _serve_flags()]
-    parser = Parser(prog="app.py", description="Text Diffusion WebUI: texts from text diffusion models.", parents=shared)
+    parser = Parser(
+        prog="app.py", description="Text Diffusion WebUI: texts from text diffusion models.", parents=shared
+    )
     parser.set_defaults(run=_serve)
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", description="COMMAND --help tells its flags.")
+    commands = parser.add_subparsers(
+        title="commands", metavar="COMMAND", description="COMMAND --help tells its flags."
+    )
     commands.add_parser("serve", help="the page and the API (the default)", parents=shared)
     settings = _settings_flags(Request.model_fields)  # here --model is the request's
     generate = commands.add_parser("generate", help="write texts in the terminal", parents=[settings])
     generate.set_defaults(run=_generate)
-    generate.add_argument("prompt", nargs="?", default="", help="what the text is about; - reads standard input")
-    generate.add_argument("--json", action="store_true", help="print the whole result as JSON and nothing else")
+    generate.add_argument(
+        "prompt", nargs="?", default="", help="what the text is about; - reads standard input"
+    )
+    generate.add_argument(
+        "--json", action="store_true", help="print the whole result as JSON and nothing else"
+    )
     _request_flags(generate, app)
     for extension in app.registry.extensions.values():
         for name, command in extension.commands().items():
@@ -134,7 +146,8 @@ def _serve_flags() -> Parser:
 
 
 def _request_flags(parser: Parser, app: App) -> None:
-    """One flag for every field of the request, and `--<extension>-<field>` for every option of an extension."""
+    """One flag for every field of the request, and `--<extension>-<field>` for every option of an
+    extension."""
     group = parser.add_argument_group("request")
     for name, field in app.Request.model_fields.items():
         kind = field.annotation
@@ -149,7 +162,8 @@ def _request_flags(parser: Parser, app: App) -> None:
 
 
 def _flag(parser: Any, name: str, dest: str, field: FieldInfo) -> None:
-    """`--name`, absent from the parsed arguments unless it is given. Its value stays text: the model validates it."""
+    """`--name`, absent from the parsed arguments unless it is given. Its value stays text: the model
+    validates it."""
     help, leaves = field.description or "", _leaves(field.annotation)
     if field.default not in (None, "", ()):
         help += f" Default: {field.default}."
@@ -180,10 +194,12 @@ def _leaves(kind: Any) -> list[Any]:
 
 
 def _given(parsed: argparse.Namespace, prefix: str) -> dict[str, Any]:
-    return {name.removeprefix(prefix): value for name, value in vars(parsed).items() if name.startswith(prefix)}
+    return {
+        name.removeprefix(prefix): value for name, value in vars(parsed).items() if name.startswith(prefix)
+    }
 
 
-# -- serve ----------------------------------------------------------------------------------------------------------
+# -- serve ---------------------------------------------------------------------------------------------------
 
 
 def _serve(app: App, parsed: argparse.Namespace) -> int:
@@ -209,7 +225,7 @@ def _serve(app: App, parsed: argparse.Namespace) -> int:
     return 0
 
 
-# -- generate -------------------------------------------------------------------------------------------------------
+# -- generate ------------------------------------------------------------------------------------------------
 
 
 def _generate(app: App, parsed: argparse.Namespace) -> int:

@@ -1,7 +1,9 @@
 """Requests in, events and results out: the one path. Everything that is denoised goes through `Engine.run`.
 
-cells -> presets resolved -> every extension's `prompt` -> rows grouped by checkpoint -> tokenized -> packed into batches
--> each batch stepped until its rows have ended, each row finished and saved as it ends -> one Result for the job.
+cells -> presets resolved -> every extension's `prompt` -> rows grouped by checkpoint -> tokenized -> packed
+into batches
+-> each batch stepped until its rows have ended, each row finished and saved as it ends -> one Result for the
+  job.
 """
 
 from __future__ import annotations
@@ -28,20 +30,27 @@ Prepared = tuple[Row, tuple[str, ...]]  # a row, and the fields its preset fille
 
 
 class Engine:
-    """Runs jobs. One thread only: whoever calls `run` owns the device until the iterator is exhausted or closed.
+    """Runs jobs. One thread only: whoever calls `run` owns the device until the iterator is exhausted or
+    closed.
 
     save    called with every cell's result as it ends
     version the program's, for provenance
     """
 
     def __init__(
-        self, checkpoints: Checkpoints, registry: Registry, save: Callable[[Result], None], batch_rows: int = 0, version: str = ""
-    ):  # fmt: skip
+        self,
+        checkpoints: Checkpoints,
+        registry: Registry,
+        save: Callable[[Result], None],
+        batch_rows: int = 0,
+        version: str = "",
+    ):
         self.checkpoints, self.registry, self.save, self.version = checkpoints, registry, save, version
         self.batch_rows = batch_rows
 
     def run(self, job: Job) -> Iterator[Event]:
-        """All cells of a job, then the job's own Finished. Cells that fail are told by Failed, the others go on."""
+        """All cells of a job, then the job's own Finished. Cells that fail are told by Failed, the others go
+        on."""
         results: dict[str, Result] = {}
         for event in self.generate(job.cells, job.id, job.cancelled, job.take):
             if isinstance(event, Finished) and event.cell is not None:
@@ -59,17 +68,24 @@ class Engine:
         cancelled: Callable[[], bool],
         tell: Callable[[Event], None] = lambda event: None,
     ) -> Iterator[Event]:
-        """Every cell once; rows of one checkpoint together, whatever else differs. What a cancel leaves unbegun has no event.
+        """Every cell once; rows of one checkpoint together, whatever else differs. What a cancel leaves
+        unbegun has no event.
 
-        tell: takes what happens while a checkpoint is read, which is one call that nothing can be yielded from: Loading.
+        tell: takes what happens while a checkpoint is read, which is one call that nothing can be yielded
+        from: Loading.
         """
         groups: dict[str, list[Prepared]] = {}
-        presets: dict[str | None, tuple[str, Mapping[str, Any]]] = {}  # a grid's cells mostly ask for the same checkpoint
+        presets: dict[
+            str | None, tuple[str, Mapping[str, Any]]
+        ] = {}  # a grid's cells mostly ask for the same checkpoint
         for cell in cells:
             asked = cell.request.model
             try:
                 if asked not in presets:
-                    presets[asked] = self.checkpoints.entry(asked).name, self.checkpoints.profile(asked)["preset"]
+                    presets[asked] = (
+                        self.checkpoints.entry(asked).name,
+                        self.checkpoints.profile(asked)["preset"],
+                    )
                 name, preset = presets[asked]
                 groups.setdefault(name, []).append(self._prepare(cell, name, preset))
             except ValueError as error:
@@ -88,7 +104,8 @@ class Engine:
             del model  # the next one needs its memory
 
     def _load(self, name: str, cancelled: Callable[[], bool], tell: Callable[[Event], None]) -> Model:
-        """The model of this name. ValueError says why there is none; Stopped that the job was cancelled meanwhile."""
+        """The model of this name. ValueError says why there is none; Stopped that the job was cancelled
+        meanwhile."""
 
         def progress(done: float) -> None:
             if cancelled():
@@ -104,12 +121,16 @@ class Engine:
         hint = self.checkpoints.hint(name, request.prompt)
         return row.note(hint) if hint else row, preset
 
-    def _group(self, model: Model, prepared: Sequence[Prepared], job: str, cancelled: Callable[[], bool]) -> Iterator[Event]:
+    def _group(
+        self, model: Model, prepared: Sequence[Prepared], job: str, cancelled: Callable[[], bool]
+    ) -> Iterator[Event]:
         packed = []
         for row, preset in prepared:
             try:
                 facts = model.description
-                packed.append(packing.tokenize(row, preset, model.tokenizer, model.mask, facts.max_length, facts.prefix))
+                packed.append(
+                    packing.tokenize(row, preset, model.tokenizer, model.mask, facts.max_length, facts.prefix)
+                )
             except ValueError as error:
                 yield Failed(row.cell.id, str(error))
         limit = self.batch_rows or (16 if model.device.type == "cpu" else 64)
@@ -118,8 +139,11 @@ class Engine:
                 return
             yield from self._batch(model, rows, job, cancelled)
 
-    def _batch(self, model: Model, rows: Sequence[packing.Packed], job: str, cancelled: Callable[[], bool]) -> Iterator[Event]:
-        """Steps one batch until its rows have ended. A hook that fails fails the rows it worked for; the rest start anew."""
+    def _batch(
+        self, model: Model, rows: Sequence[packing.Packed], job: str, cancelled: Callable[[], bool]
+    ) -> Iterator[Event]:
+        """Steps one batch until its rows have ended. A hook that fails fails the rows it worked for; the rest
+        start anew."""
         began = time.monotonic()
         try:
             batch = Batch(model, rows, self.registry.extensions.values())
@@ -156,7 +180,9 @@ class Engine:
         try:
             self.save(result)
         except OSError as error:
-            result = result.model_copy(update={"notes": (*result.notes, f"Not saved: {error.strerror or error}.")})
+            result = result.model_copy(
+                update={"notes": (*result.notes, f"Not saved: {error.strerror or error}.")}
+            )
         return Finished(result, live.cell)
 
     def _result(self, batch: Batch, row: int, live: Live, job: str, began: float) -> Result:
@@ -172,27 +198,39 @@ class Engine:
             pieces=pieces,
             trace=tuple(live.trace),
             statistics=Statistics(
-                forwards=live.step, tokens=len(live.trace), prompt_tokens=len(packed.prompt.tokens),
+                forwards=live.step,
+                tokens=len(live.trace),
+                prompt_tokens=len(packed.prompt.tokens),
                 seconds=round(time.monotonic() - began, 4),
             ),
             provenance=Provenance(
-                program=self.version, checkpoint=facts.name, fingerprint=facts.fingerprint, family=facts.family,
-                device=facts.device, dtype=facts.dtype, torch=torch.__version__,
-                created=datetime.now(UTC).isoformat(timespec="seconds"), job=job, cell=live.cell,
+                program=self.version,
+                checkpoint=facts.name,
+                fingerprint=facts.fingerprint,
+                family=facts.family,
+                device=facts.device,
+                dtype=facts.dtype,
+                torch=torch.__version__,
+                created=datetime.now(UTC).isoformat(timespec="seconds"),
+                job=job,
+                cell=live.cell,
             ),
             notes=packed.row.notes,
-        )  # fmt: skip
+        )
 
 
 def _check_progress(batch: Batch) -> None:
-    """A row that has been called more often than it has positions and steps will never end: the fault of the last `pick`."""
+    """A row that has been called more often than it has positions and steps will never end: the fault of the
+    last `pick`."""
     for row, live in batch.live.items():
         if live.step > len(live.packed.answer) + live.packed.settings.steps:
             raise HookError(batch.last("pick", row), ValueError("the text never got finished."))
 
 
 def _failure(cell: Cell, sentence: str) -> Result:
-    return Result(id=history.new_id(), text="", complete=False, request=cell.request, axes=cell.axes, error=sentence)
+    return Result(
+        id=history.new_id(), text="", complete=False, request=cell.request, axes=cell.axes, error=sentence
+    )
 
 
 def _whole(job: Job, parts: Sequence[Result]) -> Result:

@@ -1,7 +1,9 @@
-"""The contract of an extension: every hook, when it runs, what it gets and gives. A hook is here because something uses it.
+"""The contract of an extension: every hook, when it runs, what it gets and gives. A hook is here because
+something uses it.
 
-One object of the class is made for one batch, from the rows it works for; class methods are pure functions of their
-arguments. No hook may change what it is given: requests, rows and canvases are frozen, deriving methods return new ones.
+One object of the class is made for one batch, from the rows it works for; class methods are pure functions of
+their arguments. No hook may change what it is given: requests, rows and canvases are frozen, deriving methods
+return new ones.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Row:
-    """A cell on its way into a batch: its named prompts ("main", "negative", ...), and the draft its answer starts from.
+    """A cell on its way into a batch: its named prompts ("main", "negative", ...), and the draft its answer
+    starts from.
 
     request   the cell's request, presets resolved
     prompts   what the model is conditioned on; an extension may rewrite these and add its own
@@ -52,7 +55,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Command:
-    """A subcommand of `python app.py`. `run` returns the exit status; ValueError is shown as one sentence, status 2."""
+    """A subcommand of `python app.py`. `run` returns the exit status; ValueError is shown as one sentence,
+    status 2."""
 
     help: str
     run: Callable[[App, Namespace], int]
@@ -60,7 +64,8 @@ class Command:
 
 
 class Extension:
-    """Subclass this in `extensions/<name>/__init__.py`. The folder's name is the extension's name everywhere."""
+    """Subclass this in `extensions/<name>/__init__.py`. The folder's name is the extension's name
+    everywhere."""
 
     name: ClassVar[str] = ""  # set by the registry
     title: ClassVar[str] = ""  # heading of its accordion; default: the name in words
@@ -70,13 +75,15 @@ class Extension:
     )
 
     class Options(data.Options):
-        """The extension's controls, API fields, metadata, flags and axes. Declare fields with `webui.fields`."""
+        """The extension's controls, API fields, metadata, flags and axes. Declare fields with
+        `webui.fields`."""
 
-    # -- hooks on the class: pure functions ------------------------------------------------------------------------
+    # -- hooks on the class: pure functions ------------------------------------------------------------------
 
     @classmethod
     def expand(cls, request: data.Request) -> Sequence[data.Cell] | None:
-        """One request becomes cells (`self.cell(...)`), or None to leave it. Runs first, folded over the extensions in order.
+        """One request becomes cells (`self.cell(...)`), or None to leave it. Runs first, folded over the
+        extensions in order.
 
         The cells' requests must have this extension's own options cleared. Used by: prompt_matrix.
         """
@@ -84,7 +91,8 @@ class Extension:
 
     @classmethod
     def prompt(cls, row: Row) -> Row:
-        """Takes this extension's syntax out of the prompts, rewrites or adds prompts, sets the draft. Per row, before grouping.
+        """Takes this extension's syntax out of the prompts, rewrites or adds prompts, sets the draft. Per
+        row, before grouping.
 
         ValueError fails the row with that sentence. Used by: negative_prompt, infill.
         """
@@ -92,9 +100,11 @@ class Extension:
 
     @classmethod
     def neutral(cls, row: Row) -> bool:
-        """Whether it does nothing for this row, after `prompt`. True for all rows: left out of the batch, at no cost.
+        """Whether it does nothing for this row, after `prompt`. True for all rows: left out of the batch, at
+        no cost.
 
-        Default: its options have their default values; an extension without options always works. Used by: negative_prompt.
+        Default: its options have their default values; an extension without options always works. Used by:
+        negative_prompt.
         """
         return bool(cls.Options.model_fields) and cls.options(row).defaults()
 
@@ -103,34 +113,39 @@ class Extension:
         """Subcommands of the program, by name. Used by: training."""
         return {}
 
-    # -- hooks on the object made for one batch --------------------------------------------------------------------
+    # -- hooks on the object made for one batch --------------------------------------------------------------
 
     def __init__(self, rows: Sequence[Row | None]):
-        """`rows[i]` belongs to the canvas's row number i (`canvas.row`); None where the extension is neutral."""
+        """`rows[i]` belongs to the canvas's row number i (`canvas.row`); None where the extension is
+        neutral."""
         self.rows = rows
 
     def canvas(self, canvas: Canvas, model: Link) -> Canvas:
-        """Once, before the first model call: build templates of other prompts, tables of token ids. Used by: negative_prompt."""
+        """Once, before the first model call: build templates of other prompts, tables of token ids. Used by:
+        negative_prompt."""
         return canvas
 
     def denoise(self, canvas: Canvas, model: Link) -> Tensor:
-        """Around every model call: logits (N, V) of the active positions. Call `model(canvas, ...)` once or more; finite values.
+        """Around every model call: logits (N, V) of the active positions. Call `model(canvas, ...)` once or
+        more; finite values.
 
         Used by: negative_prompt, logit_bias.
         """
         return model(canvas)
 
     def ban(self, canvas: Canvas, model: Link) -> Tensor | None:
-        """Tokens that must not be decided: bool (N, V), applied by the engine after the whole chain (minus infinity inside
-        guidance would be NaN), or None. At least one token must stay allowed everywhere. Used by: logit_bias, infill."""
+        """Tokens that must not be decided: bool (N, V), applied by the engine after the whole chain (minus
+        infinity inside guidance would be NaN), or None. At least one token must stay allowed everywhere. Used
+        by: logit_bias, infill."""
         return None
 
     def pick(self, canvas: Canvas, model: Link, choice: Choice) -> Choice:
-        """Between the sampler and the commit: may withdraw decisions that do not go together. A row that had a decision keeps
-        one, or what was withdrawn is banned from then on: every call makes progress. Used by: logit_bias (forbidden phrases)."""
+        """Between the sampler and the commit: may withdraw decisions that do not go together. A row that had
+        a decision keeps one, or what was withdrawn is banned from then on: every call makes progress. Used
+        by: logit_bias (forbidden phrases)."""
         return choice
 
-    # -- tools ----------------------------------------------------------------------------------------------------
+    # -- tools -----------------------------------------------------------------------------------------------
 
     @classmethod
     def options(cls, row: Row | data.Request) -> Any:
@@ -172,7 +187,8 @@ class Extension:
         ]
         if unknown:
             raise TypeError(
-                f"{cls.__name__}.{unknown[0]} is not a hook. Hooks: {', '.join(HOOKS)}. Own methods start with '_'."
+                f"{cls.__name__}.{unknown[0]} is not a hook. Hooks: {', '.join(HOOKS)}. Own methods start "
+                "with '_'."
             )
 
 

@@ -1,4 +1,5 @@
-"""`field(...)`: one declaration that is a control on the page, a field of the HTTP API, saved metadata, a flag and an axis."""
+"""`field(...)`: one declaration that is a control on the page, a field of the HTTP API, saved metadata, a
+flag and an axis."""
 
 from __future__ import annotations
 
@@ -28,8 +29,10 @@ def field(
 
     default      value when the user says nothing; None means "what the checkpoint's preset says"
     label, help  the name beside the control and the sentence on hover; both are required
-    widget       None chooses by the type: bool a checkbox, Literal or choices a dropdown, bounded numbers a slider
-    place        where on the page: under the prompt, among the parameters, or in the extension's own accordion
+    widget       None chooses by the type: bool a checkbox, Literal or choices a dropdown, bounded numbers a
+                 slider
+    place        where on the page: under the prompt, among the parameters, or in the extension's own
+                 accordion
     choices      the values offered, or a function of the App that lists them (checkpoints, adapters)
     step         of a slider, in the field's own unit
     axis         whether an X/Y/Z grid may vary it

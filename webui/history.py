@@ -1,4 +1,5 @@
-"""Results on disk: one JSON file each is the truth. Written atomically as each text ends; deleted ones wait in a trash folder."""
+"""Results on disk: one JSON file each is the truth. Written atomically as each text ends; deleted ones wait
+in a trash folder."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ def new_id() -> str:
 
 
 def bound(day: datetime.date) -> str:
-    """The first id of a day by this machine's clock. Days before 1970 begin with it, those too late to count never."""
+    """The first id of a day by this machine's clock. Days before 1970 begin with it, those too late to count
+    never."""
     try:
         seconds = datetime.datetime.combine(day, datetime.time()).astimezone().timestamp()
     except (OverflowError, ValueError, OSError):
@@ -42,7 +44,8 @@ def bound(day: datetime.date) -> str:
 class History:
     """The folder of saved results. `request` is the composed request model that they are read back with.
 
-    `keep`: whether results are saved; may be changed at any time. For any number of threads; another process may write too.
+    `keep`: whether results are saved; may be changed at any time. For any number of threads; another process
+    may write too.
     """
 
     def __init__(self, folder: Path, request: type[Request], keep: bool = True):
@@ -53,7 +56,8 @@ class History:
         self._lock = threading.Lock()  # of what changes or moves files; saving a new one needs none
 
     def save(self, result: Result) -> None:
-        """Writes a result; it is there whole or not at all, also after a crash. OSError if the disk refuses."""
+        """Writes a result; it is there whole or not at all, also after a crash. OSError if the disk
+        refuses."""
         if not self.keep:
             return
         used = self._extensions({"request": result.request.model_dump(mode="json"), "preset": result.preset})
@@ -61,7 +65,7 @@ class History:
         more = json.dumps({"favourite": False, "extensions": used})
         write(self._place(result.id), f"{text[:-1]},{more[1:]}")
 
-    # -- reading -----------------------------------------------------------------------------------------------------
+    # -- reading ---------------------------------------------------------------------------------------------
 
     def get(self, name: str) -> Result | None:
         """The result of this id, or None. ValueError with a sentence if its file cannot be read."""
@@ -69,7 +73,8 @@ class History:
         return None if entry is None else entry[0]
 
     def entry(self, name: str) -> tuple[Result, dict[str, Any]] | None:
-        """A result, and what the file says about it: favourite, extensions, and the names of `unknown` fields of its request."""
+        """A result, and what the file says about it: favourite, extensions, and the names of `unknown` fields
+        of its request."""
         path = self._path(name)
         if path is None:
             return None
@@ -78,7 +83,11 @@ class History:
             request, unknown = self._request.read(data)
             result = Result.model_validate({**data, "id": name, "request": request})
             result.model_dump_json()  # a file may hold what no reply can
-            about = {"favourite": data.get("favourite") is True, "extensions": self._extensions(data), "unknown": sorted(unknown)}
+            about = {
+                "favourite": data.get("favourite") is True,
+                "extensions": self._extensions(data),
+                "unknown": sorted(unknown),
+            }
         except FileNotFoundError:
             return None
         except ValidationError as error:
@@ -95,10 +104,11 @@ class History:
         """Lines about the newest results. `before` pages on from an id."""
         return self.find(Query(limit=limit, before=before))["items"]
 
-    # -- changing ----------------------------------------------------------------------------------------------------
+    # -- changing --------------------------------------------------------------------------------------------
 
     def mark(self, name: str, favourite: bool) -> bool:
-        """Makes a result a favourite or not; whether there is such a result. The rest of its file stays. OSError, ValueError."""
+        """Makes a result a favourite or not; whether there is such a result. The rest of its file stays.
+        OSError, ValueError."""
         with self._lock:
             path = self._path(name)
             if path is None:
@@ -151,11 +161,15 @@ class History:
             return number
 
     def sweep(self) -> None:
-        """Removes what has been in the trash for too long, and what a killed process left half-written. Once, at the start."""
+        """Removes what has been in the trash for too long, and what a killed process left half-written. Once,
+        at the start."""
         with self._lock, contextlib.suppress(OSError):
             now = time.time()
             for path, life in (
-                *((path, TRASH_LIFE) for path in [*self._trash.glob("*.json"), *self._trash.glob("all-*/*.json")]),
+                *(
+                    (path, TRASH_LIFE)
+                    for path in [*self._trash.glob("*.json"), *self._trash.glob("all-*/*.json")]
+                ),
                 *((path, LEFT_OVER) for path in self._folder.glob(f"{DAYS}/*.tmp")),
             ):
                 if now - path.stat().st_mtime > life:
@@ -164,7 +178,7 @@ class History:
                 with contextlib.suppress(OSError):
                     batch.rmdir()
 
-    # -- files -------------------------------------------------------------------------------------------------------
+    # -- files -----------------------------------------------------------------------------------------------
 
     def _place(self, name: str) -> Path:
         """Where a result of this id belongs."""
@@ -187,7 +201,8 @@ class History:
                 yield path
 
     def _extensions(self, data: Mapping[str, Any]) -> list[str]:
-        """The extensions a stored result used: as it says itself, or those with options that are not at their defaults.
+        """The extensions a stored result used: as it says itself, or those with options that are not at their
+        defaults.
 
         What the checkpoint's preset filled in counts as default.
         """
@@ -200,7 +215,9 @@ class History:
             kind = info.annotation
             if name in request and isinstance(kind, type) and issubclass(kind, Options):
                 try:
-                    own = {key: value for key, value in request[name].items() if f"{name}.{key}" not in filled}
+                    own = {
+                        key: value for key, value in request[name].items() if f"{name}.{key}" not in filled
+                    }
                     plain = kind.model_validate(own).defaults()
                 except ValidationError:
                     plain = False

@@ -1,7 +1,8 @@
-"""The index of the history: one SQLite file that answers searches and can be thrown away; the JSON files are the truth.
+"""The index of the history: one SQLite file that answers searches and can be thrown away; the JSON files are
+the truth.
 
-It is never written to when a result is saved or deleted. A question first looks at the folders: those whose time of change is
-new are listed, files that came are read, those that are gone are dropped.
+It is never written to when a result is saved or deleted. A question first looks at the folders: those whose
+time of change is new are listed, files that came are read, those that are gone are dropped.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 TABLES = f"""
 CREATE TABLE entries (
-    id TEXT NOT NULL UNIQUE, day TEXT NOT NULL, stamp TEXT NOT NULL, checkpoint TEXT NOT NULL, favourite INTEGER NOT NULL,
+    id TEXT NOT NULL UNIQUE, day TEXT NOT NULL, stamp TEXT NOT NULL, checkpoint TEXT NOT NULL,
+    favourite INTEGER NOT NULL,
     item TEXT NOT NULL, words TEXT NOT NULL);
 CREATE INDEX by_day ON entries (day, id, stamp);
 CREATE INDEX by_checkpoint ON entries (checkpoint, id);
@@ -44,8 +46,8 @@ PRAGMA user_version = {VERSION};
 
 @dataclass(frozen=True)
 class Query:
-    """What to look for. `search`: every word of it occurs in prompt or text, whatever its case. `first` and `last`: bounds of
-    ids, the last excluded. `before`: the id after which a page goes on."""
+    """What to look for. `search`: every word of it occurs in prompt or text, whatever its case. `first` and
+    `last`: bounds of ids, the last excluded. `before`: the id after which a page goes on."""
 
     search: str = ""
     checkpoint: str | None = None
@@ -58,20 +60,27 @@ class Query:
 
     def where(self) -> tuple[str, list[Any]]:
         """The condition in SQL, without `before`, and its values."""
-        parts: list[tuple[str, list[Any]]] = [_contains(word) for word in dict.fromkeys(_folded(self.search).split())]
+        parts: list[tuple[str, list[Any]]] = [
+            _contains(word) for word in dict.fromkeys(_folded(self.search).split())
+        ]
         for condition, value in (
-            ("checkpoint = ?", self.checkpoint), ("id >= ?", self.first), ("id < ?", self.last),
+            ("checkpoint = ?", self.checkpoint),
+            ("id >= ?", self.first),
+            ("id < ?", self.last),
             ("id IN (SELECT id FROM uses WHERE extension = ?)", self.extension),
-        ):  # fmt: skip
+        ):
             if value is not None:
                 parts.append((condition, [clean(value)]))
         if self.favourite is not None:
             parts.append(("favourite" if self.favourite else "NOT favourite", []))
-        return " AND ".join(condition for condition, _ in parts) or "1", [value for _, values in parts for value in values]
+        return " AND ".join(condition for condition, _ in parts) or "1", [
+            value for _, values in parts for value in values
+        ]
 
 
 class Index:
-    """Knows every result in `folder`. `extensions(data)` names those that a stored result used. For any number of threads."""
+    """Knows every result in `folder`. `extensions(data)` names those that a stored result used. For any
+    number of threads."""
 
     def __init__(self, folder: Path, extensions: Callable[[Mapping[str, Any]], list[str]]):
         self._folder, self._extensions = folder, extensions
@@ -82,13 +91,15 @@ class Index:
         self._unreadable: dict[Path, str] = {}
 
     def find(self, query: Query) -> dict[str, Any]:
-        """{"items", "total" that match, "all", "checkpoints" and "extensions" with their numbers}; newest first."""
+        """{"items", "total" that match, "all", "checkpoints" and "extensions" with their numbers}; newest
+        first."""
         return self._ask(lambda base: self._find(base, query))
 
     def explain(self, query: Query) -> list[str]:
         """How SQLite goes about a page of this query."""
         where, values = query.where()
-        plan = f"EXPLAIN QUERY PLAN SELECT id, item FROM entries WHERE {where} AND id < ? ORDER BY id DESC LIMIT ?"
+        select = f"SELECT id, item FROM entries WHERE {where} AND id < ? ORDER BY id DESC LIMIT ?"
+        plan = f"EXPLAIN QUERY PLAN {select}"
         return self._ask(lambda base: [row[-1] for row in base.execute(plan, [*values, "f" * 20, 50])])
 
     def refresh(self, path: Path) -> None:
@@ -100,10 +111,11 @@ class Index:
         with self._lock:
             self._forget()
 
-    # -- the base ----------------------------------------------------------------------------------------------------
+    # -- the base --------------------------------------------------------------------------------------------
 
     def _ask(self, question: Callable[[sqlite3.Connection], Any]) -> Any:
-        """The answer of an index that is up to date. One that is broken is made anew; where none can be written, in memory."""
+        """The answer of an index that is up to date. One that is broken is made anew; where none can be
+        written, in memory."""
         with self._lock:
             if not self._folder.is_dir():
                 self._forget()
@@ -134,18 +146,27 @@ class Index:
                 self._base.close()
         self._base, self._seen = None, {}
 
-    # -- keeping up --------------------------------------------------------------------------------------------------
+    # -- keeping up ------------------------------------------------------------------------------------------
 
     def _look(self, base: sqlite3.Connection) -> None:
-        """Makes the index agree with the folders. The first time every file's stamp is compared, later only the names."""
+        """Makes the index agree with the folders. The first time every file's stamp is compared, later only
+        the names."""
         first = not self._seen
         now = time.time()
         try:
             with os.scandir(self._folder) as found:
-                days = {entry.name: entry.stat().st_mtime_ns for entry in found if DAY.fullmatch(entry.name) and entry.is_dir()}
+                days = {
+                    entry.name: entry.stat().st_mtime_ns
+                    for entry in found
+                    if DAY.fullmatch(entry.name) and entry.is_dir()
+                }
         except FileNotFoundError:
             days = {}
-        known = {day for (day,) in base.execute("SELECT DISTINCT day FROM entries")} if first else self._seen.keys()
+        known = (
+            {day for (day,) in base.execute("SELECT DISTINCT day FROM entries")}
+            if first
+            else self._seen.keys()
+        )
         changed = {day for day, at in days.items() if self._seen.get(day) != at} | (known - days.keys())
         changed |= {path.parent.name for path, stamp in self._unreadable.items() if _stamp(path) != stamp}
         for day in sorted(changed, reverse=True):
@@ -157,7 +178,9 @@ class Index:
         folder = self._folder / day
         try:
             with os.scandir(folder) as found:
-                there = {e.name[:-5]: e for e in found if e.name.endswith(".json") and NAME.fullmatch(e.name[:-5])}
+                there = {
+                    e.name[:-5]: e for e in found if e.name.endswith(".json") and NAME.fullmatch(e.name[:-5])
+                }
                 current = {name: _stamp(entry) for name, entry in there.items()} if stamps else {}
         except FileNotFoundError:
             there, current = {}, {}
@@ -182,20 +205,26 @@ class Index:
             _drop(base, path.stem)
             row = (path.stem, day, stamp, item["checkpoint"], item["favourite"], json.dumps(item), words)
             base.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?)", row)
-            base.executemany("INSERT INTO uses VALUES (?, ?)", [(name, path.stem) for name in item["extensions"]])
+            base.executemany(
+                "INSERT INTO uses VALUES (?, ?)", [(name, path.stem) for name in item["extensions"]]
+            )
             if number % CHUNK == 0:
                 base.commit()
         base.commit()
 
-    # -- answering ---------------------------------------------------------------------------------------------------
+    # -- answering -------------------------------------------------------------------------------------------
 
     def _find(self, base: sqlite3.Connection, query: Query) -> dict[str, Any]:
         (where, values), before = query.where(), None if query.before is None else clean(query.before)
         if query.search.split():  # looking into every text once is enough: for the number and for the page
-            ids = [id for (id,) in base.execute(f"SELECT id FROM entries WHERE {where} ORDER BY id DESC", values)]
+            ids = [
+                id for (id,) in base.execute(f"SELECT id FROM entries WHERE {where} ORDER BY id DESC", values)
+            ]
             total = len(ids)
             page = [id for id in ids if before is None or id < before][: query.limit]
-            items = [base.execute("SELECT item FROM entries WHERE id = ?", (id,)).fetchone()[0] for id in page]
+            items = [
+                base.execute("SELECT item FROM entries WHERE id = ?", (id,)).fetchone()[0] for id in page
+            ]
         else:
             total = base.execute(f"SELECT count(*) FROM entries WHERE {where}", values).fetchone()[0]
             after, more = (" AND id < ?", [before]) if before is not None else ("", [])
@@ -211,7 +240,8 @@ class Index:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """What a file of the history holds. ValueError if it is no JSON object, or holds numbers that JSON does not have."""
+    """What a file of the history holds. ValueError if it is no JSON object, or holds numbers that JSON does
+    not have."""
     try:
         data = json.loads(path.read_bytes(), parse_float=_finite, parse_constant=_finite)
     except RecursionError:
@@ -222,16 +252,33 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def summary(id: str, data: Mapping[str, Any], extensions: list[str]) -> dict[str, Any]:
-    """A stored result in a line. What has another type than it should raises TypeError, what is missing LookupError."""
+    """A stored result in a line. What has another type than it should raises TypeError, what is missing
+    LookupError."""
     request, made, costs = data["request"], data.get("provenance") or {}, data.get("statistics") or {}
     item = {
-        "id": id, "text": data["text"][:CUT], "prompt": request["prompt"][:CUT], "complete": data["complete"],
-        "error": data.get("error"), "checkpoint": made.get("checkpoint", ""), "seed": request["seed"],
-        "job": made.get("job"), "created": made.get("created"), "favourite": data.get("favourite", False),
-        "extensions": sorted({clean(name) for name in extensions}), "tokens": costs.get("tokens", 0),
+        "id": id,
+        "text": data["text"][:CUT],
+        "prompt": request["prompt"][:CUT],
+        "complete": data["complete"],
+        "error": data.get("error"),
+        "checkpoint": made.get("checkpoint", ""),
+        "seed": request["seed"],
+        "job": made.get("job"),
+        "created": made.get("created"),
+        "favourite": data.get("favourite", False),
+        "extensions": sorted({clean(name) for name in extensions}),
+        "tokens": costs.get("tokens", 0),
         "seconds": costs.get("seconds", 0.0),
-    }  # fmt: skip
-    kinds = {"text": str, "prompt": str, "checkpoint": str, "complete": bool, "favourite": bool, "seed": int, "tokens": int}
+    }
+    kinds = {
+        "text": str,
+        "prompt": str,
+        "checkpoint": str,
+        "complete": bool,
+        "favourite": bool,
+        "seed": int,
+        "tokens": int,
+    }
     kinds |= {"error": str | None, "job": str | None, "created": str | None, "seconds": float | int}
     for name, kind in kinds.items():
         if not isinstance(item[name], kind):
@@ -278,7 +325,8 @@ def _stamp(file: Path | os.DirEntry) -> str:
 
 
 def _open(file: Path | str) -> sqlite3.Connection:
-    """The base in this file, checked, with its tables. sqlite3.Error, its code one of BROKEN if it must be made anew."""
+    """The base in this file, checked, with its tables. sqlite3.Error, its code one of BROKEN if it must be
+    made anew."""
     base = sqlite3.connect(file, timeout=5, check_same_thread=False)
     try:
         version = base.execute("PRAGMA user_version").fetchone()[0]

@@ -1,4 +1,5 @@
-"""A job: a request on its way to a result, what watchers can know of it, and watchers that never make a backlog."""
+"""A job: a request on its way to a result, what watchers can know of it, and watchers that never make a
+backlog."""
 
 from __future__ import annotations
 
@@ -21,19 +22,28 @@ class View:
         self.axes = cell.axes
         self.state: State = "queued"
         self.length = self.steps = self.step = 0
-        self.columns: dict[int, tuple[int, str | None, float | None, int]] = {}  # column: version, text, confidence, step
+        self.columns: dict[
+            int, tuple[int, str | None, float | None, int]
+        ] = {}  # column: version, text, confidence, step
         self.result: Result | None = None
         self.error: str | None = None
         self.version = 1
 
     def since(self, version: int) -> dict[str, Any]:
-        """What changed after `version`, as JSON: everything for version 0. A change is [column, text, confidence, step]."""
+        """What changed after `version`, as JSON: everything for version 0. A change is [column, text,
+        confidence, step]."""
         changes = [[column, *change[1:]] for column, change in self.columns.items() if change[0] > version]
         result = self.result.model_dump(mode="json", exclude={"trace", "pieces"}) if self.result else None
         return {
-            "axes": [list(axis) for axis in self.axes], "state": self.state, "length": self.length, "steps": self.steps,
-            "step": self.step, "changes": changes, "result": result, "error": self.error,
-        }  # fmt: skip
+            "axes": [list(axis) for axis in self.axes],
+            "state": self.state,
+            "length": self.length,
+            "steps": self.steps,
+            "step": self.step,
+            "changes": changes,
+            "result": result,
+            "error": self.error,
+        }
 
 
 class Job:
@@ -73,11 +83,14 @@ class Job:
             return self._changed.wait_for(lambda: self.state in ENDED, timeout)
 
     def since(self, version: int) -> dict[str, Any] | None:
-        """One merged difference: what changed after `version`, or None. Its "version" is what to ask with next."""
+        """One merged difference: what changed after `version`, or None. Its "version" is what to ask with
+        next."""
         with self._changed:
             if self.version <= version:
                 return None
-            cells = {name: view.since(version) for name, view in self._views.items() if view.version > version}
+            cells = {
+                name: view.since(version) for name, view in self._views.items() if view.version > version
+            }
             return {**self.line(), "version": self.version, "cells": cells}
 
     def line(self) -> dict[str, Any]:
@@ -86,13 +99,18 @@ class Job:
             total = sum(view.steps for view in self._views.values())
             done = sum(view.steps if view.state in ENDED else view.step for view in self._views.values())
             now = self.ended or time.time()
-            loading = self.loading and {"checkpoint": self.loading.checkpoint, "done": round(self.loading.done, 3)}
+            loading = self.loading and {
+                "checkpoint": self.loading.checkpoint,
+                "done": round(self.loading.done, 3),
+            }
             return {
-                "id": self.id, "state": self.state, "error": self.error,
+                "id": self.id,
+                "state": self.state,
+                "error": self.error,
                 "seconds": round(now - self.started, 3) if self.started else 0.0,
                 "progress": 1.0 if self.state in ENDED else round(done / total, 4) if total else 0.0,
                 "loading": loading,
-            }  # fmt: skip
+            }
 
     def watch(self) -> Watcher:
         """A reader of its own: it starts with a snapshot, then merged differences."""
@@ -108,7 +126,9 @@ class Job:
             elif isinstance(event, Started):
                 view = self._view(event.cell)
                 view.state, view.length, view.steps, view.step = "running", event.length, event.steps, 0
-                view.columns = dict.fromkeys(view.columns, (self.version, None, None, 0))  # open again if begun anew
+                view.columns = dict.fromkeys(
+                    view.columns, (self.version, None, None, 0)
+                )  # open again if begun anew
                 view.columns |= {d.column: (self.version, d.text, None, 0) for d in event.given}
             elif isinstance(event, Progress):
                 for cell, decisions in event.changes.items():
@@ -144,7 +164,9 @@ class Job:
         with self._changed:
             errors = [view.error for view in self._views.values() if view.error]
             self.error = error or (errors[0] if len(errors) == len(self._views) else None)
-            self._end("failed" if self.error else "cancelled" if self.cancelled() and not self._whole() else "done")
+            self._end(
+                "failed" if self.error else "cancelled" if self.cancelled() and not self._whole() else "done"
+            )
 
     def _whole(self) -> bool:
         return self.result is not None and self.result.complete
@@ -165,13 +187,15 @@ class Job:
 
 
 class Watcher:
-    """Reads a job without ever slowing it: however seldom it reads, there is at most one difference to read."""
+    """Reads a job without ever slowing it: however seldom it reads, there is at most one difference to
+    read."""
 
     def __init__(self, job: Job, version: int = 0):
         self.job, self._version = job, version
 
     def read(self) -> dict[str, Any] | None:
-        """The merged difference since the last read, or None if nothing changed. Never blocks on the model."""
+        """The merged difference since the last read, or None if nothing changed. Never blocks on the
+        model."""
         update = self.job.since(self._version)
         if update is not None:
             self._version = update["version"]

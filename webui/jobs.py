@@ -21,7 +21,8 @@ GRACE = 10.0  # seconds after which a closed page's jobs are cancelled, if jobs 
 
 
 class Errand:
-    """Work for the worker beside texts: a checkpoint to load, or, with None, to let go of the one in memory."""
+    """Work for the worker beside texts: a checkpoint to load, or, with None, to let go of the one in
+    memory."""
 
     def __init__(self, checkpoint: str | None):
         self.checkpoint, self.done = checkpoint, 0.0
@@ -63,19 +64,25 @@ class Jobs:
         self._worker: threading.Thread | None = None
 
     def submit(self, request: Request, client: str | None = None) -> Job:
-        """Queues a request. ValueError says in one sentence why it cannot be; OverflowError that too many wait."""
+        """Queues a request. ValueError says in one sentence why it cannot be; OverflowError that too many
+        wait."""
         job = Job(request, self._expand(request), client or None)
         with self._lock:
             if sum(other.state == "queued" for other in self._jobs.values()) >= self._max_queue:
-                raise OverflowError(f"{self._max_queue} jobs are waiting already; try again when some are done.")
-            for old in [key for key, other in self._jobs.items() if other.state in ENDED][: max(0, len(self._jobs) - KEPT)]:
+                raise OverflowError(
+                    f"{self._max_queue} jobs are waiting already; try again when some are done."
+                )
+            for old in [key for key, other in self._jobs.items() if other.state in ENDED][
+                : max(0, len(self._jobs) - KEPT)
+            ]:
                 del self._jobs[old]
             self._jobs[job.id] = job
         self._give(job)
         return job
 
     def load(self, checkpoint: str | None) -> None:
-        """Queues loading a checkpoint, or with None letting go of it. What waits already does not wait twice."""
+        """Queues loading a checkpoint, or with None letting go of it. What waits already does not wait
+        twice."""
         with self._lock:
             if any(errand.checkpoint == checkpoint for errand in self._errands):
                 return
@@ -110,7 +117,9 @@ class Jobs:
         """How many jobs run or wait before this one; 0 if it runs or has ended."""
         if job.state != "queued":
             return 0
-        return sum(other.state in ("queued", "running") and other.created < job.created for other in self.all())
+        return sum(
+            other.state in ("queued", "running") and other.created < job.created for other in self.all()
+        )
 
     def positions(self) -> dict[str, int]:
         """The position of every job that waits, by id."""
@@ -119,7 +128,8 @@ class Jobs:
 
     @contextmanager
     def watched(self, client: str | None) -> Iterator[None]:
-        """A page of this client is there while this lasts. When its last one has gone, its jobs end too, unless they are kept."""
+        """A page of this client is there while this lasts. When its last one has gone, its jobs end too,
+        unless they are kept."""
         if client is None:
             yield
             return

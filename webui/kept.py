@@ -1,4 +1,5 @@
-"""Fields of saved requests that no one here knows, of extensions that are gone: told apart, kept, and written back."""
+"""Fields of saved requests that no one here knows, of extensions that are gone: told apart, kept, and written
+back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Markdown to HTML that is safe to put into a page: made from text alone, then let through a list of what may be in it."""
+"""Markdown to HTML that is safe to put into a page: made from text alone, then let through a list of what may
+be in it."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ REL = "noopener noreferrer nofollow"
 
 
 def render(text: str) -> str:
-    """The HTML of a text that may be anybody's. HTML in it stays text; links lead to http, https and mailto only."""
+    """The HTML of a text that may be anybody's. HTML in it stays text; links lead to http, https and mailto
+    only."""
     parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"]).disable("image")
     parser.validateLink = _leads_out
     return nh3.clean(

@@ -1,4 +1,5 @@
-"""What a text diffusion model offers: the batched forward, with the output head on wanted positions and on nothing else."""
+"""What a text diffusion model offers: the batched forward, with the output head on wanted positions and on
+nothing else."""
 
 from __future__ import annotations
 
@@ -13,12 +14,15 @@ from torch import Tensor
 from webui.canvas import Canvas
 from webui.tokenizer import Tokenizer
 
-HEAD_ROWS = 8  # in numbers of rows not a multiple of it, matrix products round some rows differently (see noise.py, determinism)
+# in numbers of rows not a multiple of it, matrix products round some rows differently (see noise.py,
+# determinism)
+HEAD_ROWS = 8
 
 
 @dataclass(frozen=True)
 class Description:
-    """Facts of a loaded checkpoint. `fingerprint` identifies its weights; `preset` is what its prompts need."""
+    """Facts of a loaded checkpoint. `fingerprint` identifies its weights; `preset` is what its prompts
+    need."""
 
     name: str
     family: str
@@ -33,8 +37,16 @@ class Description:
 class Model:
     """A native transformers model of a checkpoint, its tokenizer and special tokens."""
 
-    def __init__(self, module: Any, tokenizer: Tokenizer, mask: int, ends: tuple[int, ...], description: Description):
-        self.module, self.tokenizer, self.mask, self.ends, self.description = module, tokenizer, mask, ends, description
+    def __init__(
+        self, module: Any, tokenizer: Tokenizer, mask: int, ends: tuple[int, ...], description: Description
+    ):
+        self.module, self.tokenizer, self.mask, self.ends, self.description = (
+            module,
+            tokenizer,
+            mask,
+            ends,
+            description,
+        )
         self.body, self.head = module.model, module.get_output_embeddings()
         self.device = next(module.parameters()).device
 
@@ -45,11 +57,14 @@ class Model:
     @cached_property
     def words(self) -> tuple[str, ...]:
         """The text of every token by itself; special tokens and rows without a token are empty."""
-        return tuple(self.tokenizer.decode([i]) if i < len(self.tokenizer) else "" for i in range(self.vocabulary))
+        return tuple(
+            self.tokenizer.decode([i]) if i < len(self.tokenizer) else "" for i in range(self.vocabulary)
+        )
 
     @torch.no_grad()
     def __call__(self, canvas: Canvas) -> Tensor:
-        """Logits (N, V) of the canvas's active positions, row by row, in fp32 or better. Halves the rows if memory runs out."""
+        """Logits (N, V) of the canvas's active positions, row by row, in fp32 or better. Halves the rows if
+        memory runs out."""
         rows, columns = canvas.at
         hidden = self._wanted(canvas, rows, columns)
         short = -hidden.shape[0] % HEAD_ROWS
@@ -69,10 +84,13 @@ class Model:
             return torch.cat([self._wanted(part, *part.at) for part in parts])
 
     def _forward(self, canvas: Canvas) -> Tensor:
-        """Hidden states (B, L, D). The mask is always given, so that a row is computed alike with and without padding."""
+        """Hidden states (B, L, D). The mask is always given, so that a row is computed alike with and without
+        padding."""
         length = canvas.tokens.shape[1]
         dtype = self.head.weight.dtype
         positions = (canvas.weights.isfinite().long().cumsum(1) - 1).clamp(min=0)
         keys = canvas.weights.to(dtype).clamp(min=torch.finfo(dtype).min)
         mask = keys[:, None, None, :].expand(-1, 1, length, -1)
-        return self.body(input_ids=canvas.tokens, attention_mask=mask, position_ids=positions, use_cache=False).last_hidden_state
+        return self.body(
+            input_ids=canvas.tokens, attention_mask=mask, position_ids=positions, use_cache=False
+        ).last_hidden_state

@@ -1,7 +1,9 @@
-"""Counter-based randomness: a stateless integer hash, so the same seed gives the same draws on every device, in every batch.
+"""Counter-based randomness: a stateless integer hash, so the same seed gives the same draws on every device,
+in every batch.
 
-Never a sequential generator and never a padded column: what a row draws depends on (seed, stream, answer position, the row's
-own step, token) alone. The mixing function is the 32-bit finaliser "lowbias32" (Chris Wellons, public domain).
+Never a sequential generator and never a padded column: what a row draws depends on (seed, stream, answer
+position, the row's own step, token) alone. The mixing function is the 32-bit finaliser "lowbias32" (Chris
+Wellons, public domain).
 """
 
 from __future__ import annotations

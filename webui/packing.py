@@ -13,14 +13,21 @@ from webui.request import Options, Request
 from webui.tokenizer import Encoded, Tokenizer
 
 FALLBACK: dict[str, Any] = {
-    "sampler": "low_confidence", "length": 128, "temperature": 0.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0,
-    "threshold": 0.9, "end_of_text": "stop",
-}  # fmt: skip
+    "sampler": "low_confidence",
+    "length": 128,
+    "temperature": 0.0,
+    "top_k": 0,
+    "top_p": 1.0,
+    "min_p": 0.0,
+    "threshold": 0.9,
+    "end_of_text": "stop",
+}
 
 
 @dataclass(frozen=True)
 class Packed:
-    """A row ready for a canvas: its prompt and answer in tokens (mask where open), and what the sampler is told."""
+    """A row ready for a canvas: its prompt and answer in tokens (mask where open), and what the sampler is
+    told."""
 
     row: Row
     prompt: Encoded
@@ -34,9 +41,11 @@ class Packed:
 
 
 def resolve(request: Request, preset: Mapping[str, Any]) -> tuple[Request, tuple[str, ...]]:
-    """The request with every None that the preset (or the fallback) knows filled in, and the names of those fields.
+    """The request with every None that the preset (or the fallback) knows filled in, and the names of those
+    fields.
 
-    Extensions' options are resolved alike: `{"negative_prompt": {"scale": 2.5}}`. ValueError if the preset does not fit.
+    Extensions' options are resolved alike: `{"negative_prompt": {"scale": 2.5}}`. ValueError if the preset
+    does not fit.
     """
     changes: dict[str, Any] = {}
     names: list[str] = []
@@ -52,7 +61,9 @@ def resolve(request: Request, preset: Mapping[str, Any]) -> tuple[Request, tuple
             names.append(name)
     resolved = request.replace(**changes)
     sampler = _known("sampler", resolved.sampler, samplers.SAMPLERS)
-    own = {part: getattr(sampler, part) for part in ("schedule", "confidence") if getattr(resolved, part) is None}
+    own = {
+        part: getattr(sampler, part) for part in ("schedule", "confidence") if getattr(resolved, part) is None
+    }
     _known("schedule", own.get("schedule", resolved.schedule), samplers.SCHEDULES)
     _known("confidence", own.get("confidence", resolved.confidence), samplers.CONFIDENCES)
     return resolved.replace(**own), (*names, *own)
@@ -63,7 +74,8 @@ def tokenize(
 ) -> Packed:
     """The row in tokens, steps and length settled. ValueError if it does not fit the model's `max_length`.
 
-    prefix: what the checkpoint writes between its frame and an answer (often a blank); a given beginning gets it too.
+    prefix: what the checkpoint writes between its frame and an answer (often a blank); a given beginning gets
+    it too.
     """
     request = row.request
     prompt = encode(row, "main", tokenizer, mask)
@@ -75,21 +87,28 @@ def tokenize(
     if row.draft is not None:
         answer = _draft(row, tokenizer, mask, prefix)
         if len(answer) > room:
-            raise ValueError(f"Text and gaps take {len(answer)} tokens; beside the prompt there is room for {room}.")
+            raise ValueError(
+                f"Text and gaps take {len(answer)} tokens; beside the prompt there is room for {room}."
+            )
         request = request.replace(length=len(answer))
     else:
         if request.length > room and "length" in preset:
             request = request.replace(length=room)
-            row = row.note(f"The length is {room}, what the prompt leaves of the checkpoint's {max_length} tokens.")
+            row = row.note(
+                f"The length is {room}, what the prompt leaves of the checkpoint's {max_length} tokens."
+            )
         if request.length > room:
             raise ValueError(
-                f"The prompt takes {len(prompt.tokens)} tokens: the length can be at most {room}, not {request.length}."
+                f"The prompt takes {len(prompt.tokens)} tokens: the length can be at most {room}, not "
+                f"{request.length}."
             )
         answer = (mask,) * request.length
     for name in row.prompts.keys() - {"main"}:
         taken, left = len(encode(row, name, tokenizer, mask).tokens), max_length - len(answer)
         if taken > left:
-            raise ValueError(f"The {name} prompt takes {taken} tokens; beside the answer there is room for {left}.")
+            raise ValueError(
+                f"The {name} prompt takes {taken} tokens; beside the answer there is room for {left}."
+            )
     settled = {"steps": answer.count(mask) or 1} if request.steps is None else {}
     settled |= {"block_length": len(answer)} if request.block_length is None else {}
     request = request.replace(**settled)
@@ -105,12 +124,15 @@ def tokenize(
         "min_p",
         "threshold",
     )
-    settings = samplers.Settings(**{name: getattr(request, name) for name in names}, late=request.end_of_text == "late")
+    settings = samplers.Settings(
+        **{name: getattr(request, name) for name in names}, late=request.end_of_text == "late"
+    )
     return Packed(row.replace(request=request), prompt, answer, (*preset, *settled), settings)
 
 
 def encode(row: Row, name: str, tokenizer: Tokenizer, mask: int) -> Encoded:
-    """The row's prompt of this name in its template. Without one: the main prompt with its content masked, the empty branch."""
+    """The row's prompt of this name in its template. Without one: the main prompt with its content masked,
+    the empty branch."""
     request = row.request
     text = row.prompts[name].text if name in row.prompts else ""
     if text or name == "main":
@@ -130,7 +152,9 @@ def _draft(row: Row, tokenizer: Tokenizer, mask: int, prefix: str) -> tuple[int,
         if isinstance(part, Gap):
             tokens += [mask] * part.tokens
         else:
-            tokens += tokenizer.encode((prefix if i == 0 and not part.text.startswith(prefix) else "") + part.text)
+            tokens += tokenizer.encode(
+                (prefix if i == 0 and not part.text.startswith(prefix) else "") + part.text
+            )
     return tuple(tokens)
 
 

@@ -1,4 +1,5 @@
-"""Named presets of a person: one JSON file each, with the fields it sets and no others. What no extension here knows is kept."""
+"""Named presets of a person: one JSON file each, with the fields it sets and no others. What no extension
+here knows is kept."""
 
 from __future__ import annotations
 
@@ -28,12 +29,18 @@ class Presets:
 
     def all(self) -> list[dict[str, Any]]:
         """{"name", "request"} of each, by name. Files that are no presets are passed over."""
-        return sorted((told for told, _ in self._files().values()), key=lambda told: (told["name"].casefold(), told["name"]))
+        return sorted(
+            (told for told, _ in self._files().values()),
+            key=lambda told: (told["name"].casefold(), told["name"]),
+        )
 
     def put(self, name: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Makes or replaces a preset of these fields. ValueError with a sentence, OSError."""
         if not name.strip() or name != name.strip() or len(name) > MAX_NAME or not _printable(name):
-            raise ValueError(f"A preset's name is 1 to {MAX_NAME} characters, with no space around it and no control characters.")
+            raise ValueError(
+                f"A preset's name is 1 to {MAX_NAME} characters, with no space around it and no control "
+                "characters."
+            )
         request, unknown = self._request.read({"request": dict(fields)})
         plain(unknown)
         told = {"name": name, "request": _set(fields, request.model_dump(mode="json"))}
@@ -85,5 +92,6 @@ def _file(name: str) -> str:
 
 
 def _printable(name: str) -> bool:
-    """Whether a name is characters only: no controls, no halves of pairs. Marks of direction are characters."""
+    """Whether a name is characters only: no controls, no halves of pairs. Marks of direction are
+    characters."""
     return not any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in name)

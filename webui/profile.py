@@ -1,4 +1,5 @@
-"""What a checkpoint's folder says of itself: config.json and profile.json, read with suspicion, and its lexicon."""
+"""What a checkpoint's folder says of itself: config.json and profile.json, read with suspicion, and its
+lexicon."""
 
 from __future__ import annotations
 
@@ -8,7 +9,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-KINDS = MappingProxyType({"preset": dict, "license": str, "answer_prefix": str, "mask_token_id": int, "max_length": int})
+KINDS = MappingProxyType(
+    {"preset": dict, "license": str, "answer_prefix": str, "mask_token_id": int, "max_length": int}
+)
 NAMES = MappingProxyType({dict: "JSON object", str: "text", int: "whole number"})
 WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Piece:
-    """Literal text that reaches the model byte for byte. `span` is where it stood in what the user typed, if it did."""
+    """Literal text that reaches the model byte for byte. `span` is where it stood in what the user typed, if
+    it did."""
 
     text: str
     span: tuple[int, int] | None = None
@@ -18,8 +19,8 @@ class Piece:
 class Gap:
     """A run of `tokens` positions that start as mask tokens and are denoised.
 
-    `lead` is given text (a blank) that tokenizers write at the start of a word: it belongs to the given text, and the filling's
-    first token may bring it along.
+    `lead` is given text (a blank) that tokenizers write at the start of a word: it belongs to the given text,
+    and the filling's first token may bring it along.
     """
 
     tokens: int
@@ -48,7 +49,8 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Draft:
-    """An answer that is partly given: text that stays byte for byte, and gaps. What infill and re-noising start from."""
+    """An answer that is partly given: text that stays byte for byte, and gaps. What infill and re-noising
+    start from."""
 
     parts: tuple[Piece | Gap, ...]
 

@@ -27,7 +27,8 @@ class HookError(Exception):
 
 
 class Registry:
-    """The extensions that loaded, those that did not with their traceback, and the request model they make together."""
+    """The extensions that loaded, those that did not with their traceback, and the request model they make
+    together."""
 
     def __init__(self, folder: Path, max_cells: int = 1024):
         self.max_cells = max_cells
@@ -45,7 +46,9 @@ class Registry:
             for name, kind in loaded.items()
             if kind.Options.model_fields
         }
-        self.Request: type[Request] = create_model("Request", __base__=Request, __doc__=Request.__doc__, **options)
+        self.Request: type[Request] = create_model(
+            "Request", __base__=Request, __doc__=Request.__doc__, **options
+        )
 
     def chain(self, hook: str) -> list[type[Extension]]:
         """The extensions that have this hook, in its order."""
@@ -53,7 +56,8 @@ class Registry:
         return sorted(having, key=lambda kind: (kind.order_of(hook), kind.name))
 
     def expand(self, request: Request) -> tuple[Cell, ...]:
-        """All cells of a request: the extensions' grids, then `count` texts of each. ValueError with a sentence."""
+        """All cells of a request: the extensions' grids, then `count` texts of each. ValueError with a
+        sentence."""
         cells = [Cell("0", request)]
         for kind in self.chain("expand"):
             more: list[Cell] = []
@@ -63,7 +67,11 @@ class Registry:
                     made = [cell] if parts is None else list(islice(parts, self.max_cells + 1 - len(more)))
                 except Exception as error:
                     raise ValueError(str(HookError(kind.name, error))) from error
-                more += made if parts is None else [Cell("", part.request, (*cell.axes, *part.axes)) for part in made]
+                more += (
+                    made
+                    if parts is None
+                    else [Cell("", part.request, (*cell.axes, *part.axes)) for part in made]
+                )
                 self._check_number(len(more))
             cells = more
         self._check_number(sum(cell.request.count for cell in cells))
@@ -102,21 +110,26 @@ def _copies(cell: Cell) -> list[Cell]:
         return [cell]
     seeds = range(request.seed, request.seed + request.count)
     return [
-        Cell("", request.replace(seed=seed, count=1), (*cell.axes, ("seed", seed, f"seed {seed}"))) for seed in seeds
+        Cell("", request.replace(seed=seed, count=1), (*cell.axes, ("seed", seed, f"seed {seed}")))
+        for seed in seeds
     ]
 
 
 def _load(path: Path) -> type[Extension]:
-    """The one Extension subclass that the package defines, named like its folder. ValueError if it clashes or is missing."""
+    """The one Extension subclass that the package defines, named like its folder. ValueError if it clashes or
+    is missing."""
     name = path.parent.name
     if not name.isidentifier() or name in Request.model_fields or hasattr(Request, name):
         raise ValueError(
-            f"An extension cannot be named {name!r}: the request has something of that name, or it is no identifier."
+            f"An extension cannot be named {name!r}: the request has something of that name, or it is no "
+            "identifier."
         )
     module_name = f"extensions.{name}"
     module = sys.modules.get(module_name)
     if module is None or Path(module.__file__ or "") != path:
-        spec = importlib.util.spec_from_file_location(module_name, path, submodule_search_locations=[str(path.parent)])
+        spec = importlib.util.spec_from_file_location(
+            module_name, path, submodule_search_locations=[str(path.parent)]
+        )
         if spec is None or spec.loader is None:
             raise ValueError(f"{path} cannot be imported.")
         module = importlib.util.module_from_spec(spec)

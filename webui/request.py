@@ -16,7 +16,8 @@ MAX_SEED = 2**53 - 1  # what JavaScript counts exactly
 
 
 class Options(BaseModel):
-    """Base of every extension's options and of the request itself: frozen, strict about names, finite numbers."""
+    """Base of every extension's options and of the request itself: frozen, strict about names, finite
+    numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=False)
 
@@ -32,18 +33,24 @@ class Options(BaseModel):
         return value
 
     def replace(self, **changes: Any) -> Self:
-        """A validated copy with these fields changed (pydantic's own `model_copy(update=)` does not validate). ValueError."""
+        """A validated copy with these fields changed (pydantic's own `model_copy(update=)` does not
+        validate). ValueError."""
         return validate(type(self), {**dict(self), **changes})
 
     def defaults(self) -> bool:
         """Whether every field has its default value."""
-        return all(value == type(self).model_fields[name].get_default(call_default_factory=True) for name, value in self)
+        return all(
+            value == type(self).model_fields[name].get_default(call_default_factory=True)
+            for name, value in self
+        )
 
 
 class Request(Options):
-    """Everything that decides a text. `None` means "what the checkpoint's preset says" and is resolved when a cell starts.
+    """Everything that decides a text. `None` means "what the checkpoint's preset says" and is resolved when a
+    cell starts.
 
-    The program's own request model adds one field per extension, named like its folder (see webui/registry.py).
+    The program's own request model adds one field per extension, named like its folder (see
+    webui/registry.py).
     """
 
     prompt: str = field(
@@ -54,9 +61,16 @@ class Request(Options):
         place="prompt",
         max_length=MAX_TEXT,
     )
-    system: str = field("", label="System prompt", help="Instructions before the prompt, for chat models.", max_length=MAX_TEXT)
+    system: str = field(
+        "",
+        label="System prompt",
+        help="Instructions before the prompt, for chat models.",
+        max_length=MAX_TEXT,
+    )
     template: Literal["auto", "chat", "raw"] = field(
-        "auto", label="Template", help="auto: the checkpoint's chat template if it has one; raw: the prompt itself."
+        "auto",
+        label="Template",
+        help="auto: the checkpoint's chat template if it has one; raw: the prompt itself.",
     )
     syntax: Literal["safe", "full", "off"] = field(
         "safe",
@@ -71,29 +85,54 @@ class Request(Options):
         place="parameters",
     )
     sampler: str | None = field(
-        None, label="Sampler", help="How positions are chosen.", choices=lambda app: list(app.samplers()), place="parameters",
-    )  # fmt: skip
+        None,
+        label="Sampler",
+        help="How positions are chosen.",
+        choices=lambda app: list(app.samplers()),
+        place="parameters",
+    )
     schedule: str | None = field(
-        None, label="Schedule", help="How many positions each step decides.", choices=lambda app: list(app.schedules()),
+        None,
+        label="Schedule",
+        help="How many positions each step decides.",
+        choices=lambda app: list(app.schedules()),
         place="parameters",
-    )  # fmt: skip
+    )
     confidence: str | None = field(
-        None, label="Confidence", help="What makes a prediction sure.", choices=lambda app: list(app.confidences()),
+        None,
+        label="Confidence",
+        help="What makes a prediction sure.",
+        choices=lambda app: list(app.confidences()),
         place="parameters",
-    )  # fmt: skip
+    )
     threshold: float | None = field(
-        None, ge=0, le=1, step=0.01, label="Confidence threshold", help="The threshold sampler decides what is surer than this.",
+        None,
+        ge=0,
+        le=1,
+        step=0.01,
+        label="Confidence threshold",
+        help="The threshold sampler decides what is surer than this.",
         place="parameters",
-    )  # fmt: skip
+    )
     steps: int | None = field(
-        None, ge=1, le=4096, label="Denoising steps", help="Model calls for the whole answer; empty: one per token.",
+        None,
+        ge=1,
+        le=4096,
+        label="Denoising steps",
+        help="Model calls for the whole answer; empty: one per token.",
         place="parameters",
-    )  # fmt: skip
-    length: int | None = field(None, ge=1, le=32768, label="Length", help="Tokens of the answer's canvas.", place="parameters")
+    )
+    length: int | None = field(
+        None, ge=1, le=32768, label="Length", help="Tokens of the answer's canvas.", place="parameters"
+    )
     block_length: int | None = field(
-        None, ge=1, le=32768, label="Block length", help="Tokens denoised together, block after block; empty: the whole canvas.",
+        None,
+        ge=1,
+        le=32768,
+        label="Block length",
+        help="Tokens denoised together, block after block; empty: the whole canvas.",
         place="parameters",
-    )  # fmt: skip
+    )
     temperature: float | None = field(
         None,
         ge=0,
@@ -104,20 +143,38 @@ class Request(Options):
         place="parameters",
     )
     top_k: int | None = field(
-        None, ge=0, le=1_000_000, label="Top-k", help="Draw among the k likeliest tokens; 0 is off.", place="parameters"
+        None,
+        ge=0,
+        le=1_000_000,
+        label="Top-k",
+        help="Draw among the k likeliest tokens; 0 is off.",
+        place="parameters",
     )
     top_p: float | None = field(
-        None, gt=0, le=1, step=0.01, label="Top-p", help="Draw among the likeliest tokens of this total probability.",
+        None,
+        gt=0,
+        le=1,
+        step=0.01,
+        label="Top-p",
+        help="Draw among the likeliest tokens of this total probability.",
         place="parameters",
-    )  # fmt: skip
+    )
     min_p: float | None = field(
-        None, ge=0, le=1, step=0.01, label="Min-p", help="Drop tokens less likely than this share of the likeliest.",
+        None,
+        ge=0,
+        le=1,
+        step=0.01,
+        label="Min-p",
+        help="Drop tokens less likely than this share of the likeliest.",
         place="parameters",
-    )  # fmt: skip
+    )
     end_of_text: Literal["stop", "late", "ban", "keep"] | None = field(
-        None, label="End of text", place="parameters",
-        help="stop: the text ends there; late: it is decided last; ban: never; keep: as stop, but all steps are run.",
-    )  # fmt: skip
+        None,
+        label="End of text",
+        place="parameters",
+        help="stop: the text ends there; late: it is decided last; ban: never; keep: as stop, but all steps "
+        "are run.",
+    )
     seed: int = field(
         -1,
         ge=-1,
@@ -128,12 +185,21 @@ class Request(Options):
         place="parameters",
     )
     count: int = field(
-        1, ge=1, le=256, label="Count", help="Texts to write; text k has seed + k.", place="parameters", axis=False
+        1,
+        ge=1,
+        le=256,
+        label="Count",
+        help="Texts to write; text k has seed + k.",
+        place="parameters",
+        axis=False,
     )
     kept: dict[str, Any] = field(
-        {}, label="Kept", help="Options of extensions that are not here; they change nothing and are written back.",
-        place="hidden", axis=False,
-    )  # fmt: skip
+        {},
+        label="Kept",
+        help="Options of extensions that are not here; they change nothing and are written back.",
+        place="hidden",
+        axis=False,
+    )
 
     @field_validator("kept")
     @classmethod
@@ -142,7 +208,8 @@ class Request(Options):
 
     @classmethod
     def read(cls, stored: str | bytes | dict) -> tuple[Self, dict[str, Any]]:
-        """A request from a saved result, preset or request, and the fields in it that are not known here (they are its `kept`).
+        """A request from a saved result, preset or request, and the fields in it that are not known here
+        (they are its `kept`).
 
         ValueError with a sentence.
         """
@@ -160,7 +227,8 @@ class Request(Options):
 
 
 class Decision(NamedTuple):
-    """One position decided (or, with token None, reopened) in one model call. `column` counts from the answer's start."""
+    """One position decided (or, with token None, reopened) in one model call. `column` counts from the
+    answer's start."""
 
     step: int
     column: int
@@ -186,7 +254,8 @@ class Provenance(BaseModel):
 
 
 class Statistics(BaseModel):
-    """Cost of a row. `forwards` counts the model calls it took part in; seconds are those of its batch while it lived."""
+    """Cost of a row. `forwards` counts the model calls it took part in; seconds are those of its batch while
+    it lived."""
 
     model_config = ConfigDict(frozen=True)
     forwards: int = 0
@@ -200,7 +269,8 @@ class Statistics(BaseModel):
 
 
 class Result(BaseModel):
-    """A text and everything that made it; with several cells, the texts are in `parts`, each again a Result."""
+    """A text and everything that made it; with several cells, the texts are in `parts`, each again a
+    Result."""
 
     model_config = ConfigDict(frozen=True)
     id: str

@@ -1,7 +1,8 @@
-"""Samplers: named compositions of a schedule, a draw, a confidence and a selection. Pure: canvas and logits in, Choice out.
+"""Samplers: named compositions of a schedule, a draw, a confidence and a selection. Pure: canvas and logits
+in, Choice out.
 
-Every part works on all rows at once; rows of different samplers share a forward pass, and each part is evaluated once per
-kind that the batch holds. All state is tensors in `canvas.kept` (see `prepare`).
+Every part works on all rows at once; rows of different samplers share a forward pass, and each part is
+evaluated once per kind that the batch holds. All state is tensors in `canvas.kept` (see `prepare`).
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ from webui.canvas import Canvas, Choice
 LIKELIEST = 64  # tokens that get Gumbel noise of their own; the rest are drawn as one
 
 
-# -- schedules: how many positions of a block may still be open after step s of S, having begun with n ------------------
+# -- schedules: how many positions of a block may still be open after step s of S, having begun with n -------
 
 
 def even(n: Tensor, s: Tensor, steps: Tensor) -> Tensor:
-    """The same number each step, the first n % S steps one more (Nie et al. 2025, LLaDA: get_num_transfer_tokens)."""
+    """The same number each step, the first n % S steps one more (Nie et al. 2025, LLaDA:
+    get_num_transfer_tokens)."""
     return (n - (s + 1) * (n // steps) - torch.minimum(s + 1, n % steps)).clamp(min=0)
 
 
@@ -33,12 +35,14 @@ def cosine(n: Tensor, s: Tensor, steps: Tensor) -> Tensor:
     return torch.floor(n * torch.cos(torch.pi / 2 * ((s + 1) / steps).clamp(max=1.0)) + 1e-4).long()
 
 
-# -- confidences: how sure a prediction is; `logits` (N, V) as the model and guidance gave them, at temperature 1 -------
+# -- confidences: how sure a prediction is; `logits` (N, V) as the model and guidance gave them, at temperatur
 
 
 def probability(canvas: Canvas, logits: Tensor, token: Tensor) -> Tensor:
     """The token's probability (LLaDA's low-confidence remasking, Fast-dLLM)."""
-    return logits.softmax(1).gather(1, token[:, None])[:, 0]  # exp(logit - logsumexp) loses what tells sure ones apart
+    return logits.softmax(1).gather(1, token[:, None])[
+        :, 0
+    ]  # exp(logit - logsumexp) loses what tells sure ones apart
 
 
 def margin(canvas: Canvas, logits: Tensor, token: Tensor) -> Tensor:
@@ -60,7 +64,7 @@ def random(canvas: Canvas, logits: Tensor, token: Tensor) -> Tensor:
     return noise.uniform(noise.counter(canvas.seed[rows], noise.ORDER, position, canvas.step[rows]))
 
 
-# -- selections: which of the N active positions to decide now ---------------------------------------------------------
+# -- selections: which of the N active positions to decide now -----------------------------------------------
 
 
 def scheduled(canvas: Canvas, confidence: Tensor, count: Tensor) -> Tensor:
@@ -69,7 +73,8 @@ def scheduled(canvas: Canvas, confidence: Tensor, count: Tensor) -> Tensor:
 
 
 def over_threshold(canvas: Canvas, confidence: Tensor, count: Tensor) -> Tensor:
-    """All as sure as the row's threshold or surer, never fewer than the schedule's count (Wu et al. 2025, Fast-dLLM)."""
+    """All as sure as the row's threshold or surer, never fewer than the schedule's count (Wu et al. 2025,
+    Fast-dLLM)."""
     return scheduled(canvas, confidence, count) | (confidence >= canvas.kept["threshold"][canvas.at[0]])
 
 
@@ -94,9 +99,12 @@ CONFIDENCES: Mapping[str, Callable[[Canvas, Tensor, Tensor], Tensor]] = MappingP
 SAMPLERS: Mapping[str, Sampler] = MappingProxyType(
     {
         "low_confidence": Sampler("Decides the surest positions first, a fixed number each step (LLaDA)."),
-        "random": Sampler("Decides positions in random order, a fixed number each step (LLaDA).", confidence="random"),
+        "random": Sampler(
+            "Decides positions in random order, a fixed number each step (LLaDA).", confidence="random"
+        ),
         "threshold": Sampler(
-            "Decides everything that is sure enough, so easy text takes few steps (Fast-dLLM).", select=over_threshold
+            "Decides everything that is sure enough, so easy text takes few steps (Fast-dLLM).",
+            select=over_threshold,
         ),
     }
 )
@@ -120,12 +128,14 @@ class Settings:
 
 
 def prepare(canvas: Canvas, rows: Sequence[Settings]) -> Canvas:
-    """The canvas with the columns that the samplers keep, one entry per row. ValueError if the steps cannot fill the blocks."""
+    """The canvas with the columns that the samplers keep, one entry per row. ValueError if the steps cannot
+    fill the blocks."""
     for i, row in enumerate(rows):
         blocks = torch.unique(canvas.column[i][canvas.open[i]] // row.block_length).numel()
         if row.steps < blocks:
             raise ValueError(
-                f"{row.steps} steps cannot fill {blocks} blocks: take at least {blocks} steps or a longer block length."
+                f"{row.steps} steps cannot fill {blocks} blocks: take at least {blocks} steps or a longer "
+                "block length."
             )
     device = canvas.tokens.device
     kept = {
@@ -133,7 +143,8 @@ def prepare(canvas: Canvas, rows: Sequence[Settings]) -> Canvas:
         for name in ("steps", "block_length", "temperature", "top_k", "top_p", "min_p", "threshold", "late")
     }
     names = {
-        part: tuple(dict.fromkeys(getattr(row, part) for row in rows)) for part in ("sampler", "schedule", "confidence")
+        part: tuple(dict.fromkeys(getattr(row, part) for row in rows))
+        for part in ("sampler", "schedule", "confidence")
     }
     kept |= {
         part: torch.tensor([kinds.index(getattr(row, part)) for row in rows], device=device)
@@ -145,10 +156,11 @@ def prepare(canvas: Canvas, rows: Sequence[Settings]) -> Canvas:
 
 
 def activate(canvas: Canvas) -> Canvas:
-    """Marks the open positions of each row's leftmost unfinished block active, and begins that block if it is a new one.
+    """Marks the open positions of each row's leftmost unfinished block active, and begins that block if it is
+    a new one.
 
-    A new block gets its share of the steps that are left, in proportion to its open positions, at least one, and leaves one
-    for each later block; with full blocks that is LLaDA's steps / blocks.
+    A new block gets its share of the steps that are left, in proportion to its open positions, at least one,
+    and leaves one for each later block; with full blocks that is LLaDA's steps / blocks.
     """
     kept, opened = canvas.kept, canvas.open
     length = kept["block_length"]
@@ -173,12 +185,16 @@ def activate(canvas: Canvas) -> Canvas:
 
 
 def choose(canvas: Canvas, logits: Tensor) -> Choice:
-    """Draws a token for every active position of `logits` (N, V), measures confidence, and selects what is decided now."""
+    """Draws a token for every active position of `logits` (N, V), measures confidence, and selects what is
+    decided now."""
     logits = logits.double() if logits.dtype == torch.float64 else logits.float()
     token = draw(canvas, logits)
     sure = _each(canvas, "confidence", lambda name: CONFIDENCES[name](canvas, logits, token))
     if canvas.ends:
-        ending = torch.isin(token, torch.tensor(canvas.ends, device=token.device)) & canvas.kept["late"][canvas.at[0]]
+        ending = (
+            torch.isin(token, torch.tensor(canvas.ends, device=token.device))
+            & canvas.kept["late"][canvas.at[0]]
+        )
         sure = torch.where(ending, -torch.inf, sure)
     count = _count(canvas)
     commit = _each(canvas, "sampler", lambda name: SAMPLERS[name].select(canvas, sure, count))
@@ -192,10 +208,12 @@ def commit(canvas: Canvas, choice: Choice) -> Canvas:
 
 
 def draw(canvas: Canvas, logits: Tensor) -> Tensor:
-    """A token for each of N positions: the likeliest at temperature 0, otherwise a draw after temperature, top-k, top-p, min-p.
+    """A token for each of N positions: the likeliest at temperature 0, otherwise a draw after temperature,
+    top-k, top-p, min-p.
 
-    Gumbel-max over the 64 likeliest tokens and the rest as one; if the rest wins, Gumbel-max inside it. Exactly the softmax's
-    distribution, with noise for 65 numbers instead of the vocabulary, and few flips under rounding.
+    Gumbel-max over the 64 likeliest tokens and the rest as one; if the rest wins, Gumbel-max inside it.
+    Exactly the softmax's distribution, with noise for 65 numbers instead of the vocabulary, and few flips
+    under rounding.
     """
     greedy = logits.argmax(1)
     rows, columns = canvas.at
@@ -243,7 +261,10 @@ def _count(canvas: Canvas) -> Tensor:
     kept = canvas.kept
     s = canvas.step - kept["begun"]
     target = _each(
-        canvas, "schedule", lambda name: SCHEDULES[name](kept["block_open"], s, kept["block_steps"]), per_row=True
+        canvas,
+        "schedule",
+        lambda name: SCHEDULES[name](kept["block_open"], s, kept["block_steps"]),
+        per_row=True,
     )
     target = torch.where(s + 1 >= kept["block_steps"], 0, target)
     return (canvas.active.sum(1) - target).clamp(min=1)
@@ -262,7 +283,8 @@ def _each(canvas: Canvas, part: str, make: Callable[[str], Tensor], per_row: boo
 
 
 def _rank(canvas: Canvas, confidence: Tensor) -> Tensor:
-    """(N,): place of each active position in its row's order of confidence, 0 the surest; of equals the leftmost first."""
+    """(N,): place of each active position in its row's order of confidence, 0 the surest; of equals the
+    leftmost first."""
     full = torch.full(canvas.tokens.shape, -torch.inf, dtype=confidence.dtype, device=confidence.device)
     full[canvas.at] = confidence
     inactive = torch.where(canvas.active, 0, 1)
@@ -277,6 +299,7 @@ def _rank(canvas: Canvas, confidence: Tensor) -> Tensor:
 
 
 def _distinct(later: Tensor) -> Tensor:
-    """(B,): number of different non-negative values in each row of `later`, whose values never decrease where not -1."""
+    """(B,): number of different non-negative values in each row of `later`, whose values never decrease where
+    not -1."""
     running = torch.nn.functional.pad(later, (1, 0), value=-1).cummax(1).values
     return (running[:, 1:] > running[:, :-1]).sum(1)

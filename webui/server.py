@@ -1,4 +1,5 @@
-"""The border to the network: replies as JSON, who may call, how much may be sent, the socket, the server's life."""
+"""The border to the network: replies as JSON, who may call, how much may be sent, the socket, the server's
+life."""
 
 from __future__ import annotations
 
@@ -28,7 +29,13 @@ from webui.settings import Settings
 HERE = frozenset({"localhost", "127.0.0.1", "::1"})
 ANYWHERE = frozenset({"", "0.0.0.0", "::"})
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
-CODES = {403: "forbidden", 404: "not_found", 413: "too_large", 429: "busy", 500: "internal"}  # every other one: invalid
+CODES = {
+    403: "forbidden",
+    404: "not_found",
+    413: "too_large",
+    429: "busy",
+    500: "internal",
+}  # every other one: invalid
 PORTS = 100  # how many ports after the wanted one are tried
 GRACE = 1  # seconds that open connections get when the server stops
 LINGER = 1.0  # seconds that a caller who sends too much gets to notice
@@ -51,7 +58,8 @@ class Reply(JSONResponse):
 
 
 def failure(status: int, message: str, headers: dict[str, str] | None = None) -> Reply:
-    """The one shape of every error. `message` is a sentence, cut at 500 characters: names in it may be the caller's."""
+    """The one shape of every error. `message` is a sentence, cut at 500 characters: names in it may be the
+    caller's."""
     message = message if len(message) <= 500 else message[:500] + "..."
     return Reply({"error": {"code": CODES.get(status, "invalid"), "message": message}}, status, headers)
 
@@ -64,7 +72,10 @@ def explain(app: FastAPI) -> None:
 
 
 async def _refused(call: Request, error: HTTPException) -> Reply:
-    told = {404: f"There is nothing at {call.url.path}.", 405: f"{call.method} is not possible at {call.url.path}."}
+    told = {
+        404: f"There is nothing at {call.url.path}.",
+        405: f"{call.method} is not possible at {call.url.path}.",
+    }
     plain = error.detail in ("Not Found", "Method Not Allowed")  # starlette's own words
     return failure(error.status_code, told[error.status_code] if plain else error.detail, error.headers)
 
@@ -81,10 +92,10 @@ async def _broken(call: Request, error: Exception) -> Reply:
 class Guard:
     """Refuses what a local server must not serve: foreign host names, foreign pages, bodies too large.
 
-    A web page elsewhere can make a browser call 127.0.0.1, by a form or by a DNS name of its own that it points here. So
-    the Host header has to name this machine or one of `allowed_hosts`, and what changes something must not come from
-    another origin. Bodies are read here, at most `max_body` bytes are kept, whatever Content-Length claims.
-    Plain ASGI: what the app streams is not touched.
+    A web page elsewhere can make a browser call 127.0.0.1, by a form or by a DNS name of its own that it
+    points here. So the Host header has to name this machine or one of `allowed_hosts`, and what changes
+    something must not come from another origin. Bodies are read here, at most `max_body` bytes are kept,
+    whatever Content-Length claims. Plain ASGI: what the app streams is not touched.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings):
@@ -146,7 +157,8 @@ class Guard:
                 return messages
 
     async def _too_large(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers, then drops a little more: a connection closed while the caller still writes is reset, the answer lost."""
+        """Answers, then drops a little more: a connection closed while the caller still writes is reset, the
+        answer lost."""
 
         async def hold(message: Message) -> None:
             await send({**message, "more_body": True} if message["type"] == "http.response.body" else message)
@@ -187,7 +199,9 @@ def _address(name: str) -> bool:
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket on `port` or the next free one (0: any). ValueError says why there is none."""
     try:
-        family, *_, address = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        family, *_, address = socket.getaddrinfo(
+            host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
     except (OSError, UnicodeError) as error:
         raise ValueError(f"The host {host!r} is not an address of this machine.") from error
     reason: OSError | None = None
@@ -203,7 +217,9 @@ def listen(host: str, port: int) -> socket.socket:
             server.close()
             reason = error
     last = min(port + PORTS, 65536) - 1
-    raise ValueError(f"No port from {port} to {last} can be had on {host}: {reason.strerror if reason else ''}.")
+    raise ValueError(
+        f"No port from {port} to {last} can be had on {host}: {reason.strerror if reason else ''}."
+    )
 
 
 def address(host: str, server: socket.socket) -> str:
@@ -213,10 +229,15 @@ def address(host: str, server: socket.socket) -> str:
 
 
 class Server(uvicorn.Server):
-    """uvicorn, quiet, that says when it is `ready`, and stops in seconds: `stop` ends what would keep streams open."""
+    """uvicorn, quiet, that says when it is `ready`, and stops in seconds: `stop` ends what would keep streams
+    open."""
 
     def __init__(self, app: ASGIApp, ready: Callable[[], None], stop: Callable[[], None]):
-        super().__init__(uvicorn.Config(app, log_level="error", access_log=False, lifespan="on", timeout_graceful_shutdown=GRACE))
+        super().__init__(
+            uvicorn.Config(
+                app, log_level="error", access_log=False, lifespan="on", timeout_graceful_shutdown=GRACE
+            )
+        )
         self.ready, self.stop = ready, stop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -233,7 +254,9 @@ class Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """As uvicorn's, without raising the signal again at the end: the App is still to be closed."""
-        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {
+            number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)
+        }
         try:
             yield
         finally:

@@ -1,6 +1,7 @@
 """What the operator decides: folders, device, port, what is kept, how the page looks. Frozen.
 
-Read once at the start from a file, then the command line; what may be changed while the program runs makes another Settings.
+Read once at the start from a file, then the command line; what may be changed while the program runs makes
+another Settings.
 """
 
 from __future__ import annotations
@@ -27,13 +28,15 @@ class OnlyInFile(Exception):
 
 
 def setting(default: Any, description: str, acts: Acts = "file", **constraints: Any) -> Any:
-    """A setting. `acts`: whether it can be changed while the program runs and acts `now`, or after a `restart`, or only in the
-    `file`: what a stranger could use to reach other folders, other networks, or all of the machine."""
+    """A setting. `acts`: whether it can be changed while the program runs and acts `now`, or after a
+    `restart`, or only in the `file`: what a stranger could use to reach other folders, other networks, or all
+    of the machine."""
     return Field(default, description=description, json_schema_extra={"acts": acts}, **constraints)
 
 
 class Settings(BaseModel):
-    """Every setting has a default that works on a fresh machine; `settings.toml` in the data folder overrides it."""
+    """Every setting has a default that works on a fresh machine; `settings.toml` in the data folder overrides
+    it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -43,7 +46,9 @@ class Settings(BaseModel):
     models: Path = setting(ROOT / "models", "Folder of the weights.")
     extensions: Path = setting(ROOT / "extensions", "Folder of the extensions.")
     data: Path = setting(ROOT / "data", "Folder of history and settings.toml.")
-    model: str = setting("storyteller", "Checkpoint that is used when a request names none.", "restart", max_length=200)
+    model: str = setting(
+        "storyteller", "Checkpoint that is used when a request names none.", "restart", max_length=200
+    )
     device: Literal["auto", "cpu", "cuda", "mps"] = setting("auto", "Where models run.", "restart")
     dtype: Literal["auto", "float32", "bfloat16", "float64"] = setting(
         "auto", "Precision of the weights: auto is float32 on a CPU, bfloat16 on a GPU.", "restart"
@@ -55,8 +60,12 @@ class Settings(BaseModel):
     max_body: int = setting(1 << 20, "Bytes of a request body that the API accepts.", ge=1024)
     keep_history: bool = setting(True, "Whether results are written to the data folder.", "now")
     keep_jobs: bool = setting(True, "A job goes on when the page that started it is closed.", "now")
-    language: Literal["auto", "en", "de"] = setting("auto", "Language of the page; auto: the browser's.", "now")
-    theme: Literal["auto", "light", "dark"] = setting("auto", "Light or dark page; auto: as the machine is set.", "now")
+    language: Literal["auto", "en", "de"] = setting(
+        "auto", "Language of the page; auto: the browser's.", "now"
+    )
+    theme: Literal["auto", "light", "dark"] = setting(
+        "auto", "Light or dark page; auto: as the machine is set.", "now"
+    )
     palette: Literal["standard", "colour-blind"] = setting("standard", "Colours of the canvas.", "now")
     quick_settings: tuple[Annotated[str, Field(pattern=PATH, max_length=100)], ...] = setting(
         ("temperature", "length", "count"),
@@ -65,12 +74,17 @@ class Settings(BaseModel):
         max_length=20,
     )
     notify_after: int = setting(
-        20, "Seconds that a job must have lasted for the browser to tell when it is done; 0: never.", "now", ge=0, le=86_400
+        20,
+        "Seconds that a job must have lasted for the browser to tell when it is done; 0: never.",
+        "now",
+        ge=0,
+        le=86_400,
     )
 
     @classmethod
     def read(cls, **overrides) -> Settings:
-        """Settings from `<data>/settings.toml`, with what is not None in `overrides` on top. ValueError says what is wrong."""
+        """Settings from `<data>/settings.toml`, with what is not None in `overrides` on top. ValueError says
+        what is wrong."""
         given = {name: value for name, value in overrides.items() if value is not None}
         path = Path(given.get("data", ROOT / "data")) / "settings.toml"
         try:
@@ -87,15 +101,18 @@ class Settings(BaseModel):
         return tuple(name for name, field in cls.model_fields.items() if _acts(field) in acts)
 
     def change(self, changes: Mapping[str, Any]) -> Settings:
-        """These settings with changes, as JSON has them; the file is written first, its comments stay. The one way to change any.
+        """These settings with changes, as JSON has them; the file is written first, its comments stay. The
+        one way to change any.
 
-        OnlyInFile for a setting that cannot be changed here, ValueError with a sentence for a wrong one, OSError if the disk
-        refuses; nothing has changed then.
+        OnlyInFile for a setting that cannot be changed here, ValueError with a sentence for a wrong one,
+        OSError if the disk refuses; nothing has changed then.
         """
         free = self.that_act("now", "restart")
         for name in changes:
             if name in type(self).model_fields and name not in free:
-                raise OnlyInFile(f"The setting {name} can only be changed in {self.file}, for the next start.")
+                raise OnlyInFile(
+                    f"The setting {name} can only be changed in {self.file}, for the next start."
+                )
         try:
             given = json.dumps({**self.model_dump(mode="json", include=set(free)), **changes})
             valid = self.model_validate_json(given, strict=True)
@@ -110,7 +127,9 @@ class Settings(BaseModel):
     def _written(self, values: Mapping[str, Any]) -> str:
         """The file with these values in it. ValueError if it cannot be read, OSError."""
         try:
-            document = tomlkit.parse(self.file.read_text("utf-8")) if self.file.is_file() else tomlkit.document()
+            document = (
+                tomlkit.parse(self.file.read_text("utf-8")) if self.file.is_file() else tomlkit.document()
+            )
         except (TOMLKitError, UnicodeDecodeError) as error:
             raise ValueError(f"{self.file} cannot be read, mend it first: {error}.") from error
         document.update(values)

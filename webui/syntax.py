@@ -1,4 +1,5 @@
-"""Finds constructs in a text and gives their spans; knows no meaning. Fences and escapes are honoured here, once for all."""
+"""Finds constructs in a text and gives their spans; knows no meaning. Fences and escapes are honoured here,
+once for all."""
 
 from __future__ import annotations
 
@@ -32,8 +33,8 @@ class Plain:
 def scan(text: str, constructs: Mapping[str, str]) -> list[Plain | Found]:
     """Splits `text` into literal runs and constructs, in order and without loss.
 
-    constructs: name -> regular expression. A construct right after a backslash is literal and that backslash is removed;
-    every other backslash stays. Text between triple backticks is literal and the fence stays.
+    constructs: name -> regular expression. A construct right after a backslash is literal and that backslash
+    is removed; every other backslash stays. Text between triple backticks is literal and the fence stays.
     """
     if not constructs:
         return [Plain(text, 0, len(text))] if text else []
@@ -67,7 +68,9 @@ def scan(text: str, constructs: Mapping[str, str]) -> list[Plain | Found]:
             index = next(i for i in range(len(names)) if match.group(f"construct_{i}") is not None)
             first = pattern.groupindex[f"construct_{index}"]
             count = re.compile(constructs[names[index]]).groups
-            found.append(Found(names[index], match.start(), match.end(), match.groups()[first : first + count]))
+            found.append(
+                Found(names[index], match.start(), match.end(), match.groups()[first : first + count])
+            )
             run_start = at = match.end()
     literal += text[at:]
     flush(len(text))

@@ -17,7 +17,8 @@ DIRECTION = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2
 
 
 def harmless(text: str) -> str:
-    """`text` with everything a terminal would obey made visible: control characters, changes of direction, half surrogates."""
+    """`text` with everything a terminal would obey made visible: control characters, changes of direction,
+    half surrogates."""
     return "".join(_harmless(character) for character in text)
 
 
@@ -47,7 +48,8 @@ def width(character: str) -> int:
 
 
 class Live:
-    """A part of the terminal that is painted over and over: at the cursor, as high as it needs, never above the screen."""
+    """A part of the terminal that is painted over and over: at the cursor, as high as it needs, never above
+    the screen."""
 
     def __init__(self, stream: TextIO):
         self._stream = stream
@@ -55,16 +57,26 @@ class Live:
         self._mask = " ░░" if _can(stream, "░") else " __"
 
     def paint(self, columns: Mapping[int, str | None], length: int, fresh: set[int], status: str) -> None:
-        """The canvas of `length` positions: text of the decided ones (`fresh` ones bright), dim blocks for the others."""
+        """The canvas of `length` positions: text of the decided ones (`fresh` ones bright), dim blocks for
+        the others."""
         screen = shutil.get_terminal_size()
         lines = self._lines(columns, length, fresh, max(8, screen.columns - 1))
         height = max(1, screen.lines - 2)
-        newest = next((i for i in range(len(lines) - 1, -1, -1) if any(style == BRIGHT for _, style in lines[i])), 0)
+        newest = next(
+            (i for i in range(len(lines) - 1, -1, -1) if any(style == BRIGHT for _, style in lines[i])), 0
+        )
         start = max(0, min(newest - height // 2, len(lines) - height))
-        shown = [*lines[start : start + height], [(character, DIM) for character in status[: screen.columns - 1]]]
+        shown = [
+            *lines[start : start + height],
+            [(character, DIM) for character in status[: screen.columns - 1]],
+        ]
         # Without automatic wrapping a character that is wider than we think costs a column and not a line.
-        self._write(f"\x1b[?25l\x1b[?7l{self._home(screen.columns)}" + "\n".join(map(_styled, shown)) + "\x1b[?7h")
-        self._painted = [min(screen.columns, sum(width(character) for character, _ in line)) for line in shown]
+        self._write(
+            f"\x1b[?25l\x1b[?7l{self._home(screen.columns)}" + "\n".join(map(_styled, shown)) + "\x1b[?7h"
+        )
+        self._painted = [
+            min(screen.columns, sum(width(character) for character, _ in line)) for line in shown
+        ]
 
     def clear(self) -> None:
         """Removes what is painted; the cursor stands where it began."""
@@ -77,7 +89,9 @@ class Live:
         rows = sum(max(1, math.ceil(line / max(1, columns))) for line in self._painted)
         return (f"\x1b[{rows - 1}A" if rows > 1 else "") + "\r\x1b[J"
 
-    def _lines(self, columns: Mapping[int, str | None], length: int, fresh: set[int], room: int) -> list[list]:
+    def _lines(
+        self, columns: Mapping[int, str | None], length: int, fresh: set[int], room: int
+    ) -> list[list]:
         """Lines of (character, style), broken at blanks where there is one."""
         lines: list[list[tuple[str, str]]] = [[]]
         for character, style in self._characters(columns, length, fresh):
@@ -92,7 +106,9 @@ class Live:
             lines[-1].append((character, style))
         return lines
 
-    def _characters(self, columns: Mapping[int, str | None], length: int, fresh: set[int]) -> Iterator[tuple[str, str]]:
+    def _characters(
+        self, columns: Mapping[int, str | None], length: int, fresh: set[int]
+    ) -> Iterator[tuple[str, str]]:
         for column in range(length):
             text = columns.get(column)
             style = DIM if text is None else BRIGHT if column in fresh else PLAIN
@@ -105,7 +121,8 @@ class Live:
 
 
 class Printer:
-    """Prints the texts of a job in their order, each as soon as it ends; `live` shows the next one while it is made.
+    """Prints the texts of a job in their order, each as soon as it ends; `live` shows the next one while it
+    is made.
 
     quiet    prints no text, only collects the errors
     clean    makes texts harmless, because a terminal reads them; a file gets them as they are
@@ -126,13 +143,17 @@ class Printer:
             self._cells[name] = cell
             self._columns[name] |= {column: text for column, text, _, _ in cell["changes"]}
             # Given text has no confidence: it was never decided.
-            fresh[name] = {column for column, text, sure, _ in cell["changes"] if text is not None and sure is not None}
+            fresh[name] = {
+                column for column, text, sure, _ in cell["changes"] if text is not None and sure is not None
+            }
         while self._waiting and self._cells.get(self._waiting[0], {}).get("state") in ENDED:
             self._print(self._cells[self._waiting.pop(0)])
         if self._live and self._waiting and self._waiting[0] in fresh:
             name = self._waiting[0]
             cell = self._cells[name]
-            status = f"{self._label(cell)}step {cell['step']} of {cell['steps']}" if cell["length"] else "waiting"
+            status = (
+                f"{self._label(cell)}step {cell['step']} of {cell['steps']}" if cell["length"] else "waiting"
+            )
             self._live.paint(self._columns[name], cell["length"], fresh[name], status)
 
     def close(self) -> None:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-MARK = "\ue000"  # stands for the user's text while a template is rendered; private use, refused in prompts by nobody
+# stands for the user's text while a template is rendered; private use, refused in prompts by nobody
+MARK = "\ue000"
 FRAME, SYSTEM, TEXT = "frame", "system", "text"  # parts of a rendered prompt
 
 
@@ -23,28 +24,36 @@ class Encoded:
     def masked(self, mask: int) -> Encoded:
         """The empty branch of guidance: the content masked, the frame kept (Nie et al. 2025, 2.3)."""
         return Encoded(
-            tuple(mask if inside else token for token, inside in zip(self.tokens, self.content, strict=True)), self.content
+            tuple(mask if inside else token for token, inside in zip(self.tokens, self.content, strict=True)),
+            self.content,
         )
 
 
 def library() -> Any:
-    """transformers, whole. While one thread imports it, a plain `import` gives another the module that it is about to replace."""
+    """transformers, whole. While one thread imports it, a plain `import` gives another the module that it is
+    about to replace."""
     importlib.import_module("transformers")
     return sys.modules["transformers"]
 
 
 class Tokenizer:
-    """A fast tokenizer of the `tokenizers` library behind the few calls the program needs. Never runs remote code."""
+    """A fast tokenizer of the `tokenizers` library behind the few calls the program needs. Never runs remote
+    code."""
 
     def __init__(self, fast: Any):
         self._fast = fast
-        fast.backend_tokenizer.post_processor = None  # adds special tokens, never wanted here, and takes blanks off offsets
+        fast.backend_tokenizer.post_processor = (
+            None  # adds special tokens, never wanted here, and takes blanks off offsets
+        )
         self._special = sorted((str(token) for token in fast.all_special_tokens), key=len, reverse=True)
-        self._special += [str(t) for t in fast.added_tokens_decoder.values() if t.special and str(t) not in self._special]
+        self._special += [
+            str(t) for t in fast.added_tokens_decoder.values() if t.special and str(t) not in self._special
+        ]
 
     @classmethod
     def read(cls, folder: Path) -> Tokenizer:
-        """The tokenizer of a checkpoint folder. ValueError if there is none that can be read without remote code."""
+        """The tokenizer of a checkpoint folder. ValueError if there is none that can be read without remote
+        code."""
         native = library()
         try:
             if (folder / "tokenizer.json").is_file():
@@ -89,7 +98,8 @@ class Tokenizer:
         return self._fast.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False)
 
     def prompt(self, text: str, system: str = "", template: str = "auto") -> Encoded:
-        """A prompt in its chat template ("auto": if the checkpoint has one), tokenized. ValueError if "chat" has none."""
+        """A prompt in its chat template ("auto": if the checkpoint has one), tokenized. ValueError if "chat"
+        has none."""
         if template == "chat" and not self.has_template:
             raise ValueError("This checkpoint has no chat template; use template auto or raw.")
         if template == "raw" or not self.has_template:
@@ -99,18 +109,23 @@ class Tokenizer:
         literal = any(special in part for part, kind in parts if kind != FRAME for special in self._special)
         if literal or not parts[3][0]:
             return self._in_parts(parts)
-        whole = self._fast("".join(part for part, _ in parts), add_special_tokens=False, return_offsets_mapping=True)
+        whole = self._fast(
+            "".join(part for part, _ in parts), add_special_tokens=False, return_offsets_mapping=True
+        )
         start = sum(len(part) for part, _ in parts[:3])
         end = start + len(parts[3][0])
         content = tuple(a < end and b > start for a, b in whole["offset_mapping"])
         return Encoded(tuple(whole["input_ids"]), content)
 
     def _parts(self, text: str, system: str) -> list[tuple[str, str]]:
-        """The rendered prompt as frame, system, frame, text, frame; both texts as the template wants them: many trim."""
+        """The rendered prompt as frame, system, frame, text, frame; both texts as the template wants them:
+        many trim."""
         before, text, after = self._around(text, lambda part: self._rendered(part, system))
         if not system:
             return [(before, FRAME), ("", SYSTEM), ("", FRAME), (text, TEXT), (after, FRAME)]
-        first, told, second = self._around(system, lambda part: self._rendered(MARK, part).rpartition(MARK)[0])
+        first, told, second = self._around(
+            system, lambda part: self._rendered(MARK, part).rpartition(MARK)[0]
+        )
         if first + told + second != before:  # the system prompt comes after the text, or not at all
             return [(before, FRAME), ("", SYSTEM), ("", FRAME), (text, TEXT), (after, FRAME)]
         return [(first, FRAME), (told, SYSTEM), (second, FRAME), (text, TEXT), (after, FRAME)]
@@ -142,9 +157,11 @@ class Tokenizer:
         return Encoded(tuple(tokens), tuple(content))
 
     def pieces(self, tokens: Sequence[int | None]) -> list[str | None]:
-        """The text of each token such that a run of them joins to the run's text; None stays None (an open position).
+        """The text of each token such that a run of them joins to the run's text; None stays None (an open
+        position).
 
-        A character split over several tokens stands with the last of them; one that is cut off by an open position is U+FFFD.
+        A character split over several tokens stands with the last of them; one that is cut off by an open
+        position is U+FFFD.
         """
         pieces: list[str | None] = []
         run: list[int] = []

@@ -1,4 +1,5 @@
-"""The safetensors files of a checkpoint: whole, named as the native model names them, read with every byte counted."""
+"""The safetensors files of a checkpoint: whole, named as the native model names them, read with every byte
+counted."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ class Stopped(Exception):
 
 
 class Meter:
-    """Adds up bytes from several threads and tells the share of all there are, 0 to 1, a hundred times at most."""
+    """Adds up bytes from several threads and tells the share of all there are, 0 to 1, a hundred times at
+    most."""
 
     def __init__(self, total: int, tell: Progress):
         self._total, self._tell = max(1, total), tell
@@ -62,7 +64,9 @@ class _Lazy:
     def __getitem__(self, index: Any) -> Any:
         try:
             self._meter.add(self._size)
-        except Stopped as stop:  # kept: transformers collects the errors of single tensors and raises one of its own
+        except (
+            Stopped
+        ) as stop:  # kept: transformers collects the errors of single tensors and raises one of its own
             self.stop = stop
             raise
         return self._piece[index]
@@ -83,7 +87,8 @@ def files(folder: Path) -> list[Path]:
 
 
 def tensors(folder: Path) -> list[Tensor]:
-    """Every tensor of a folder, by the headers, without torch. ValueError for missing shards and files cut short."""
+    """Every tensor of a folder, by the headers, without torch. ValueError for missing shards and files cut
+    short."""
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         try:
@@ -104,10 +109,17 @@ def _header(file: Path) -> Iterator[Tensor]:
             header = json.loads(stream.read(size) if size <= MAX_HEADER else b"")
             header.pop("__metadata__", None)
             found = [
-                (Tensor(file, name, tuple(map(int, told["shape"])), told["data_offsets"][1] - told["data_offsets"][0]),
-                 told["data_offsets"][1])
+                (
+                    Tensor(
+                        file,
+                        name,
+                        tuple(map(int, told["shape"])),
+                        told["data_offsets"][1] - told["data_offsets"][0],
+                    ),
+                    told["data_offsets"][1],
+                )
                 for name, told in header.items()
-            ]  # fmt: skip
+            ]
             said = 8 + size + max((end for _, end in found), default=0)
         except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
             raise ValueError(f"{damaged} it is no safetensors file.") from error
@@ -149,27 +161,43 @@ def match(folder: Path, kind: Any, config: Any, names: Mapping[str, str]) -> dic
         wanted = {name: tuple(value.shape) for name, value in kind(config).state_dict().items()}
     if config.tie_word_embeddings:
         names = {old: new for old, new in names.items() if new != "lm_head."}
-    found = {tensor.name if tensor.name in wanted else _renamed(tensor.name, names): tensor for tensor in tensors(folder)}
+    found = {
+        tensor.name if tensor.name in wanted else _renamed(tensor.name, names): tensor
+        for tensor in tensors(folder)
+    }
     shapes = [name for name, tensor in found.items() if name in wanted and tensor.shape != wanted[name]]
     if shapes:
-        raise ValueError(f"{folder.name} has weights of another shape than its config.json says, {min(shapes)} among them.")
+        raise ValueError(
+            f"{folder.name} has weights of another shape than its config.json says, {min(shapes)} among them."
+        )
     tied = {"lm_head.weight"} if config.tie_word_embeddings else set()
-    for fault, keys in (("lacks", wanted.keys() - found.keys() - tied), ("has unknown", found.keys() - wanted.keys())):
+    for fault, keys in (
+        ("lacks", wanted.keys() - found.keys() - tied),
+        ("has unknown", found.keys() - wanted.keys()),
+    ):
         if keys:
-            raise ValueError(f"{folder.name} {fault} weights, {min(keys)} among them; partial weights are not loaded.")
+            raise ValueError(
+                f"{folder.name} {fault} weights, {min(keys)} among them; partial weights are not loaded."
+            )
     return found
 
 
 def read(found: Mapping[str, Tensor], kind: Any, config: Any, dtype: Any, meter: Meter) -> Any:
-    """The native model with these tensors, on the CPU. ValueError with a sentence; Stopped if the meter's function says so."""
+    """The native model with these tensors, on the CPU. ValueError with a sentence; Stopped if the meter's
+    function says so."""
     from safetensors import safe_open
 
     opened = {tensor.file: safe_open(tensor.file, framework="pt") for tensor in found.values()}
     state = {name: _Lazy(opened[t.file].get_slice(t.name), t.size, meter) for name, t in found.items()}
     try:
         model, info = kind.from_pretrained(
-            None, config=config, state_dict=state, dtype=dtype, output_loading_info=True, attn_implementation="sdpa",
-        )  # fmt: skip
+            None,
+            config=config,
+            state_dict=state,
+            dtype=dtype,
+            output_loading_info=True,
+            attn_implementation="sdpa",
+        )
     except Exception as error:
         for lazy in state.values():
             if lazy.stop:

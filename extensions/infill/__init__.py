@@ -16,8 +16,15 @@ if TYPE_CHECKING:
 
 GAPS = {"blank": r"_{4,}", "passage": r"\[\[(?:\.\.\.|…|(\d{1,4}))\]\]"}
 PER_TOKEN = 4  # underscores
-TEXT, WORD, LED, CLOSED = range(4)  # what is asked of a token: it has a text; is a word, a blank at most before it;
-RULES = (r"(?s).", r"(?s)\A ?\S(.*\S)?\Z", r"\A \S", r"(?s)[^ ]\Z")  # brings the blank before the gap; leaves the one after it
+TEXT, WORD, LED, CLOSED = range(
+    4
+)  # what is asked of a token: it has a text; is a word, a blank at most before it;
+RULES = (
+    r"(?s).",
+    r"(?s)\A ?\S(.*\S)?\Z",
+    r"\A \S",
+    r"(?s)[^ ]\Z",
+)  # brings the blank before the gap; leaves the one after it
 
 
 @dataclass(frozen=True)
@@ -26,23 +33,31 @@ class Blank(Gap):
 
 
 class Infill(Extension):
-    """____ is a word to fill in (one token for each four underscores), [[...]] a passage, [[20]] one of 20 tokens."""
+    """____ is a word to fill in (one token for each four underscores), [[...]] a passage, [[20]] one of 20
+    tokens."""
 
     title = "Infill"
     order = 0
 
     class Options(Options):
         about: str = field(
-            "", label="What it is about", help="A prompt for the text with gaps; may stay empty.", max_length=100_000
+            "",
+            label="What it is about",
+            help="A prompt for the text with gaps; may stay empty.",
+            max_length=100_000,
         )
-        passage: int = field(12, ge=1, le=4096, label="Passage length", help="Tokens of a [[...]] without a number.")
+        passage: int = field(
+            12, ge=1, le=4096, label="Passage length", help="Tokens of a [[...]] without a number."
+        )
 
     @classmethod
     def prompt(cls, row: Row) -> Row:
         text = row.prompts["main"].text
         found = scan(text, GAPS) if row.request.syntax != "off" else []
         if not any(isinstance(part, Found) for part in found):
-            return row.with_prompt("main", Prompt.of(found[0].text)) if found and found[0].text != text else row
+            return (
+                row.with_prompt("main", Prompt.of(found[0].text)) if found and found[0].text != text else row
+            )
         options = cls.options(row)
         draft = Draft(tuple(cls._parts(found, options.passage)))
         return row.replace(draft=draft).with_prompt("main", Prompt.of(options.about))
@@ -53,7 +68,8 @@ class Infill(Extension):
 
     @staticmethod
     def _parts(found: list, passage: int) -> list[Piece | Gap]:
-        """Given pieces and gaps. A blank before a gap is given, but tokens bring their blank along: it becomes the gap's lead."""
+        """Given pieces and gaps. A blank before a gap is given, but tokens bring their blank along: it
+        becomes the gap's lead."""
         parts: list[Piece | Gap] = []
         for part in found:
             if not isinstance(part, Found):
@@ -76,12 +92,16 @@ class Infill(Extension):
 
         words = model.words()
         allowed = [[re.search(rule, word) is not None for word in words] for rule in RULES]
-        allowed = [rule if any(rule) else [True] * len(words) for rule in allowed]  # no token has its blank: nothing to ask
+        allowed = [
+            rule if any(rule) else [True] * len(words) for rule in allowed
+        ]  # no token has its blank: nothing to ask
         self._barred = ~torch.tensor(allowed, device=model.device)
         width = max(len(model.answer(row)) for row in range(len(self.rows)))
         self._rules = torch.zeros(len(self.rows), width, len(RULES), device=model.device)
         for number, row in enumerate(self.rows):
-            for position, rule in self._ruled(row, model.answer(number), model.mask) if row is not None else ():
+            for position, rule in (
+                self._ruled(row, model.answer(number), model.mask) if row is not None else ()
+            ):
                 self._rules[number, position, rule] = 1
         return canvas
 
@@ -92,17 +112,22 @@ class Infill(Extension):
         at, previous = 0, None
         for part, after in zip(row.draft.parts, (*row.draft.parts[1:], None), strict=True):
             if isinstance(part, Gap):
-                at = at if isinstance(previous, Gap) else next(starts)  # neighbouring gaps are one run of masks
+                at = (
+                    at if isinstance(previous, Gap) else next(starts)
+                )  # neighbouring gaps are one run of masks
                 yield from ((at + i, WORD if isinstance(part, Blank) else TEXT) for i in range(part.tokens))
                 if part.lead:
                     yield at, LED
-                if after is not None and (after.lead if isinstance(after, Gap) else after.text.startswith(" ")):
+                if after is not None and (
+                    after.lead if isinstance(after, Gap) else after.text.startswith(" ")
+                ):
                     yield at + part.tokens - 1, CLOSED
                 at += part.tokens
             previous = part
 
     def ban(self, canvas: Canvas, model: Link) -> Tensor | None:
-        """In gaps: no token without a text (as end-of-text is), and none that would double a blank or grow the word before."""
+        """In gaps: no token without a text (as end-of-text is), and none that would double a blank or grow
+        the word before."""
         rows, columns = canvas.at
         rules = self._rules[canvas.row[rows], columns - canvas.answer[rows]]
         return rules @ self._barred.float() > 0

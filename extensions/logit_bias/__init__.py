@@ -23,10 +23,16 @@ class LogitBias(Extension):
 
     class Options(Options):
         more: str = field(
-            "", label="More of", help="Words or phrases to raise, separated by commas; word:5 sets its own strength."
+            "",
+            label="More of",
+            help="Words or phrases to raise, separated by commas; word:5 sets its own strength.",
         )
-        less: str = field("", label="Less of", help="Words or phrases to lower; word:5 sets its own strength.")
-        never: str = field("", label="Never", help="Words or phrases that must not appear, in any capitalisation.")
+        less: str = field(
+            "", label="Less of", help="Words or phrases to lower; word:5 sets its own strength."
+        )
+        never: str = field(
+            "", label="Never", help="Words or phrases that must not appear, in any capitalisation."
+        )
         strength: float = field(
             3.0,
             ge=0,

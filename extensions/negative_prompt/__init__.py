@@ -1,4 +1,5 @@
-"""Negative prompt and guidance: two canvases in one forward pass, the answer pushed from one prompt towards the other."""
+"""Negative prompt and guidance: two canvases in one forward pass, the answer pushed from one prompt towards
+the other."""
 
 from __future__ import annotations
 
@@ -17,8 +18,9 @@ NEAR = 1e-6  # shares of an answer that are equal may differ by the rounding of 
 class NegativePrompt(Extension):
     """What the text should not be like, and how strongly the prompt guides it.
 
-    base + scale * (logits - base), as in Ho and Salimans 2022 and Nie et al. 2025 (whose w is scale - 1). The base is the
-    negative prompt if there is one, else the empty branch: the prompt's content masked, the template's frame kept.
+    base + scale * (logits - base), as in Ho and Salimans 2022 and Nie et al. 2025 (whose w is scale - 1). The
+    base is the negative prompt if there is one, else the empty branch: the prompt's content masked, the
+    template's frame kept.
     """
 
     title = "Guidance"
@@ -27,13 +29,22 @@ class NegativePrompt(Extension):
 
     class Options(Options):
         text: str = field(
-            "", label="Negative prompt", help="What the text should move away from. Acts with a guidance scale above 1.",
-            place="prompt", widget="lines", max_length=100_000,
-        )  # fmt: skip
+            "",
+            label="Negative prompt",
+            help="What the text should move away from. Acts with a guidance scale above 1.",
+            place="prompt",
+            widget="lines",
+            max_length=100_000,
+        )
         scale: float | None = field(
-            None, ge=0, le=20, step=0.1, label="Guidance scale", place="parameters",
+            None,
+            ge=0,
+            le=20,
+            step=0.1,
+            label="Guidance scale",
+            place="parameters",
             help="How strongly the prompt is followed: 1 is off and twice as fast, 1.5 to 4 is usual.",
-        )  # fmt: skip
+        )
         start: float = field(
             0.0,
             ge=0,
@@ -43,7 +54,12 @@ class NegativePrompt(Extension):
             help="Share of the answer that is decided when it begins.",
         )
         end: float = field(
-            1.0, ge=0, le=1, step=0.05, label="Guidance until", help="Share of the answer that is decided when it ends."
+            1.0,
+            ge=0,
+            le=1,
+            step=0.05,
+            label="Guidance until",
+            help="Share of the answer that is decided when it ends.",
         )
 
     @classmethod

@@ -19,7 +19,10 @@ class PromptMatrix(Extension):
             False, label="Prompt matrix", help="The prompt's | separates options to combine.", axis=False
         )
         one_of: bool = field(
-            False, label="One of", help="Exactly one option at a time instead of every combination.", axis=False
+            False,
+            label="One of",
+            help="Exactly one option at a time instead of every combination.",
+            axis=False,
         )
         join: Literal["comma", "blank"] = field(
             "comma", label="Join with", help="What stands between the parts.", axis=False
@@ -31,7 +34,9 @@ class PromptMatrix(Extension):
         if not options.enabled:
             return None
         if request.syntax == "off":
-            raise ValueError("with the prompt syntax off, | is text; set the syntax to safe or turn the prompt matrix off.")
+            raise ValueError(
+                "with the prompt syntax off, | is text; set the syntax to safe or turn the prompt matrix off."
+            )
         parts = _parts(request.prompt)
         if len(parts) == 1:
             raise ValueError("the prompt has no | to separate options; write base | option | option.")
@@ -40,7 +45,9 @@ class PromptMatrix(Extension):
             raise ValueError(f"{len(choices)} options are more than 32.")
         joint = ", " if options.join == "comma" else " "
         chosen = ([choice] for choice in choices) if options.one_of else _combinations(choices)
-        return (cls._cell(i, request, joint.join(filter(None, (base, *some)))) for i, some in enumerate(chosen))
+        return (
+            cls._cell(i, request, joint.join(filter(None, (base, *some)))) for i, some in enumerate(chosen)
+        )
 
     @classmethod
     def _cell(cls, index: int, request: Request, prompt: str) -> Cell:
@@ -49,7 +56,8 @@ class PromptMatrix(Extension):
 
 
 def _parts(prompt: str) -> list[str]:
-    """What stands between the bars, trimmed of blanks and commas; bars in fences or after a backslash are text."""
+    """What stands between the bars, trimmed of blanks and commas; bars in fences or after a backslash are
+    text."""
     parts = [""]
     for piece in scan(prompt, {"bar": r"\|"}):
         if isinstance(piece, Found):

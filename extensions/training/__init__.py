@@ -1,4 +1,5 @@
-"""Training: stories and their attributes, a tokenizer, a masked-diffusion trainer, a checkpoint in LLaDA's format."""
+"""Training: stories and their attributes, a tokenizer, a masked-diffusion trainer, a checkpoint in LLaDA's
+format."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """What a story is conditioned on, written the ways people write prompts: tags, fields or a sentence.
 
-The wordings vary on purpose, and every part is dropped now and then: the model has to understand free prompts, also short ones.
-A row of training data is `{content}\\nStory:` (the frame, which the tokenizer's chat template repeats) and then the text, whose
-first token is a word with its leading blank.
+The wordings vary on purpose, and every part is dropped now and then: the model has to understand free
+prompts, also short ones. A row of training data is `{content}\\nStory:` (the frame, which the tokenizer's
+chat template repeats) and then the text, whose first token is a word with its leading blank.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from random import Random
 FRAME = "\nStory:"
 DROP = 0.3
 MASS = frozenset(
-    "soup bread cheese honey jam popcorn candy chocolate rice corn pasta milk water snow rain sand food money music "
+    "soup bread cheese honey jam popcorn candy chocolate rice corn pasta milk water snow rain sand food "
+    "money music "
     "magic fun juice grass help work love".split()
 )
 ASKS = (
@@ -32,7 +33,14 @@ ASKS = (
     "Write me a story about",
     "A tale of",
 )
-ASKS_BARE = ("Write a story", "Tell me a story", "A story", "Write a short story", "Please tell a story", "Make up a story")
+ASKS_BARE = (
+    "Write a story",
+    "Tell me a story",
+    "A story",
+    "Write a short story",
+    "Please tell a story",
+    "Make up a story",
+)
 ENDS = {
     "happy": ("with a happy ending", "with a happy end", "that ends well", "that ends happily"),
     "sad": ("with a sad ending", "with a sad end", "that ends badly", "that ends sadly"),
@@ -47,16 +55,19 @@ END_TAGS = {
     "sad": ("sad ending", "sad ending", "sad ending", "sad end", "sad"),
     "open": ("open ending", "open ending", "to be continued"),
 }
-TALK_TAGS = {True: ("dialogue", "dialogue", "dialogue", "talking"), False: ("no dialogue", "no dialogue", "without dialogue")}
+TALK_TAGS = {
+    True: ("dialogue", "dialogue", "dialogue", "talking"),
+    False: ("no dialogue", "no dialogue", "without dialogue"),
+}
 
 
 @dataclass(frozen=True)
 class Facts:
     """What is known to be true of a text. Everything may be missing.
 
-    words: keywords that stand in the text; hero: `brave dragon`; kind: the hero without the trait; end: happy, sad or open;
-    talk: whether there is dialogue; before: the sentences that came before (the text then continues them);
-    extra: further fields (name, value), of the fables.
+    words: keywords that stand in the text; hero: `brave dragon`; kind: the hero without the trait; end:
+    happy, sad or open; talk: whether there is dialogue; before: the sentences that came before (the text then
+    continues them); extra: further fields (name, value), of the fables.
     """
 
     words: tuple[str, ...] = ()
@@ -81,7 +92,8 @@ def article(noun: str) -> str:
 
 
 def condition(facts: Facts, random: Random) -> str:
-    """The content for these facts: empty for one in ten, else tags (half), fields or a sentence (a quarter each)."""
+    """The content for these facts: empty for one in ten, else tags (half), fields or a sentence (a quarter
+    each)."""
     if facts.before:
         return _more(facts, random)
     draw = random.random()
@@ -114,7 +126,8 @@ def tags(facts: Facts, random: Random) -> str:
 
 
 def fields(facts: Facts, random: Random) -> str:
-    """`Words: dragon, cake / Hero: brave dragon / Place: castle / End: happy / Talk: yes`, also one field a line."""
+    """`Words: dragon, cake / Hero: brave dragon / Place: castle / End: happy / Talk: yes`, also one field a
+    line."""
     words = [word for word in facts.words if random.random() >= DROP]
     random.shuffle(words)
     known = [
@@ -148,7 +161,9 @@ def sentence(facts: Facts, random: Random) -> str:
     if facts.end and _kept(facts, random):
         text += " " + random.choice(ENDS[facts.end])
     if facts.talk is not None and random.random() >= (DROP if facts.talk else 0.6):
-        text += (" and " if " with" in text[-22:] and random.random() < 0.7 else " ") + random.choice(TALKS[facts.talk])
+        text += (" and " if " with" in text[-22:] and random.random() < 0.7 else " ") + random.choice(
+            TALKS[facts.talk]
+        )
     return text + random.choice((".", ".", ".", ""))
 
 
@@ -159,7 +174,8 @@ def _more(facts: Facts, random: Random) -> str:
 
 
 def _kept(facts: Facts, random: Random) -> bool:
-    """An open end is always said where anything is said: else texts without an end would be the model's to guess."""
+    """An open end is always said where anything is said: else texts without an end would be the model's to
+    guess."""
     return random.random() >= DROP or facts.end == "open"
 
 
@@ -175,4 +191,6 @@ def _dressed(text: str, random: Random) -> str:
 def of_story(attributes) -> Facts:
     """The facts of a story of the grammar, from its exact `Attributes`."""
     a = attributes
-    return Facts(words=tuple(a.words), hero=a.hero, kind=a.kind, friend=a.friend, place=a.place, end=a.end, talk=a.talk)
+    return Facts(
+        words=tuple(a.words), hero=a.hero, kind=a.kind, friend=a.friend, place=a.place, end=a.end, talk=a.talk
+    )

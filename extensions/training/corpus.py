@@ -1,7 +1,9 @@
-"""The stream of training rows: a pure function of (recipe, step), so a resumed run repeats nothing and loses nothing.
+"""The stream of training rows: a pure function of (recipe, step), so a resumed run repeats nothing and loses
+nothing.
 
-A row is the tokens of `{condition}\\nStory:`, of the text, and of end-of-text up to the batch's length, a multiple of 8.
-Rows are drawn for a group of steps at once, sorted by the length they want and cut into batches of about equal size.
+A row is the tokens of `{condition}\\nStory:`, of the text, and of end-of-text up to the batch's length, a
+multiple of 8. Rows are drawn for a group of steps at once, sorted by the length they want and cut into
+batches of about equal size.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ SPARE_SEEDS = 8  # seeds kept for each story, so that held-out ones can be skipp
 
 @dataclass(frozen=True)
 class Batch:
-    """tokens (B, L) int64; kinds (B, L) uint8: frame, content, text with its end-of-text, or padding behind it."""
+    """tokens (B, L) int64; kinds (B, L) uint8: frame, content, text with its end-of-text, or padding behind
+    it."""
 
     tokens: Tensor
     kinds: Tensor
@@ -37,8 +40,8 @@ class Batch:
 
 @dataclass(frozen=True)
 class _Row:
-    """A row before tokenization. `ends`: the text is meant to fit, with its end; `whole`: it holds its document's end, even if
-    more than a row can hold was meant to follow; `draw` decides the padding."""
+    """A row before tokenization. `ends`: the text is meant to fit, with its end; `whole`: it holds its
+    document's end, even if more than a row can hold was meant to follow; `draw` decides the padding."""
 
     content: str
     text: str
@@ -78,7 +81,9 @@ class Corpus:
         rows = [row for name, count in self.counts.items() for row in self._rows(name, number, count)]
         dice = random.Random(f"{self.recipe.seed} order {number}")
         dice.shuffle(rows)
-        encoded = self.tokenizer.encode_batch([part for row in rows for part in (row.content, " " + row.text)])
+        encoded = self.tokenizer.encode_batch(
+            [part for row in rows for part in (row.content, " " + row.text)]
+        )
         made = [self._tokens(row, encoded[2 * i].ids, encoded[2 * i + 1].ids) for i, row in enumerate(rows)]
         made.sort(key=lambda entry: entry[0])
         batches = [self._batch(part) for part in _cut(made, self.recipe.data.group)]
@@ -88,7 +93,9 @@ class Corpus:
     def _rows(self, source: str, number: int, count: int) -> Iterator[_Row]:
         for index in range(number * count, (number + 1) * count):
             dice = random.Random(f"{self.recipe.seed} {source} {index}")
-            yield self._story_row(index, dice) if source == "grammar" else self._prose_row(source, index, dice)
+            yield (
+                self._story_row(index, dice) if source == "grammar" else self._prose_row(source, index, dice)
+            )
 
     def _story_row(self, index: int, dice: random.Random) -> _Row:
         data = self.recipe.data
@@ -143,8 +150,11 @@ class Corpus:
     def _lengths(self, found: prose.Document) -> tuple[int, ...]:
         return tuple(len(one.ids) for one in self.tokenizer.encode_batch(list(found.sentences)))
 
-    def _tokens(self, row: _Row, content: list[int], text: list[int]) -> tuple[int, float, list[int], int, bool]:
-        """(wanted length, draw, tokens, length of the content, whether it ends); too long a condition is left out."""
+    def _tokens(
+        self, row: _Row, content: list[int], text: list[int]
+    ) -> tuple[int, float, list[int], int, bool]:
+        """(wanted length, draw, tokens, length of the content, whether it ends); too long a condition is left
+        out."""
         most = self.recipe.network.max_length
         if len(content) + len(self.frame) + min(len(text), most // 2 if not row.ends else most) + 1 > most:
             content = []
@@ -184,22 +194,34 @@ def read_documents(recipe: Recipe, folder: Path | None) -> dict[str, list[prose.
         if getattr(recipe.data, name) > 0:
             if not (folder / file).is_file():
                 raise ValueError(
-                    f"{folder} has no {file}; give the corpus's folder, or leave --corpus out to train on the grammar."
+                    f"{folder} has no {file}; give the corpus's folder, or leave --corpus out to train on "
+                    "the grammar."
                 )
             found[name] = prose.read(folder / file)
     return found
 
 
 def lexicon(grammar: Grammar, documents: dict[str, list[prose.Document]]) -> list[str]:
-    """The words a run learns well, lower case, in order: the grammar's, those that real text has at least `OFTEN` times, and
-    those that conditions are written with. What lexicon.txt of a checkpoint holds."""
-    seen = Counter(word.lower() for some in documents.values() for one in some for word in words_of("".join(one.sentences)))
+    """The words a run learns well, lower case, in order: the grammar's, those that real text has at least
+    `OFTEN` times, and those that conditions are written with. What lexicon.txt of a checkpoint holds."""
+    seen = Counter(
+        word.lower()
+        for some in documents.values()
+        for one in some
+        for word in words_of("".join(one.sentences))
+    )
     dice = random.Random("lexicon")
-    asked = {word.lower() for seed in range(3000) for word in words_of(condition(of_story(grammar.story(seed).attributes), dice))}
+    asked = {
+        word.lower()
+        for seed in range(3000)
+        for word in words_of(condition(of_story(grammar.story(seed).attributes), dice))
+    }
     return sorted(grammar.lexicon() | asked | {word for word, times in seen.items() if times >= OFTEN})
 
 
-def texts_for_tokenizer(recipe: Recipe, grammar: Grammar, documents: dict[str, list[prose.Document]]) -> Iterator[str]:
+def texts_for_tokenizer(
+    recipe: Recipe, grammar: Grammar, documents: dict[str, list[prose.Document]]
+) -> Iterator[str]:
     """Stories with conditions, and all real text."""
     nouns = prose.Nouns([one for some in documents.values() for one in some])
     for index in range(recipe.data.stories_for_tokenizer):
@@ -210,7 +232,10 @@ def texts_for_tokenizer(recipe: Recipe, grammar: Grammar, documents: dict[str, l
         for one in some:
             dice = random.Random(one.sentences[0])
             yield (
-                condition(prose.facts(one, 0, len(one.sentences), nouns, dice), dice) + FRAME + " " + prose.joined(one.sentences)
+                condition(prose.facts(one, 0, len(one.sentences), nouns, dice), dice)
+                + FRAME
+                + " "
+                + prose.joined(one.sentences)
             )
 
 

@@ -1,7 +1,8 @@
 """A trained network as a checkpoint folder in the on-disk format of LLaDA (Nie et al. 2025).
 
-config.json, the tokenizer's two files, and the weights in bf16 under LLaDA's names, in shards if they are large. Files that
-stand beside them (README.md, profile.json) stay. Each file is replaced in one piece, the weights last.
+config.json, the tokenizer's two files, and the weights in bf16 under LLaDA's names, in shards if they are
+large. Files that stand beside them (README.md, profile.json) stay. Each file is replaced in one piece, the
+weights last.
 """
 
 from __future__ import annotations
@@ -74,12 +75,19 @@ def read(folder: Path) -> dict[str, Tensor]:
     """The weights of a checkpoint that `export` wrote, by the network's names."""
     from safetensors.torch import load_file
 
-    found = {name: one for file in sorted(folder.glob("model*.safetensors")) for name, one in load_file(file).items()}
-    return {name.removeprefix("model.transformer.").removesuffix(".weight"): one for name, one in found.items()}
+    found = {
+        name: one
+        for file in sorted(folder.glob("model*.safetensors"))
+        for name, one in load_file(file).items()
+    }
+    return {
+        name.removeprefix("model.transformer.").removesuffix(".weight"): one for name, one in found.items()
+    }
 
 
 def shards(weights: dict[str, Tensor], most: float) -> list[dict[str, Tensor]]:
-    """Weights in groups of at most `most` megabytes, in order; a single larger tensor is a group of its own."""
+    """Weights in groups of at most `most` megabytes, in order; a single larger tensor is a group of its
+    own."""
     groups, used = [{}], 0.0
     for name, one in weights.items():
         size = one.numel() * one.element_size() / 1e6
@@ -91,14 +99,18 @@ def shards(weights: dict[str, Tensor], most: float) -> list[dict[str, Tensor]]:
     return groups
 
 
-def export(folder: Path, weights: dict[str, Tensor], shape: Shape, tokenizer, facts: dict, most: float = 12.0) -> None:
-    """Write the checkpoint. `weights` by the network's names, `tokenizer` a `tokenizers.Tokenizer`; `facts` go into the
-    config under "training" (steps, tokens, recipe), `most` is the size of a shard in megabytes."""
+def export(
+    folder: Path, weights: dict[str, Tensor], shape: Shape, tokenizer, facts: dict, most: float = 12.0
+) -> None:
+    """Write the checkpoint. `weights` by the network's names, `tokenizer` a `tokenizers.Tokenizer`; `facts`
+    go into the config under "training" (steps, tokens, recipe), `most` is the size of a shard in
+    megabytes."""
     from safetensors.torch import save
 
     folder.mkdir(parents=True, exist_ok=True)
     ids = {
-        key: tokenizer.token_to_id(token) for key, token in {"mask": words.MASK, "end": words.END, "start": words.START}.items()
+        key: tokenizer.token_to_id(token)
+        for key, token in {"mask": words.MASK, "end": words.END, "start": words.START}.items()
     }
     words.save(tokenizer, folder, shape.max_length)
     _json(folder / "config.json", {**config(shape, ids), "training": facts})

@@ -1,7 +1,8 @@
 """Cross-entropy of a tied head, computed with its gradients chunk by chunk.
 
-The scores of a batch over the vocabulary are by far the largest tensor of a small model. Here they exist for `CHUNK` positions
-at a time: each chunk's gradients are made while its scores are still in the processor's cache, and only those are kept.
+The scores of a batch over the vocabulary are by far the largest tensor of a small model. Here they exist for
+`CHUNK` positions at a time: each chunk's gradients are made while its scores are still in the processor's
+cache, and only those are kept.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ CHUNK = 1024
 
 
 def piece(hidden: Tensor, weight: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """One chunk: losses (n,) in nats, and the gradients of sum(weights * losses) by hidden (n, d) and by weight (V, d)."""
+    """One chunk: losses (n,) in nats, and the gradients of sum(weights * losses) by hidden (n, d) and by
+    weight (V, d)."""
     scores = (hidden @ weight.t()).float()
     scores = scores - scores.amax(-1, keepdim=True)
     exp = scores.exp()
@@ -52,10 +54,12 @@ class _HeadLoss(torch.autograd.Function):
         return slope * outer.to(slope.dtype), by_weight * outer, None, None, None
 
 
-def head_loss(hidden: Tensor, weight: Tensor, targets: Tensor, weights: Tensor, step=piece) -> tuple[Tensor, Tensor]:
+def head_loss(
+    hidden: Tensor, weight: Tensor, targets: Tensor, weights: Tensor, step=piece
+) -> tuple[Tensor, Tensor]:
     """Weighted sum of the cross-entropies of N positions, and each of them.
 
-    hidden (N, d) in the computing dtype; weight (V, d) fp32; targets (N,) int64; weights (N,) fp32; `step` is `piece` or its
-    compiled form. Gives (scalar with gradients, (N,) nats without).
+    hidden (N, d) in the computing dtype; weight (V, d) fp32; targets (N,) int64; weights (N,) fp32; `step` is
+    `piece` or its compiled form. Gives (scalar with gradients, (N,) nats without).
     """
     return _HeadLoss.apply(hidden, weight, targets, weights, step)

@@ -1,4 +1,5 @@
-"""Train a checkpoint: `python -m extensions.training.main --recipe cpu --corpus DIR --out models/checkpoints/NAME`."""
+"""Train a checkpoint: `python -m extensions.training.main --recipe cpu --corpus DIR --out
+models/checkpoints/NAME`."""
 
 from __future__ import annotations
 
@@ -23,16 +24,28 @@ PROMPTS = (
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
-    parser.add_argument("--recipe", default="cpu", help="cpu, gpu, fables, tiny, or the path of a .toml file (default: cpu)")
-    parser.add_argument("--corpus", type=Path, help="folder of real text; without it the story grammar alone is used")
-    parser.add_argument("--out", type=Path, help="folder of the checkpoint (default: models/checkpoints/trained)")
-    parser.add_argument("--steps", type=int, help="end after so many steps instead of the recipe's; phases and rates follow")
-    parser.add_argument("--state", type=Path, help="folder of the run's state (default: .training-NAME beside the checkpoint)")
+    parser.add_argument(
+        "--recipe", default="cpu", help="cpu, gpu, fables, tiny, or the path of a .toml file (default: cpu)"
+    )
+    parser.add_argument(
+        "--corpus", type=Path, help="folder of real text; without it the story grammar alone is used"
+    )
+    parser.add_argument(
+        "--out", type=Path, help="folder of the checkpoint (default: models/checkpoints/trained)"
+    )
+    parser.add_argument(
+        "--steps", type=int, help="end after so many steps instead of the recipe's; phases and rates follow"
+    )
+    parser.add_argument(
+        "--state", type=Path, help="folder of the run's state (default: .training-NAME beside the checkpoint)"
+    )
     parser.add_argument("--threads", type=int, help="threads (default: torch's)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
     parser.add_argument("--stop", type=int, help="stop at this step as if interrupted, to resume later")
     begin = parser.add_mutually_exclusive_group()
-    begin.add_argument("--resume", action="store_true", help="continue the state (the default if there is one)")
+    begin.add_argument(
+        "--resume", action="store_true", help="continue the state (the default if there is one)"
+    )
     begin.add_argument("--fresh", action="store_true", help="start again and overwrite the state")
 
 
@@ -80,7 +93,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def fingerprint(data) -> str:
-    """A hash of the first rows: tells whether grammar, corpus and tokenizer are those a state was made with."""
+    """A hash of the first rows: tells whether grammar, corpus and tokenizer are those a state was made
+    with."""
     batch = data.batch(0)
     return hashlib.blake2b(batch.tokens.numpy().tobytes(), digest_size=8).hexdigest()
 
@@ -88,16 +102,23 @@ def fingerprint(data) -> str:
 def check(mine: dict, theirs: dict, folder: Path) -> None:
     """ValueError if a state was made by another recipe or from other rows."""
     if mine["identity"] != theirs["identity"]:
-        raise ValueError(f"The state in {folder} was made by another recipe; give that recipe, another --state, or --fresh.")
+        raise ValueError(
+            f"The state in {folder} was made by another recipe; give that recipe, another --state, or "
+            "--fresh."
+        )
     if mine["rows"] != theirs["rows"]:
-        raise ValueError(f"The state in {folder} was made with another grammar or corpus; restore them, or give --fresh.")
+        raise ValueError(
+            f"The state in {folder} was made with another grammar or corpus; restore them, or give --fresh."
+        )
 
 
 def _start(recipe, out: Path) -> Path | None:
     """The folder of the checkpoint that a fine-tuning recipe starts from."""
     start = out.parent / recipe.start if recipe.start else None
     if start is not None and not (start / "tokenizer.json").is_file():
-        raise ValueError(f"The recipe starts from the checkpoint {recipe.start}, which is not in {out.parent}.")
+        raise ValueError(
+            f"The recipe starts from the checkpoint {recipe.start}, which is not in {out.parent}."
+        )
     return start
 
 
@@ -132,7 +153,9 @@ def _held_out(data, folder: Path | None) -> dict:
             texts["grammar"].append((story.text, story.nats))
     if folder is not None and (folder / prose.HELD_OUT).is_file():
         some = prose.read(folder / prose.HELD_OUT)[:96]
-        texts["tinystories"] = [(prose.joined(one.sentences), None) for one in some]  # their first `most` tokens
+        texts["tinystories"] = [
+            (prose.joined(one.sentences), None) for one in some
+        ]  # their first `most` tokens
     for name, some in texts.items():
         rows = []
         for text, nats in some:
@@ -148,25 +171,35 @@ def _held_out(data, folder: Path | None) -> dict:
         lengths = torch.tensor([len(ids) for ids, _ in rows])[:, None]
         counted = (torch.arange(most) >= len(data.frame)) & (torch.arange(most) < lengths)
         if rows:
-            found[name] = (tokens[:, : int(lengths.max())], counted[:, : int(lengths.max())], sum(unit for _, unit in rows))
+            found[name] = (
+                tokens[:, : int(lengths.max())],
+                counted[:, : int(lengths.max())],
+                sum(unit for _, unit in rows),
+            )
     return found
 
 
 def _show(made, out: Path, held: dict) -> None:
-    """Export the averaged weights; print the bounds and some samples. In the first phase nothing can fill masks yet."""
+    """Export the averaged weights; print the bounds and some samples. In the first phase nothing can fill
+    masks yet."""
     from . import corpus, sampling, state
 
     if made.step > made.recipe.plan.causal * made.recipe.plan.steps:
         network = made.averaged()
         made.export(out)
-        state.replace(out / "lexicon.txt", "\n".join([*corpus.lexicon(made.corpus.grammar, made.corpus.documents), ""]).encode())
+        state.replace(
+            out / "lexicon.txt",
+            "\n".join([*corpus.lexicon(made.corpus.grammar, made.corpus.documents), ""]).encode(),
+        )
         for name, (tokens, counted, unit) in held.items():
             nats, count = sampling.bound(network, tokens, counted, made.mask, dtype=made.dtype)
             word = "x the grammar's own entropy" if name == "grammar" else "bits per byte"
             _tell(f"  bound on held-out {name}: {nats / count:.3f} nats per token, {nats / unit:.3f} {word}")
         for number, prompt in enumerate(PROMPTS):
             guidance = (2.5, 1.0)[number % 2]
-            text = sampling.sample(network, made.tokenizer, [prompt], temperature=0.5, guidance=guidance, seed=made.step)[0]
+            text = sampling.sample(
+                network, made.tokenizer, [prompt], temperature=0.5, guidance=guidance, seed=made.step
+            )[0]
             _tell(f"  [{prompt!r} x{guidance}] {text!r}")
         _tell(f"  exported to {out} at step {made.step}")
 
@@ -176,7 +209,8 @@ def _report(made, loss: float, speed: float) -> None:
     left = (plan.steps - made.step) * (made.seen / max(1, made.step)) / max(speed, 1.0)
     phase = "next token" if made.step <= plan.causal * plan.steps else "masked"
     _tell(
-        f"step {made.step}/{plan.steps} {phase} loss {loss:.3f} {made.seen / 1e6:.2f} M tokens {speed:,.0f}/s "
+        f"step {made.step}/{plan.steps} {phase} loss {loss:.3f} {made.seen / 1e6:.2f} M tokens "
+        f"{speed:,.0f}/s "
         f"{left / 60:.0f} min left"
     )
 

@@ -1,9 +1,9 @@
 """The model that is trained: a Llama-shaped transformer without biases, small enough to train on a CPU.
 
-Its numbers equal `transformers.LlamaForCausalLM` with `is_causal=False` (a test compares them), so the exported checkpoint runs
-in the program through the LLaDA loader. Written plainly here because training wants what a library class does not give:
-a body without the head (the head runs on masked positions only), one switch between causal and bidirectional attention,
-and few enough operations for `torch.compile` to fuse.
+Its numbers equal `transformers.LlamaForCausalLM` with `is_causal=False` (a test compares them), so the
+exported checkpoint runs in the program through the LLaDA loader. Written plainly here because training wants
+what a library class does not give: a body without the head (the head runs on masked positions only), one
+switch between causal and bidirectional attention, and few enough operations for `torch.compile` to fuse.
 
 Sources: Touvron et al. 2023 (Llama), Su et al. 2021 (rotary positions), Nie et al. 2025 (LLaDA).
 """
@@ -34,7 +34,9 @@ class Shape:
 
     def __post_init__(self) -> None:
         if self.width % self.heads or self.heads % self.kv_heads or (self.width // self.heads) % 2:
-            raise ValueError("Choose a width that is an even multiple of heads, and heads that are a multiple of kv_heads.")
+            raise ValueError(
+                "Choose a width that is an even multiple of heads, and heads that are a multiple of kv_heads."
+            )
 
     @property
     def head(self) -> int:
@@ -43,7 +45,8 @@ class Shape:
 
 
 def rotary(length: int, shape: Shape) -> tuple[Tensor, Tensor]:
-    """Cosines and sines of the rotary positions, (length, head) fp32, each half repeated (the rotate-half layout)."""
+    """Cosines and sines of the rotary positions, (length, head) fp32, each half repeated (the rotate-half
+    layout)."""
     frequency = 1.0 / shape.theta ** (torch.arange(0, shape.head, 2, dtype=torch.float32) / shape.head)
     angle = torch.outer(torch.arange(length, dtype=torch.float32), frequency)
     angle = torch.cat([angle, angle], dim=-1)
@@ -71,7 +74,8 @@ def linear(x: Tensor, weight: Tensor) -> Tensor:
 def attend(q: Tensor, k: Tensor, v: Tensor, causal: bool) -> Tensor:
     """Attention over (B, heads, L, head); k and v may have fewer heads.
 
-    On a CPU written out: at these lengths the library's fused backward pass takes five times as long as these products.
+    On a CPU written out: at these lengths the library's fused backward pass takes five times as long as these
+    products.
     """
     if q.device.type != "cpu":
         return F.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=q.shape[1] != k.shape[1])
@@ -80,7 +84,9 @@ def attend(q: Tensor, k: Tensor, v: Tensor, causal: bool) -> Tensor:
     scores = (q @ k.transpose(-1, -2)).float() * q.shape[-1] ** -0.5
     if causal:
         n = q.shape[2]
-        scores = scores.masked_fill(torch.ones(n, n, dtype=torch.bool, device=q.device).triu(1), float("-inf"))
+        scores = scores.masked_fill(
+            torch.ones(n, n, dtype=torch.bool, device=q.device).triu(1), float("-inf")
+        )
     return scores.softmax(-1).to(v.dtype) @ v
 
 
@@ -116,7 +122,8 @@ class Block(nn.Module):
         return x + F.dropout(y, s.dropout, self.training)
 
     def asked(self, y: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
-        """Queries (B, heads, L, head) and keys (B, kv_heads, L, head) of the normed stream, turned by their positions."""
+        """Queries (B, heads, L, head) and keys (B, kv_heads, L, head) of the normed stream, turned by their
+        positions."""
         s, (b, n, _) = self.shape, y.shape
         q = linear(y, self.q_proj).view(b, n, s.heads, s.head).transpose(1, 2)
         k = linear(y, self.k_proj).view(b, n, s.kv_heads, s.head).transpose(1, 2)
@@ -124,7 +131,8 @@ class Block(nn.Module):
 
     @torch.no_grad()
     def soften(self, x: Tensor, cos: Tensor, sin: Tensor, most: float) -> None:
-        """Shrink the queries of heads whose score somewhere in the stream x lies more than `most` above its row's mean."""
+        """Shrink the queries of heads whose score somewhere in the stream x lies more than `most` above its
+        row's mean."""
         s = self.shape
         q, k = self.asked(norm(x, self.attn_norm, s.eps, torch.float32), cos, sin)
         scores = q @ k.repeat_interleave(s.heads // s.kv_heads, dim=1).transpose(-1, -2) * s.head**-0.5
@@ -133,7 +141,8 @@ class Block(nn.Module):
 
 
 class Network(nn.Module):
-    """Tokens (B, L) in, hidden states (B, L, width) out; `logits` applies the tied head to the positions that are wanted."""
+    """Tokens (B, L) in, hidden states (B, L, width) out; `logits` applies the tied head to the positions that
+    are wanted."""
 
     def __init__(self, shape: Shape, generator: torch.Generator | None = None):
         super().__init__()
@@ -147,7 +156,8 @@ class Network(nn.Module):
         self.reset(generator)
 
     def reset(self, generator: torch.Generator | None) -> None:
-        """Draw the first weights: normal, 0.02 for the embedding, by fan-in for the rest, less for what the stream adds up."""
+        """Draw the first weights: normal, 0.02 for the embedding, by fan-in for the rest, less for what the
+        stream adds up."""
         with torch.no_grad():
             for name, weight in self.named_parameters():
                 if weight.dim() < 2:
@@ -158,7 +168,8 @@ class Network(nn.Module):
                 weight.normal_(0.0, scale, generator=generator)
 
     def forward(self, tokens: Tensor, causal: bool = False, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Hidden states after the last norm, in `dtype`, the type of the matrix products; the stream stays fp32."""
+        """Hidden states after the last norm, in `dtype`, the type of the matrix products; the stream stays
+        fp32."""
         n = tokens.shape[1]
         x = F.embedding(tokens, self.wte)
         cos, sin = self.cos[:n], self.sin[:n]
@@ -168,9 +179,11 @@ class Network(nn.Module):
 
     @torch.no_grad()
     def soften(self, tokens: Tensor, causal: bool, most: float) -> None:
-        """Keep attention from becoming so sharp that it stops learning: `Block.soften` in every layer, on tokens (B, L).
+        """Keep attention from becoming so sharp that it stops learning: `Block.soften` in every layer, on
+        tokens (B, L).
 
-        What query and key norms would do, which the checkpoint's format cannot hold (as QK-clip in Kimi Team 2025).
+        What query and key norms would do, which the checkpoint's format cannot hold (as QK-clip in Kimi Team
+        2025).
         """
         n = tokens.shape[1]
         x, cos, sin = F.embedding(tokens, self.wte), self.cos[:n], self.sin[:n]

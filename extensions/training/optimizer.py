@@ -1,7 +1,7 @@
 """Muon for the matrices inside the layers, Adam for the embedding and the norms.
 
-Muon replaces a matrix's momentum by the nearest orthogonal matrix, so that every direction of it learns at the same rate
-(Jordan et al. 2024). Adam is Kingma and Ba 2015 without weight decay.
+Muon replaces a matrix's momentum by the nearest orthogonal matrix, so that every direction of it learns at
+the same rate (Jordan et al. 2024). Adam is Kingma and Ba 2015 without weight decay.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ MOMENTUM, BETAS, EPS = 0.95, (0.9, 0.95), 1e-10
 
 
 def orthogonal(matrices: Tensor, dtype: torch.dtype, rounds: int = 5) -> Tensor:
-    """About the nearest (semi-)orthogonal matrices of a stack (n, rows, columns), by Newton-Schulz iteration in `dtype`."""
+    """About the nearest (semi-)orthogonal matrices of a stack (n, rows, columns), by Newton-Schulz iteration
+    in `dtype`."""
     a, b, c = 3.4445, -4.7750, 2.0315
     x = matrices / (matrices.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     wide = x.shape[-2] <= x.shape[-1]
@@ -40,7 +41,8 @@ class Optimizer:
     def step(self, muon: float, adam: float, decay: float = 0.0) -> None:
         """One step at these two learning rates, from the gradients at the parameters, which are then dropped.
 
-        `decay` shrinks the matrices by muon * decay first: without it their norms, and attention's sharpness, only grow.
+        `decay` shrinks the matrices by muon * decay first: without it their norms, and attention's sharpness,
+        only grow.
         """
         self.steps += 1
         self._muon(muon, decay)
@@ -54,10 +56,14 @@ class Optimizer:
         for names in by_size.values():
             ahead = [self.matrices[name].grad.lerp(self.momentum[name], MOMENTUM) for name in names]
             turned = [one if one.shape[0] <= one.shape[1] else one.t() for one in ahead]
-            for name, source, update in zip(names, ahead, orthogonal(torch.stack(turned), self.dtype), strict=False):
+            for name, source, update in zip(
+                names, ahead, orthogonal(torch.stack(turned), self.dtype), strict=False
+            ):
                 one = self.matrices[name]
                 update = update if source.shape[0] <= source.shape[1] else update.t()
-                one.mul_(1 - rate * decay).sub_(update, alpha=rate * max(1.0, one.shape[0] / one.shape[1]) ** 0.5)
+                one.mul_(1 - rate * decay).sub_(
+                    update, alpha=rate * max(1.0, one.shape[0] / one.shape[1]) ** 0.5
+                )
                 one.grad = None
 
     def _adam(self, rate: float) -> None:

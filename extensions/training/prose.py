@@ -1,7 +1,8 @@
 """Real text: reading the corpus's files, cutting them into sentences, and guessing what is true of a passage.
 
-The guesses are heuristic: keywords are rarer words that stand where nouns stand, the mood is that of the last two
-sentences, dialogue is a quotation mark. The fables bring their own fields in the prompts they were written from.
+The guesses are heuristic: keywords are rarer words that stand where nouns stand, the mood is that of the last
+two sentences, dialogue is a quotation mark. The fables bring their own fields in the prompts they were
+written from.
 """
 
 from __future__ import annotations
@@ -38,21 +39,27 @@ SENTENCE = re.compile(r'\s*\S.*?(?:[.!?]+["\')]*(?=\s)|$)', re.DOTALL)
 WORD = re.compile(r"[A-Za-z]+(?:'[a-z]+)?")
 BEFORE_NOUNS = frozenset("a an the his her their my your our its some this that".split())
 PLACES = frozenset(
-    "forest park garden village meadow field valley barn jungle cave yard beach farm castle zoo market pond lake river "
-    "playground school harbor hill mountain island bridge house home woods sea ocean city town store shop kitchen "
+    "forest park garden village meadow field valley barn jungle cave yard beach farm castle zoo market pond "
+    "lake river "
+    "playground school harbor hill mountain island bridge house home woods sea ocean city town store shop "
+    "kitchen "
     "street desert palace library tree".split()
 )
 KINDS = frozenset(
-    "fox rabbit cat dog mouse frog duck bird pig owl squirrel turtle monkey hedgehog penguin goat puppy kitten robot "
-    "dragon bear lion elephant horse giant knight unicorn princess fairy witch prince wizard pirate bunny tiger hen cow "
-    "sheep ant bee fish crocodile boy girl king queen farmer man woman snake wolf deer spider butterfly bug worm".split()
+    "fox rabbit cat dog mouse frog duck bird pig owl squirrel turtle monkey hedgehog penguin goat puppy "
+    "kitten robot "
+    "dragon bear lion elephant horse giant knight unicorn princess fairy witch prince wizard pirate bunny "
+    "tiger hen cow "
+    "sheep ant bee fish crocodile boy girl king queen farmer man woman snake wolf deer spider butterfly bug "
+    "worm".split()
 )
 FIELD = re.compile(r"- (Main Character|Setting|Challenge|Outcome|Teaching): (.+)")
 
 
 @dataclass(frozen=True)
 class Document:
-    """A text as sentences, each with the white space before it; `joined` of a run of them is a piece of the text."""
+    """A text as sentences, each with the white space before it; `joined` of a run of them is a piece of the
+    text."""
 
     sentences: tuple[str, ...]
     extra: tuple[tuple[str, str], ...] = ()
@@ -115,13 +122,16 @@ class Nouns:
         """Up to `most` different nouns of a text; rarer and repeated ones are likelier."""
         counts = Counter(word for word in WORD.findall(text) if word in self.rarity)
         ranked = sorted(
-            counts, key=lambda word: random.random() ** (1.0 / (self.rarity[word] * counts[word] ** 0.5)), reverse=True
+            counts,
+            key=lambda word: random.random() ** (1.0 / (self.rarity[word] * counts[word] ** 0.5)),
+            reverse=True,
         )
         return tuple(ranked[:most])
 
 
 def facts(found: Document, start: int, stop: int, nouns: Nouns, random: Random, before: int = 0) -> Facts:
-    """What can be said of sentences start..stop of a document; `before` sentences in front of them become the `More:` part."""
+    """What can be said of sentences start..stop of a document; `before` sentences in front of them become the
+    `More:` part."""
     text = joined(found.sentences[start:stop])
     words = [word for word in WORD.findall(text) if word.islower()]
     ended = stop == len(found.sentences)
@@ -131,7 +141,9 @@ def facts(found: Document, start: int, stop: int, nouns: Nouns, random: Random, 
         hero=found.hero or kind,
         kind=kind,
         end=mood(found.sentences[-2:]) if ended else "open",
-        place=found.place if start == 0 and found.place else next((word for word in words if word in PLACES), None),
+        place=found.place
+        if start == 0 and found.place
+        else next((word for word in words if word in PLACES), None),
         talk='"' in text,
         before=joined(found.sentences[start - before : start]) or None if before else None,
         extra=found.extra if start == 0 else (),

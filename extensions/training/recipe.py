@@ -25,11 +25,12 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Data:
-    """Shares of the rows by source (made to sum to 1; without a corpus only the grammar counts), and the size of batches.
+    """Shares of the rows by source (made to sum to 1; without a corpus only the grammar counts), and the size
+    of batches.
 
-    tokens: of a batch, about; group: batches that are drawn together and sorted by length; padded: share of the rows that are
-    padded with end-of-text to a random length and not only to a multiple of 8; continued: share of the grammar's stories that
-    are cut in two, the first part becoming the `More:` of the second.
+    tokens: of a batch, about; group: batches that are drawn together and sorted by length; padded: share of
+    the rows that are padded with end-of-text to a random length and not only to a multiple of 8; continued:
+    share of the grammar's stories that are cut in two, the first part becoming the `More:` of the second.
     """
 
     grammar: float = 0.70
@@ -47,11 +48,12 @@ class Data:
 class Plan:
     """The run: lengths of phases as shares of `steps`, learning rates, weights of the loss.
 
-    causal: share of the steps that predict the next token; low: smallest t of the masked phase, in its last `last` of the steps
-    `last_low`; decay: of the matrices' weights, times their learning rate; sharp: the largest attention score over its row's mean
-    that is let stand (0: any), looked at every 8 steps; clean, empty: shares of the rows whose condition is shown, and wholly
-    masked (else it is masked like the text); content: weight of the condition's tokens in the causal phase; padding: weight of
-    end-of-text after the first.
+    causal: share of the steps that predict the next token; low: smallest t of the masked phase, in its last
+    `last` of the steps `last_low`; decay: of the matrices' weights, times their learning rate; sharp: the
+    largest attention score over its row's mean that is let stand (0: any), looked at every 8 steps; clean,
+    empty: shares of the rows whose condition is shown, and wholly masked (else it is masked like the text);
+    content: weight of the condition's tokens in the causal phase; padding: weight of end-of-text after the
+    first.
     """
 
     steps: int = 9000
@@ -78,9 +80,9 @@ class Plan:
 class Recipe:
     """A named recipe.
 
-    start: the checkpoint, beside the one that is made, whose tokenizer and weights the run begins with (fine-tuning);
-    precision: fp32, bf16, or auto (bf16 where the device multiplies it faster); compile: fuse with torch.compile;
-    minutes: between states, and between exports; report: steps between lines of the log.
+    start: the checkpoint, beside the one that is made, whose tokenizer and weights the run begins with
+    (fine-tuning); precision: fp32, bf16, or auto (bf16 where the device multiplies it faster); compile: fuse
+    with torch.compile; minutes: between states, and between exports; report: steps between lines of the log.
     """
 
     name: str = "storyteller"
@@ -101,12 +103,14 @@ class Recipe:
         return self if steps is None else replace(self, plan=replace(self.plan, steps=steps))
 
     def identity(self) -> dict:
-        """What must be equal for a run to be resumed: the network, the rows and their draws. The plan may change on the way."""
+        """What must be equal for a run to be resumed: the network, the rows and their draws. The plan may
+        change on the way."""
         return {"seed": self.seed, "network": asdict(self.network), "data": asdict(self.data)}
 
 
 def read(name: str | Path) -> Recipe:
-    """A recipe of the folder `recipes` by its name, or any .toml file. ValueError names what it does not know."""
+    """A recipe of the folder `recipes` by its name, or any .toml file. ValueError names what it does not
+    know."""
     path = Path(name)
     if path.suffix != ".toml":
         path = FOLDER / f"{name}.toml"
@@ -115,7 +119,9 @@ def read(name: str | Path) -> Recipe:
         raise ValueError(f"There is no recipe {name}; there are {known}, or give the path of a .toml file.")
     entries = tomllib.loads(path.read_text(encoding="utf-8"))
     parts = {"network": Sizes, "data": Data, "plan": Plan}
-    made = {key: _filled(parts[key], value, f"{path}, [{key}]") for key, value in entries.items() if key in parts}
+    made = {
+        key: _filled(parts[key], value, f"{path}, [{key}]") for key, value in entries.items() if key in parts
+    }
     rest = {key: value for key, value in entries.items() if key not in parts}
     return replace(_filled(Recipe, rest, str(path)), **made)
 

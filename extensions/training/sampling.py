@@ -1,7 +1,8 @@
 """A small sampler to look at a network while it trains, and the bound that tells how good it is.
 
-The program's own samplers do this properly; this one is a page long, so that training needs nothing but this folder.
-Low-confidence remasking as in Nie et al. 2025: the most confident predictions are kept, one or more a step.
+The program's own samplers do this properly; this one is a page long, so that training needs nothing but this
+folder. Low-confidence remasking as in Nie et al. 2025: the most confident predictions are kept, one or more a
+step.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ def sample(
     block: int | None = None,
     seed: int = 0,
 ) -> list[str]:
-    """One text a prompt. `guidance` 1 is none; `block`: pieces decided from the left; `temperature`: of Gumbel noise."""
+    """One text a prompt. `guidance` 1 is none; `block`: pieces decided from the left; `temperature`: of
+    Gumbel noise."""
     generator = torch.Generator().manual_seed(seed)
     mask, end = tokenizer.token_to_id(MASK), tokenizer.token_to_id(END)
     block = block or length
@@ -60,16 +62,25 @@ def _guided(network, row: Tensor, content: int, mask: int, guidance: float) -> T
         empty[:content] = mask
         rows = torch.stack([row, empty])
     logits = network.logits(network(rows))
-    return logits[0].double() if guidance == 1.0 else (logits[1] + guidance * (logits[0] - logits[1])).double()
+    return (
+        logits[0].double() if guidance == 1.0 else (logits[1] + guidance * (logits[0] - logits[1])).double()
+    )
 
 
 @torch.no_grad()
 def bound(
-    network, tokens: Tensor, counted: Tensor, mask: int, draws: int = 8, seed: int = 0, dtype: torch.dtype = torch.float32
+    network,
+    tokens: Tensor,
+    counted: Tensor,
+    mask: int,
+    draws: int = 8,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float32,
 ) -> tuple[float, int]:
     """The bound on the negative log-likelihood of rows (B, L): (nats in all, number of tokens counted).
 
-    `counted` (B, L) bool marks the text (masked with t stratified in (0, 1], weight 1/t); the rest is context.
+    `counted` (B, L) bool marks the text (masked with t stratified in (0, 1], weight 1/t); the rest is
+    context.
     """
     generator = torch.Generator().manual_seed(seed)
     nats, b = 0.0, tokens.shape[0]

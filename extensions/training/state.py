@@ -1,7 +1,8 @@
-"""The state of a run on disk: one file, replaced in one piece, so that a kill at any moment loses at most some minutes.
+"""The state of a run on disk: one file, replaced in one piece, so that a kill at any moment loses at most
+some minutes.
 
-Everything else that a step needs is a function of the step's number, so a resumed run gives the same weights, bit for bit, as
-one that was never interrupted (on the same machine, build and number of threads).
+Everything else that a step needs is a function of the step's number, so a resumed run gives the same weights,
+bit for bit, as one that was never interrupted (on the same machine, build and number of threads).
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ def write(folder: Path, tensors: dict[str, Tensor], facts: dict) -> None:
     from safetensors.torch import save
 
     folder.mkdir(parents=True, exist_ok=True)
-    blob = save({name: one.contiguous() for name, one in tensors.items()}, metadata={"facts": json.dumps(facts)})
+    blob = save(
+        {name: one.contiguous() for name, one in tensors.items()}, metadata={"facts": json.dumps(facts)}
+    )
     replace(folder / FILE, blob)
 
 

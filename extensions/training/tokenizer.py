@@ -44,7 +44,10 @@ def train(texts: Iterable[str], size: int):
     )
     tokenizer.train_from_iterator(_pieces(texts), trainer)
     if tokenizer.get_vocab_size() != size:
-        raise ValueError(f"The texts give only {tokenizer.get_vocab_size()} tokens; ask for fewer than {size} or give more text.")
+        raise ValueError(
+            f"The texts give only {tokenizer.get_vocab_size()} tokens; ask for fewer than {size} or give "
+            "more text."
+        )
     return tokenizer
 
 
@@ -55,7 +58,8 @@ def _pieces(texts: Iterable[str], most: int = 10_000) -> Iterator[str]:
 
 
 def save(tokenizer, folder: Path, max_length: int) -> None:
-    """Write tokenizer.json and tokenizer_config.json, as `PreTrainedTokenizerFast.from_pretrained` reads them."""
+    """Write tokenizer.json and tokenizer_config.json, as `PreTrainedTokenizerFast.from_pretrained` reads
+    them."""
     tokenizer.save(str(folder / "tokenizer.json"))
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -69,7 +73,9 @@ def save(tokenizer, folder: Path, max_length: int) -> None:
         "add_eos_token": False,
         "chat_template": TEMPLATE,
     }
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
 
 
 def load(path: Path):

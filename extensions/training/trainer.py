@@ -1,7 +1,9 @@
-"""The loop: next-token prediction first, then masked diffusion; a step is a function of its number and the state before it.
+"""The loop: next-token prediction first, then masked diffusion; a step is a function of its number and the
+state before it.
 
-Loss of the masked phase (Sahoo et al. 2024, Nie et al. 2025): every token is masked with probability t, drawn per row and
-stratified over the batch; cross-entropy on the masked tokens, weighted 1/t, divided by the number of tokens.
+Loss of the masked phase (Sahoo et al. 2024, Nie et al. 2025): every token is masked with probability t, drawn
+per row and stratified over the batch; cross-entropy on the masked tokens, weighted 1/t, divided by the number
+of tokens.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ from .recipe import Plan, Recipe
 
 @dataclass(frozen=True)
 class Question:
-    """What a step asks of the network: inputs (B, L); targets and weights (N,) at flat positions (N,); how many tokens count."""
+    """What a step asks of the network: inputs (B, L); targets and weights (N,) at flat positions (N,); how
+    many tokens count."""
 
     inputs: Tensor
     positions: Tensor
@@ -37,7 +40,8 @@ class Question:
 
 
 def rate(plan: Plan, step: int) -> float:
-    """The factor on the learning rates: up over `warmup` steps, flat until `hold`, then straight down to `floor`."""
+    """The factor on the learning rates: up over `warmup` steps, flat until `hold`, then straight down to
+    `floor`."""
     if step < plan.warmup:
         return (step + 1) / plan.warmup
     fall = (step - plan.hold * plan.steps) / max(1.0, (1 - plan.hold) * plan.steps)
@@ -54,7 +58,12 @@ def question(batch: Batch, plan: Plan, step: int, seed: int, mask: int) -> Quest
         positions = (weigh[:, 1:] > 0).flatten().nonzero().squeeze(1)
         positions = positions // (n - 1) * n + positions % (n - 1)
         return Question(
-            tokens, positions, tokens.flatten()[positions + 1], weigh.flatten()[positions + 1], float((kinds >= TEXT).sum()), True
+            tokens,
+            positions,
+            tokens.flatten()[positions + 1],
+            weigh.flatten()[positions + 1],
+            float((kinds >= TEXT).sum()),
+            True,
         )
     dice = torch.Generator().manual_seed(random.Random(f"{seed} noise {step}").getrandbits(62))
     low = plan.last_low if step >= (1 - plan.last) * plan.steps else plan.low
@@ -80,7 +89,13 @@ class Trainer:
     """A run of a recipe over a corpus: network, averaged weights, optimizer, and the step they stand at."""
 
     def __init__(self, recipe: Recipe, corpus: Corpus, tokenizer, mask: int, device: str = "cpu"):
-        self.recipe, self.corpus, self.tokenizer, self.mask, self.device = recipe, corpus, tokenizer, mask, device
+        self.recipe, self.corpus, self.tokenizer, self.mask, self.device = (
+            recipe,
+            corpus,
+            tokenizer,
+            mask,
+            device,
+        )
         sizes = asdict(recipe.network)
         self.shape = Shape(**sizes)
         self.network = Network(self.shape, torch.Generator().manual_seed(recipe.seed)).to(device)
@@ -93,7 +108,8 @@ class Trainer:
             self._compile()
 
     def _compile(self) -> None:
-        """Compile, and run once at one size in both phases: what the compiler makes then never depends on where a run starts."""
+        """Compile, and run once at one size in both phases: what the compiler makes then never depends on
+        where a run starts."""
         self.body, self.piece = torch.compile(self.network, dynamic=True), torch.compile(piece, dynamic=False)
         n = self.shape.max_length - 8
         rows = torch.zeros(max(2, self.recipe.data.tokens // n), n, dtype=torch.int64, device=self.device)
@@ -111,7 +127,9 @@ class Trainer:
         if self.shape.dropout:
             torch.manual_seed(random.Random(f"{self.recipe.seed} dropout {self.step}").getrandbits(62))
         self.network.train()
-        positions, targets, weights = (one.to(self.device) for one in (asked.positions, asked.targets, asked.weights))
+        positions, targets, weights = (
+            one.to(self.device) for one in (asked.positions, asked.targets, asked.weights)
+        )
         states = self.body(asked.inputs.to(self.device), asked.causal, self.dtype).flatten(0, 1)[positions]
         loss, losses = head_loss(states, self.network.wte, targets, weights / asked.count, self.piece)
         loss.backward()
@@ -130,9 +148,12 @@ class Trainer:
 
     @torch.no_grad()
     def begin(self, weights: dict[str, Tensor]) -> None:
-        """Begin with these weights, by the network's names, instead of random ones. ValueError if they are another shape's."""
+        """Begin with these weights, by the network's names, instead of random ones. ValueError if they are
+        another shape's."""
         mine = dict(self.network.named_parameters())
-        if {name: one.shape for name, one in mine.items()} != {name: one.shape for name, one in weights.items()}:
+        if {name: one.shape for name, one in mine.items()} != {
+            name: one.shape for name, one in weights.items()
+        }:
             raise ValueError("The checkpoint to start from has another shape than the recipe's network.")
         for name, one in mine.items():
             one.copy_(weights[name])
@@ -157,7 +178,11 @@ class Trainer:
         for name, one in self.network.named_parameters():
             one.copy_(tensors[f"network.{name}"])
             self.average[name].copy_(tensors[f"average.{name}"])
-        mine = {name.removeprefix("optimizer."): one for name, one in tensors.items() if name.startswith("optimizer.")}
+        mine = {
+            name.removeprefix("optimizer."): one
+            for name, one in tensors.items()
+            if name.startswith("optimizer.")
+        }
         self.optimizer.restore(mine, facts["step"])
         self.step, self.seen = facts["step"], facts["seen"]
 
@@ -185,7 +210,8 @@ def loop(
     report: Callable[[float, float], None],
     stopped: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Advance to the recipe's end. `save` and `show` (export, samples) by the clock, `report(loss, tokens/s)` by steps."""
+    """Advance to the recipe's end. `save` and `show` (export, samples) by the clock, `report(loss, tokens/s)`
+    by steps."""
     recipe = trainer.recipe
     saved = shown = began = time.monotonic()
     early = True

@@ -34,7 +34,9 @@ class Client(httpx.Client):
 
     def running(self, id: str, progress: float = 0.0) -> dict:
         """The job once it runs and has made more than this progress."""
-        return wait_until(lambda: (job := self.job(id))["state"] == "running" and job["progress"] > progress and job)
+        return wait_until(
+            lambda: (job := self.job(id))["state"] == "running" and job["progress"] > progress and job
+        )
 
     def updates(self, id: str, limit: int | None = None) -> list[dict]:
         """The updates of a job's stream, all of them or the first `limit`."""

@@ -1,4 +1,5 @@
-"""Checkpoints over HTTP: the folder as it is now, loading and letting go, faults, and prompts counted in tokens."""
+"""Checkpoints over HTTP: the folder as it is now, loading and letting go, faults, and prompts counted in
+tokens."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ BAD = ("missing tensor", "wrong shape", "truncated", "pickle only")
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
-    """A models folder of this file's own: two whole checkpoints, one of them in a subfolder, and broken ones."""
+    """A models folder of this file's own: two whole checkpoints, one of them in a subfolder, and broken
+    ones."""
     folder = tmp_path_factory.mktemp("place")
     llada(folder / "models" / "checkpoints" / "storyteller")
     llada(folder / "models" / "checkpoints" / "more" / "other", seed=2)
@@ -105,7 +107,10 @@ def test_tokens_are_counted_without_loading(client):
     wait_until(lambda: not any(entry["loaded"] for entry in entries(client).values()))
     raw = client.post("tokens", json={"text": "the fox and the hen", "template": "raw"}).json()
     auto = client.post("tokens", json={"text": "the fox and the hen", "model": "more/other"}).json()
-    assert raw["tokens"] == raw["prompt_tokens"] == auto["tokens"] < auto["prompt_tokens"] and auto["max_length"] == 256
+    assert (
+        raw["tokens"] == raw["prompt_tokens"] == auto["tokens"] < auto["prompt_tokens"]
+        and auto["max_length"] == 256
+    )
     assert client.post("tokens", json={}).json()["tokens"] == 0
     assert not any(entry["loaded"] for entry in entries(client).values())
     for body in ({"text": 1}, {"texts": ""}, {"model": "nobody"}, {"template": "x"}):

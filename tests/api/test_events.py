@@ -50,14 +50,18 @@ def test_the_updates_add_up_to_the_result(client):
     for name, part in zip(("0", "1"), job["result"]["parts"], strict=True):
         assert shown[name] == decided(part) and len(shown[name]) == 32
     last = updates[-1]["cells"]
-    results = {name: cell["result"] for update in updates for name, cell in update["cells"].items() if cell["result"]}
+    results = {
+        name: cell["result"] for update in updates for name, cell in update["cells"].items() if cell["result"]
+    }
     assert results["0"]["text"] == job["result"]["parts"][0]["text"] and "trace" not in results["0"]
     assert last["0"]["length"] == 32 and last["0"]["steps"] == 32 and last["0"]["step"] == 32
 
 
 def test_differences_are_differences(client):
     updates = client.updates(client.submit(**SIZE))
-    told = [column for update in updates for cell in update["cells"].values() for column, *_ in cell["changes"]]
+    told = [
+        column for update in updates for cell in update["cells"].values() for column, *_ in cell["changes"]
+    ]
     assert len(told) == len(set(told)) == 32  # every column once: no update repeats an earlier one
 
 
@@ -82,7 +86,9 @@ def test_who_connects_again_gets_a_snapshot(client):
     assert len(after) > len(before) and after.items() >= before.items()
     assert again[0]["cells"]["0"]["length"] == 64
     # EventSource sends the last id it saw; a snapshot is right for that too
-    with client.stream("GET", f"jobs/{id}/events", headers={"Last-Event-ID": str(again[0]["version"])}) as reply:
+    with client.stream(
+        "GET", f"jobs/{id}/events", headers={"Last-Event-ID": str(again[0]["version"])}
+    ) as reply:
         assert canvases([next(parse(reply.iter_lines()))])["0"].items() >= after.items()
 
 
@@ -125,7 +131,9 @@ def test_a_slow_reader_slows_nobody_and_misses_nothing(client, server):
     slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
     slow.connect(("127.0.0.1", server.port))
     with slow:
-        slow.sendall(f"GET /api/v1/jobs/{id}/events HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        slow.sendall(
+            f"GET /api/v1/jobs/{id}/events HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
+        )
         job = client.ended(id, timeout=120)
         assert job["state"] == "done"
         slow.settimeout(20)
@@ -174,7 +182,7 @@ def test_a_hundred_watchers_leave_the_server_quick(client, server):
             watcher.close()
 
 
-# -- in this process: what cannot be seen from outside -----------------------------------------------------------------
+# -- in this process: what cannot be seen from outside -------------------------------------------------------
 
 
 @pytest.fixture
@@ -228,10 +236,19 @@ def test_a_watcher_that_leaves_ends_its_generator(quiet, monkeypatch):
                 left.set()
 
         scope = {
-            "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": "GET",
-            "path": f"/api/v1/jobs/{job.id}/events", "raw_path": b"", "query_string": b"", "root_path": "",
-            "headers": [(b"host", b"localhost")], "scheme": "http", "server": ("127.0.0.1", 80), "client": None,
-        }  # fmt: skip
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1",
+            "method": "GET",
+            "path": f"/api/v1/jobs/{job.id}/events",
+            "raw_path": b"",
+            "query_string": b"",
+            "root_path": "",
+            "headers": [(b"host", b"localhost")],
+            "scheme": "http",
+            "server": ("127.0.0.1", 80),
+            "client": None,
+        }
         await asyncio.wait_for(api.build(quiet)(scope, receive, send), 5)
 
     asyncio.run(visit())
@@ -257,7 +274,8 @@ def test_a_slow_reader_makes_no_backlog(quiet):
 
 
 def test_the_state_is_never_told_before_the_changes_that_led_to_it(quiet):
-    """A model that writes as fast as it can, and a reader beside it: what was read adds up to what was written."""
+    """A model that writes as fast as it can, and a reader beside it: what was read adds up to what was
+    written."""
     job = Job(Request(), (Cell("0", Request()),))
 
     def write() -> None:

@@ -1,4 +1,5 @@
-"""The history over HTTP, of a real server: what was written is found, filtered, marked, deleted and brought back."""
+"""The history over HTTP, of a real server: what was written is found, filtered, marked, deleted and brought
+back."""
 
 from __future__ import annotations
 
@@ -65,16 +66,42 @@ def test_a_text_is_in_the_history_as_it_was_made(own, three):
 
 def test_search_and_filters(own, three):
     plain, extended, markup = [item["id"] for item in three]
-    assert ids(own, search="FOX") == [markup, plain] and ids(own, search="%") == [markup] and ids(own, search="<b>") == [markup]
+    assert (
+        ids(own, search="FOX") == [markup, plain]
+        and ids(own, search="%") == [markup]
+        and ids(own, search="<b>") == [markup]
+    )
     assert ids(own, search="fox the") in ([plain], [markup, plain]) and ids(own, search="xyzzy") == []
     assert ids(own, extension="negative_prompt") == [extended] and ids(own, extension="nope") == []
-    assert ids(own, checkpoint="storyteller") == [markup, extended, plain] and ids(own, checkpoint="nope") == []
+    assert (
+        ids(own, checkpoint="storyteller") == [markup, extended, plain] and ids(own, checkpoint="nope") == []
+    )
     assert ids(own, limit=2) == [markup, extended] and ids(own, limit=2, before=extended) == [plain]
     today = time.strftime("%Y-%m-%d")
     assert ids(own, since=today) and ids(own, until=today) and ids(own, since=today, until=today)
-    assert ids(own, since="2100-01-01") == ids(own, until="2020-12-31") == ids(own, since="9999-12-31", until="9999-12-31") == []
+    assert (
+        ids(own, since="2100-01-01")
+        == ids(own, until="2020-12-31")
+        == ids(own, since="9999-12-31", until="9999-12-31")
+        == []
+    )
     assert len(ids(own, since="0001-01-01", until="9999-12-31")) == 3
-    assert len(ids(own, search="", checkpoint="", extension="", favourite="", since="", until="", before="", limit="")) == 3
+    assert (
+        len(
+            ids(
+                own,
+                search="",
+                checkpoint="",
+                extension="",
+                favourite="",
+                since="",
+                until="",
+                before="",
+                limit="",
+            )
+        )
+        == 3
+    )
 
 
 def test_favourites(own, three):
@@ -84,14 +111,21 @@ def test_favourites(own, three):
     assert own.get(f"history/{plain}").json()["favourite"] is True
     for body in ({}, {"favourite": 1}, {"favourite": True, "text": "x"}, []):
         assert own.patch(f"history/{plain}", json=body).status_code == 422
-    assert own.patch(f"history/{plain}", json={"favourite": False}).status_code == 200 and ids(own, favourite="true") == []
+    assert (
+        own.patch(f"history/{plain}", json={"favourite": False}).status_code == 200
+        and ids(own, favourite="true") == []
+    )
 
 
 def test_delete_and_bring_back(own, three):
     plain, extended, markup = [item["id"] for item in three]
     assert own.delete(f"history/{extended}").json() == {"id": extended} and ids(own) == [markup, plain]
     assert own.delete(f"history/{extended}").status_code == own.get(f"history/{extended}").status_code == 404
-    assert own.post(f"history/{extended}/restore").json() == {"id": extended} and ids(own) == [markup, extended, plain]
+    assert own.post(f"history/{extended}/restore").json() == {"id": extended} and ids(own) == [
+        markup,
+        extended,
+        plain,
+    ]
     assert own.post(f"history/{extended}/restore").status_code == 404
     for call in ("history", "history?confirm=", "history?confirm=yes"):
         assert own.delete(call).status_code == 422
@@ -100,7 +134,10 @@ def test_delete_and_bring_back(own, three):
     assert own.post("history/restore").json() == {"restored": 3} and len(ids(own)) == 3
     assert own.post("history/restore").status_code == 404
     own.delete(f"history/{plain}")
-    assert own.delete("history/trash").json() == {"deleted": 1} and own.post(f"history/{plain}/restore").status_code == 404
+    assert (
+        own.delete("history/trash").json() == {"deleted": 1}
+        and own.post(f"history/{plain}/restore").status_code == 404
+    )
 
 
 @pytest.mark.parametrize("name", [*NAMES[3:], "../../settings", "index.sqlite"], ids=repr)
@@ -121,7 +158,16 @@ def test_searches_that_are_no_words(own, three):
     assert own.get("history?search=%ed%a0%80&checkpoint=%00&extension='&before=%27").status_code == 200
 
 
-WRONG = ["limit=0", "limit=501", "limit=x", "since=yesterday", "until=2026-02-30", "favourite=maybe", "page=2", f"before={0:021}"]
+WRONG = [
+    "limit=0",
+    "limit=501",
+    "limit=x",
+    "since=yesterday",
+    "until=2026-02-30",
+    "favourite=maybe",
+    "page=2",
+    f"before={0:021}",
+]
 
 
 @pytest.mark.parametrize("query", WRONG)
@@ -133,14 +179,23 @@ def test_questions_that_make_no_sense(own, query):
 def test_a_file_of_another_program_with_fields_unknown_here(own, three, place):
     (path,) = (place / "history").glob(f"*/{three[1]['id']}.json")
     stored = json.loads(path.read_text())
-    stored["request"] |= {"lost": {"strength": 3}, "negative_prompt": stored["request"]["negative_prompt"] | {"old": True}}
+    stored["request"] |= {
+        "lost": {"strength": 3},
+        "negative_prompt": stored["request"]["negative_prompt"] | {"old": True},
+    }
     stored["id"] = "0" * 20
     target = path.with_name("0" * 20 + ".json")
     target.write_text(json.dumps(stored))
     told = own.get("history/" + "0" * 20).json()
-    assert told["unknown"] == ["lost", "negative_prompt"] and told["request"]["negative_prompt"]["text"] == "rain"
+    assert (
+        told["unknown"] == ["lost", "negative_prompt"]
+        and told["request"]["negative_prompt"]["text"] == "rain"
+    )
     restored = own.post("restore", json=told).json()
-    assert restored["unknown"] == {"lost": {"strength": 3}, "negative_prompt": {"old": True}} and len(restored["notes"]) == 2
+    assert (
+        restored["unknown"] == {"lost": {"strength": 3}, "negative_prompt": {"old": True}}
+        and len(restored["notes"]) == 2
+    )
     again = own.post("txt2txt", json=restored["request"]).json()
     assert again["text"] == told["text"]
     file = json.loads(next((place / "history").glob(f"*/{again['id']}.json")).read_text())
@@ -166,7 +221,11 @@ def test_keeping_none_acts_at_once_and_the_index_may_go(own, three, place):
 
 
 def test_another_page_may_not_delete(own, three):
-    for method, path in (("DELETE", "history?confirm=all"), ("DELETE", f"history/{three[0]['id']}"), ("POST", "history/restore")):
+    for method, path in (
+        ("DELETE", "history?confirm=all"),
+        ("DELETE", f"history/{three[0]['id']}"),
+        ("POST", "history/restore"),
+    ):
         assert own.request(method, path, headers={"origin": "http://evil.example"}).status_code == 403
     assert own.get("history", headers={"host": "evil.example"}).status_code == 403
     assert len(ids(own)) == 3

@@ -103,7 +103,9 @@ def test_too_many_jobs_are_refused_as_busy(client):
     assert client.post("jobs", json=QUICK).status_code == 201
 
 
-@pytest.mark.parametrize("path", ["jobs/nope", "jobs/nope/events", "jobs/%00", "jobs/%ff%fe", "jobs/%ed%a0%80"])
+@pytest.mark.parametrize(
+    "path", ["jobs/nope", "jobs/nope/events", "jobs/%00", "jobs/%ff%fe", "jobs/%ed%a0%80"]
+)
 def test_unknown_jobs_are_not_found(client, path):
     reply = client.get(path)
     assert reply.status_code == 404 and reply.json()["error"]["code"] == "not_found"
@@ -126,7 +128,9 @@ def test_txt2txt_gives_what_there_is_when_someone_cancels(client, server):
     body = json.dumps(SLOW).encode()
     before = {job["id"] for job in client.get("jobs").json()}
     with _post(server, body) as caller:
-        id = wait_until(lambda: next((j["id"] for j in client.get("jobs").json() if j["id"] not in before), None))
+        id = wait_until(
+            lambda: next((j["id"] for j in client.get("jobs").json() if j["id"] not in before), None)
+        )
         client.running(id, progress=0.05)
         client.delete(f"jobs/{id}")
         caller.settimeout(10)
@@ -138,7 +142,9 @@ def test_txt2txt_gives_what_there_is_when_someone_cancels(client, server):
 def test_txt2txt_is_cancelled_when_the_caller_hangs_up(client, server):
     before = {job["id"] for job in client.get("jobs").json()}
     with _post(server, json.dumps(SLOW).encode()):
-        id = wait_until(lambda: next((j["id"] for j in client.get("jobs").json() if j["id"] not in before), None))
+        id = wait_until(
+            lambda: next((j["id"] for j in client.get("jobs").json() if j["id"] not in before), None)
+        )
         client.running(id)
     began = time.monotonic()
     assert client.ended(id)["state"] == "cancelled"

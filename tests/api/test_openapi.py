@@ -30,7 +30,9 @@ def valid(document: dict, schema: dict, value) -> list[str]:
 def promised(document: dict, method: str, path: str, reply) -> None:
     """Checks that the status of a reply is documented and that its body is valid against that schema."""
     responses = document["paths"][path][method]["responses"]
-    assert str(reply.status_code) in responses, f"{method} {path} answered {reply.status_code}, which is not documented"
+    assert str(reply.status_code) in responses, (
+        f"{method} {path} answered {reply.status_code}, which is not documented"
+    )
     content = responses[str(reply.status_code)]["content"]
     kind = reply.headers["content-type"].partition(";")[0]
     assert list(content) == [kind]
@@ -85,10 +87,14 @@ def test_it_names_the_whole_api_and_nothing_else(document, client):
         ("post", "/api/v1/restore"),
         ("post", "/api/v1/markdown"),
     }
-    for path in document["paths"].keys() - {"/api/v1/jobs/events"}:  # never ends; its other methods are /jobs/{id}'s
+    for path in document["paths"].keys() - {
+        "/api/v1/jobs/events"
+    }:  # never ends; its other methods are /jobs/{id}'s
         for method in ("get", "post", "put", "delete", "patch"):
             reply = client.request(method, f"{str(client.base_url).removesuffix('/api/v1/')}{path}")
-            answering = [p for p, methods in document["paths"].items() if method in methods and covers(p, path)]
+            answering = [
+                p for p, methods in document["paths"].items() if method in methods and covers(p, path)
+            ]
             assert (reply.status_code == 405) == (not answering)
 
 
@@ -96,7 +102,9 @@ def test_the_guide_lists_every_call(document):
     guide = (ROOT / "docs" / "api.md").read_text("utf-8")
     for path, methods in document["paths"].items():
         for method in methods:
-            assert re.search(rf"`{method.upper()} {re.escape(path.removeprefix('/api/v1'))}[`?]", guide), f"{method} {path}"
+            assert re.search(rf"`{method.upper()} {re.escape(path.removeprefix('/api/v1'))}[`?]", guide), (
+                f"{method} {path}"
+            )
 
 
 def test_every_operation_is_described_and_fails_in_one_shape(document):
@@ -105,7 +113,9 @@ def test_every_operation_is_described_and_fails_in_one_shape(document):
             assert len(operation["description"]) > 20, f"{method} {path}"
             for status, response in operation["responses"].items():
                 if not status.startswith("2"):
-                    assert response["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Failure"}
+                    assert response["content"]["application/json"]["schema"] == {
+                        "$ref": "#/components/schemas/Failure"
+                    }
 
 
 def test_what_comes_is_promised(document, client):
@@ -126,18 +136,24 @@ def test_what_comes_is_promised(document, client):
     promised(document, "get", "/api/v1/history", page)
     stored = page.json()["items"][0]["id"]
     promised(document, "get", "/api/v1/history/{id}", client.get(f"history/{stored}"))
-    promised(document, "patch", "/api/v1/history/{id}", client.patch(f"history/{stored}", json={"favourite": True}))
+    promised(
+        document, "patch", "/api/v1/history/{id}", client.patch(f"history/{stored}", json={"favourite": True})
+    )
     promised(document, "delete", "/api/v1/history/{id}", client.delete(f"history/{stored}"))
     promised(document, "post", "/api/v1/history/{id}/restore", client.post(f"history/{stored}/restore"))
     promised(document, "delete", "/api/v1/history", client.delete("history?confirm=all"))
     promised(document, "post", "/api/v1/history/restore", client.post("history/restore"))
     promised(document, "delete", "/api/v1/history/trash", client.delete("history/trash"))
-    promised(document, "put", "/api/v1/presets/{name}", client.put("presets/mine", json={"request": {"steps": 4}}))
+    promised(
+        document, "put", "/api/v1/presets/{name}", client.put("presets/mine", json={"request": {"steps": 4}})
+    )
     promised(document, "get", "/api/v1/presets", client.get("presets"))
     promised(document, "delete", "/api/v1/presets/{name}", client.delete("presets/mine"))
     promised(document, "get", "/api/v1/settings", client.get("settings"))
     promised(document, "patch", "/api/v1/settings", client.patch("settings", json={}))
-    promised(document, "post", "/api/v1/restore", client.post("restore", json={"prompt": "a", "lost": {"x": 1}}))
+    promised(
+        document, "post", "/api/v1/restore", client.post("restore", json={"prompt": "a", "lost": {"x": 1}})
+    )
     promised(document, "post", "/api/v1/markdown", client.post("markdown", json={"text": "*a*"}))
     promised(document, "post", "/api/v1/jobs/{id}/retry", client.post(f"jobs/{id}/retry"))
     promised(document, "post", "/api/v1/tokens", client.post("tokens", json={"text": "the cat"}))
@@ -153,7 +169,9 @@ def test_refusals_are_promised(document, client):
         promised(document, "post", full, client.post(path, content=b"{", headers=json_type))
         promised(document, "post", full, client.post(path, content=b" " * (1 << 21), headers=json_type))
         promised(document, "post", full, client.post(path, content=b"{}"))
-        promised(document, "post", full, client.post(path, json={}, headers={"origin": "http://evil.example"}))
+        promised(
+            document, "post", full, client.post(path, json={}, headers={"origin": "http://evil.example"})
+        )
     sent = (
         ("patch", "history/{id}"),
         ("put", "presets/{name}"),
@@ -162,7 +180,12 @@ def test_refusals_are_promised(document, client):
         ("post", "markdown"),
     )
     for method, path in sent:
-        for keywords in ({"json": {"stepz": 1}}, {"json": []}, {"content": b"{", "headers": json_type}, {"content": b"{}"}):
+        for keywords in (
+            {"json": {"stepz": 1}},
+            {"json": []},
+            {"content": b"{", "headers": json_type},
+            {"content": b"{}"},
+        ):
             reply = client.request(method, path.replace("{id}", "0" * 20), **keywords)
             assert reply.status_code in (415, 422)
             promised(document, method, f"/api/v1/{path}", reply)
@@ -173,7 +196,12 @@ def test_refusals_are_promised(document, client):
     promised(document, "delete", "/api/v1/history", client.delete("history"))
     promised(document, "get", "/api/v1/history", client.get("history?limit=0"))
     promised(document, "patch", "/api/v1/settings", client.patch("settings", json={"host": "0.0.0.0"}))
-    for method, path in (("get", "jobs/x"), ("delete", "jobs/x"), ("get", "jobs/x/events"), ("post", "jobs/x/retry")):
+    for method, path in (
+        ("get", "jobs/x"),
+        ("delete", "jobs/x"),
+        ("get", "jobs/x/events"),
+        ("post", "jobs/x/retry"),
+    ):
         promised(document, method, f"/api/v1/{path.replace('/x', '/{id}')}", client.request(method, path))
     for path in document["paths"]:
         for method in document["paths"][path]:
@@ -186,10 +214,16 @@ def test_updates_are_promised(document, client):
     content = document["paths"]["/api/v1/jobs/{id}/events"]["get"]["responses"]["200"]["content"]
     assert list(content) == ["text/event-stream"]
     schema = content["text/event-stream"]["schema"]
-    listed = document["paths"]["/api/v1/jobs/events"]["get"]["responses"]["200"]["content"]["text/event-stream"]["schema"]
+    listed = document["paths"]["/api/v1/jobs/events"]["get"]["responses"]["200"]["content"][
+        "text/event-stream"
+    ]["schema"]
     with client.stream("GET", "jobs/events") as reply:
         assert valid(document, listed, next(queue(reply))) == []
-    requests = [{**QUICK, "count": 2}, {**QUICK, "rehearsal": {"fail": True}}, {**QUICK, "prompt": "The ____ sat"}]
+    requests = [
+        {**QUICK, "count": 2},
+        {**QUICK, "rehearsal": {"fail": True}},
+        {**QUICK, "prompt": "The ____ sat"},
+    ]
     for request in requests:
         for update in client.updates(client.submit(**request)):
             assert valid(document, schema, update) == []
@@ -228,7 +262,9 @@ def test_the_schema_has_every_field_and_option(document, client, extensions):
     told = client.get("schema").json()
     registry = Registry(extensions)
     assert set(told["request"]["properties"]) == set(registry.Request.model_fields)
-    assert set(document["components"]["schemas"]["Request"]["properties"]) == set(registry.Request.model_fields)
+    assert set(document["components"]["schemas"]["Request"]["properties"]) == set(
+        registry.Request.model_fields
+    )
     health = {extension["name"]: extension for extension in told["extensions"]}
     assert set(health) == set(registry.extensions) | set(registry.failed)
     for name, extension in health.items():

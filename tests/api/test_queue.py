@@ -40,7 +40,10 @@ def test_a_job_knows_whose_it_is_and_what_it_is_about(client):
 
 @pytest.mark.parametrize("name", ["", "a b", "x" * 65, "<b>", "ü"])
 def test_a_client_is_named_plainly(client, name):
-    for reply in (client.get("jobs", params={"client": name}), client.get("jobs/events", params={"client": name})):
+    for reply in (
+        client.get("jobs", params={"client": name}),
+        client.get("jobs/events", params={"client": name}),
+    ):
         assert reply.status_code == 422 and "client" in reply.json()["error"]["message"]
 
 
@@ -50,7 +53,10 @@ def test_the_stream_begins_with_all_and_goes_on_with_what_changed(client):
     waiting = create(client, YOU, **QUICK)
     seen: dict[str, dict] = {}
     with client.stream("GET", "jobs/events", params={"client": "me"}) as reply:
-        assert reply.headers["content-type"].startswith("text/event-stream") and reply.headers["cache-control"] == "no-store"
+        assert (
+            reply.headers["content-type"].startswith("text/event-stream")
+            and reply.headers["cache-control"] == "no-store"
+        )
         for number, update in enumerate(queue(reply)):
             seen |= {job["id"]: job for job in update["jobs"]}
             if number == 0:
@@ -62,7 +68,11 @@ def test_the_stream_begins_with_all_and_goes_on_with_what_changed(client):
                 assert {job["id"] for job in update["jobs"]} <= {running, waiting}, "only what changed"
             if seen[waiting]["state"] == "done":
                 break
-    assert seen[running]["state"] == "cancelled" and seen[waiting]["position"] == 0 and seen[waiting]["progress"] == 1.0
+    assert (
+        seen[running]["state"] == "cancelled"
+        and seen[waiting]["position"] == 0
+        and seen[waiting]["progress"] == 1.0
+    )
 
 
 def test_a_hundred_jobs_change_and_a_stream_has_few_events(client):
@@ -75,7 +85,11 @@ def test_a_hundred_jobs_change_and_a_stream_has_few_events(client):
             for update in queue(reply):
                 events.append(update)
                 ready.set()
-                if update["jobs"] and update["jobs"][-1]["prompt"] == "the last" and update["jobs"][-1]["state"] == "done":
+                if (
+                    update["jobs"]
+                    and update["jobs"][-1]["prompt"] == "the last"
+                    and update["jobs"][-1]["state"] == "done"
+                ):
                     return
 
     listener = threading.Thread(target=listen)
@@ -105,7 +119,10 @@ def test_a_closed_page_ends_its_jobs_only_where_they_are_not_kept(tmp_path, flag
     (tmp_path / "settings.toml").write_text("keep_jobs = false\n", "utf-8")
     with serve("--api", "--port", "0", *flags, data=tmp_path) as running:
         with Client(base_url=f"{running.url}/api/v1/", timeout=60) as client:
-            mine, other = create(client, ME, **SLOW | {"length": 200, "steps": 200}), create(client, YOU, **SLOW)
+            mine, other = (
+                create(client, ME, **SLOW | {"length": 200, "steps": 200}),
+                create(client, YOU, **SLOW),
+            )
             with client.stream("GET", "jobs/events", params={"client": "me"}) as reply:
                 next(queue(reply))
             wait_until(lambda: client.job(mine)["state"] == "cancelled", 60)

@@ -1,4 +1,5 @@
-"""What the API refuses: with which status, always in the one shape, always with one sentence; and that nothing crashes it."""
+"""What the API refuses: with which status, always in the one shape, always with one sentence; and that
+nothing crashes it."""
 
 from __future__ import annotations
 
@@ -85,12 +86,21 @@ def test_wrong_bodies(client, path, body, words):
 
 
 def test_several_faults_are_all_told(client):
-    message = refused(client.post("jobs", json={"steps": "a", "stepz": 1, "negative_prompt": {"scale": "x"}}), 422)
+    message = refused(
+        client.post("jobs", json={"steps": "a", "stepz": 1, "negative_prompt": {"scale": "x"}}), 422
+    )
     assert all(path in message for path in ("steps:", "'stepz'", "negative_prompt.scale:"))
 
 
 def test_odd_texts_are_no_faults(client):
-    for prompt in ("\x00\x01\x1b[31m", "\ufeff\ufffe\uffff", "😀\u202e\u0301", "\ue000", "<|mdm_mask|><|eot_id|>", "{% raw %}"):
+    for prompt in (
+        "\x00\x01\x1b[31m",
+        "\ufeff\ufffe\uffff",
+        "😀\u202e\u0301",
+        "\ue000",
+        "<|mdm_mask|><|eot_id|>",
+        "{% raw %}",
+    ):
         assert client.post("txt2txt", json={**QUICK, "prompt": prompt}).status_code == 200, prompt
 
 
@@ -107,7 +117,9 @@ KINDS = [None, "text/plain", "application/x-www-form-urlencoded", "multipart/for
 @pytest.mark.parametrize("kind", KINDS)
 def test_other_content_types(client, kind):
     headers = {} if kind is None else {"content-type": kind}
-    assert "application/json" in refused(client.post("jobs", content=json.dumps(QUICK).encode(), headers=headers), 415)
+    assert "application/json" in refused(
+        client.post("jobs", content=json.dumps(QUICK).encode(), headers=headers), 415
+    )
 
 
 def test_compressed_bodies(client):
@@ -117,10 +129,23 @@ def test_compressed_bodies(client):
 
 @pytest.mark.parametrize("kind", ["application/json; charset=utf-8", "Application/JSON"])
 def test_json_by_its_other_names(client, kind):
-    assert client.post("jobs", content=json.dumps(QUICK).encode(), headers={"content-type": kind}).status_code == 201
+    assert (
+        client.post("jobs", content=json.dumps(QUICK).encode(), headers={"content-type": kind}).status_code
+        == 201
+    )
 
 
-PATHS = ["", "nope", "jobs/", "jobs/x/y", "openapi.json/", "docs", "%ed%a0%80", "../../etc/passwd", "a%0d%0ab"]
+PATHS = [
+    "",
+    "nope",
+    "jobs/",
+    "jobs/x/y",
+    "openapi.json/",
+    "docs",
+    "%ed%a0%80",
+    "../../etc/passwd",
+    "a%0d%0ab",
+]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -133,14 +158,16 @@ def test_unknown_paths_outside_the_api(server):
         refused(httpx.get(server.url + path), 404)
 
 
-@pytest.mark.parametrize("call", ["PUT jobs", "DELETE jobs", "GET txt2txt", "POST schema", "POST jobs/x", "PATCH jobs/x"])
+@pytest.mark.parametrize(
+    "call", ["PUT jobs", "DELETE jobs", "GET txt2txt", "POST schema", "POST jobs/x", "PATCH jobs/x"]
+)
 def test_other_methods(client, call):
     method, path = call.split()
     reply = client.request(method, path)
     assert method in refused(reply, 405) and reply.headers["allow"]
 
 
-# -- size --------------------------------------------------------------------------------------------------------------
+# -- size ----------------------------------------------------------------------------------------------------
 
 LIMIT = 1 << 20
 
@@ -161,11 +188,14 @@ def test_a_chunked_body_over_the_limit(client):
 
 def test_a_chunked_body_is_read(client):
     chunks = (json.dumps(QUICK)[k : k + 3].encode() for k in range(0, 80, 3))
-    assert client.post("jobs", content=chunks, headers={"content-type": "application/json"}).status_code == 201
+    assert (
+        client.post("jobs", content=chunks, headers={"content-type": "application/json"}).status_code == 201
+    )
 
 
 def raw(server, *parts: bytes) -> bytes:
-    """Sends bytes as they are; what the server answered until it closed, or nothing more came for two seconds."""
+    """Sends bytes as they are; what the server answered until it closed, or nothing more came for two
+    seconds."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=2) as connection:
         reply = b""
         with contextlib.suppress(OSError):
@@ -204,10 +234,12 @@ def test_a_caller_who_hangs_up_within_the_body(client, server):
     assert client.get("jobs").status_code == 200
 
 
-# -- who ---------------------------------------------------------------------------------------------------------------
+# -- who -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1", "127.0.0.1:80", "[::1]", "[::1]:7860", "localhost."])
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:1", "127.0.0.1", "127.0.0.1:80", "[::1]", "[::1]:7860", "localhost."]
+)
 def test_hosts_that_are_this_machine(client, host):
     assert client.get("jobs", headers={"host": host}).status_code == 200
 
@@ -240,7 +272,16 @@ def test_no_host_and_two_hosts(server):
     assert raw(server, two).startswith(b"HTTP/1.1 4")
 
 
-ORIGINS = ["http://evil.example", "https://evil.example:7860", "null", "", "http://localhost:1", "file://", "http://[", "x"]
+ORIGINS = [
+    "http://evil.example",
+    "https://evil.example:7860",
+    "null",
+    "",
+    "http://localhost:1",
+    "file://",
+    "http://[",
+    "x",
+]
 
 
 @pytest.mark.parametrize("origin", ORIGINS)

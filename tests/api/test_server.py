@@ -27,8 +27,12 @@ def test_it_prints_one_line_and_nothing_else(server):
 
 
 def test_it_stops_within_seconds_in_the_middle_of_everything(flags, tmp_path):
-    """A job runs, one waits, a stream and a blocking call are open, a connection idles: all end, and the status is 0."""
-    with serve("--api", "--port", "0", *flags, data=tmp_path) as running, Client(base_url=f"{running.url}/api/v1/") as client:
+    """A job runs, one waits, a stream and a blocking call are open, a connection idles: all end, and the
+    status is 0."""
+    with (
+        serve("--api", "--port", "0", *flags, data=tmp_path) as running,
+        Client(base_url=f"{running.url}/api/v1/") as client,
+    ):
         first = client.submit(**{**SLOW, "length": 250, "steps": 250})
         client.submit(**SLOW)
         client.running(first)
@@ -87,8 +91,14 @@ def test_two_servers_that_start_at_once_get_two_ports():
 
 
 @pytest.mark.parametrize(
-    "host, url", [("127.0.0.1", "http://127.0.0.1:"), ("0.0.0.0", "http://127.0.0.1:"), ("::1", "http://[::1]:"), ("localhost", "http://localhost:")]
-)  # fmt: skip
+    "host, url",
+    [
+        ("127.0.0.1", "http://127.0.0.1:"),
+        ("0.0.0.0", "http://127.0.0.1:"),
+        ("::1", "http://[::1]:"),
+        ("localhost", "http://localhost:"),
+    ],
+)
 def test_the_address_can_be_opened(host, url):
     try:
         listener = server.listen(host, 0)
@@ -98,11 +108,13 @@ def test_the_address_can_be_opened(host, url):
         assert server.address(host, listener).startswith(url)
 
 
-# -- in this process, around a made-up App ------------------------------------------------------------------------------
+# -- in this process, around a made-up App -------------------------------------------------------------------
 
 
 def app(run=lambda job: iter(()), **settings) -> SimpleNamespace:
-    return SimpleNamespace(jobs=Jobs(run, lambda request: (Cell("0", request),)), Request=Request, settings=Settings(**settings))
+    return SimpleNamespace(
+        jobs=Jobs(run, lambda request: (Cell("0", request),)), Request=Request, settings=Settings(**settings)
+    )
 
 
 def call(app, method: str, path: str, base: str = "http://localhost", **keywords) -> httpx.Response:
@@ -119,7 +131,9 @@ def test_a_fault_of_ours_shows_a_sentence_and_no_traceback():
     broken.jobs = None
     reply = call(broken, "GET", "/api/v1/jobs")
     assert reply.status_code == 500
-    assert reply.json() == {"error": {"code": "internal", "message": "The program failed; the terminal it runs in shows where."}}
+    assert reply.json() == {
+        "error": {"code": "internal", "message": "The program failed; the terminal it runs in shows where."}
+    }
 
 
 def test_a_job_that_breaks_the_program_is_an_internal_error(capsys):
@@ -196,15 +210,26 @@ def test_what_is_mounted_beside_the_api_is_guarded_and_not_buffered():
 
         pairs = {"host": "localhost", "content-length": str(len(body)), **headers}
         scope = {
-            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "path": "/x",
-            "raw_path": b"/x", "query_string": b"", "root_path": "", "scheme": "http", "server": None, "client": None,
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": method,
+            "path": "/x",
+            "raw_path": b"/x",
+            "query_string": b"",
+            "root_path": "",
+            "scheme": "http",
+            "server": None,
+            "client": None,
             "headers": [(name.encode(), value.encode()) for name, value in pairs.items()],
-        }  # fmt: skip
+        }
         await page(scope, receive, send)
         return sent
 
     sent = asyncio.run(go("POST", b"hello"))
-    assert [message.get("body") for message in sent[1:]] == [b"a", b"b", b""] and reached[0]["body"] == b"hello"
+    assert [message.get("body") for message in sent[1:]] == [b"a", b"b", b""] and reached[0][
+        "body"
+    ] == b"hello"
     evil = {"host": "evil.example"}, {"origin": "http://evil.example"}
     for headers, body, status in ((evil[0], b"", 403), (evil[1], b"", 403), ({}, b"x" * 2001, 413)):
         assert asyncio.run(go("POST", body, **headers))[0]["status"] == status
@@ -218,7 +243,11 @@ def test_foreign_websockets_are_closed():
         async def send(message):
             sent.append(message)
 
-        scope = {"type": "websocket", "path": "/", "headers": [(b"host", b"localhost"), (b"origin", b"http://evil.example")]}
+        scope = {
+            "type": "websocket",
+            "path": "/",
+            "headers": [(b"host", b"localhost"), (b"origin", b"http://evil.example")],
+        }
         await api.build(app())(scope, None, send)
 
     asyncio.run(go())

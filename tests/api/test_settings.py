@@ -30,14 +30,18 @@ def own(flags, place):
 
 def test_settings_are_told_with_what_can_be_changed(own, place):
     told = own.get("settings").json()
-    assert set(told) == {"values", "schema", "changeable", "restart", "file"} and told["file"] == str(place / "settings.toml")
+    assert set(told) == {"values", "schema", "changeable", "restart", "file"} and told["file"] == str(
+        place / "settings.toml"
+    )
     assert set(told["values"]) == set(told["schema"]["properties"]) and told["values"]["data"] == str(place)
     assert all(info["description"] for info in told["schema"]["properties"].values())
     assert set(told["restart"]) < set(told["changeable"]) < set(told["values"])
 
 
 def test_a_change_acts_and_is_written(own, place):
-    told = own.patch("settings", json={"keep_history": False, "quick_settings": ["steps"], "theme": "dark"}).json()
+    told = own.patch(
+        "settings", json={"keep_history": False, "quick_settings": ["steps"], "theme": "dark"}
+    ).json()
     assert told["values"]["quick_settings"] == ["steps"] and own.get("settings").json() == told
     assert (place / "settings.toml").read_text() == FILE.replace(
         "= true", "= false"
@@ -49,7 +53,9 @@ def test_a_change_acts_and_is_written(own, place):
     assert own.get("history").json()["all"] == 1
 
 
-@pytest.mark.parametrize("name", ["host", "port", "allowed_hosts", "models", "extensions", "data", "threads", "max_body"])
+@pytest.mark.parametrize(
+    "name", ["host", "port", "allowed_hosts", "models", "extensions", "data", "threads", "max_body"]
+)
 def test_folders_and_addresses_cannot_be_changed_from_outside(own, place, name):
     before, value = (place / "settings.toml").read_text(), own.get("settings").json()["values"][name]
     for sent in (value, "/", "0.0.0.0", None):
@@ -77,10 +83,12 @@ def test_wrong_changes(own, place):
     assert (place / "settings.toml").read_text() == before
 
 
-# -- presets ----------------------------------------------------------------------------------------------------------
+# -- presets -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["Night", "a/b", "%2e%2e%2f", "Älpler 猫", "<script>", "a%20b%3Fc%23", "x" * 80])
+@pytest.mark.parametrize(
+    "name", ["Night", "a/b", "%2e%2e%2f", "Älpler 猫", "<script>", "a%20b%3Fc%23", "x" * 80]
+)
 def test_presets_are_put_listed_used_and_deleted(own, place, name):
     fields = {"steps": 3, "negative_prompt": {"scale": 2.0}, "lost": {"x": 1}}
     told = own.put(f"presets/{name}", json={"request": fields}).json()
@@ -94,7 +102,14 @@ def test_presets_are_put_listed_used_and_deleted(own, place, name):
 
 
 def test_wrong_presets(own):
-    for body in ({}, [], {"request": []}, {"request": {"steps": 0}}, {"request": {}, "more": 1}, {"steps": 3}):
+    for body in (
+        {},
+        [],
+        {"request": []},
+        {"request": {"steps": 0}},
+        {"request": {}, "more": 1},
+        {"steps": 3},
+    ):
         refused(own.put("presets/a", json=body), 422)
     for name in ("%00", "%20a", "x" * 81):
         assert "name" in refused(own.put(f"presets/{name}", json={"request": {}}), 422)
@@ -102,11 +117,15 @@ def test_wrong_presets(own):
     assert own.get("presets").json() == []
 
 
-# -- files that are dropped -------------------------------------------------------------------------------------------
+# -- files that are dropped ----------------------------------------------------------------------------------
 
 
 def test_any_saved_thing_is_read_back(own):
-    request = {**QUICK, "prompt": "the cat", "negative_prompt": {"scale": 2.0, "text": "rain", "start": 0.0, "end": 1.0}}
+    request = {
+        **QUICK,
+        "prompt": "the cat",
+        "negative_prompt": {"scale": 2.0, "text": "rain", "start": 0.0, "end": 1.0},
+    }
     result = own.post("txt2txt", json={**request, "count": 2}).json()
     stored = own.get(f"history/{result['parts'][0]['id']}").json()
     for saved in (request, result, stored, stored["request"], {"name": "x", "request": request}):
@@ -123,14 +142,25 @@ def test_what_is_not_here_is_told_kept_and_nothing_is_lost(own):
     assert told["unknown"] == many == told["request"]["kept"] and told["request"]["model"] == "gone"
     assert told["missing"] == {"model": "gone", "sampler": "gone"}
     assert 3 <= len(told["notes"]) < 20 and all(note.endswith(".") for note in told["notes"])
-    hostile = own.post("restore", json={"prompt": "a", "model": "<script>" * 1000, "</script>" * 1000: 1}).json()
+    hostile = own.post(
+        "restore", json={"prompt": "a", "model": "<script>" * 1000, "</script>" * 1000: 1}
+    ).json()
     assert all(len(note) < 300 for note in hostile["notes"])
 
 
 NONE = [
-    b"", b"{", b"[]", b"null", b'"prompt"', b"{}", b'{"name": "left-pad"}', b'{"steps": 0}', b"[" * 100_000, b'{"a":' * 100_000,
+    b"",
+    b"{",
+    b"[]",
+    b"null",
+    b'"prompt"',
+    b"{}",
+    b'{"name": "left-pad"}',
+    b'{"steps": 0}',
+    b"[" * 100_000,
+    b'{"a":' * 100_000,
     b"\xff",
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("body", NONE, ids=lambda body: repr(body[:20]))
@@ -147,7 +177,14 @@ def test_what_json_cannot_hold_is_refused(own, value):
 def test_markdown(own):
     text = "**b** <script>alert(1)</script> [x](javascript:y) ![i](http://e.example/i.png)\n\n\u202eabc"
     html = own.post("markdown", json={"text": text}).json()["html"]
-    assert "<strong>b</strong>" in html and "&lt;script&gt;" in html and "<img" not in html and 'href="javascript' not in html
+    assert (
+        "<strong>b</strong>" in html
+        and "&lt;script&gt;" in html
+        and "<img" not in html
+        and 'href="javascript' not in html
+    )
     for body in ({}, {"text": 1}, {"text": "a", "html": True}, {"text": "a" * 100_001}):
         refused(own.post("markdown", json=body), 422)
-    assert own.post("markdown", content=json.dumps({"text": "\x00 😀"}), headers={"content-type": "application/json"}).is_success
+    assert own.post(
+        "markdown", content=json.dumps({"text": "\x00 😀"}), headers={"content-type": "application/json"}
+    ).is_success

@@ -20,7 +20,8 @@ import pytest
 
 from tests.conftest import ENVIRONMENT, ROOT, wait_until
 
-# Workers of pytest-xdist have a size of terminal in their environment, which would go over that of the terminals made here.
+# Workers of pytest-xdist have a size of terminal in their environment, which would go over that of the
+# terminals made here.
 PLAIN = {name: value for name, value in ENVIRONMENT.items() if name not in ("COLUMNS", "LINES")}
 
 
@@ -38,8 +39,12 @@ class Commands:
         self.flags, self.folder, self.pid = [*flags, "--data", str(folder / "data")], folder, 0
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.cli.warm"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=PLAIN, cwd=ROOT, text=True,
-        )  # fmt: skip
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=PLAIN,
+            cwd=ROOT,
+            text=True,
+        )
 
     def run(self, *arguments: str, stdin: bytes = b"", interrupt: Callable[[], object] | None = None) -> Ran:
         """The command's status and what it wrote; once `interrupt()` is true it gets Ctrl+C."""
@@ -52,7 +57,13 @@ class Commands:
             wait_until(interrupt)
             os.kill(self.pid, signal.SIGINT)
         status = self.wait()
-        return Ran(status, *(Path(names[name]).read_bytes().decode("utf-8", "surrogateescape") for name in ("stdout", "stderr")))
+        return Ran(
+            status,
+            *(
+                Path(names[name]).read_bytes().decode("utf-8", "surrogateescape")
+                for name in ("stdout", "stderr")
+            ),
+        )
 
     def start(
         self,
@@ -62,7 +73,13 @@ class Commands:
         stderr: str = os.devnull,
         **environment: str,
     ):
-        order = {"arguments": arguments, "stdin": stdin, "stdout": stdout, "stderr": stderr, "environment": environment}
+        order = {
+            "arguments": arguments,
+            "stdin": stdin,
+            "stdout": stdout,
+            "stderr": stderr,
+            "environment": environment,
+        }
         self.process.stdin.write(json.dumps(order) + "\n")
         self.process.stdin.flush()
         self.pid = int(self.process.stdout.readline())
@@ -71,15 +88,23 @@ class Commands:
         return int(self.process.stdout.readline())
 
     def on_terminal(
-        self, *arguments: str, columns: int = 60, lines: int = 24, interrupt_at: bytes = b"", **environment: str
+        self,
+        *arguments: str,
+        columns: int = 60,
+        lines: int = 24,
+        interrupt_at: bytes = b"",
+        **environment: str,
     ) -> tuple[int, bytes]:
-        """Status and everything written to a terminal of that size; Ctrl+C when `interrupt_at` has been written."""
+        """Status and everything written to a terminal of that size; Ctrl+C when `interrupt_at` has been
+        written."""
         master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
         name = os.ttyname(slave)
         errors = self.folder / "stderr"
         errors.write_bytes(b"")
-        self.start([*self.flags, *arguments], stdout=name, stderr=str(errors), **{"TERM": "xterm", **environment})
+        self.start(
+            [*self.flags, *arguments], stdout=name, stderr=str(errors), **{"TERM": "xterm", **environment}
+        )
         written = bytearray()
 
         def read() -> None:

@@ -15,7 +15,18 @@ from webui.registry import Registry
 
 EXTENSIONS = sorted(path.parent.name for path in (ROOT / "extensions").glob("*/__init__.py"))
 QUICK = ("--length", "8", "--steps", "2", "--template", "raw", "--seed", "5")
-SLOW = ("--length", "64", "--steps", "64", "--template", "raw", "--end-of-text", "ban", "--rehearsal-seconds", "0.05")
+SLOW = (
+    "--length",
+    "64",
+    "--steps",
+    "64",
+    "--template",
+    "raw",
+    "--end-of-text",
+    "ban",
+    "--rehearsal-seconds",
+    "0.05",
+)
 
 
 def result(ran) -> dict:
@@ -33,7 +44,11 @@ def test_it_prints_the_text(run):
 def test_json_is_the_whole_result(run):
     told = result(run("generate", "the cat", *QUICK, "--json"))
     assert told["request"]["prompt"] == "the cat" and told["complete"] and told["parts"] == []
-    assert len(told["pieces"]) == 8 and len(told["trace"]) == 8 and told["provenance"]["checkpoint"] == "storyteller"
+    assert (
+        len(told["pieces"]) == 8
+        and len(told["trace"]) == 8
+        and told["provenance"]["checkpoint"] == "storyteller"
+    )
 
 
 def test_as_a_newcomer_runs_it(flags, tmp_path):
@@ -44,7 +59,18 @@ def test_as_a_newcomer_runs_it(flags, tmp_path):
 
 
 def test_the_same_seed_gives_the_same_text(run):
-    varied = ("--length", "16", "--steps", "4", "--template", "raw", "--temperature", "1", "--end-of-text", "ban")
+    varied = (
+        "--length",
+        "16",
+        "--steps",
+        "4",
+        "--template",
+        "raw",
+        "--temperature",
+        "1",
+        "--end-of-text",
+        "ban",
+    )
     first, again, other = (run("generate", "a", *varied, "--seed", seed).out for seed in ("7", "7", "8"))
     assert first == again and first != other
 
@@ -103,11 +129,19 @@ def test_flags_reach_the_request(run):
         "9",
     )
     request = result(run("generate", "x", *QUICK, *flags, *options, "--json"))["request"]
-    assert (request["temperature"], request["top_p"], request["top_k"], request["system"]) == (0.5, 0.9, 7, "be kind")
+    assert (request["temperature"], request["top_p"], request["top_k"], request["system"]) == (
+        0.5,
+        0.9,
+        7,
+        "be kind",
+    )
     assert request["negative_prompt"] | {"text": "a, b", "scale": 2.0} == request["negative_prompt"]
     assert request["prompt_matrix"]["one_of"] is True and request["infill"]["passage"] == 9
     assert (
-        result(run("generate", "x", *QUICK, "--no-prompt-matrix-one-of", "--json"))["request"]["prompt_matrix"]["one_of"] is False
+        result(run("generate", "x", *QUICK, "--no-prompt-matrix-one-of", "--json"))["request"][
+            "prompt_matrix"
+        ]["one_of"]
+        is False
     )
 
 
@@ -173,14 +207,25 @@ def test_ctrl_c_prints_what_there_is(run, tmp_path):
     ran = run("generate", "a", *slow, interrupt=lambda: calls.is_file() and calls.stat().st_size > 3)
     assert ran.status == 130 and ran.out.endswith("\n") and "…" in ran.out and ran.err == ""
     calls.unlink()
-    ran = run("generate", "a", *slow, "--json", interrupt=lambda: calls.is_file() and calls.stat().st_size > 3)
+    ran = run(
+        "generate", "a", *slow, "--json", interrupt=lambda: calls.is_file() and calls.stat().st_size > 3
+    )
     told = json.loads(ran.out)
     assert ran.status == 130 and told["complete"] is False and 0 < len(told["trace"]) < 64
 
 
 def test_a_file_gets_given_text_as_it_is(run):
     """What is given to infill stays byte for byte; only a terminal gets it made harmless."""
-    ran = run("generate", "A \x1b[31mred\x07 ____ end\x9b", "--template", "raw", "--seed", "1", "--infill-passage", "4")
+    ran = run(
+        "generate",
+        "A \x1b[31mred\x07 ____ end\x9b",
+        "--template",
+        "raw",
+        "--seed",
+        "1",
+        "--infill-passage",
+        "4",
+    )
     assert ran.status == 0 and ran.out.startswith("A \x1b[31mred\x07 ") and ran.out.endswith(" end\x9b\n")
 
 
@@ -189,23 +234,25 @@ def test_a_reader_that_leaves_is_no_fault(commands, tmp_path):
     os.mkfifo(fifo)
     end = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
     errors = tmp_path / "errors"
-    commands.start([*commands.flags, "generate", "a", *SLOW, "--steps", "8"], stdout=str(fifo), stderr=str(errors))
+    commands.start(
+        [*commands.flags, "generate", "a", *SLOW, "--steps", "8"], stdout=str(fifo), stderr=str(errors)
+    )
     time.sleep(0.1)
     os.close(end)
     assert commands.wait() == 1 and errors.read_text() == ""
 
 
-# -- the command line itself ------------------------------------------------------------------------------------------
+# -- the command line itself ---------------------------------------------------------------------------------
 
 
 def test_help_is_instant():
     """Nothing heavy is imported to tell the flags."""
     heavy = "[m for m in ('torch', 'transformers', 'gradio', 'fastapi', 'uvicorn') if m in sys.modules]"
     for arguments in (["--help"], ["generate", "--help"], ["serve", "--help"]):
-        program = (
-            f"import sys; sys.path.insert(0, '.'); from webui.cli import main\ntry: main({arguments})\nfinally: print({heavy})"
+        program = f"import sys; sys.path.insert(0, '.'); from webui.cli import main\ntry: main({arguments})\nfinally: print({heavy})"
+        done = subprocess.run(
+            [PYTHON[0], "-c", program], capture_output=True, text=True, env=ENVIRONMENT, cwd=PYTHON[1][:-7]
         )
-        done = subprocess.run([PYTHON[0], "-c", program], capture_output=True, text=True, env=ENVIRONMENT, cwd=PYTHON[1][:-7])
         assert done.returncode == 0 and done.stderr == "" and done.stdout.endswith("[]\n"), done
 
 

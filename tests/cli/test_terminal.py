@@ -26,7 +26,8 @@ SLOW = (
 
 
 class Screen:
-    """A terminal of so many columns and lines: what a person sees after these bytes. Knows what the program uses, no more."""
+    """A terminal of so many columns and lines: what a person sees after these bytes. Knows what the program
+    uses, no more."""
 
     def __init__(self, columns: int, lines: int):
         self.columns, self.height = columns, lines
@@ -34,7 +35,9 @@ class Screen:
         self.styles: set[str] = set()
 
     def feed(self, data: bytes) -> Screen:
-        for escape, private, number, letter, character in re.findall(r"(\x1b\[(\??)(\d*)([A-Za-z]))|([\s\S])", data.decode()):
+        for escape, private, number, letter, character in re.findall(
+            r"(\x1b\[(\??)(\d*)([A-Za-z]))|([\s\S])", data.decode()
+        ):
             if escape:
                 self._control(private, number, letter)
             else:
@@ -92,7 +95,9 @@ def test_the_text_is_denoised_in_place(commands, columns, lines):
     assert data.count(b"\x1b[J") > 5  # painted again and again
     end = Screen(columns, lines).feed(data)
     text = harmless(plain.out[:-1]).split("\n")
-    wrapped = "\n".join(line[k : k + columns].rstrip() for line in text for k in range(0, len(line) or 1, columns))
+    wrapped = "\n".join(
+        line[k : k + columns].rstrip() for line in text for k in range(0, len(line) or 1, columns)
+    )
     assert end.text == wrapped + "\n" and not end.hidden and end.wrap
 
 
@@ -104,7 +109,9 @@ def test_several_texts_one_after_the_other(commands):
 
 
 def test_ctrl_c_leaves_the_partial_text_and_a_sane_terminal(commands):
-    status, data = commands.on_terminal("generate", "a", *SLOW, "--rehearsal-seconds", "0.1", columns=300, interrupt_at=b"step 4")
+    status, data = commands.on_terminal(
+        "generate", "a", *SLOW, "--rehearsal-seconds", "0.1", columns=300, interrupt_at=b"step 4"
+    )
     screen = Screen(300, 24).feed(data)
     assert status == 130 and "…" in screen.text and "░" not in screen.text
     assert not screen.hidden and screen.wrap
@@ -146,7 +153,9 @@ def test_harmless():
     assert harmless("\x1b[2J\x00\r\x7f\x85\x9b\u202e\u2066\ud800") == "␛[2J␀␍" + "\ufffd" * 6
 
 
-@pytest.mark.parametrize("text, columns", [("a", 1), ("漢", 2), ("😀", 2), ("e\u0301", 1), ("❤\ufe0f", 2), ("\u200b", 0)])
+@pytest.mark.parametrize(
+    "text, columns", [("a", 1), ("漢", 2), ("😀", 2), ("e\u0301", 1), ("❤\ufe0f", 2), ("\u200b", 0)]
+)
 def test_width(text, columns):
     assert sum(map(width, text)) == columns
 
@@ -165,7 +174,15 @@ def test_painting_never_leaves_the_screen(screen, monkeypatch):
     live = Live(stream)
     shown: dict[int, str | None] = {}
     for k in range(60):
-        shown[k * 7 % 60] = [" word", "\n\n", "漢字かな", " averyveryverylongwordindeed", "\x1b[31m", "\t", ""][k % 7]
+        shown[k * 7 % 60] = [
+            " word",
+            "\n\n",
+            "漢字かな",
+            " averyveryverylongwordindeed",
+            "\x1b[31m",
+            "\t",
+            "",
+        ][k % 7]
         live.paint(shown, 60, {k * 7 % 60}, "step 1 of 2")
         height = max(1, lines - 2) + 1
         assert len(live._painted) <= height and all(row <= max(8, columns - 1) for row in live._painted)

@@ -1,7 +1,8 @@
-"""A process that has imported everything and forks for each command it is told, so that one costs tenths of a second.
+"""A process that has imported everything and forks for each command it is told, so that one costs tenths of a
+second.
 
-Each line of standard input is {"arguments", "stdin", "stdout", "stderr", "environment"}: paths, a terminal's among them.
-It prints the process's number, and, when that process has ended, its exit status.
+Each line of standard input is {"arguments", "stdin", "stdout", "stderr", "environment"}: paths, a terminal's
+among them. It prints the process's number, and, when that process has ended, its exit status.
 """
 
 import json

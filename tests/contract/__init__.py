@@ -1,4 +1,5 @@
-"""The contract: everything that exists, crossed, through the whole program. Adding something? Add it here, or a test fails.
+"""The contract: everything that exists, crossed, through the whole program. Adding something? Add it here, or
+a test fails.
 
 a family       its fixture builder to FAMILIES (it goes to tests/checkpoints.py: a tiny folder as published)
 a sampler, schedule, confidence

@@ -11,7 +11,8 @@ PATIENCE = 120  # seconds until a test gives up on a job; never what is measured
 
 
 def program(folder: Path, extensions: Path | None = None, **settings) -> App:
-    """An App in `folder` with one tiny checkpoint of every family, named like it; the first is the default. Close it."""
+    """An App in `folder` with one tiny checkpoint of every family, named like it; the first is the default.
+    Close it."""
     for name, build in FAMILIES.items():
         if not (folder / "models" / "checkpoints" / name).exists():
             build(folder / "models" / "checkpoints" / name)
@@ -19,7 +20,11 @@ def program(folder: Path, extensions: Path | None = None, **settings) -> App:
         settings["extensions"] = extensions
     first = next(iter(FAMILIES))
     return App(
-        Settings(models=folder / "models", data=folder / "data", **{"model": first, "device": "cpu", "threads": 1, **settings})
+        Settings(
+            models=folder / "models",
+            data=folder / "data",
+            **{"model": first, "device": "cpu", "threads": 1, **settings},
+        )
     )
 
 

@@ -1,4 +1,5 @@
-"""Samplers x schedules x families x extensions, through the whole program: what a user was promised holds for each of them."""
+"""Samplers x schedules x families x extensions, through the whole program: what a user was promised holds for
+each of them."""
 
 from __future__ import annotations
 
@@ -59,7 +60,8 @@ def test_all_together(app, sampler, schedule, extension, family):
 
 
 def given_columns(app, part) -> set[int]:
-    """Columns of the answer that the request gave. The canvas of a job that is done still shows them, as step 0."""
+    """Columns of the answer that the request gave. The canvas of a job that is done still shows them, as step
+    0."""
     job = app.jobs.get(part.provenance.job)
     changes = job.since(0)["cells"][part.provenance.cell]["changes"]
     return {column for column, _, _, step in changes if step == 0}
@@ -84,7 +86,14 @@ def test_every_confidence_with_every_sampler(app, sampler, confidence, family):
 @pytest.mark.parametrize("extension", ACTING)
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_cancel_takes_effect_before_the_next_model_call(app, sampler, extension, family):
-    fields = {"model": family, "sampler": sampler, **WARM, "threshold": 1.0, "length": 16, **ACTING[extension]}
+    fields = {
+        "model": family,
+        "sampler": sampler,
+        **WARM,
+        "threshold": 1.0,
+        "length": 16,
+        **ACTING[extension],
+    }
     whole = write(app, **fields)
     second, go, calls = threading.Event(), threading.Event(), []
 

@@ -17,10 +17,16 @@ from tests.conftest import ROOT, Running, serve_all_along
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ARGUMENTS = (
-    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
     "--disable-sync",
-)  # fmt: skip
-PATIENCE = int(os.environ.get("TDW_PATIENCE", "40000"))  # ms until a condition that should hold counts as failed
+)
+PATIENCE = int(
+    os.environ.get("TDW_PATIENCE", "40000")
+)  # ms until a condition that should hold counts as failed
 HOSTILE = "<b>bold</b> <script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"> ${1+1} {{value}}"
 PROFILE = {
     "preset": {"steps": 16, "length": 16, "block_length": 16, "temperature": 1.0, "end_of_text": "ban"},
@@ -31,7 +37,8 @@ PROFILE = {
 
 @pytest.fixture(scope="package")
 def site(tmp_path_factory) -> Iterator[Running]:
-    """The whole program: two tiny checkpoints, all extensions, one that makes model calls slow, one that does not load."""
+    """The whole program: two tiny checkpoints, all extensions, one that makes model calls slow, one that does
+    not load."""
     folder = tmp_path_factory.mktemp("e2e")
     for name, profile in (("storyteller", PROFILE), ("other", {"preset": {"length": 24, "steps": 6}})):
         checkpoint = llada(folder / "models" / "checkpoints" / name)
@@ -50,7 +57,8 @@ def site(tmp_path_factory) -> Iterator[Running]:
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator:
-    """The system's chromium. Package scope: while Playwright runs, no other test of this process can run an event loop."""
+    """The system's chromium. Package scope: while Playwright runs, no other test of this process can run an
+    event loop."""
     from playwright.sync_api import sync_playwright
 
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -64,7 +72,8 @@ def browser() -> Iterator:
 
 @pytest.fixture
 def visit(browser, site) -> Iterator[Callable]:
-    """`visit(width=..., dark=...)` opens the page in a new browser. At the end: no error, no request elsewhere."""
+    """`visit(width=..., dark=...)` opens the page in a new browser. At the end: no error, no request
+    elsewhere."""
     contexts, faults = [], []
 
     def watch(request) -> None:
@@ -72,7 +81,8 @@ def visit(browser, site) -> Iterator[Callable]:
             faults.append(f"a request to {request.url}")
 
     def wrong(line) -> bool:
-        """Whether the page says that something is wrong. Chromium also says so of input that the API refuses in a sentence."""
+        """Whether the page says that something is wrong. Chromium also says so of input that the API refuses
+        in a sentence."""
         return line.type == "error" and "status of 422" not in line.text
 
     def open(width: int = 1400, height: int = 900, **options) -> User:
@@ -82,7 +92,9 @@ def visit(browser, site) -> Iterator[Callable]:
         page = context.new_page()
         page.on("request", watch)
         page.on("pageerror", lambda error: faults.append(f"an error: {error}"))
-        page.on("console", lambda line: faults.append(f"on the console: {line.text}") if wrong(line) else None)
+        page.on(
+            "console", lambda line: faults.append(f"on the console: {line.text}") if wrong(line) else None
+        )
         page.on("dialog", lambda dialog: (faults.append("a dialog"), dialog.dismiss()))
         return User(page, site.url).come()
 
@@ -118,7 +130,8 @@ class User:
         self.page.keyboard.type(text)
 
     def drop(self, *files: Path) -> None:
-        """Drags files onto the middle of the page, as the desktop does, and lets go when the page shows that it takes them."""
+        """Drags files onto the middle of the page, as the desktop does, and lets go when the page shows that
+        it takes them."""
         session = self.page.context.new_cdp_session(self.page)
         data = {"items": [], "files": [str(file) for file in files], "dragOperationsMask": 1}
         send = functools.partial(session.send, "Input.dispatchDragEvent")
@@ -163,7 +176,8 @@ class User:
 
     def done(self, state: str = "done", jobs: int = 1) -> None:
         self.wait(
-            f"document.querySelectorAll('.job').length === {jobs} && document.querySelector('.job').dataset.state === '{state}'"
+            f"document.querySelectorAll('.job').length === {jobs} && "
+            f"document.querySelector('.job').dataset.state === '{state}'"
         )
 
     def masks(self) -> int:

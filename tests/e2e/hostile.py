@@ -1,4 +1,5 @@
-"""A program full of hostile names and texts, and what looks at a page for signs that any of them was not shown as text."""
+"""A program full of hostile names and texts, and what looks at a page for signs that any of them was not
+shown as text."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ STRINGS = (
     f'<img src=x onerror="{OWNED}">',
     f"<svg onload={OWNED}></svg>",
     f'"><b onmouseover="{OWNED}">bold</b>',
-    f'<a href="javascript:{OWNED}">go</a> [md](javascript:{OWNED}) [d](data:text/html,<script>{OWNED}</script>)',
+    f'<a href="javascript:{OWNED}">go</a> [md](javascript:{OWNED}) '
+    f"[d](data:text/html,<script>{OWNED}</script>)",
     "![picture](http://192.0.2.1/spy.png) <img src=http://192.0.2.1/spy.png> <style>*{display:none}</style>",
     f"${{{OWNED}}} {{{{constructor}}}} {{name}} {{% raw %}} #{{7*7}} $& $1",
     "</script></style></title></textarea></template><!-- --> ]]> &lt;b&gt; &amp;",
@@ -65,13 +67,17 @@ def checkpoint(folder: Path) -> Path:
 
     def loud(weights: dict[str, torch.Tensor]) -> None:
         head = weights["model.transformer.ff_out.weight"]
-        head[first : first + len(STRINGS) + 2] = 10 * head[first + 1]  # all alike: at a high temperature each is drawn
+        head[first : first + len(STRINGS) + 2] = (
+            10 * head[first + 1]
+        )  # all alike: at a high temperature each is drawn
 
     rewrite(folder, loud)
     profile = {
         "preset": {"steps": 8, "length": 16, "temperature": 1.0, "end_of_text": "ban"},
-        "understands": f"{EVIL} {NUL}", "license": EVIL, "examples": [EVIL, LONG],
-    }  # fmt: skip
+        "understands": f"{EVIL} {NUL}",
+        "license": EVIL,
+        "examples": [EVIL, LONG],
+    }
     (folder / "profile.json").write_text(json.dumps(profile), "utf-8")
     return folder
 
@@ -80,35 +86,66 @@ def result(index: int) -> dict:
     """A saved result that says hostile things wherever a file can."""
     at = time.time() - 3600 * (index + 1)
     request = {
-        "prompt": f"n{index}n {EVIL} {NUL}", "seed": index, "model": NAME, "length": 8, "steps": 4, "system": EVIL,
-        "gone": {"option": EVIL, EVIL: 1}, "negative_prompt": {"text": EVIL, "scale": 2.0}, "hostile": {"words": EVIL},
-    }  # fmt: skip
+        "prompt": f"n{index}n {EVIL} {NUL}",
+        "seed": index,
+        "model": NAME,
+        "length": 8,
+        "steps": 4,
+        "system": EVIL,
+        "gone": {"option": EVIL, EVIL: 1},
+        "negative_prompt": {"text": EVIL, "scale": 2.0},
+        "hostile": {"words": EVIL},
+    }
     pieces = [f" {text}" for text in (*STRINGS, NUL, LONG)]
     found = {
-        "id": f"{int(at * 1e6):016x}{index:04x}", "text": "".join(pieces), "complete": True, "request": request,
-        "notes": [EVIL], "axes": [[EVIL, EVIL, EVIL]], "pieces": pieces,
+        "id": f"{int(at * 1e6):016x}{index:04x}",
+        "text": "".join(pieces),
+        "complete": True,
+        "request": request,
+        "notes": [EVIL],
+        "axes": [[EVIL, EVIL, EVIL]],
+        "pieces": pieces,
         "trace": [[1 + k % 4, k, 65 + k, piece, 0.5] for k, piece in enumerate(pieces)],
         "statistics": {"forwards": 4, "tokens": len(pieces), "prompt_tokens": 5, "seconds": 0.5},
         "provenance": {
-            "program": EVIL, "checkpoint": NAME, "fingerprint": EVIL, "family": EVIL, "device": EVIL, "dtype": EVIL,
-            "torch": EVIL, "job": "job", "cell": "0", "created": time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(at)),
+            "program": EVIL,
+            "checkpoint": NAME,
+            "fingerprint": EVIL,
+            "family": EVIL,
+            "device": EVIL,
+            "dtype": EVIL,
+            "torch": EVIL,
+            "job": "job",
+            "cell": "0",
+            "created": time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(at)),
         },
-    }  # fmt: skip
-    return {**found, "text": "", "complete": False, "error": EVIL, "pieces": [], "trace": []} if index % 4 == 3 else found
+    }
+    return (
+        {**found, "text": "", "complete": False, "error": EVIL, "pieces": [], "trace": []}
+        if index % 4 == 3
+        else found
+    )
 
 
 def write(folder: Path) -> tuple[list[str], Path]:
-    """Fills a folder with checkpoints, extensions, saved texts, presets, settings; the program's flags and its data folder."""
+    """Fills a folder with checkpoints, extensions, saved texts, presets, settings; the program's flags and
+    its data folder."""
     models, extensions, data = (folder / f"{kind} {NAME}" for kind in ("models", "extensions", "data"))
     checkpoint(models / "checkpoints" / "storyteller")
     checkpoint(models / "checkpoints" / NAME)
     refused = llada(models / "checkpoints" / f"refused {NAME}")
     (refused / "config.json").write_text(json.dumps({"model_type": EVIL, "architectures": [EVIL]}), "utf-8")
-    for name, code in ((f"broken {NAME}", "x = 1"), ("broken", f"raise ImportError({EVIL!r})"), ("hostile", EXTENSION)):
+    for name, code in (
+        (f"broken {NAME}", "x = 1"),
+        ("broken", f"raise ImportError({EVIL!r})"),
+        ("hostile", EXTENSION),
+    ):
         (extensions / name).mkdir(parents=True)
         (extensions / name / "__init__.py").write_text(code, "utf-8")
     (extensions / "hostile" / "languages").mkdir()
-    (extensions / "hostile" / "languages" / "en.json").write_text(json.dumps({"extension.hostile.about": EVIL}), "utf-8")
+    (extensions / "hostile" / "languages" / "en.json").write_text(
+        json.dumps({"extension.hostile.about": EVIL}), "utf-8"
+    )
     for path in [*(ROOT / "extensions").glob("*/__init__.py"), ROOT / "tests/api/rehearsal/__init__.py"]:
         (extensions / path.parent.name).symlink_to(path.parent)
     for index in range(8):
@@ -118,6 +155,8 @@ def write(folder: Path) -> tuple[list[str], Path]:
         (day / f"{made['id']}.json").write_text(json.dumps(made), "utf-8")
     (data / "presets").mkdir()
     for name in (EVIL[:80], NAME, "plain"):
-        (data / "presets" / f"{abs(hash(name))}.json").write_text(json.dumps({"name": name, "request": {"steps": 4}}), "utf-8")
+        (data / "presets" / f"{abs(hash(name))}.json").write_text(
+            json.dumps({"name": name, "request": {"steps": 4}}), "utf-8"
+        )
     (data / "settings.toml").write_text(f"allowed_hosts = [{json.dumps(EVIL)}]\n", "utf-8")
     return ["--models", str(models), "--extensions", str(extensions), "--threads", "1"], data

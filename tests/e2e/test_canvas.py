@@ -23,7 +23,9 @@ def test_lines_and_words_while_it_writes(visit):
     assert board.evaluate("one => one.scrollWidth <= one.clientWidth + 1")
     assert board.locator(".mask").count() > 0 and board.locator("br").count() > 0, "lines are ended by us"
     assert page.locator(".legend").is_visible() and "just decided" in page.locator(".legend").text_content()
-    classes = board.evaluate("one => [...one.querySelectorAll('.word')].map(word => word.className).join(' ')")
+    classes = board.evaluate(
+        "one => [...one.querySelectorAll('.word')].map(word => word.className).join(' ')"
+    )
     assert re.search(r"sure-\d", classes) and "calm" in classes
     height = board.bounding_box()["height"]
     page.locator("#field-seed input").first.focus()

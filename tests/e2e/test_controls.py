@@ -42,7 +42,11 @@ def test_a_named_preset_is_saved_used_updated_and_deleted(visit, http):
     page.keyboard.press("Enter")
     page.locator(".notice", has_text="quick is saved").wait_for()
     (preset,) = http.get("/presets").json()
-    assert preset["name"] == "quick" and preset["request"]["steps"] == 7 and preset["request"]["prompt_matrix"]["enabled"]
+    assert (
+        preset["name"] == "quick"
+        and preset["request"]["steps"] == 7
+        and preset["request"]["prompt_matrix"]["enabled"]
+    )
     assert not {"prompt", "seed", "model"} & set(preset["request"])
 
     page.get_by_role("button", name="Reset to preset").click()
@@ -51,7 +55,9 @@ def test_a_named_preset_is_saved_used_updated_and_deleted(visit, http):
     page.get_by_role("checkbox", name="Prompt matrix").click()
     open_presets(page).get_by_role("button", name="quick", exact=True).click()
     user.wait("document.querySelector('#field-steps input').value === '7'")
-    assert user.shown("prompt") == "A bear" and page.get_by_role("checkbox", name="Prompt matrix").is_checked()
+    assert (
+        user.shown("prompt") == "A bear" and page.get_by_role("checkbox", name="Prompt matrix").is_checked()
+    )
 
     user.type("steps", "5")
     user.wait("document.querySelector('tdw-presets').hasAttribute('data-touched')")
@@ -102,7 +108,10 @@ def test_quick_settings_stand_on_top_and_act(visit):
     user = visit()
     page = user.page
     page.locator("tdw-quick #field-temperature").wait_for()
-    boxes = [page.locator(place).bounding_box()["y"] for place in ("#field-temperature", "#field-prompt", "#field-steps")]
+    boxes = [
+        page.locator(place).bounding_box()["y"]
+        for place in ("#field-temperature", "#field-prompt", "#field-steps")
+    ]
     assert boxes == sorted(boxes)
     user.type("count", "2")
     user.type("length", "8")
@@ -157,7 +166,9 @@ def test_help_on_hover_by_tab_and_by_touch(visit):
     assert "Model calls for the whole answer" in help.text_content()
     page.locator("#field-steps input").click()
     page.keyboard.press("Tab")
-    page.wait_for_function("!document.querySelector('#help').hidden && document.activeElement.getAttribute('aria-describedby')")
+    page.wait_for_function(
+        "!document.querySelector('#help').hidden && document.activeElement.getAttribute('aria-describedby')"
+    )
     assert "tokens" in help.text_content().lower()
     page.keyboard.press("Escape")
     page.locator("#help").wait_for(state="hidden")

@@ -25,7 +25,8 @@ def secret(site):
 
 
 def test_a_path_in_an_input_is_not_read(http, secret):
-    """Gradio copies a file that an input names into its cache, which it serves; a handler that returns inputs tells where to."""
+    """Gradio copies a file that an input names into its cache, which it serves; a handler that returns inputs
+    tells where to."""
     config = http.get("/config").json()
     values = {c["id"]: c["props"].get("value") for c in config["components"]}
     file = {"path": str(secret), "meta": {"_type": "gradio.FileData"}, "orig_name": "secret.txt"}
@@ -44,7 +45,15 @@ def test_a_path_in_an_input_is_not_read(http, secret):
 
 @pytest.mark.parametrize(
     "route",
-    ["/gradio_api/file={}", "/file={}", "/ui/{}", "/ui/0/{}", "/ui/0/..%2F..%2F..{}", "/ui/..%2F0/..{}", "/static/{}"],
+    [
+        "/gradio_api/file={}",
+        "/file={}",
+        "/ui/{}",
+        "/ui/0/{}",
+        "/ui/0/..%2F..%2F..{}",
+        "/ui/..%2F0/..{}",
+        "/static/{}",
+    ],
 )
 def test_no_route_serves_a_path(http, secret, route):
     reply = http.get(route.format(secret))
@@ -59,8 +68,13 @@ def test_only_scripts_and_styles_are_assets(http, name):
 def test_a_browser_asks_for_a_script_once(http):
     (script,) = re.findall(r'<script type="module" src="(ui/[0-9a-f]+/page.js)">', http.get("/").text)
     reply = http.get(f"/{script}")
-    assert reply.headers["content-type"].startswith("text/javascript") and "immutable" in reply.headers["cache-control"]
-    assert http.get("/ui/0/page.js").headers["cache-control"] == "no-cache", "of a version that is not the page's"
+    assert (
+        reply.headers["content-type"].startswith("text/javascript")
+        and "immutable" in reply.headers["cache-control"]
+    )
+    assert http.get("/ui/0/page.js").headers["cache-control"] == "no-cache", (
+        "of a version that is not the page's"
+    )
 
 
 def test_the_page_names_no_other_origin_to_load_from(http):

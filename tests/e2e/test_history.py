@@ -1,4 +1,5 @@
-"""The history in a browser: ten thousand saved texts and some real ones, searched, read, marked, deleted and brought back."""
+"""The history in a browser: ten thousand saved texts and some real ones, searched, read, marked, deleted and
+brought back."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ BOUND = 60  # rows in the document, whatever the number of texts
 
 
 def stored(index: int, newest: float) -> dict:
-    """A saved result as its file has it. Its prompt names it (n17n) and ten of a kind (q1q); every hundredth has a heron."""
+    """A saved result as its file has it. Its prompt names it (n17n) and ten of a kind (q1q); every hundredth
+    has a heron."""
     at = newest - index * STEP
     word = WORDS[index % 10]
     text = f" Text {index} tells of the {word}." + (" A heron came by." if index % 100 == 7 else "")
@@ -41,14 +43,24 @@ def stored(index: int, newest: float) -> dict:
     }
     checkpoint = "other" if index % 10 == 3 else "storyteller"
     return {
-        "id": f"{int(at * 1e6):016x}{index % 65536:04x}", "text": text, "complete": True, "request": request,
+        "id": f"{int(at * 1e6):016x}{index % 65536:04x}",
+        "text": text,
+        "complete": True,
+        "request": request,
         "statistics": {"forwards": 4, "tokens": 8, "prompt_tokens": 5, "seconds": 0.5},
         "provenance": {
-            "program": "0.1.0", "checkpoint": checkpoint, "fingerprint": "0123456789ab", "family": "llada", "device": "cpu",
-            "dtype": "float32", "torch": "2", "job": f"job{index // 4}", "cell": "0",
+            "program": "0.1.0",
+            "checkpoint": checkpoint,
+            "fingerprint": "0123456789ab",
+            "family": "llada",
+            "device": "cpu",
+            "dtype": "float32",
+            "torch": "2",
+            "job": f"job{index // 4}",
+            "cell": "0",
             "created": time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(at)),
         },
-    }  # fmt: skip
+    }
 
 
 def special(index: int, result: dict) -> dict:
@@ -77,7 +89,8 @@ def write(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Iterator[Running]:
-    """The whole program with ten thousand texts in its data folder. `visit` of conftest.py opens this one here."""
+    """The whole program with ten thousand texts in its data folder. `visit` of conftest.py opens this one
+    here."""
     folder = tmp_path_factory.mktemp("history")
     checkpoint = llada(folder / "models" / "checkpoints" / "storyteller")
     (checkpoint / "profile.json").write_text(json.dumps(PROFILE), "utf-8")
@@ -152,7 +165,9 @@ class Reader:
 
     def active(self) -> str:
         """The text of the row that has the focus."""
-        return self.page.evaluate("document.activeElement.querySelector?.('.history-text')?.textContent ?? ''")
+        return self.page.evaluate(
+            "document.activeElement.querySelector?.('.history-text')?.textContent ?? ''"
+        )
 
     def texts(self) -> list[str]:
         """The beginnings of the rows in the document, from the top."""
@@ -225,7 +240,9 @@ def test_search_and_filters_stay_after_a_reload(read, api):
     page.get_by_role("button", name="Dates").click()
     since, until = (time.strftime("%Y-%m-%d", time.gmtime(time.time() - 86400 * ago)) for ago in (9, 5))
     for label, day in (("From", since), ("To", until)):
-        reader.filter(label).press_sequentially(f"{day[5:7]}{day[8:]}{day[:4]}")  # as an English browser takes a date
+        reader.filter(label).press_sequentially(
+            f"{day[5:7]}{day[8:]}{day[:4]}"
+        )  # as an English browser takes a date
     found = number(api, since=since, until=until)
     assert 250 < found <= 5 * 72
     reader.counted(f"{found} of {all_texts:,}")
@@ -238,7 +255,9 @@ def test_search_and_filters_stay_after_a_reload(read, api):
     page.locator("#views a[data-view=write]").click()
     page.locator("#generate").wait_for()
     reader.come()
-    assert "search=fox" in page.url and page.locator(".history-search").input_value() == "fox", "another view loses nothing"
+    assert "search=fox" in page.url and page.locator(".history-search").input_value() == "fox", (
+        "another view loses nothing"
+    )
 
 
 def test_the_newest_search_wins(read):
@@ -278,7 +297,10 @@ def test_a_favourite_survives_a_reload(read):
     star = pane.get_by_role("button", name="Favourite")
     assert star.get_attribute("aria-pressed") == "true"
     star.click()
-    assert reader.row("Text 512 ").get_by_role("button", name="Favourite").get_attribute("aria-pressed") == "false"
+    assert (
+        reader.row("Text 512 ").get_by_role("button", name="Favourite").get_attribute("aria-pressed")
+        == "false"
+    )
     reader.row("Text 513 ").locator("[type=checkbox]").click()
     page.locator(".history-line").get_by_role("button", name="Unstar").click()
     page.wait_for_timeout(300)
@@ -343,12 +365,16 @@ def test_all_are_deleted_and_come_back(read, api, request):
     dialog.get_by_role("button", name="Keep them").click()
     assert number(api) == total
     page.get_by_role("button", name="Delete all").click()
-    request.addfinalizer(lambda: number(api) == total or api.post("history/restore"))  # whatever happens, for the others
+    request.addfinalizer(
+        lambda: number(api) == total or api.post("history/restore")
+    )  # whatever happens, for the others
     dialog.get_by_role("button", name=f"Delete {total:,} texts").click()
     page.get_by_role("heading", name="Nothing written yet").wait_for()
     page.get_by_text(f"{total:,} texts deleted").wait_for()
     assert number(api) == 0 and reader.pane.locator(".tdw-result").count() == 0
-    page.locator(".history-blank").get_by_role("button", name=f"Bring {total:,} deleted texts back").wait_for()
+    page.locator(".history-blank").get_by_role(
+        "button", name=f"Bring {total:,} deleted texts back"
+    ).wait_for()
     reader.undo()
     reader.counted(f"{total:,} texts")
     assert number(api) == total
@@ -407,7 +433,9 @@ def test_markup_and_direction_marks_are_text(read):
     reader.found(1)
     assert ODD in reader.texts()[0]
     pane = reader.open("hostile")
-    assert ODD in pane.locator(".final").text_content() and ODD in pane.locator(".history-asked").text_content()
+    assert (
+        ODD in pane.locator(".final").text_content() and ODD in pane.locator(".history-asked").text_content()
+    )
     assert page.locator("tdw-history").locator("b:not(.history-failed), script, img, a").count() == 0
     for place in (".history-text", ".history-asked", ".history-prompt"):
         assert page.locator(place).first.evaluate("node => getComputedStyle(node).unicodeBidi") == "isolate"
@@ -438,7 +466,9 @@ def test_the_download_is_the_saved_file(read, site, api):
     written = json.loads(file.read_text("utf-8"))
     assert all(saved[name] == written[name] for name in ("text", "complete", "provenance"))
     restored = api.post("restore", json=saved).json()
-    assert restored["request"]["prompt"] == "orphan" and "warmth" in json.dumps(restored), "what is not known here is kept"
+    assert restored["request"]["prompt"] == "orphan" and "warmth" in json.dumps(restored), (
+        "what is not known here is kept"
+    )
 
 
 def test_new_texts_wait_in_a_pill(read, api):
@@ -492,14 +522,19 @@ def test_it_says_when_nothing_is_kept(read, api):
 def test_on_a_phone_a_text_is_a_sheet(read):
     reader = read(420, 860, has_touch=True, is_mobile=True, color_scheme="dark", locale="de-DE")
     page = reader.page
-    assert page.get_by_role("button", name="Favoriten").is_visible() and re.match(r"[\d.]+ Texte", reader.count.text_content())
+    assert page.get_by_role("button", name="Favoriten").is_visible() and re.match(
+        r"[\d.]+ Texte", reader.count.text_content()
+    )
     small = """[...document.querySelectorAll('tdw-history :is(button, select, input:not([type=checkbox]))')]
         .filter(node => node.checkVisibility() && Math.min(node.offsetHeight, node.offsetWidth) < 39.5)
         .map(node => node.outerHTML)"""
     assert page.evaluate(small) == []
     reader.row("Text 1 ").locator(".history-text").tap()
     reader.pane.locator(".tdw-result").wait_for()
-    assert page.locator(".history-list").is_hidden() and page.evaluate(small.replace("tdw-history", ".history-bar")) == []
+    assert (
+        page.locator(".history-list").is_hidden()
+        and page.evaluate(small.replace("tdw-history", ".history-bar")) == []
+    )
     reader.pane.get_by_role("button", name="Zurück").tap()
     reader.user.wait("document.querySelector('.history-list').checkVisibility({visibilityProperty: true})")
     reader.row("Text 2 ").locator(".history-text").tap()

@@ -1,4 +1,5 @@
-"""The queue with several browsers: place, progress, interrupt, retry, pages that close and come back, notifications."""
+"""The queue with several browsers: place, progress, interrupt, retry, pages that close and come back,
+notifications."""
 
 from __future__ import annotations
 
@@ -45,7 +46,8 @@ def write(user: User, prompt: str, steps: int = 16) -> None:
 
 
 def test_two_browsers_share_one_queue(visit, api):
-    """Each has its own job; both see both; the second opens the first's job, stops its own, and asks for it again."""
+    """Each has its own job; both see both; the second opens the first's job, stops its own, and asks for it
+    again."""
     first, second = visit(), visit()
     first.slowly(2)
     write(first, "the first fox", 192)  # longer than anything here takes: it is interrupted
@@ -57,7 +59,10 @@ def test_two_browsers_share_one_queue(visit, api):
     queue(second)
     state(second, "the first fox", "running")
     assert row(second, "the second hen").locator(".queue-state").text_content() == "Waiting, 1 before it"
-    assert second.page.locator(".queue-now .queue-prompt").all_text_contents() == ["the second hen", "the first fox"]
+    assert second.page.locator(".queue-now .queue-prompt").all_text_contents() == [
+        "the second hen",
+        "the first fox",
+    ]
     assert row(second, "the second hen").locator(".queue-whose").text_content() == "yours"
     assert row(second, "the first fox").locator(".queue-whose").text_content() == "another browser"
     bar = "document.querySelector('.queue-item[data-state=running] [role=progressbar]')"
@@ -72,7 +77,9 @@ def test_two_browsers_share_one_queue(visit, api):
 
     row(second, "the first fox").get_by_role("button", name="Open").focus()
     second.page.keyboard.press("Enter")
-    second.wait("document.body.dataset.view === 'write' && document.querySelector('.job').dataset.state === 'running'")
+    second.wait(
+        "document.body.dataset.view === 'write' && document.querySelector('.job').dataset.state === 'running'"
+    )
     second.wait("document.querySelectorAll('.job')[0].querySelectorAll('.tokens .word').length > 0")
     queue(first)
     row(first, "the first fox").get_by_role("button", name="Interrupt").click()
@@ -89,13 +96,19 @@ def test_a_reload_and_a_closed_tab_keep_the_job_and_its_canvas(visit, api):
     write(user, "the patient whale", 192)
     user.wait("document.querySelector('.job')?.querySelectorAll('.tokens .word').length > 0")
     user.page.reload()
-    user.wait("document.querySelector('.job')?.dataset.state === 'running' && document.querySelector('.tokens .word')")
+    user.wait(
+        "document.querySelector('.job')?.dataset.state === 'running' && document.querySelector('.tokens "
+        ".word')"
+    )
     context = user.page.context
     user.page.close()
     (job,) = [job for job in api.get("jobs").json() if job["prompt"] == "the patient whale"]
     assert job["state"] == "running"
     again = User(context.new_page(), user.url).come()
-    again.wait("document.querySelector('.job')?.dataset.state === 'running' && document.querySelector('.tokens .word')")
+    again.wait(
+        "document.querySelector('.job')?.dataset.state === 'running' && document.querySelector('.tokens "
+        ".word')"
+    )
     queue(again)
     state(again, "the patient whale", "running")
     assert row(again, "the patient whale").get_attribute("data-mine") == "true"
@@ -106,14 +119,21 @@ def test_a_reload_and_a_closed_tab_keep_the_job_and_its_canvas(visit, api):
 
 
 def test_hostile_prompts_are_text_and_an_error_is_told(visit, api):
-    api.post("jobs", json={"prompt": HOSTILE, "length": 4, "steps": 1, "rehearsal": {"fail": True}}, headers=ME)
+    api.post(
+        "jobs", json={"prompt": HOSTILE, "length": 4, "steps": 1, "rehearsal": {"fail": True}}, headers=ME
+    )
     user = visit(width=420)
     queue(user)
     item = user.page.locator(".queue-item[data-state=failed]").first
     item.wait_for()
     assert item.locator(".queue-prompt").text_content() == HOSTILE[:120] + ("…" if len(HOSTILE) > 120 else "")
-    assert "rehearsal" in item.locator(".queue-error").text_content() and item.locator("img, script").count() == 0
-    assert all(box["height"] >= 40 for box in (b.bounding_box() for b in item.locator("button:visible").all()))
+    assert (
+        "rehearsal" in item.locator(".queue-error").text_content()
+        and item.locator("img, script").count() == 0
+    )
+    assert all(
+        box["height"] >= 40 for box in (b.bounding_box() for b in item.locator("button:visible").all())
+    )
     assert user.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
@@ -144,11 +164,19 @@ def test_a_long_job_notifies_only_who_asked_for_it_and_looks_away(visit, api, si
     client = {"X-TDW-Client": user.page.evaluate("localStorage.getItem('tdw.client')")}
 
     def job(prompt: str, headers: dict) -> None:
-        steps = {"length": 8, "steps": 8, "template": "raw", "end_of_text": "ban", "rehearsal": {"seconds": 0.4}}
+        steps = {
+            "length": 8,
+            "steps": 8,
+            "template": "raw",
+            "end_of_text": "ban",
+            "rehearsal": {"seconds": 0.4},
+        }
         api.post("jobs", json={**steps, "prompt": prompt}, headers=headers)
 
     def away(hidden: bool) -> None:
-        user.page.evaluate(f"window.away = {str(hidden).lower()}; document.dispatchEvent(new Event('visibilitychange'))")
+        user.page.evaluate(
+            f"window.away = {str(hidden).lower()}; document.dispatchEvent(new Event('visibilitychange'))"
+        )
 
     job("looked at", client)
     state(user, "looked at", "done")

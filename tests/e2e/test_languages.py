@@ -11,9 +11,15 @@ pytestmark = pytest.mark.e2e
 
 VIEWS = ("write", "history", "queue", "extensions", "settings")
 REHEARSAL = {  # an extension of the tests, without words of its own
-    "Rehearsal", "Only for tests.", "Seconds", "Added to every model call.", "Calls", "Fail", "Every model call raises.",
+    "Rehearsal",
+    "Only for tests.",
+    "Seconds",
+    "Added to every model call.",
+    "Calls",
+    "Fail",
+    "Every model call raises.",
     "A file that gets a byte for every model call.",
-}  # fmt: skip
+}
 SEEN = """() => {
   const lines = document.body.innerText.split("\\n");
   const attributes = ["aria-label", "placeholder", "title"];
@@ -30,7 +36,11 @@ def english(site) -> set[str]:
     told = {text for key, text in words["en"].items() if text != words["de"].get(key) and "{" not in text}
     schema = httpx.get(f"{site.url}/api/v1/schema", timeout=60).json()["request"]
     for part in [schema, *schema.get("$defs", {}).values()]:
-        told |= {field.get(name, "") for field in part.get("properties", {}).values() for name in ("title", "description")}
+        told |= {
+            field.get(name, "")
+            for field in part.get("properties", {}).values()
+            for name in ("title", "description")
+        }
     settings = httpx.get(f"{site.url}/api/v1/settings", timeout=60).json()["schema"]["properties"]
     told |= {field.get("description", "") for field in settings.values()}
     german = set(words["de"].values())

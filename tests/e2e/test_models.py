@@ -1,4 +1,5 @@
-"""The model bar: what the checkpoint is, loading with progress, what failed and why, and folders that come and go."""
+"""The model bar: what the checkpoint is, loading with progress, what failed and why, and folders that come
+and go."""
 
 from __future__ import annotations
 
@@ -39,7 +40,12 @@ def test_the_bar_tells_what_the_checkpoint_is_and_loads_and_lets_go(visit):
     user = visit()
     pop = details(user)
     facts = pop.locator("dl").text_content()
-    assert "LLaDA" in facts and "40,096" in facts and "kB" in facts and pop.locator("h3").first.text_content() == "storyteller"
+    assert (
+        "LLaDA" in facts
+        and "40,096" in facts
+        and "kB" in facts
+        and pop.locator("h3").first.text_content() == "storyteller"
+    )
     if pop.get_by_role("button", name="Unload").is_visible():
         pop.get_by_role("button", name="Unload").click()
     standing(user, "idle")
@@ -58,7 +64,9 @@ def test_the_bar_tells_what_the_checkpoint_is_and_loads_and_lets_go(visit):
 
 def test_a_folder_added_on_disk_is_found_told_loaded_with_progress_and_gone_again(visit, folder):
     user = visit()
-    user.page.evaluate("document.addEventListener('tdw:rescanned', e => (window.rescanned ??= []).push(...e.detail.added))")
+    user.page.evaluate(
+        "document.addEventListener('tdw:rescanned', e => (window.rescanned ??= []).push(...e.detail.added))"
+    )
     user.wait("document.querySelector('tdw-models')?.known?.length")  # it has looked once
     llada(folder / "grown", seed=4, **LARGE)
     details(user).get_by_role("button", name="Look for checkpoints").click()

@@ -27,7 +27,9 @@ def test_noise_becomes_text(visit):
     assert user.page.locator(".job-state").text_content() == "Done"
     (text,) = user.texts()
     assert text and user.masks() == 0
-    result = httpx.get(f"{user.url}/api/v1/jobs/{user.page.evaluate('localStorage.getItem(`tdw.job`)')}").json()["result"]
+    result = httpx.get(
+        f"{user.url}/api/v1/jobs/{user.page.evaluate('localStorage.getItem(`tdw.job`)')}"
+    ).json()["result"]
     assert text == result["text"].lstrip(), "the page shows the text byte for byte"
 
 
@@ -48,8 +50,18 @@ def test_a_result_shows_tokens_parameters_and_its_run_again(visit):
     page.get_by_role("button", name="Stop").click()
     assert user.texts()
     page.locator(".job summary", has_text="Parameters").click()
-    listed = dict(zip(page.locator(".job dt").all_text_contents(), page.locator(".job dd").all_text_contents(), strict=True))
-    assert listed["Seed"] == "77" and listed["Denoising steps"] == "16preset" and "16 model calls" in listed["Written"]
+    listed = dict(
+        zip(
+            page.locator(".job dt").all_text_contents(),
+            page.locator(".job dd").all_text_contents(),
+            strict=True,
+        )
+    )
+    assert (
+        listed["Seed"] == "77"
+        and listed["Denoising steps"] == "16preset"
+        and "16 model calls" in listed["Written"]
+    )
     page.get_by_role("button", name="Random seed").click()
     user.wait("document.querySelector('#field-seed input').value === '-1'")
     page.get_by_role("button", name="Seed of the last text").click()
@@ -84,7 +96,10 @@ def test_a_reload_in_the_middle_shows_the_canvas_again(visit):
     user.generate()
     user.wait("document.querySelectorAll('.tokens .word').length > 2")
     user.page.reload()
-    user.wait("document.querySelectorAll('.tokens .word').length > 2 && document.querySelectorAll('.tokens .mask').length > 0")
+    user.wait(
+        "document.querySelectorAll('.tokens .word').length > 2 && document.querySelectorAll('.tokens "
+        ".mask').length > 0"
+    )
     assert user.page.locator(".tokens .fresh").count() < 3, "what was decided before does not glow"
     user.wait("document.querySelector('#field-prompt textarea').value === 'A fox that waits'")
     assert user.shown("steps") == "15"
@@ -112,7 +127,9 @@ def test_negative_prompt_and_matrix_through_the_page(visit):
     assert labels == ["a fox", "a fox, red", "a fox, old", "a fox, red, old"]
     assert len(user.texts()) == 4 and all(user.texts())
     table.locator("summary").first.click()
-    listed = dict(zip(table.locator("dt").all_text_contents(), table.locator("dd").all_text_contents(), strict=True))
+    listed = dict(
+        zip(table.locator("dt").all_text_contents(), table.locator("dd").all_text_contents(), strict=True)
+    )
     assert listed["Negative prompt"] == "rain" and listed["Guidance scale"] == "2"
 
 
@@ -175,7 +192,12 @@ def test_on_a_phone(visit):
 
     def on_screen(selector: str) -> bool:
         box = page.locator(selector).first.bounding_box()
-        return box["y"] >= 0 and box["y"] + box["height"] <= 860 and box["x"] >= 0 and box["x"] + box["width"] <= 420
+        return (
+            box["y"] >= 0
+            and box["y"] + box["height"] <= 860
+            and box["x"] >= 0
+            and box["x"] + box["width"] <= 420
+        )
 
     assert on_screen("#generate") and on_screen("#field-prompt")
     user.slowly(0.8)
@@ -183,7 +205,9 @@ def test_on_a_phone(visit):
     page.locator("#generate").tap()
     user.wait("document.querySelectorAll('.tokens .word').length > 1")
     user.wait("document.querySelector('.job-head').getBoundingClientRect().top < 300")
-    assert on_screen(".job-head") and on_screen("#interrupt"), "the canvas is in view, and the button that stops it"
+    assert on_screen(".job-head") and on_screen("#interrupt"), (
+        "the canvas is in view, and the button that stops it"
+    )
     page.locator("#interrupt").tap()
     user.done("cancelled")
     page.get_by_role("button", name="Prompt matrix").tap()
@@ -229,7 +253,12 @@ def test_the_views_by_mouse_by_address_and_back(visit):
     user = visit()
     page = user.page
     user.type("prompt", "A fox that stays")
-    for view, name in (("history", "History"), ("queue", "Queue"), ("extensions", "Extensions"), ("settings", "Settings")):
+    for view, name in (
+        ("history", "History"),
+        ("queue", "Queue"),
+        ("extensions", "Extensions"),
+        ("settings", "Settings"),
+    ):
         page.get_by_role("link", name=name).click()
         page.locator(f"#view-{view}").wait_for()
         assert page.url.endswith(f"#{view}") and page.locator("#generate").is_hidden()
@@ -250,9 +279,14 @@ def test_the_extensions_with_their_hooks_and_their_order(visit):
     page = visit(permissions=["clipboard-read", "clipboard-write"]).page
     page.get_by_role("link", name="Extensions").click()
     card = page.locator(".card", has_text="Guidance")
-    assert "loaded" in card.locator(".state").text_content() and "extensions/negative_prompt" in card.text_content()
+    assert (
+        "loaded" in card.locator(".state").text_content()
+        and "extensions/negative_prompt" in card.text_content()
+    )
     hooks = card.locator("tbody th").all_text_contents()
-    assert "denoise" in hooks and all(" of " in turn for turn in card.locator("tbody td:nth-child(2)").all_text_contents())
+    assert "denoise" in hooks and all(
+        " of " in turn for turn in card.locator("tbody td:nth-child(2)").all_text_contents()
+    )
     broken = page.locator(".card.failed")
     assert "not loaded" in broken.locator(".state").text_content()
     broken.locator("summary").click()

@@ -1,4 +1,5 @@
-"""A saved file dropped on the page, or its JSON pasted, restores every parameter; anything else is one sentence."""
+"""A saved file dropped on the page, or its JSON pasted, restores every parameter; anything else is one
+sentence."""
 
 from __future__ import annotations
 
@@ -16,8 +17,13 @@ pytestmark = pytest.mark.e2e
 def saved(site) -> dict:
     """A finished text as the program stores it."""
     request = {
-        "prompt": "A fox", "seed": 5, "steps": 6, "length": 8, "temperature": 0.5, "logit_bias": {"more": "fox", "strength": 4.0},
-    }  # fmt: skip
+        "prompt": "A fox",
+        "seed": 5,
+        "steps": 6,
+        "length": 8,
+        "temperature": 0.5,
+        "logit_bias": {"more": "fox", "strength": 4.0},
+    }
     return httpx.post(f"{site.url}/api/v1/txt2txt", json=request, timeout=120).raise_for_status().json()
 
 

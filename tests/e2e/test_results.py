@@ -1,4 +1,5 @@
-"""Finished texts: views, replay, menu, comparison, files; and what hostile text does in each of them: nothing."""
+"""Finished texts: views, replay, menu, comparison, files; and what hostile text does in each of them:
+nothing."""
 
 from __future__ import annotations
 
@@ -19,17 +20,38 @@ OVERRIDES = "\u202eright to left\u202c zero\u200bwidth"
 
 
 def saved(seed: int, pieces: list[str], trace: list[list] | None = None, **fields: Any) -> dict[str, Any]:
-    """A result as the history stores it; each piece is decided in a step of its own unless a trace is given."""
-    trace = trace or [[step + 1, step, step, piece, 0.1 + 0.8 * step / len(pieces)] for step, piece in enumerate(pieces)]
+    """A result as the history stores it; each piece is decided in a step of its own unless a trace is
+    given."""
+    trace = trace or [
+        [step + 1, step, step, piece, 0.1 + 0.8 * step / len(pieces)] for step, piece in enumerate(pieces)
+    ]
     return {
-        "id": f"{int(time.time() * 1e6):016x}{seed:04x}", "text": "".join(pieces), "complete": True, "preset": [], "axes": [],
-        "pieces": pieces, "trace": trace,
-        "request": {"prompt": f"A fox, {seed}", "seed": seed, "steps": len(pieces)}, "error": None, "notes": [], "parts": [],
+        "id": f"{int(time.time() * 1e6):016x}{seed:04x}",
+        "text": "".join(pieces),
+        "complete": True,
+        "preset": [],
+        "axes": [],
+        "pieces": pieces,
+        "trace": trace,
+        "request": {"prompt": f"A fox, {seed}", "seed": seed, "steps": len(pieces)},
+        "error": None,
+        "notes": [],
+        "parts": [],
         "statistics": {"forwards": len(pieces), "tokens": len(pieces), "prompt_tokens": 2, "seconds": 1.5},
-        "provenance": {"program": "0", "torch": "2", "checkpoint": "story/teller", "fingerprint": "f", "family": "LLaDA",
-                       "device": "cpu", "dtype": "fp32", "job": "", "cell": "",
-                       "created": time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())}, **fields,
-    }  # fmt: skip
+        "provenance": {
+            "program": "0",
+            "torch": "2",
+            "checkpoint": "story/teller",
+            "fingerprint": "f",
+            "family": "LLaDA",
+            "device": "cpu",
+            "dtype": "fp32",
+            "job": "",
+            "cell": "",
+            "created": time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()),
+        },
+        **fields,
+    }
 
 
 @pytest.fixture
@@ -88,7 +110,13 @@ def test_heat_map_by_confidence_step_and_order(visit, keep):
 
 def test_replay_plays_pauses_and_goes_to_any_step(visit, keep):
     user = visit()
-    trace = [[1, 0, 0, "Fox", 0.9], [2, 1, 1, " ran", 0.5], [3, 1, None, "", None], [4, 1, 5, " sat", 0.9], [5, 2, 2, ".", 0.9]]
+    trace = [
+        [1, 0, 0, "Fox", 0.9],
+        [2, 1, 1, " ran", 0.5],
+        [3, 1, None, "", None],
+        [4, 1, 5, " sat", 0.9],
+        [5, 2, 2, ".", 0.9],
+    ]
     place = show(user, keep(saved(22, ["Fox", " sat", "."], trace)))
     place.get_by_role("button", name="Replay").click()
     place.get_by_role("button", name="Pause").click()
@@ -126,7 +154,10 @@ def test_what_was_written_comes_back_from_the_menu(visit):
     row = page.locator(".job").first
     user.type("steps", "3")
     more(row, "Same seed, vary")
-    user.wait("document.querySelector('#field-steps input').value === '16' && document.activeElement.closest('#parameters')")
+    user.wait(
+        "document.querySelector('#field-steps input').value === '16' && "
+        "document.activeElement.closest('#parameters')"
+    )
     assert user.shown("seed") == "77"
     more(row, "New seed")
     user.wait("document.querySelector('#field-seed input').value === '-1'")
@@ -142,7 +173,9 @@ def test_what_was_written_comes_back_from_the_menu(visit):
         more(row, "Save as JSON")
     whole = json.loads(download.value.path().read_text("utf-8"))
     assert download.value.suggested_filename == "storyteller-77.json"
-    assert len(whole["trace"]) >= 16 and whole["request"]["prompt"] == "A fox", "the trace is fetched for the file"
+    assert len(whole["trace"]) >= 16 and whole["request"]["prompt"] == "A fox", (
+        "the trace is fetched for the file"
+    )
     with page.expect_download() as download:
         more(row, "Save as text")
     assert download.value.path().read_text("utf-8").lstrip() == text
@@ -156,7 +189,9 @@ def test_the_film_is_a_gif_of_every_step(visit, keep):
         more(place, "Save as GIF")
     assert download.value.suggested_filename == "story-teller-27.gif"
     film = Image.open(io.BytesIO(download.value.path().read_bytes()))
-    assert film.info["loop"] == 0 and film.n_frames == len(pieces) + 2, "noise, every step, and the finished text"
+    assert film.info["loop"] == 0 and film.n_frames == len(pieces) + 2, (
+        "noise, every step, and the finished text"
+    )
     frames, durations = [], []
     for frame in range(film.n_frames):
         film.seek(frame)
@@ -184,7 +219,10 @@ def test_two_texts_are_compared_word_by_word(visit, keep, width):
         page.locator(".history-back").click()
     more(show(user, second), "Compare…")
     dialog = page.get_by_role("dialog")
-    assert dialog.locator("section .text").all_text_contents() == ["The red fox ran.", "The old fox ran home."]
+    assert dialog.locator("section .text").all_text_contents() == [
+        "The red fox ran.",
+        "The old fox ran home.",
+    ]
     assert dialog.locator("section del").all_text_contents() == ["red"]
     assert dialog.locator("section ins").all_text_contents() == ["old", " home"]
     left, right = (dialog.locator("section").nth(i).bounding_box() for i in (0, 1))
@@ -205,8 +243,11 @@ def test_word_differences(visit):
         assert "".join(text for kind, text in found if kind != "new") == before
         assert "".join(text for kind, text in found if kind != "gone") == after
     assert [found for _, _, found in pieces[:4]] == [
-        [], [["new", "new"]], [["same", "same"]], [["gone", "a b c"], ["new", "x y z"]],
-    ]  # fmt: skip
+        [],
+        [["new", "new"]],
+        [["same", "same"]],
+        [["gone", "a b c"], ["new", "x y z"]],
+    ]
     assert len(pieces[-1][2]) == 3
 
 
@@ -216,7 +257,11 @@ def test_hostile_text_is_text_in_every_view(visit, keep):
     text = f"{HOSTILE} [x](javascript:alert(1)) ![i](http://elsewhere.example/i.png) <style>*{{display:none}}</style> {OVERRIDES}"
     pieces = re.findall(r"\s*\S+", text)
     request = {"prompt": f"A fox, 13 {text}", "seed": 13, "system": HOSTILE}
-    notes = {"notes": [HOSTILE], "error": f"{HOSTILE} {OVERRIDES}", "axes": [["prompt", 1, f"{OVERRIDES} {HOSTILE}"]]}
+    notes = {
+        "notes": [HOSTILE],
+        "error": f"{HOSTILE} {OVERRIDES}",
+        "axes": [["prompt", 1, f"{OVERRIDES} {HOSTILE}"]],
+    }
     other = keep(saved(14, ["A", " fox"]))
     place = show(user, keep(saved(13, pieces, request=request, **notes)))
     assert place.locator(".final").text_content() == text
@@ -230,7 +275,9 @@ def test_hostile_text_is_text_in_every_view(visit, keep):
     assert place.locator("script, img, style, iframe, [onerror], [href^='javascript:']").count() == 0
     assert "<img src=x" in place.locator(".markdown").text_content()
     place.locator("summary", has_text="Parameters").click()
-    assert HOSTILE in place.locator("dl").text_content() and HOSTILE in place.locator(".row-note").text_content()
+    assert (
+        HOSTILE in place.locator("dl").text_content() and HOSTILE in place.locator(".row-note").text_content()
+    )
     place.get_by_role("button", name="Tokens", exact=True).click()
     place.locator(".tokens .word", has_text="zero").hover()
     assert "\\u{200b}" in place.locator(".tip").text_content(), "what cannot be seen is written out"

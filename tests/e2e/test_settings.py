@@ -1,4 +1,5 @@
-"""The settings as a form made from their schema: saved at once, refused in a sentence; and deleting the history."""
+"""The settings as a form made from their schema: saved at once, refused in a sentence; and deleting the
+history."""
 
 from __future__ import annotations
 
@@ -62,7 +63,9 @@ def test_theme_and_palette_act_at_once_and_stay(visit, http):
     assert http.get("/settings").json()["values"]["theme"] == "dark"
     page.reload()
     page.wait_for_selector("#generate", state="attached")
-    assert page.evaluate("[document.documentElement.dataset.theme, document.body.classList.contains('dark')]") == ["dark", True]
+    assert page.evaluate(
+        "[document.documentElement.dataset.theme, document.body.classList.contains('dark')]"
+    ) == ["dark", True]
     assert page.evaluate(paper) != light
 
 
@@ -88,7 +91,9 @@ def test_quick_settings_act_at_once(visit, http):
     page.get_by_role("link", name="Write").click()
     assert page.locator("tdw-quick #field-steps").is_visible()
     assert page.locator("tdw-quick #field-logit_bias-strength").is_visible()
-    assert page.locator(".grid #field-temperature").is_visible(), "what was on top is in its usual place again"
+    assert page.locator(".grid #field-temperature").is_visible(), (
+        "what was on top is in its usual place again"
+    )
     user.type("steps", "4")
     user.generate()
     user.done()

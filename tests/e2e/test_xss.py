@@ -1,4 +1,5 @@
-"""Hostile strings wherever a stranger can put one: no script runs, nothing loads from elsewhere, no neighbour is turned."""
+"""Hostile strings wherever a stranger can put one: no script runs, nothing loads from elsewhere, no neighbour
+is turned."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Iterator[Running]:
-    """The whole program among hostile files. `visit` of conftest.py opens this one here, and sees to scripts and requests."""
+    """The whole program among hostile files. `visit` of conftest.py opens this one here, and sees to scripts
+    and requests."""
     folder = tmp_path_factory.mktemp("xss")
     flags, data = write(folder)
     with serve_all_along("--port", "0", *flags, data=data) as running:
@@ -76,7 +78,10 @@ def test_what_a_checkpoint_and_an_extension_say(visit, look):
     page.locator(".models-chip").click()
     page.locator("#models-pop h3").first.wait_for(state="visible")
     look(user, "the checkpoint's details")
-    assert STRINGS[0] in page.locator("#models-pop").text_content() and NAME in page.locator("#models-pop").text_content()
+    assert (
+        STRINGS[0] in page.locator("#models-pop").text_content()
+        and NAME in page.locator("#models-pop").text_content()
+    )
     page.keyboard.press("Escape")
     page.locator("#field-model input").click()
     page.get_by_role("option").filter(has_text="<img").wait_for()
@@ -90,7 +95,14 @@ def test_what_a_model_says_in_every_view_of_it(visit, look, api):
     user = visit()
     page = user.page
     job = made(
-        api, prompt=f"{EVIL} {NUL} {LONG}", system=EVIL, seed=1, count=2, length=32, temperature=10, hostile={"words": EVIL}
+        api,
+        prompt=f"{EVIL} {NUL} {LONG}",
+        system=EVIL,
+        seed=1,
+        count=2,
+        length=32,
+        temperature=10,
+        hostile={"words": EVIL},
     )
     watch(user, job)
     row = page.locator("article.row").first
@@ -193,7 +205,11 @@ def test_a_dropped_file_and_a_refusal(visit, look, site, tmp_path):
     user = visit()
     page = user.page
     saved = next((site.data / "history").glob("*/*.json"))
-    for name, content in ((f"a {NAME}.json", saved.read_text("utf-8")), (f"b {NAME}.json", EVIL), (f"c {NAME}.json", "[1]")):
+    for name, content in (
+        (f"a {NAME}.json", saved.read_text("utf-8")),
+        (f"b {NAME}.json", EVIL),
+        (f"c {NAME}.json", "[1]"),
+    ):
         file = tmp_path / name
         file.write_text(content, "utf-8")
         user.drop(file)

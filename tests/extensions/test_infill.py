@@ -24,7 +24,8 @@ def app(tmp_path_factory):
 
 
 def between(text: str, given: list[str]) -> list[str]:
-    """What stands between the given texts, which must be there in order, the first at the start and the last at the end."""
+    """What stands between the given texts, which must be there in order, the first at the start and the last
+    at the end."""
     match = re.fullmatch("(.*?)".join(map(re.escape, given)), text, re.DOTALL)
     assert match, f"{given} are not in {text!r}"
     return list(match.groups())
@@ -61,7 +62,9 @@ def test_given_text_stays_and_gaps_have_their_tokens(app, prompt, given, tokens)
         result = write(app, prompt=prompt, seed=seed, infill={"passage": 4}, **WARM)
         between(result.text, given)
         assert len(result.trace) == tokens and "…" not in result.text.replace("[[…]]", "")
-        assert not any(decision.token >= FIRST_SPECIAL for decision in result.trace), "no end-of-text, no special token"
+        assert not any(decision.token >= FIRST_SPECIAL for decision in result.trace), (
+            "no end-of-text, no special token"
+        )
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -74,7 +77,15 @@ def test_any_given_text_stays(app, parts):
 
 
 @pytest.mark.parametrize(
-    "prompt", ["The ____ sat", "The ________ sat", "The ____________ sat.", "a ____ ____ b", "a ____ [[3]] b", "the [[2]] end"]
+    "prompt",
+    [
+        "The ____ sat",
+        "The ________ sat",
+        "The ____________ sat.",
+        "a ____ ____ b",
+        "a ____ [[3]] b",
+        "the [[2]] end",
+    ],
 )
 def test_a_gap_never_doubles_a_blank_nor_grows_the_word_before(app, prompt):
     """Many seeds at a temperature where a random model writes anything."""
@@ -115,17 +126,23 @@ class Words:
     ],
 )
 def test_what_may_stand_in_a_gap(app, prompt, allowed):
-    """A ____ holds words; after a blank a token brings it along, before one it ends in none; a passage may be anything else."""
+    """A ____ holds words; after a blank a token brings it along, before one it ends in none; a passage may be
+    anything else."""
     infill, link = app.registry.extensions["infill"], Words()
     request = app.Request(prompt=prompt)
     row = infill.prompt(Row(Cell("0", request), request, {"main": Prompt.of(prompt)}))
-    link.tokens = [token for part in row.draft.parts for token in ([0] * part.tokens if isinstance(part, Gap) else [9])]
+    link.tokens = [
+        token for part in row.draft.parts for token in ([0] * part.tokens if isinstance(part, Gap) else [9])
+    ]
     canvas = Canvas.build([[]], [link.tokens], [0], mask=0)
     canvas = replace(canvas, active=canvas.open)
     extension = infill([row])
     banned = extension.ban(extension.canvas(canvas, link), link)
-    assert [[word for word, no in zip(link.words(), line, strict=True) if not no] for line in banned.tolist()] == [
-        [word for word in link.words() if word in some or word == "given" and "cat" in some] for some in allowed
+    assert [
+        [word for word, no in zip(link.words(), line, strict=True) if not no] for line in banned.tolist()
+    ] == [
+        [word for word in link.words() if word in some or word == "given" and "cat" in some]
+        for some in allowed
     ]
 
 
@@ -138,7 +155,9 @@ def test_fillings_bring_their_blank_as_the_model_writes_words(app):
 
 
 def test_the_text_is_the_answer_and_the_prompt_is_what_it_is_about(app):
-    about = [write(app, prompt="The ____ sat", infill={"about": text}).text for text in ("", "a story about dogs")]
+    about = [
+        write(app, prompt="The ____ sat", infill={"about": text}).text for text in ("", "a story about dogs")
+    ]
     empty = write(app, prompt="The ____ sat", template="raw", infill={"about": "Dogs."})
     assert about[0] != about[1]
     assert empty.statistics.prompt_tokens == len("Dogs.")
@@ -148,11 +167,14 @@ def test_the_text_is_the_answer_and_the_prompt_is_what_it_is_about(app):
 @pytest.mark.parametrize("prompt", ["The ____ sat", "[[...]]", r"\____"])
 def test_with_the_syntax_off_everything_is_the_prompt(app, prompt):
     off = write(app, prompt=prompt, syntax="off", template="raw")
-    assert len(off.pieces) == 8 and off.statistics.prompt_tokens == len(app.checkpoints.load(None).tokenizer.encode(prompt))
+    assert len(off.pieces) == 8 and off.statistics.prompt_tokens == len(
+        app.checkpoints.load(None).tokenizer.encode(prompt)
+    )
 
 
 @pytest.mark.parametrize(
-    "prompt, meant", [(r"\____ and \[[...]]", "____ and [[...]]"), ("__init__ ___ [[a]]", "__init__ ___ [[a]]")]
+    "prompt, meant",
+    [(r"\____ and \[[...]]", "____ and [[...]]"), ("__init__ ___ [[a]]", "__init__ ___ [[a]]")],
 )
 def test_without_a_gap_the_text_is_an_ordinary_prompt(app, prompt, meant):
     assert write(app, prompt=prompt).text == write(app, prompt=meant, syntax="off").text

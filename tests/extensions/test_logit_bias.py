@@ -39,7 +39,7 @@ def times(phrase: str, texts: list[str]) -> int:
     return sum(len(words(phrase).findall(text)) for text in texts)
 
 
-# -- the list of words --------------------------------------------------------------------------------------------------
+# -- the list of words ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,9 @@ def test_lists_are_read_as_typed(text, expected):
         assert phrases.parse(text, 3.0) == expected
 
 
-@pytest.mark.parametrize("text, reason", [('a, "b', "cannot be read"), ("a:51", "at most 50"), ("a:" + "9" * 400, "at most 50")])
+@pytest.mark.parametrize(
+    "text, reason", [('a, "b', "cannot be read"), ("a:51", "at most 50"), ("a:" + "9" * 400, "at most 50")]
+)
 def test_a_list_that_cannot_be_meant_fails_with_a_sentence(app, text, reason):
     for name in ("more", "less", "never"):
         error = finished(app, app.Request(logit_bias={name: text})).error
@@ -76,11 +78,13 @@ def test_a_list_that_cannot_be_meant_fails_with_a_sentence(app, text, reason):
 
 def test_a_phrase_is_meant_in_all_its_spellings():
     assert set(phrases.spellings("golden ring")) == {
-        blank + form for blank in ("", " ") for form in ("golden ring", "Golden ring", "Golden Ring", "GOLDEN RING")
+        blank + form
+        for blank in ("", " ")
+        for form in ("golden ring", "Golden ring", "Golden Ring", "GOLDEN RING")
     }
 
 
-# -- more and less ---------------------------------------------------------------------------------------------------------
+# -- more and less -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("phrase", ["and", "cat", "a cat", "猫"])  # one token, two, three with a blank, bytes
@@ -92,9 +96,14 @@ def test_raised_words_come_more(app, phrase):
 
 def test_lowered_words_come_less_and_strength_counts(app):
     raised = {"more": "and:9"}
-    counts = [times("and", all_texts(app, logit_bias={**raised, "less": less})) for less in ("", "and:4", "and:9", "and:30")]
+    counts = [
+        times("and", all_texts(app, logit_bias={**raised, "less": less}))
+        for less in ("", "and:4", "and:9", "and:30")
+    ]
     assert counts[0] > counts[1] > counts[2] >= counts[3] == 0
-    assert all_texts(app, logit_bias={**raised, "less": "and:9"}) == all_texts(app), "what is raised and lowered is as it was"
+    assert all_texts(app, logit_bias={**raised, "less": "and:9"}) == all_texts(app), (
+        "what is raised and lowered is as it was"
+    )
 
 
 def test_the_strength_field_is_for_words_without_a_number(app):
@@ -103,7 +112,7 @@ def test_the_strength_field_is_for_words_without_a_number(app):
     )
 
 
-# -- never -------------------------------------------------------------------------------------------------------------------
+# -- never ---------------------------------------------------------------------------------------------------
 
 LETTERS = "t:7, h:5, a:9"  # texts of these letters and blanks, in every way of cutting words into tokens
 FORBIDDEN = ("aa", "aaa", "aaaa", "aaaaa", "ta", "ata", "taa", "a a")  # none of them is one token
@@ -135,7 +144,11 @@ def test_a_forbidden_character_of_several_tokens_never_comes(app):
 
 def test_a_word_that_is_forbidden_in_given_text_stays_there_only(app):
     text = write(
-        app, prompt="that cat ________ that", count=8, temperature=1.0, logit_bias={"more": LETTERS, "never": "that,cat"}
+        app,
+        prompt="that cat ________ that",
+        count=8,
+        temperature=1.0,
+        logit_bias={"more": LETTERS, "never": "that,cat"},
     )
     for part in text.parts:
         assert part.text.startswith("that cat ") and part.text.endswith(" that")
@@ -157,7 +170,8 @@ class Letters:
 
 
 def decided(phrase: str, text: str, groups: list[list[int]]) -> str:
-    """What is left of `text` when its characters are decided in these groups, with the phrase forbidden; "_" where it is open."""
+    """What is left of `text` when its characters are decided in these groups, with the phrase forbidden; "_"
+    where it is open."""
     link = Letters()
     options = type("Options", (), {"never": phrase, "more": "", "less": "", "strength": 0.0})()
     never = phrases.Never([options], link)
@@ -216,21 +230,28 @@ def test_a_forbidden_phrase_is_broken_in_whatever_order_it_comes(phrase, text, s
 
 @pytest.mark.parametrize("phrase, text", OTHER)
 def test_longer_words_that_hold_a_forbidden_one_are_allowed(phrase, text):
-    """When they come from their end: what stands alone while its neighbours are open could still become the word."""
+    """When they come from their end: what stands alone while its neighbours are open could still become the
+    word."""
     assert decided(phrase, text, [[i] for i in reversed(range(len(text)))]) == text
 
 
-# -- rows ---------------------------------------------------------------------------------------------------------------------
+# -- rows ----------------------------------------------------------------------------------------------------
 
 
 def test_rows_with_other_words_or_none_do_not_touch_each_other(tmp_path):
     app = program(tmp_path, dtype="float64")
     request = app.Request(temperature=1.0, length=12, seed=4)
     biases = [{}, {"more": LETTERS}, {"less": "L:20"}, {"more": LETTERS, "never": "a"}, {}]
-    cells = [replace(app.expand(request.replace(logit_bias=bias))[0], id=str(i)) for i, bias in enumerate(biases)]
-    together = {e.cell: e.result.text for e in app.engine.generate(cells, "j", lambda: False) if hasattr(e, "result")}
+    cells = [
+        replace(app.expand(request.replace(logit_bias=bias))[0], id=str(i)) for i, bias in enumerate(biases)
+    ]
+    together = {
+        e.cell: e.result.text for e in app.engine.generate(cells, "j", lambda: False) if hasattr(e, "result")
+    }
     for cell in cells:
-        (alone,) = [e.result.text for e in app.engine.generate([cell], "j", lambda: False) if hasattr(e, "result")]
+        (alone,) = [
+            e.result.text for e in app.engine.generate([cell], "j", lambda: False) if hasattr(e, "result")
+        ]
         assert together[cell.id] == alone
     assert len(set(together.values())) == 4, "each of them acts"
     app.close()

@@ -1,4 +1,5 @@
-"""Guidance: the formula, computed slowly one canvas at a time by a model and a sampler that know nothing of the program."""
+"""Guidance: the formula, computed slowly one canvas at a time by a model and a sampler that know nothing of
+the program."""
 
 from __future__ import annotations
 
@@ -27,18 +28,26 @@ def app(tmp_path_factory):
 def frame(app, text: str | None, masked: str = "") -> list[int]:
     """A prompt in the fixture's chat template, its content literal, or masked."""
     fast = PreTrainedTokenizerFast.from_pretrained(app.checkpoints.entry(None).folder)
-    content = fast.encode(text, split_special_tokens=True) if text is not None else [MASK] * len(fast.encode(masked))
+    content = (
+        fast.encode(text, split_special_tokens=True)
+        if text is not None
+        else [MASK] * len(fast.encode(masked))
+    )
     before = "<|startoftext|><|start_header_id|>user<|end_header_id|>\n\n"
     after = "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"
     return [*fast.encode(before), *content, *fast.encode(after)]
 
 
-def slowly(app, prompt: list[int], base: list[int], scale: float, start: float = 0.0, end: float = 1.0) -> list[int]:
+def slowly(
+    app, prompt: list[int], base: list[int], scale: float, start: float = 0.0, end: float = 1.0
+) -> list[int]:
     """The answer's tokens by the published formula."""
     folder = app.checkpoints.entry(None).folder
 
     def logits_of(before: list[int], answer: torch.Tensor) -> torch.Tensor:
-        return reference_logits(folder, torch.cat([torch.tensor([before]), answer], 1), dtype=torch.float64)[:, len(before) :]
+        return reference_logits(folder, torch.cat([torch.tensor([before]), answer], 1), dtype=torch.float64)[
+            :, len(before) :
+        ]
 
     def logits_fn(tokens: torch.Tensor) -> torch.Tensor:
         answer = tokens[:, len(prompt) :]
@@ -49,7 +58,9 @@ def slowly(app, prompt: list[int], base: list[int], scale: float, start: float =
         return torch.cat([logits.new_zeros(1, len(prompt), logits.shape[2]), logits], 1)
 
     canvas = torch.tensor([prompt + [MASK] * LENGTH])
-    done = sample(logits_fn, canvas, len(prompt), steps=LENGTH, block_length=LENGTH, mask_id=MASK, banned=(MASK,))
+    done = sample(
+        logits_fn, canvas, len(prompt), steps=LENGTH, block_length=LENGTH, mask_id=MASK, banned=(MASK,)
+    )
     return done[0, len(prompt) :].tolist()
 
 
@@ -58,13 +69,17 @@ def tokens(result) -> list[int]:
 
 
 def guided(app, prompt: str = "a cat", **options):
-    return write(app, prompt=prompt, length=LENGTH, block_length=LENGTH, end_of_text="keep", negative_prompt=options)
+    return write(
+        app, prompt=prompt, length=LENGTH, block_length=LENGTH, end_of_text="keep", negative_prompt=options
+    )
 
 
 @pytest.mark.parametrize("scale", [0.0, 0.5, 2.0, 6.5])
 def test_the_formula_with_a_negative_prompt(app, scale):
     result = guided(app, text="rain, at sea\n猫 <|mdm_mask|>", scale=scale)
-    assert tokens(result) == slowly(app, frame(app, "a cat"), frame(app, "rain, at sea\n猫 <|mdm_mask|>"), scale)
+    assert tokens(result) == slowly(
+        app, frame(app, "a cat"), frame(app, "rain, at sea\n猫 <|mdm_mask|>"), scale
+    )
 
 
 @pytest.mark.parametrize("scale", [0.0, 2.0, 6.5])
@@ -100,7 +115,9 @@ def rows_per_call(app, **fields) -> list[int]:
     hook = model.body.register_forward_pre_hook(
         lambda _, args, named: found.append(named["input_ids"].shape[0]), with_kwargs=True
     )
-    finished(app, app.Request(**{"prompt": "a cat", "length": LENGTH, "seed": 1, "end_of_text": "keep", **fields}))
+    finished(
+        app, app.Request(**{"prompt": "a cat", "length": LENGTH, "seed": 1, "end_of_text": "keep", **fields})
+    )
     hook.remove()
     return found
 
@@ -121,7 +138,11 @@ def test_a_branch_is_made_only_where_it_is_needed(app):
     assert rows_per_call(app, negative_prompt={"scale": 2.0}) == [2] * LENGTH
     assert rows_per_call(app, negative_prompt={"scale": 2.0, "start": 0.5}) == [1] * 4 + [2] * 4
     assert rows_per_call(app, negative_prompt={"scale": 2.0, "end": 0.2}) == [2] * 2 + [1] * 6
-    for length, start in ((5, 0.2), (10, 0.4), (10, 0.7)):  # fractions that float32 cannot write: still the promised step
+    for length, start in (
+        (5, 0.2),
+        (10, 0.4),
+        (10, 0.7),
+    ):  # fractions that float32 cannot write: still the promised step
         unguided = round(length * start)
         found = rows_per_call(app, length=length, negative_prompt={"scale": 2.0, "start": start})
         assert found == [1] * unguided + [2] * (length - unguided)
@@ -157,7 +178,9 @@ def test_rows_of_one_batch_are_what_they_are_alone(app):
 
 
 def test_a_negative_prompt_that_does_not_fit_is_refused(app):
-    error = finished(app, app.Request(prompt="a", negative_prompt={"text": "rain " * 200, "scale": 2.0})).error
+    error = finished(
+        app, app.Request(prompt="a", negative_prompt={"text": "rain " * 200, "scale": 2.0})
+    ).error
     assert error.startswith("The negative prompt takes ") and "room for" in error
 
 

@@ -15,7 +15,9 @@ def registry() -> Registry:
 
 
 def prompts(registry: Registry, prompt: str, syntax: str = "safe", **options) -> list[str]:
-    request = registry.Request(prompt=prompt, syntax=syntax, seed=1, prompt_matrix={"enabled": True, **options})
+    request = registry.Request(
+        prompt=prompt, syntax=syntax, seed=1, prompt_matrix={"enabled": True, **options}
+    )
     return [cell.request.prompt for cell in registry.expand(request)]
 
 
@@ -24,8 +26,23 @@ def prompts(registry: Registry, prompt: str, syntax: str = "safe", **options) ->
     [
         ("base | x | y", ["base", "base, x", "base, y", "base, x, y"]),
         ("base | x", ["base", "base, x"]),
-        ("base|x|y|z", ["base", "base, x", "base, y", "base, x, y", "base, z", "base, x, z", "base, y, z", "base, x, y, z"]),
-        (" base, | , x , \n| y,", ["base", "base, x", "base, y", "base, x, y"]),  # trimmed of blanks and commas
+        (
+            "base|x|y|z",
+            [
+                "base",
+                "base, x",
+                "base, y",
+                "base, x, y",
+                "base, z",
+                "base, x, z",
+                "base, y, z",
+                "base, x, y, z",
+            ],
+        ),
+        (
+            " base, | , x , \n| y,",
+            ["base", "base, x", "base, y", "base, x, y"],
+        ),  # trimmed of blanks and commas
         ("| x | y", ["", "x", "y", "x, y"]),
         ("a, b | c, d", ["a, b", "a, b, c, d"]),  # commas inside stay
         (r"base \| really | x", ["base | really", "base | really, x"]),
@@ -68,10 +85,12 @@ def test_with_the_syntax_off_a_bar_is_text_and_the_matrix_says_so(registry):
 
 
 @pytest.mark.parametrize(
-    "options, sentence", [(12, "more than 1024 texts"), (32, "more than 1024 texts"), (40_000, "more than 32")]
+    "options, sentence",
+    [(12, "more than 1024 texts"), (32, "more than 1024 texts"), (40_000, "more than 32")],
 )
 def test_too_many_options_are_refused_before_they_are_made(registry, options, sentence):
-    """4096, 4 billion and 2 ** 40000 combinations: nothing is made that is not needed to see that it is too many."""
+    """4096, 4 billion and 2 ** 40000 combinations: nothing is made that is not needed to see that it is too
+    many."""
     with pytest.raises(ValueError, match=sentence):
         prompts(registry, "base" + "|x" * options)
     assert len(prompts(registry, "base" + "|x" * 10)) == 1024
@@ -80,7 +99,9 @@ def test_too_many_options_are_refused_before_they_are_made(registry, options, se
 def test_cells_tell_their_prompt_and_have_no_matrix_left(registry):
     request = registry.Request(prompt="base | x", seed=1, count=2, prompt_matrix={"enabled": True})
     expanded = registry.expand(request)
-    assert [cell.axes[0] for cell in expanded] == [("prompt", p, p) for p in ("base", "base", "base, x", "base, x")]
+    assert [cell.axes[0] for cell in expanded] == [
+        ("prompt", p, p) for p in ("base", "base", "base, x", "base, x")
+    ]
     assert [cell.request.seed for cell in expanded] == [1, 2, 1, 2]
     assert all(cell.request.prompt_matrix.defaults() for cell in expanded)
 

@@ -1,7 +1,9 @@
-"""Fast-dLLM's threshold decoding without its caches, written plainly. Imports torch and nothing of the program.
+"""Fast-dLLM's threshold decoding without its caches, written plainly. Imports torch and nothing of the
+program.
 
-Fast-dLLM, arXiv:2505.22618: every forward pass decides the best mask of the current block, and with it every other
-whose confidence, in float64, reaches the threshold. As published, masks before the block count as its masks.
+Fast-dLLM, arXiv:2505.22618: every forward pass decides the best mask of the current block, and with it every
+other whose confidence, in float64, reaches the threshold. As published, masks before the block count as its
+masks.
 """
 
 from __future__ import annotations
@@ -39,7 +41,8 @@ def sample(
     uniform: Uniform = uniform_noise,
     trace: list[Tensor] | None = None,
 ) -> Tensor:
-    """Denoises `canvas` (B, L), whose answer begins at column `answer`. The length of `trace` is the number of passes.
+    """Denoises `canvas` (B, L), whose answer begins at column `answer`. The length of `trace` is the number
+    of passes.
 
     Rows do not depend on each other: one whose block is clean waits for the others and changes no more.
     """

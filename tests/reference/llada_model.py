@@ -1,4 +1,5 @@
-"""The forward pass of LLaDA from the published names of its weights, written plainly: the yardstick for our loader.
+"""The forward pass of LLaDA from the published names of its weights, written plainly: the yardstick for our
+loader.
 
 Imports torch and safetensors, nothing of the program and nothing of transformers.
 """
@@ -33,7 +34,8 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
 
 
 def rotated(x: Tensor, theta: float) -> Tensor:
-    """Rotary position embedding of x (B, heads, L, D) by its columns, computed in fp32 whatever the model's dtype."""
+    """Rotary position embedding of x (B, heads, L, D) by its columns, computed in fp32 whatever the model's
+    dtype."""
     length, width = x.shape[-2:]
     wide = x.float() if x.dtype != torch.float64 else x
     speed = 1.0 / theta ** (torch.arange(0, width, 2, dtype=torch.float32) / width)
@@ -48,8 +50,8 @@ def reference_logits(
 ) -> Tensor:
     """(B, L, V) logits of `tokens` (B, L), every position seeing every other.
 
-    `mask` (B, L), true where a token is and false where padding is, hides padding as key; logits *at* padding mean
-    nothing. V is embedding_size, the rows of the output matrix, which may exceed vocab_size.
+    `mask` (B, L), true where a token is and false where padding is, hides padding as key; logits *at* padding
+    mean nothing. V is embedding_size, the rows of the output matrix, which may exceed vocab_size.
     """
     config, weights = read(folder)
     w = {name.removeprefix("model.transformer."): value.to(dtype) for name, value in weights.items()}

@@ -1,7 +1,8 @@
-"""Wrong samplers. Each has the signature of the reference it was made from and one mistake someone could make.
+"""Wrong samplers. Each has the signature of the reference it was made from and one mistake someone could
+make.
 
-A test of ours asserts: our sampler == the reference, and our sampler != every mutant (on the cases as a whole). A test
-that a mutant passes tests too little.
+A test of ours asserts: our sampler == the reference, and our sampler != every mutant (on the cases as a
+whole). A test that a mutant passes tests too little.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from tests.reference import fast_dllm, llada
 
 @dataclass(frozen=True)
 class Mutant:
-    """The reference in `module` with the functions in `parts` replaced, or its `logits_fn` wrapped by `model`."""
+    """The reference in `module` with the functions in `parts` replaced, or its `logits_fn` wrapped by
+    `model`."""
 
     name: str
     mistake: str
@@ -109,15 +111,33 @@ LLADA = (
     Mutant("shifted", "logits taken one position to the left, as Dream does", llada, model=shifted),
     Mutant("remainder_last", "the last steps, not the first, get one more", llada, {"even": remainder_last}),
     Mutant("one_too_many", "each step decides one more than dealt", llada, {"even": one_too_many}),
-    Mutant("ties_last", "among equal confidences the rightmost comes first", llada, {"best": last_among_equals}),
+    Mutant(
+        "ties_last", "among equal confidences the rightmost comes first", llada, {"best": last_among_equals}
+    ),
     Mutant("least_confident", "the least confident are decided first", llada, {"best": least_confident}),
-    Mutant("known_touched", "given and decided tokens may be written again", llada, {"candidates": known_too}),
-    Mutant("block_ignored", "any mask may be decided, not only the block's", llada, {"candidates": block_ignored}),
-    Mutant("scale_not_weight", "guidance with s = w in place of s = w + 1", llada, {"guided": scale_not_weight}),
+    Mutant(
+        "known_touched", "given and decided tokens may be written again", llada, {"candidates": known_too}
+    ),
+    Mutant(
+        "block_ignored", "any mask may be decided, not only the block's", llada, {"candidates": block_ignored}
+    ),
+    Mutant(
+        "scale_not_weight", "guidance with s = w in place of s = w + 1", llada, {"guided": scale_not_weight}
+    ),
     Mutant("guided_away", "guidance with the two canvases swapped", llada, {"guided": guided_away}),
-    Mutant("wrong_temperature", "noise to the power of the squared temperature", llada, {"noisy": temperature_twice}),
+    Mutant(
+        "wrong_temperature",
+        "noise to the power of the squared temperature",
+        llada,
+        {"noisy": temperature_twice},
+    ),
     Mutant("margin", "confidence is the gap of the two likeliest tokens", llada, {"probability": margin}),
-    Mutant("eos_not_last", "confidence_eos_eot_inf has no effect", llada, options={"confidence_eos_eot_inf": False}),
+    Mutant(
+        "eos_not_last",
+        "confidence_eos_eot_inf has no effect",
+        llada,
+        options={"confidence_eos_eot_inf": False},
+    ),
     Mutant("eos_allowed", "logits_eos_inf has no effect", llada, options={"logits_eos_inf": False}),
 )
 
@@ -126,8 +146,18 @@ FAST_DLLM = (
     Mutant("below", "the threshold compares the other way", fast_dllm, {"passes": below}),
     Mutant("threshold_off", "the threshold is 0.1 too low", fast_dllm, {"passes": threshold_off}),
     Mutant("best_alone", "only the best is decided, one a pass", fast_dllm, {"passes": best_alone}),
-    Mutant("ties_last", "among equal confidences the rightmost comes first", fast_dllm, {"best": last_among_equals}),
+    Mutant(
+        "ties_last",
+        "among equal confidences the rightmost comes first",
+        fast_dllm,
+        {"best": last_among_equals},
+    ),
     Mutant("least_confident", "the fallback is the least confident", fast_dllm, {"best": least_confident}),
     Mutant("known_touched", "the given first token is written along", fast_dllm, {"decided": first_too}),
-    Mutant("block_ignored", "any mask may be decided, not only the block's", fast_dllm, {"candidates": block_ignored}),
+    Mutant(
+        "block_ignored",
+        "any mask may be decided, not only the block's",
+        fast_dllm,
+        {"candidates": block_ignored},
+    ),
 )

@@ -1,4 +1,5 @@
-"""The fixture folders and the plain forward pass: they hold what they say before the loader is measured by them."""
+"""The fixture folders and the plain forward pass: they hold what they say before the loader is measured by
+them."""
 
 from __future__ import annotations
 
@@ -138,7 +139,10 @@ def test_broken_folders_are_broken_as_they_say(tmp_path):
     assert read(folders["wrong shape"])[1]["model.transformer.blocks.0.ff_proj.weight"].shape == (63, 32)
     assert config("alibi")["alibi"] and config("gelu")["activation_type"] == "gelu"
     assert "mask_token_id" not in config("no mask token")
-    assert "mask" not in (folders["no mask token"] / "tokenizer.json").read_text("utf-8").replace("[gMASK]", "").lower()
+    assert (
+        "mask"
+        not in (folders["no mask token"] / "tokenizer.json").read_text("utf-8").replace("[gMASK]", "").lower()
+    )
     assert config("mask beyond rows")["mask_token_id"] >= config("mask beyond rows")["embedding_size"]
     with pytest.raises(SafetensorError):
         load_file(folders["truncated"] / "model.safetensors")

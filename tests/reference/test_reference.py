@@ -75,12 +75,16 @@ def test_fast_dllm_keeps_what_is_known_and_always_makes_progress(case: Case):
 
 @pytest.mark.parametrize("mutant", mutants.LLADA, ids=lambda mutant: mutant.name)
 def test_cases_tell_llada_mutants(mutant: mutants.Mutant):
-    assert any(not torch.equal(run(llada.sample, case)[0], run(mutant.sample, case)[0]) for case in LLADA_CASES)
+    assert any(
+        not torch.equal(run(llada.sample, case)[0], run(mutant.sample, case)[0]) for case in LLADA_CASES
+    )
 
 
 @pytest.mark.parametrize("mutant", mutants.FAST_DLLM, ids=lambda mutant: mutant.name)
 def test_cases_tell_fast_dllm_mutants(mutant: mutants.Mutant):
-    assert any(not torch.equal(run(fast_dllm.sample, c)[0], run(mutant.sample, c)[0]) for c in FAST_DLLM_CASES)
+    assert any(
+        not torch.equal(run(fast_dllm.sample, c)[0], run(mutant.sample, c)[0]) for c in FAST_DLLM_CASES
+    )
 
 
 @pytest.mark.parametrize("reference", [llada, fast_dllm], ids=["llada", "fast_dllm"])
@@ -113,7 +117,9 @@ def test_threshold_zero_decides_a_block_at_once_and_one_decides_singly():
     tokens, answer = canvas(1, rows=1)
     options = {"mask_id": MASK, "banned": (MASK,), "block_length": 8}
     assert len(run(fast_dllm.sample, Case("", toy(3), tokens, answer, {**options, "threshold": 0.0}))[1]) == 2
-    assert len(run(fast_dllm.sample, Case("", toy(3), tokens, answer, {**options, "threshold": 2.0}))[1]) == 16
+    assert (
+        len(run(fast_dllm.sample, Case("", toy(3), tokens, answer, {**options, "threshold": 2.0}))[1]) == 16
+    )
 
 
 def test_one_by_one_both_references_agree():
@@ -149,7 +155,9 @@ def test_end_of_text_is_decided_last():
 
     tokens, answer = canvas(4, rows=3)
     common = {"mask_id": MASK, "block_length": 16, "steps": 16, "eos_id": EOS, "eot_id": EOT}
-    _, trace = run(llada.sample, Case("", all_ends, tokens, answer, {**common, "confidence_eos_eot_inf": True}))
+    _, trace = run(
+        llada.sample, Case("", all_ends, tokens, answer, {**common, "confidence_eos_eot_inf": True})
+    )
     for row in range(3):
         order = []
         before = tokens[row]

@@ -1,5 +1,5 @@
-"""A model without weights: logits that are a hash of the whole canvas. Any difference in what a sampler shows the model
-changes everything after it, so two samplers that agree on the toy agree step for step."""
+"""A model without weights: logits that are a hash of the whole canvas. Any difference in what a sampler shows
+the model changes everything after it, so two samplers that agree on the toy agree step for step."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ def mixed(x: Tensor) -> Tensor:
 
 
 def toy(seed: int = 0, *, ties: bool = False) -> LogitsFn:
-    """`logits_fn` in fp32 over `VOCAB` ids. `ties` leaves three tokens in two strengths: many equal confidences.
+    """`logits_fn` in fp32 over `VOCAB` ids. `ties` leaves three tokens in two strengths: many equal
+    confidences.
 
-    The mask is never likely. Each row depends on its own tokens only; positions differ in how sure the toy is.
+    The mask is never likely. Each row depends on its own tokens only; positions differ in how sure the toy
+    is.
     """
 
     def logits_fn(tokens: Tensor) -> Tensor:
@@ -69,8 +71,11 @@ class Case:
         return self.canvas != MASK
 
 
-def canvas(seed: int, *, rows: int = 2, prompt: int = 5, length: int = 16, holes: float = 0.0, filled: float = 0.0):
-    """(rows, prompt + length): a prompt, then masks; `holes` of the prompt are masks, `filled` of the rest is not."""
+def canvas(
+    seed: int, *, rows: int = 2, prompt: int = 5, length: int = 16, holes: float = 0.0, filled: float = 0.0
+):
+    """(rows, prompt + length): a prompt, then masks; `holes` of the prompt are masks, `filled` of the rest is
+    not."""
     generator = torch.Generator().manual_seed(seed)
     tokens = torch.randint(0, EOT, (rows, prompt + length), generator=generator)
     chance = torch.rand(tokens.shape, generator=generator)

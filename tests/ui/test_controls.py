@@ -69,17 +69,36 @@ def read(made, preset=PRESET, **shown):
 def test_the_kind_follows_the_declaration(made):
     kinds = {control.path[-1]: control.kind for control in made if control.path[0] == "feature"}
     assert kinds == {
-        "text": "text", "lines": "lines", "scale": "number", "share": "slider", "wide": "number", "mode": "dropdown",
-        "pick": "dropdown", "flag": "checkbox", "maybe": "dropdown", "names": "list", "table": "json",
-    }  # fmt: skip
-    assert by(made, "seed").kind == "seed" and by(made, "prompt").kind == "lines" and by(made, "sampler").kind == "dropdown"
+        "text": "text",
+        "lines": "lines",
+        "scale": "number",
+        "share": "slider",
+        "wide": "number",
+        "mode": "dropdown",
+        "pick": "dropdown",
+        "flag": "checkbox",
+        "maybe": "dropdown",
+        "names": "list",
+        "table": "json",
+    }
+    assert (
+        by(made, "seed").kind == "seed"
+        and by(made, "prompt").kind == "lines"
+        and by(made, "sampler").kind == "dropdown"
+    )
 
 
 def test_every_field_is_drawn_with_its_label_and_help(made):
     kinds = {
-        "checkbox": gr.Checkbox, "dropdown": gr.Dropdown, "slider": gr.Slider, "seed": gr.Number, "text": gr.Textbox,
-        "lines": gr.Textbox, "list": gr.Textbox, "json": gr.Textbox,
-    }  # fmt: skip
+        "checkbox": gr.Checkbox,
+        "dropdown": gr.Dropdown,
+        "slider": gr.Slider,
+        "seed": gr.Number,
+        "text": gr.Textbox,
+        "lines": gr.Textbox,
+        "list": gr.Textbox,
+        "json": gr.Textbox,
+    }
     for control, value in zip(made, values_of(made, None, PRESET), strict=True):
         component = draw(control, value)
         assert component.label == control.info.title and component.info == control.info.description
@@ -108,7 +127,9 @@ def test_an_untouched_page_shows_the_preset_and_asks_for_it(made):
 
 
 def test_what_differs_from_the_preset_is_asked_for(made):
-    request = read(made, steps="16", temperature="0.7", sampler="slow", feature__scale="2", feature__maybe="false")
+    request = read(
+        made, steps="16", temperature="0.7", sampler="slow", feature__scale="2", feature__maybe="false"
+    )
     assert (request.steps, request.temperature, request.sampler) == (16, None, "slow")
     assert request.feature.scale == 2.0 and request.feature.maybe is False
 
@@ -135,9 +156,13 @@ def test_a_component_is_read_as_its_field_wants_it(made, name, value, read_as):
 
 def test_a_request_shown_and_read_again_is_the_same(made):
     request = Composed(
-        prompt="a\nb", steps=32, length=1_000_000 // 100, seed=2**53 - 1, top_p=0.95,
+        prompt="a\nb",
+        steps=32,
+        length=1_000_000 // 100,
+        seed=2**53 - 1,
+        top_p=0.95,
         feature=Feature(names=("x", "y"), table={"k": 1.0}, share=0.25, maybe=True, pick="right", scale=0.1),
-    )  # fmt: skip
+    )
     shown = values_of(made, request, PRESET)
     assert json.loads(json.dumps(shown)) == shown
     again = request_of(Composed, made, shown, PRESET)
@@ -154,7 +179,10 @@ def test_a_request_shown_and_read_again_is_the_same(made):
         ({"temperature": "nan"}, "Temperature: this must be a finite number."),
         ({"count": None}, "Count: a number is missing."),
         ({"feature__text": "x" * 10}, "Words: this may have at most 9 characters."),
-        ({"feature__table": "{"}, "Table is not valid JSON: Expecting property name enclosed in double quotes at character 2."),
+        (
+            {"feature__table": "{"},
+            "Table is not valid JSON: Expecting property name enclosed in double quotes at character 2.",
+        ),
         ({"feature__table": '{"a": "b"}'}, "Table: this is not a number."),
     ],
 )

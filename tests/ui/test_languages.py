@@ -1,4 +1,5 @@
-"""The words of the page: the same keys and placeholders in every language, a word for every key that a script names."""
+"""The words of the page: the same keys and placeholders in every language, a word for every key that a script
+names."""
 
 from __future__ import annotations
 
@@ -27,7 +28,9 @@ def test_every_language_has_the_same_keys(language):
     english, other = area("en"), area(language)
     assert english.keys() == other.keys()
     for name in english:
-        assert list(english[name]) == list(other[name]), f"{name}: {english[name].keys() ^ other[name].keys()}"
+        assert list(english[name]) == list(other[name]), (
+            f"{name}: {english[name].keys() ^ other[name].keys()}"
+        )
 
 
 @pytest.mark.parametrize("language", NAMES)
@@ -50,16 +53,22 @@ def test_every_key_that_a_script_says_has_words():
 @pytest.mark.parametrize("language", NAMES)
 def test_every_field_has_a_name_and_help(language, app_fields):
     words = languages(ROOT / "extensions")[language]
-    missing = [f"field.{path}.{part}" for path in app_fields for part in ("label", "help") if f"field.{path}.{part}" not in words]
+    missing = [
+        f"field.{path}.{part}"
+        for path in app_fields
+        for part in ("label", "help")
+        if f"field.{path}.{part}" not in words
+    ]
     assert not missing
 
 
 @pytest.mark.parametrize("language", NAMES)
 def test_every_setting_has_a_name_and_help(language):
     for name in Settings.model_fields:
-        assert f"setting.{name}.label" in WORDS["en"] and {f"setting.{name}.label", f"setting.{name}.help"} <= set(
-            WORDS[language]
-        )
+        assert f"setting.{name}.label" in WORDS["en"] and {
+            f"setting.{name}.label",
+            f"setting.{name}.help",
+        } <= set(WORDS[language])
 
 
 @pytest.fixture

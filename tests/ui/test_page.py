@@ -1,4 +1,5 @@
-"""The page is built from whatever the App has: without any one extension, without checkpoints, and its handlers answer."""
+"""The page is built from whatever the App has: without any one extension, without checkpoints, and its
+handlers answer."""
 
 from __future__ import annotations
 
@@ -60,7 +61,12 @@ def test_the_handlers(made):
     shown[place] = "3"
     job = page.app.jobs.get(page.submit(*shown, "a1 de")["job"])
     job.cancel()
-    assert job.client == "a1" and job.request.steps == 3 and job.request.length is None and job.request.model is None
+    assert (
+        job.client == "a1"
+        and job.request.steps == 3
+        and job.request.length is None
+        and job.request.model is None
+    )
     model, _, *values = page.resume({"job": job.id}["job"])[1:]
     assert values == shown and model == "storyteller"
     assert page.resume("unknown")[0] == {} and page.resume("")[0] == {}
@@ -68,7 +74,9 @@ def test_the_handlers(made):
     assert page.fill(job.request.model_dump_json())[2:] == shown
     assert page.untouched(None)[place] == ""
     merged = page.merge('{"steps": 5, "length": null, "kept": {"gone": 1}}', None)
-    changed = {page.controls[i].path[0]: value for i, value in enumerate(merged) if not isinstance(value, dict)}
+    changed = {
+        page.controls[i].path[0]: value for i, value in enumerate(merged) if not isinstance(value, dict)
+    }
     assert changed == {"steps": "5", "length": "128", "kept": '{"gone": 1}'}
     wrong = [*shown[:place], "x", *shown[place + 1 :]]
     assert page.submit(*wrong, "a1 de")["error"] == "Schritte: das ist keine ganze Zahl."

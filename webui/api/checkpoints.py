@@ -35,10 +35,13 @@ class CheckpointRoutes:
         """The checkpoints in the models folder, as it is now."""
         default, entries = self.app.settings.model, self.app.checkpoints.list()
         names = [name for name in CheckpointInfo.model_fields if name != "default"]
-        return Reply([{**{name: getattr(e, name) for name in names}, "default": e.name == default} for e in entries])
+        return Reply(
+            [{**{name: getattr(e, name) for name in names}, "default": e.name == default} for e in entries]
+        )
 
     def load(self, name: str) -> Response:
-        """Queues loading a checkpoint; GET /jobs/events tells how far it is, GET /checkpoints whether it failed."""
+        """Queues loading a checkpoint; GET /jobs/events tells how far it is, GET /checkpoints whether it
+        failed."""
         if name not in {entry.name for entry in self.app.checkpoints.list()}:
             raise HTTPException(404, "There is no such checkpoint in the models folder.")
         try:
@@ -69,7 +72,9 @@ class CheckpointRoutes:
     def samplers(self) -> Response:
         """The samplers, schedules and confidences a request may name."""
         app = self.app
-        return Reply({"samplers": app.samplers(), "schedules": app.schedules(), "confidences": app.confidences()})
+        return Reply(
+            {"samplers": app.samplers(), "schedules": app.schedules(), "confidences": app.confidences()}
+        )
 
     def schema(self) -> Response:
         """What a request may hold, and the extensions it comes from."""
@@ -78,5 +83,8 @@ class CheckpointRoutes:
             {"name": name, "title": extension.title, "about": extension.about, "error": None}
             for name, extension in registry.extensions.items()
         ]
-        failed = [{"name": name, "title": name, "about": "", "error": error} for name, error in registry.failed.items()]
+        failed = [
+            {"name": name, "title": name, "about": "", "error": error}
+            for name, error in registry.failed.items()
+        ]
         return Reply({"request": self.app.Request.model_json_schema(), "extensions": loaded + failed})

@@ -24,9 +24,13 @@ class HistoryQuery(BaseModel):
     """What to look for in the history. Days are those of the server's clock; `until` is the last one."""
 
     model_config = ConfigDict(extra="forbid")
-    search: str = Field("", max_length=500, description="Every word must occur in prompt or text, whatever its case.")
+    search: str = Field(
+        "", max_length=500, description="Every word must occur in prompt or text, whatever its case."
+    )
     checkpoint: str | None = Field(None, description="Results of this checkpoint.")
-    extension: str | None = Field(None, description="Results in which this extension's options were not at their defaults.")
+    extension: str | None = Field(
+        None, description="Results in which this extension's options were not at their defaults."
+    )
     favourite: bool | None = Field(None, description="true: only favourites; false: only others.")
     since: datetime.date | None = Field(None, description="The first day, as YYYY-MM-DD.")
     until: datetime.date | None = Field(None, description="The last day, as YYYY-MM-DD.")
@@ -41,13 +45,16 @@ class HistoryQuery(BaseModel):
 
     def query(self) -> Query:
         """The same in ids. A day that cannot be followed by another bounds nothing."""
-        last = self.until and self.until < datetime.date.max and bound(self.until + datetime.timedelta(days=1))
+        last = (
+            self.until and self.until < datetime.date.max and bound(self.until + datetime.timedelta(days=1))
+        )
         given = self.model_dump(exclude={"since", "until"})
         return Query(**given, first=bound(self.since) if self.since else None, last=last or None)
 
 
 class HistoryItem(BaseModel):
-    """A result in the list: the first 300 characters of text and prompt, `created` in ISO 8601, `seconds` of its batch."""
+    """A result in the list: the first 300 characters of text and prompt, `created` in ISO 8601, `seconds` of
+    its batch."""
 
     id: str
     text: str
@@ -65,7 +72,8 @@ class HistoryItem(BaseModel):
 
 
 class HistoryPage(BaseModel):
-    """Results, newest first. `total`: how many match; `all`: how many there are, by checkpoint and by extension below."""
+    """Results, newest first. `total`: how many match; `all`: how many there are, by checkpoint and by
+    extension below."""
 
     items: list[HistoryItem]
     total: int
@@ -75,7 +83,8 @@ class HistoryPage(BaseModel):
 
 
 class HistoryEntry(Result):
-    """A stored result. `extensions`: those that it used; `unknown`: fields of its request whose extensions are not here."""
+    """A stored result. `extensions`: those that it used; `unknown`: fields of its request whose extensions
+    are not here."""
 
     favourite: bool
     extensions: list[str]
@@ -124,7 +133,14 @@ class HistoryRoutes:
             Endpoint("POST", "/history/restore", self.restore_all, Restored, KNOWN),
             Endpoint("DELETE", "/history/trash", self.empty, Deleted),
             Endpoint("GET", "/history/{id}", self.get, HistoryEntry, (404, 422)),
-            Endpoint("PATCH", "/history/{id}", self.mark, HistoryMark, (404, *SENT), HistoryChange.model_json_schema()),
+            Endpoint(
+                "PATCH",
+                "/history/{id}",
+                self.mark,
+                HistoryMark,
+                (404, *SENT),
+                HistoryChange.model_json_schema(),
+            ),
             Endpoint("DELETE", "/history/{id}", self.delete, Named, KNOWN),
             Endpoint("POST", "/history/{id}/restore", self.restore, Named, KNOWN),
         ]

@@ -30,7 +30,8 @@ HEARTBEAT = 15.0  # seconds of silence after which a comment tells proxies and b
 
 
 def caller(call: Call) -> str | None:
-    """How the caller names itself, by header or, where a browser can send none, by ?client=. HTTPException 422."""
+    """How the caller names itself, by header or, where a browser can send none, by ?client=. HTTPException
+    422."""
     name = call.headers.get("x-tdw-client", call.query_params.get("client"))
     if name is not None and not CLIENT.fullmatch(name):
         raise HTTPException(422, "A client's name is 1 to 64 of the characters A-Z, a-z, 0-9 and -.")
@@ -43,7 +44,9 @@ async def events(app: App, job: Job, client: str | None = None) -> AsyncIterator
     However slowly they are taken, they make no backlog, and no thread waits for them.
     """
     watcher, version, position, silent = job.watch(), 0, -1, 0.0
-    aside = run_in_threadpool if len(job.cells) > FEW else _at_once  # a snapshot of a thousand cells takes a while
+    aside = (
+        run_in_threadpool if len(job.cells) > FEW else _at_once
+    )  # a snapshot of a thousand cells takes a while
     with app.jobs.watched(client):
         while True:
             ahead = app.jobs.position(job)
@@ -64,7 +67,8 @@ async def events(app: App, job: Job, client: str | None = None) -> AsyncIterator
 
 
 async def queue_events(app: App, client: str | None) -> AsyncIterator[bytes]:
-    """All jobs as server-sent events: a snapshot, then what changed since the last event, at most every LIST_POLL seconds.
+    """All jobs as server-sent events: a snapshot, then what changed since the last event, at most every
+    LIST_POLL seconds.
 
     Each connection remembers only what it told, so that a reader however slow gets one merged difference.
     """
@@ -80,7 +84,11 @@ async def queue_events(app: App, client: str | None) -> AsyncIterator[bytes]:
             memory = {**memory_of(app), "checkpoints": app.checkpoints.version}
             if changed or gone or memory != before:
                 told, before, silent = marks, memory, 0.0
-                update = {"jobs": [line(app, job, client, positions.get(job.id, 0)) for job in changed], "gone": gone, **memory}
+                update = {
+                    "jobs": [line(app, job, client, positions.get(job.id, 0)) for job in changed],
+                    "gone": gone,
+                    **memory,
+                }
                 yield b"event: queue\ndata: %b\n\n" % await run_in_threadpool(encode, update)
             elif silent >= HEARTBEAT:
                 silent = 0.0
@@ -101,10 +109,14 @@ def line(app: App, job: Job, client: str | None, position: int) -> dict[str, Any
     models = dict.fromkeys(cell.request.model or app.settings.model for cell in job.cells)
     prompt = job.request.prompt.strip()
     return {
-        **job.line(), "position": position, "created": job.created, "texts": len(job.cells), "checkpoint": ", ".join(models),
+        **job.line(),
+        "position": position,
+        "created": job.created,
+        "texts": len(job.cells),
+        "checkpoint": ", ".join(models),
         "prompt": prompt if len(prompt) <= PROMPT else prompt[:PROMPT] + "…",
         "client_is_you": client is not None and job.client == client,
-    }  # fmt: skip
+    }
 
 
 class JobRoutes:
@@ -127,11 +139,13 @@ class JobRoutes:
         ]
 
     async def create(self, call: Call) -> Response:
-        """Queues a request. Its texts are made when the jobs before it are done. The header X-TDW-Client says whose job it is."""
+        """Queues a request. Its texts are made when the jobs before it are done. The header X-TDW-Client says
+        whose job it is."""
         return self._made(await self._submit(call), call)
 
     async def retry(self, call: Call, id: str) -> Response:
-        """Queues the request of a job once more, as a new job of the caller; a seed that was drawn is drawn anew."""
+        """Queues the request of a job once more, as a new job of the caller; a seed that was drawn is drawn
+        anew."""
         request, client = self._job(id).request, caller(call)
         return self._made(await self._queued(lambda: self.app.jobs.submit(request, client)), call)
 
@@ -140,7 +154,8 @@ class JobRoutes:
         return Reply([self._line(job, call) for job in self.app.jobs.all()])
 
     async def all_events(self, call: Call) -> Response:
-        """Server-sent events of the type `queue`, each with a QueueUpdate as its data, as long as the caller listens."""
+        """Server-sent events of the type `queue`, each with a QueueUpdate as its data, as long as the caller
+        listens."""
         return _stream(queue_events(self.app, caller(call)))
 
     async def get(self, call: Call, id: str) -> Response:
@@ -150,13 +165,15 @@ class JobRoutes:
         return Reply(info)
 
     async def cancel(self, call: Call, id: str) -> Response:
-        """Stops a job before its next model call. What was decided by then is its result, `complete` false."""
+        """Stops a job before its next model call. What was decided by then is its result, `complete`
+        false."""
         job = self._job(id)
         await run_in_threadpool(job.cancel)
         return Reply(self._line(job, call))
 
     async def events(self, call: Call, id: str) -> Response:
-        """Server-sent events of the type `update`, each with an Update as its data, until the job has ended."""
+        """Server-sent events of the type `update`, each with an Update as its data, until the job has
+        ended."""
         return _stream(events(self.app, self._job(id), caller(call)))
 
     async def txt2txt(self, call: Call) -> Response:
@@ -176,7 +193,9 @@ class JobRoutes:
 
     async def _submit(self, call: Call) -> Job:
         body, client = await json_body(call), caller(call)
-        return await self._queued(lambda: self.app.jobs.submit(validate(self.app.Request, body, strict=True), client))
+        return await self._queued(
+            lambda: self.app.jobs.submit(validate(self.app.Request, body, strict=True), client)
+        )
 
     async def _queued(self, submit: Callable[[], Job]) -> Job:
         try:
@@ -209,5 +228,7 @@ async def _at_once(act: Callable[..., Any], *arguments: Any) -> Any:
 
 def _stream(found: AsyncIterator[bytes]) -> Response:
     return StreamingResponse(
-        found, media_type="text/event-stream", headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        found,
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )

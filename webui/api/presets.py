@@ -16,7 +16,8 @@ from webui.server import Reply
 
 
 class PresetBody(BaseModel):
-    """`request`: the fields that the preset sets, as in a request; others are left as they are when it is used."""
+    """`request`: the fields that the preset sets, as in a request; others are left as they are when it is
+    used."""
 
     model_config = ConfigDict(extra="forbid")
     request: dict[str, Any]

@@ -43,7 +43,8 @@ class Endpoint(NamedTuple):
 
 
 async def json_body(call: Call) -> bytes:
-    """The body of a call that must send JSON; not parsed. HTTPException 415 if it says that it is something else.
+    """The body of a call that must send JSON; not parsed. HTTPException 415 if it says that it is something
+    else.
 
     A form of a foreign page cannot send this type without being asked first.
     """
@@ -62,7 +63,8 @@ def valid(model: type[BaseModel], body: bytes) -> Any:
 
 
 async def done(work: Callable[[], Any]) -> Any:
-    """What `work` returns, in a thread of its own; a ValueError or OSError of it as an HTTPException with its sentence."""
+    """What `work` returns, in a thread of its own; a ValueError or OSError of it as an HTTPException with its
+    sentence."""
     try:
         return await run_in_threadpool(work)
     except ValueError as error:

@@ -36,10 +36,11 @@ class LoadingInfo(BaseModel):
 
 
 class JobLine(BaseModel):
-    """A job in the list. `position`: how many come before it; `progress`: 0 to 1; `created`: seconds since 1970.
+    """A job in the list. `position`: how many come before it; `progress`: 0 to 1; `created`: seconds since
+    1970.
 
-    `client_is_you`: whether the caller names the client that it was made for; `prompt`: its beginning; `checkpoint`: the
-    names, if there are several; `loading`: the checkpoint it waits for.
+    `client_is_you`: whether the caller names the client that it was made for; `prompt`: its beginning;
+    `checkpoint`: the names, if there are several; `loading`: the checkpoint it waits for.
     """
 
     id: str
@@ -57,10 +58,11 @@ class JobLine(BaseModel):
 
 
 class QueueUpdate(BaseModel):
-    """All jobs; after the first event of a connection those that changed, and in `gone` those that are forgotten.
+    """All jobs; after the first event of a connection those that changed, and in `gone` those that are
+    forgotten.
 
-    `loading`: what is read now; `wanted`: checkpoints that wait to be loaded; `loaded`: the one in memory; `checkpoints`: a
-    number that changes when the list of checkpoints should be asked for again.
+    `loading`: what is read now; `wanted`: checkpoints that wait to be loaded; `loaded`: the one in memory;
+    `checkpoints`: a number that changes when the list of checkpoints should be asked for again.
     """
 
     jobs: list[JobLine]
@@ -94,7 +96,8 @@ class CellUpdate(BaseModel):
 
 
 class Update(BaseModel):
-    """What changed since the last event; the first is everything. A cell's result comes without trace and pieces."""
+    """What changed since the last event; the first is everything. A cell's result comes without trace and
+    pieces."""
 
     id: str
     version: int
@@ -108,9 +111,11 @@ class Update(BaseModel):
 
 
 class CheckpointInfo(BaseModel):
-    """`default`: used when a request names none; `size` in bytes; `parameters`: numbers its weights are; `loaded`: in memory.
+    """`default`: used when a request names none; `size` in bytes; `parameters`: numbers its weights are;
+    `loaded`: in memory.
 
-    `error`: why it cannot be used, by its files; `failed`: why loading it failed the last time, null since they changed.
+    `error`: why it cannot be used, by its files; `failed`: why loading it failed the last time, null since
+    they changed.
     """
 
     name: str
@@ -145,7 +150,8 @@ class Prompt(BaseModel):
 
 
 class Tokens(BaseModel):
-    """`tokens` of the text, `prompt_tokens` with the chat template around it, `max_length` that prompt and answer may take."""
+    """`tokens` of the text, `prompt_tokens` with the chat template around it, `max_length` that prompt and
+    answer may take."""
 
     tokens: int
     prompt_tokens: int

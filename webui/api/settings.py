@@ -17,7 +17,8 @@ from webui.settings import OnlyInFile, Settings
 
 
 class SettingsInfo(BaseModel):
-    """`schema`: JSON Schema with descriptions; `changeable`: here, the others in `file`; of these, `restart` act after one."""
+    """`schema`: JSON Schema with descriptions; `changeable`: here, the others in `file`; of these, `restart`
+    act after one."""
 
     values: dict[str, Any]
     schema_: dict[str, Any] = Field(alias="schema")
@@ -43,7 +44,8 @@ class SettingsRoutes:
         return self._told(self.app.written)
 
     async def change(self, call: Call) -> Response:
-        """Changes settings and writes them to the file. Folders, addresses and limits are refused: they are the file's."""
+        """Changes settings and writes them to the file. Folders, addresses and limits are refused: they are
+        the file's."""
         body = await json_body(call)
         try:
             changes = json.loads(body)
@@ -57,10 +59,12 @@ class SettingsRoutes:
             raise HTTPException(403, str(error)) from error
 
     def _told(self, settings: Settings) -> Response:
-        return Reply({
-            "values": settings.model_dump(),
-            "schema": Settings.model_json_schema(),
-            "changeable": settings.that_act("now", "restart"),
-            "restart": settings.that_act("restart"),
-            "file": str(settings.file),
-        })  # fmt: skip
+        return Reply(
+            {
+                "values": settings.model_dump(),
+                "schema": Settings.model_json_schema(),
+                "changeable": settings.that_act("now", "restart"),
+                "restart": settings.that_act("restart"),
+                "file": str(settings.file),
+            }
+        )

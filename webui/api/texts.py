@@ -20,8 +20,8 @@ LONGEST = 100  # characters of what is named
 
 
 class Read(BaseModel):
-    """A request from a file. `unknown`: what no extension here knows, kept in the request too; `missing`: the fields that name
-    a checkpoint or sampler that is not here; `notes`: the same as sentences.
+    """A request from a file. `unknown`: what no extension here knows, kept in the request too; `missing`: the
+    fields that name a checkpoint or sampler that is not here; `notes`: the same as sentences.
     """
 
     request: SerializeAsAny[Request]
@@ -67,7 +67,8 @@ class TextRoutes:
 
 
 def read_file(app: App, stored: bytes) -> dict[str, Any]:
-    """A file's request, what is unknown in it, and a sentence about all that is not here. ValueError with a sentence."""
+    """A file's request, what is unknown in it, and a sentence about all that is not here. ValueError with a
+    sentence."""
     request, unknown = app.Request.read(stored)
     known, notes, missing = app.Request.model_fields, [], {}
     for name, value in list(unknown.items())[:MOST]:
@@ -76,12 +77,19 @@ def read_file(app: App, stored: bytes) -> dict[str, Any]:
     if len(unknown) > MOST:
         notes.append(f"There are {len(unknown) - MOST} more of these.")
     for field, there in (
-        ("model", app.checkpoints.names()), ("sampler", app.samplers()),
-        ("schedule", app.schedules()), ("confidence", app.confidences()),
-    ):  # fmt: skip
+        ("model", app.checkpoints.names()),
+        ("sampler", app.samplers()),
+        ("schedule", app.schedules()),
+        ("confidence", app.confidences()),
+    ):
         value = getattr(request, field)
         if value is not None and value not in there:
             missing[field] = value[:LONGEST]
             label = known[field].title or field
             notes.append(f"{label}: there is no {value[:LONGEST]!r} here; choose another.")
-    return {"request": request.model_dump(mode="json"), "unknown": unknown, "missing": missing, "notes": notes}
+    return {
+        "request": request.model_dump(mode="json"),
+        "unknown": unknown,
+        "missing": missing,
+        "notes": notes,
+    }

@@ -1,4 +1,5 @@
-"""Families of checkpoints: how a published folder becomes a native transformers model. One file per family; no remote code."""
+"""Families of checkpoints: how a published folder becomes a native transformers model. One file per family;
+no remote code."""
 
 from __future__ import annotations
 
@@ -18,4 +19,6 @@ def identify(config: Mapping[str, Any], folder: Path) -> Family:
         if family.claims(config):
             return family
     kind = f"model_type {config.get('model_type')!r}, architectures {config.get('architectures')!r}"
-    raise ValueError(f"{folder.name} is of no known family ({kind}). Known: {', '.join(f.name for f in FAMILIES)}.")
+    raise ValueError(
+        f"{folder.name} is of no known family ({kind}). Known: {', '.join(f.name for f in FAMILIES)}."
+    )

@@ -1,4 +1,5 @@
-"""The one place that registers something with transformers, idempotently: attention with rotary embedding in fp32."""
+"""The one place that registers something with transformers, idempotently: attention with rotary embedding in
+fp32."""
 
 from __future__ import annotations
 
@@ -8,20 +9,24 @@ FULL_PRECISION_ROPE = "sdpa_fp32_rope"
 
 
 def register() -> None:
-    """Makes `FULL_PRECISION_ROPE` an attention implementation: SDPA that casts rotated queries and keys to the values' type."""
+    """Makes `FULL_PRECISION_ROPE` an attention implementation: SDPA that casts rotated queries and keys to
+    the values' type."""
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
     from transformers.masking_utils import sdpa_mask
 
     def attend(module: Any, query: Any, key: Any, value: Any, mask: Any, **keywords: Any) -> Any:
-        return sdpa_attention_forward(module, query.to(value.dtype), key.to(value.dtype), value, mask, **keywords)
+        return sdpa_attention_forward(
+            module, query.to(value.dtype), key.to(value.dtype), value, mask, **keywords
+        )
 
     AttentionInterface.register(FULL_PRECISION_ROPE, attend)
     AttentionMaskInterface.register(FULL_PRECISION_ROPE, sdpa_mask)
 
 
 def rope_in_fp32(rotary: Any) -> None:
-    """Makes a rotary embedding give cos and sin in at least fp32, so that queries and keys are rotated in it."""
+    """Makes a rotary embedding give cos and sin in at least fp32, so that queries and keys are rotated in
+    it."""
     kind = type(rotary)
 
     class FullPrecision(kind):  # type: ignore[misc, valid-type]

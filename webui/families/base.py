@@ -17,7 +17,8 @@ class Family:
     claims      config.json -> whether it is of this family
     check       config.json -> nothing; ValueError for what the native class cannot do. Cheap: lists call it
     translate   config.json that passed `check` -> transformers config
-    names       regular expressions from published weight names to native ones, in order (one capture group each)
+    names       regular expressions from published weight names to native ones, in order (one capture group
+                each)
     prepare     makes the loaded model exact for its dtype (attention implementation, rotary precision)
     max_length  config.json -> longest canvas, prompt included
     mask_tokens names under which the mask token may be in the tokenizer, if nothing declares it

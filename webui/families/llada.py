@@ -1,4 +1,5 @@
-"""LLaDA (Nie et al. 2025, arXiv 2502.09992): a Llama without causal mask, under OLMo's weight names. Native: LlamaForCausalLM.
+"""LLaDA (Nie et al. 2025, arXiv 2502.09992): a Llama without causal mask, under OLMo's weight names. Native:
+LlamaForCausalLM.
 
 The default checkpoint is saved in this format, so what loads LLaDA-8B is what runs every day.
 """
@@ -56,7 +57,9 @@ def check(config: Mapping[str, Any]) -> None:
             )
     for key in NUMBERS:
         if not isinstance(config.get(key), int) or config[key] < 1:
-            raise ValueError(f"config.json says {key} = {config.get(key)!r}, where a positive whole number is needed.")
+            raise ValueError(
+                f"config.json says {key} = {config.get(key)!r}, where a positive whole number is needed."
+            )
 
 
 def translate(config: Mapping[str, Any]) -> LlamaConfig:
@@ -102,6 +105,12 @@ FAMILY = Family(
     max_length=lambda config: int(config["max_sequence_length"]),
     prepare=prepare,
     end_tokens=("<|endoftext|>", "<|eot_id|>"),
-    preset={"sampler": "low_confidence", "length": 128, "block_length": 32, "temperature": 0.0, "end_of_text": "stop"},
+    preset={
+        "sampler": "low_confidence",
+        "length": 128,
+        "block_length": 32,
+        "temperature": 0.0,
+        "end_of_text": "stop",
+    },
     license="MIT",
 )

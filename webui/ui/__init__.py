@@ -1,1 +1,2 @@
-"""The page: Gradio for the controls, one dependency-free component for the live canvas. Draws; holds no logic."""
+"""The page: Gradio for the controls, one dependency-free component for the live canvas. Draws; holds no
+logic."""

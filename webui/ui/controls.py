@@ -1,4 +1,5 @@
-"""Turns fields into Gradio controls and their values back into a request. One way for core fields and every extension's."""
+"""Turns fields into Gradio controls and their values back into a request. One way for core fields and every
+extension's."""
 
 from __future__ import annotations
 
@@ -58,12 +59,19 @@ class Control:
         return self.info.get_default(call_default_factory=True)
 
     def bounds(self) -> tuple[float | None, float | None]:
-        """The smallest and largest value allowed, as far as there is one. A slider treats an excluded bound as included."""
+        """The smallest and largest value allowed, as far as there is one. A slider treats an excluded bound
+        as included."""
         low = [
-            value for m in self.info.metadata for value in (getattr(m, "ge", None), getattr(m, "gt", None)) if value is not None
+            value
+            for m in self.info.metadata
+            for value in (getattr(m, "ge", None), getattr(m, "gt", None))
+            if value is not None
         ]
         high = [
-            value for m in self.info.metadata for value in (getattr(m, "le", None), getattr(m, "lt", None)) if value is not None
+            value
+            for m in self.info.metadata
+            for value in (getattr(m, "le", None), getattr(m, "lt", None))
+            if value is not None
         ]
         return (max(low) if low else None), (min(high) if high else None)
 
@@ -72,7 +80,8 @@ class Control:
 
 
 def controls_of(model: type[BaseModel], app: Any, path: tuple[str, ...] = ()) -> list[Control]:
-    """The controls of a request model, in the order of its fields; an extension's options follow where their field stands."""
+    """The controls of a request model, in the order of its fields; an extension's options follow where their
+    field stands."""
     found: list[Control] = []
     for name, info in model.model_fields.items():
         inner = info.annotation
@@ -86,12 +95,18 @@ def controls_of(model: type[BaseModel], app: Any, path: tuple[str, ...] = ()) ->
 
 
 def draw(control: Control, value: Any, **look: Any) -> gr.components.Component:
-    """The Gradio component of a control, showing `value`. Bounds are checked by the request model, which has better words.
+    """The Gradio component of a control, showing `value`. Bounds are checked by the request model, which has
+    better words.
 
     A number that may be empty is a text box: Gradio's number turns empty into 0 when it comes into sight.
     """
     placeholder = look.pop("placeholder", "preset" if control.empty else None)
-    common: dict[str, Any] = {"label": control.label, "info": control.info.description, "elem_id": control.id, **look}
+    common: dict[str, Any] = {
+        "label": control.label,
+        "info": control.info.description,
+        "elem_id": control.id,
+        **look,
+    }
     if control.kind == "checkbox":
         return gr.Checkbox(bool(value), **common)
     if control.kind == "dropdown":
@@ -129,7 +144,9 @@ def take(control: Control, shown: Any) -> Any:
         try:
             return json.loads(shown) if str(shown or "").strip() else control.default()
         except json.JSONDecodeError as error:
-            raise ValueError(f"{control.label} is not valid JSON: {error.msg} at character {error.pos + 1}.") from error
+            raise ValueError(
+                f"{control.label} is not valid JSON: {error.msg} at character {error.pos + 1}."
+            ) from error
     if control.kind == "number" and isinstance(shown, str):
         return _number(shown.strip()) if shown.strip() else None
     return None if shown == "" and control.empty else shown
@@ -183,7 +200,9 @@ def _faults(error: ValidationError, labels: Mapping[tuple, str], words: Mapping[
         path = fault["loc"]
         label = next((labels[path[:end]] for end in range(len(path), 0, -1) if path[:end] in labels), None)
         plain = words.get(f"fault.{fault['type']}")
-        limits = {name: f"{x:g}" if isinstance(x, int | float) else x for name, x in fault.get("ctx", {}).items()}
+        limits = {
+            name: f"{x:g}" if isinstance(x, int | float) else x for name, x in fault.get("ctx", {}).items()
+        }
         message = plain.format(**limits) if plain else fault["msg"]
         yield sentence({**fault, "loc": (label,) if label else path, "msg": message})
 
@@ -211,12 +230,15 @@ def _kind(info: FieldInfo, choices: tuple[Any, ...]) -> Kind:
         return "slider" if narrow and type(None) not in kinds else "number"  # a slider cannot be empty
     if str in kinds:
         return "text"
-    items = [typing.get_args(kind) for kind in kinds if typing.get_origin(kind) in (list, tuple, set, frozenset)]
+    items = [
+        typing.get_args(kind) for kind in kinds if typing.get_origin(kind) in (list, tuple, set, frozenset)
+    ]
     return "list" if items and all(str in _types(item) or item is Ellipsis for item in items[0]) else "json"
 
 
 def _choices(info: FieldInfo, app: Any) -> tuple[Any, ...]:
-    """What a dropdown offers: the field's own choices, or those of its type; for a nullable field, the preset first."""
+    """What a dropdown offers: the field's own choices, or those of its type; for a nullable field, the preset
+    first."""
     kinds = _types(info.annotation)
     offered: list[Any] = choices_of(info, app) or []
     for kind in kinds:

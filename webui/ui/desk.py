@@ -1,4 +1,5 @@
-"""What the controls answer: they become a request, show one, follow a checkpoint's preset. Nothing is drawn here."""
+"""What the controls answer: they become a request, show one, follow a checkpoint's preset. Nothing is drawn
+here."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ ISOLATING, ISOLATED = "\u2066\u2067\u2068", "\u2069"
 
 
 class Desk:
-    """The handlers of the page's events. `controls` are those that were drawn, in the order of the values they are given."""
+    """The handlers of the page's events. `controls` are those that were drawn, in the order of the values
+    they are given."""
 
     def __init__(self, app: Any):
         self.app = app
@@ -26,7 +28,8 @@ class Desk:
         self.words = languages(app.settings.extensions)
 
     def submit(self, *given: Any) -> dict[str, Any]:
-        """Queues what the controls say; last comes the browser, as its id and its language. The job's id, or one sentence."""
+        """Queues what the controls say; last comes the browser, as its id and its language. The job's id, or
+        one sentence."""
         *shown, browser = given
         client, _, language = str(browser or "").partition(" ")
         try:
@@ -38,15 +41,20 @@ class Desk:
         """What the controls say as the JSON of a request, or one sentence."""
         *shown, browser = given
         try:
-            return {"request": self._request(shown, str(browser or "").partition(" ")[2]).model_dump(mode="json")}
+            return {
+                "request": self._request(shown, str(browser or "").partition(" ")[2]).model_dump(mode="json")
+            }
         except (ValueError, OverflowError) as error:
             return {"error": str(error)}
 
     def switch(self, old: str, *shown: Any) -> list[Any]:
-        """Another checkpoint was chosen: what still shows the old preset shows the new one; what was touched stays."""
+        """Another checkpoint was chosen: what still shows the old preset shows the new one; what was touched
+        stays."""
         before, after = self.preset(old), self.preset(self._chosen(shown))
         values = [
-            show(c, preset_value(c, after)) if c.empty and c.path != ("model",) and _read(c, s) == preset_value(c, before) else s
+            show(c, preset_value(c, after))
+            if c.empty and c.path != ("model",) and _read(c, s) == preset_value(c, before)
+            else s
             for c, s in zip(self.controls, shown, strict=True)
         ]
         return [self._chosen(shown), self.guide_of(self._chosen(shown)), *values]
@@ -55,7 +63,9 @@ class Desk:
         """Every parameter as the preset has it; texts and the options of accordions stay."""
         preset = self.preset(model)
         return [
-            show(c, preset_value(c, preset)) if c.place == "parameters" and c.path != ("model",) else gr.skip()
+            show(c, preset_value(c, preset))
+            if c.place == "parameters" and c.path != ("model",)
+            else gr.skip()
             for c in self.controls
         ]
 
@@ -68,7 +78,8 @@ class Desk:
         return self._filled(request)
 
     def merge(self, stored: str, model: str | None) -> list[Any]:
-        """The controls that the JSON of a part of a request names show what it says; the others stay. null: the preset."""
+        """The controls that the JSON of a part of a request names show what it says; the others stay. null:
+        the preset."""
         try:
             part = json.loads(stored)
             request, unknown = self.app.Request.read(part)
@@ -80,7 +91,8 @@ class Desk:
         return [value if mine else gr.skip() for value, mine in zip(values, named, strict=True)]
 
     def follow(self, model: str | None) -> list[Any]:
-        """The controls were set by the browser: which checkpoint's preset they are compared with from now on."""
+        """The controls were set by the browser: which checkpoint's preset they are compared with from now
+        on."""
         return [model or self.model, self.guide_of(model)]
 
     def resume(self, job: str) -> list[Any]:
@@ -100,14 +112,16 @@ class Desk:
         return gr.Dropdown(choices=self.checkpoints(self.app.checkpoints.names()))
 
     def preset(self, model: str | None) -> Mapping[str, Any]:
-        """The preset of a checkpoint, or nothing if it cannot be used: then every field shows that it is open."""
+        """The preset of a checkpoint, or nothing if it cannot be used: then every field shows that it is
+        open."""
         try:
             return {**self.app.checkpoints.profile(model)["preset"], "model": self.model}
         except ValueError:
             return {"model": self.model}
 
     def guide_of(self, model: str | None) -> str:
-        """What the checkpoint understands, and prompts to try, as HTML; and what its preset says of every control drawn."""
+        """What the checkpoint understands, and prompts to try, as HTML; and what its preset says of every
+        control drawn."""
         preset = self.preset(model)
         values = [[".".join(c.path), show(c, preset_value(c, preset))] for c in self.controls]
         mark = f"<div class=preset data-values='{html.escape(json.dumps(values, default=str))}' hidden></div>"
@@ -115,10 +129,25 @@ class Desk:
             profile = self.app.checkpoints.profile(model)
         except ValueError as error:
             return f"{mark}<p class=understands>{html.escape(str(error))}</p>"
-        words = f"<p class=understands>{html.escape(profile['understands'])}</p>" if profile.get("understands") else ""
-        chips = "".join(f"<button type=button class=example>{html.escape(p)}</button>" for p in profile.get("examples", ()))
+        words = (
+            f"<p class=understands>{html.escape(profile['understands'])}</p>"
+            if profile.get("understands")
+            else ""
+        )
+        chips = "".join(
+            f"<button type=button class=example>{html.escape(p)}</button>"
+            for p in profile.get("examples", ())
+        )
         name = '<tdw-say id=examples key="page.examples" hidden></tdw-say>'
-        return mark + words + (f"{name}<div class=examples role=group aria-labelledby=examples>{chips}</div>" if chips else "")
+        return (
+            mark
+            + words
+            + (
+                f"{name}<div class=examples role=group aria-labelledby=examples>{chips}</div>"
+                if chips
+                else ""
+            )
+        )
 
     def _filled(self, request: Any) -> list[Any]:
         model = request.model or self.model
@@ -126,7 +155,9 @@ class Desk:
 
     def _request(self, shown: Sequence[Any], language: str) -> Any:
         preset = self.preset(self._chosen(shown))
-        return request_of(self.app.Request, self.controls, shown, preset, self.words.get(language, self.words[ENGLISH]))
+        return request_of(
+            self.app.Request, self.controls, shown, preset, self.words.get(language, self.words[ENGLISH])
+        )
 
     def _chosen(self, shown: Sequence[Any]) -> str | None:
         return shown[[control.path for control in self.controls].index(("model",))] or None
@@ -146,7 +177,8 @@ def offered(control: Control) -> list[str]:
 
 
 def _described(entry: Any) -> str:
-    """A checkpoint in one line: name, family, size. What the name turns around, it turns back: the rest reads as it should."""
+    """A checkpoint in one line: name, family, size. What the name turns around, it turns back: the rest reads
+    as it should."""
     size, unit = entry.size, "B"
     for unit in ("B", "kB", "MB", "GB"):
         if size < 1000 or unit == "GB":
@@ -156,7 +188,8 @@ def _described(entry: Any) -> str:
 
 
 def _closers(text: str) -> str:
-    """The signs that end what a text begins with signs of direction (Unicode's embeddings, overrides and isolates)."""
+    """The signs that end what a text begins with signs of direction (Unicode's embeddings, overrides and
+    isolates)."""
     open_ones: list[str] = []
     for sign in text:
         if sign in EMBEDDING:

@@ -1,4 +1,5 @@
-"""What stands around the controls: the page's head with its words and settings, the views beside the desk, the assets."""
+"""What stands around the controls: the page's head with its words and settings, the views beside the desk,
+the assets."""
 
 from __future__ import annotations
 
@@ -20,15 +21,22 @@ HERE = Path(__file__).resolve().parent
 TITLE = "Text Diffusion WebUI"
 ASSETS = {".js": "text/javascript", ".css": "text/css"}
 VIEWS = ("write", "history", "queue", "extensions", "settings")
-LOOK = ("language", "theme", "palette", "quick_settings", "notify_after")  # settings that the browser acts upon
+LOOK = (
+    "language",
+    "theme",
+    "palette",
+    "quick_settings",
+    "notify_after",
+)  # settings that the browser acts upon
 BASE_STYLES = ("style.css", "canvas.css")  # the others come after these
 
 
 class Head:
-    """Puts our own head into Gradio's page, before its scripts run: it builds its head, title and language only later.
+    """Puts our own head into Gradio's page, before its scripts run: it builds its head, title and language
+    only later.
 
-    Plain ASGI. Only the page itself is changed; what else passes is not looked at. The settings are read for every call, so
-    that a change of theme or language acts with the next look at the page.
+    Plain ASGI. Only the page itself is changed; what else passes is not looked at. The settings are read for
+    every call, so that a change of theme or language acts with the next look at the page.
     """
 
     def __init__(self, app: ASGIApp, program: Any):
@@ -49,19 +57,31 @@ class Head:
             if not message.get("more_body", False):
                 page = body.replace(b"</head>", head(self.program).encode() + b"</head>", 1)
                 kept = [(name, value) for name, value in start["headers"] if name != b"content-length"]
-                await send({**start, "headers": [*kept, (b"content-length", b"%d" % len(page)), (b"cache-control", b"no-cache")]})
+                await send(
+                    {
+                        **start,
+                        "headers": [
+                            *kept,
+                            (b"content-length", b"%d" % len(page)),
+                            (b"cache-control", b"no-cache"),
+                        ],
+                    }
+                )
                 await send({"type": "http.response.body", "body": page})
 
         await self.app(scope, receive, held)
 
 
 def head(program: Any) -> str:
-    """Styles, words, settings and scripts. start.js runs before Gradio draws, page.js and its modules after the page is read."""
+    """Styles, words, settings and scripts. start.js runs before Gradio draws, page.js and its modules after
+    the page is read."""
     at = f"ui/{version()}"
     look = {name: getattr(program.settings, name, None) for name in LOOK}
     styles = [*BASE_STYLES, *(name for name in _assets(".css") if name not in BASE_STYLES)]
     links = "".join(f'<link rel="stylesheet" href="{at}/{name}">' for name in styles)
-    modules = "".join(f'<link rel="modulepreload" href="{at}/{name}">' for name in _assets(".js") if name != "start.js")
+    modules = "".join(
+        f'<link rel="modulepreload" href="{at}/{name}">' for name in _assets(".js") if name != "start.js"
+    )
     return (
         f'<meta name="referrer" content="no-referrer"><meta name="color-scheme" content="light dark">{links}'
         f"{embedded(look.get('language') or 'auto', program.settings.extensions)}"
@@ -71,7 +91,8 @@ def head(program: Any) -> str:
 
 
 def serve_assets(server: FastAPI) -> None:
-    """The scripts and styles of this folder, at /ui/<version>/: a browser asks for each version of a file once."""
+    """The scripts and styles of this folder, at /ui/<version>/: a browser asks for each version of a file
+    once."""
 
     @server.get("/ui/{asked}/{name}", include_in_schema=False)
     def asset(asked: str, name: str) -> FileResponse:
@@ -84,7 +105,9 @@ def serve_assets(server: FastAPI) -> None:
 
 def version() -> str:
     """Changes whenever a script or style does."""
-    files = [(name, (stat := (HERE / name).stat()).st_mtime_ns, stat.st_size) for name in _assets(".js", ".css")]
+    files = [
+        (name, (stat := (HERE / name).stat()).st_mtime_ns, stat.st_size) for name in _assets(".js", ".css")
+    ]
     return f"{zlib.crc32(repr(files).encode()):08x}"
 
 
@@ -94,12 +117,16 @@ def _assets(*suffixes: str) -> list[str]:
 
 def navigation() -> str:
     """The links between the views, and a place for the number of waiting jobs."""
-    links = (f'<a href="#{view}" data-view="{view}">{said(f"page.{view}")}<b class=count hidden></b></a>' for view in VIEWS)
+    links = (
+        f'<a href="#{view}" data-view="{view}">{said(f"page.{view}")}<b class=count hidden></b></a>'
+        for view in VIEWS
+    )
     return f'<tdw-views id="views">{"".join(links)}</tdw-views><tdw-keys></tdw-keys>'
 
 
 def said(key: str, otherwise: str = "") -> str:
-    """An element that shows the words of a key in the reader's language; without words for it, the HTML given."""
+    """An element that shows the words of a key in the reader's language; without words for it, the HTML
+    given."""
     return f'<tdw-say key="{html.escape(key)}">{otherwise}</tdw-say>'
 
 
@@ -111,7 +138,9 @@ def extensions_view(registry: Any) -> str:
             "title": kind.title,
             "about": kind.about,
             "version": str(getattr(sys.modules.get(kind.__module__), "__version__", "")),
-            "hooks": [[hook, kind.order_of(hook), _place(registry, kind, hook)] for hook in HOOKS if kind.has(hook)],
+            "hooks": [
+                [hook, kind.order_of(hook), _place(registry, kind, hook)] for hook in HOOKS if kind.has(hook)
+            ],
             "options": len(kind.Options.model_fields),
         }
         for name, kind in registry.extensions.items()

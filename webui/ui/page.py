@@ -1,4 +1,5 @@
-"""The page: prompt, controls and canvas drawn from the App. Controls come from fields only; no extension is named here."""
+"""The page: prompt, controls and canvas drawn from the App. Controls come from fields only; no extension is
+named here."""
 
 from __future__ import annotations
 
@@ -18,9 +19,17 @@ from webui.ui.desk import Desk, offered
 from webui.ui.frame import TITLE, VIEWS, Head, extensions_view, navigation, said, serve_assets
 from webui.ui.theme import theme
 
-FREQUENT = ("sampler", "steps", "length", "block_length", "temperature")  # core parameters that are always in sight
+FREQUENT = (
+    "sampler",
+    "steps",
+    "length",
+    "block_length",
+    "temperature",
+)  # core parameters that are always in sight
 LAST = ("count", "seed")  # ... and after those of the extensions
-LOOK = 0.05  # seconds between two looks at Gradio's queue, which no event of ours uses: its 0.001 keep a core busy for nothing
+# seconds between two looks at Gradio's queue, which no event of ours uses: its 0.001 keep a core busy for
+# nothing
+LOOK = 0.05
 PLACEHOLDER = "What is the text about?"  # of the prompt
 KEPT = "kept"  # the hidden field that carries what only missing extensions understand
 LAST_JOB = "() => localStorage.getItem('tdw.job') || ''"  # written by canvas.js
@@ -28,15 +37,26 @@ QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibil
 
 
 def mount(app: Any, server: FastAPI) -> FastAPI:
-    """Serves the page at / and its scripts under /ui/. Call it after the API's routes: the page takes what is left."""
+    """Serves the page at / and its scripts under /ui/. Call it after the API's routes: the page takes what is
+    left."""
     serve_assets(server)
     server.add_middleware(Head, program=app)
     demo = build(app)
     gr.mount_gradio_app(
-        server, demo, path="/", theme=theme(),
-        footer_links=[], run_history=False, show_error=True, ssr_mode=False, mcp_server=False, pwa=False,
-    )  # fmt: skip
-    demo.has_launched = True  # mount_gradio_app forgets it; without it any file path in an input is read and served
+        server,
+        demo,
+        path="/",
+        theme=theme(),
+        footer_links=[],
+        run_history=False,
+        show_error=True,
+        ssr_mode=False,
+        mcp_server=False,
+        pwa=False,
+    )
+    demo.has_launched = (
+        True  # mount_gradio_app forgets it; without it any file path in an input is read and served
+    )
     demo._queue.sleep_when_free = demo._queue.progress_update_sleep_when_free = LOOK
     return server
 
@@ -72,7 +92,7 @@ class _Page(Desk):
             self.guide.value = self.guide_of(None)  # now that all controls are known
             self._wire()
 
-    # -- drawing ---------------------------------------------------------------------------------------------------
+    # -- drawing ---------------------------------------------------------------------------------------------
 
     def _head(self) -> None:
         with gr.Row(elem_id="top", equal_height=True):
@@ -82,7 +102,13 @@ class _Page(Desk):
             choices = self.checkpoints(offered(control))
             value = self.model if self.model in offered(control) else None
             self.picker = gr.Dropdown(
-                choices, value=value, label=control.label, elem_id=control.id, interactive=True, min_width=0, scale=0
+                choices,
+                value=value,
+                label=control.label,
+                elem_id=control.id,
+                interactive=True,
+                min_width=0,
+                scale=0,
             )
             self._keep(control, self.picker)
             _html("<tdw-models></tdw-models>", "models")
@@ -90,7 +116,12 @@ class _Page(Desk):
     def _write(self) -> None:
         prompts = [c for c in self._all.values() if c.place == "prompt"]
         main = self._all["prompt",]
-        self._keep(main, draw(main, "", placeholder=PLACEHOLDER, autofocus=True, elem_classes=["main-prompt", "kind-lines"]))
+        self._keep(
+            main,
+            draw(
+                main, "", placeholder=PLACEHOLDER, autofocus=True, elem_classes=["main-prompt", "kind-lines"]
+            ),
+        )
         for control in prompts:
             if control is not main:
                 self._draw(control, placeholder="", lines=1)
@@ -128,14 +159,20 @@ class _Page(Desk):
 
     def _extensions(self) -> None:
         extensions = self.app.registry.extensions
-        drawn = [(name, [c for c in self._all.values() if c.path[0] == name and len(c.path) > 1]) for name in extensions]
+        drawn = [
+            (name, [c for c in self._all.values() if c.path[0] == name and len(c.path) > 1])
+            for name in extensions
+        ]
         drawn = [(name, [c for c in controls if c.place == "accordion"]) for name, controls in drawn]
         if any(controls for _, controls in drawn) or self.app.registry.failed:
             _html(f"<h2>{said('page.extensions')}</h2>", elem_classes="heading")
         for name, controls in drawn:
             if controls:
                 with gr.Accordion(
-                    extensions[name].title, open=False, elem_id=f"extension-{name}", elem_classes=["fold", "extension"]
+                    extensions[name].title,
+                    open=False,
+                    elem_id=f"extension-{name}",
+                    elem_classes=["fold", "extension"],
                 ):
                     about = said(f"extension.{name}.about", _text(extensions[name].about))
                     _html(f"<p class=about>{about}</p>")
@@ -144,7 +181,9 @@ class _Page(Desk):
                             self._draw(control)
         _html("<tdw-open-file></tdw-open-file>", "open-file")
         for name in self.app.registry.failed:
-            _html(f'<a class=failed href="#extensions"><bdi>{_text(name)}</bdi> {said("page.not_loaded")}</a>')
+            _html(
+                f'<a class=failed href="#extensions"><bdi>{_text(name)}</bdi> {said("page.not_loaded")}</a>'
+            )
 
     def _draw(self, control: Control, **look: Any) -> None:
         value = show(control, preset_value(control, self._start))
@@ -153,8 +192,12 @@ class _Page(Desk):
             return self._keep(control, draw(control, value, **look))
         with gr.Row(elem_classes="seed"):
             self._keep(control, draw(control, value, **look))
-            dice = gr.Button("Random seed", elem_id="dice", elem_classes=["tool", "dice"], min_width=0, scale=0)
-            again = gr.Button("Seed of the last text", elem_id="again", elem_classes=["tool", "again"], min_width=0, scale=0)
+            dice = gr.Button(
+                "Random seed", elem_id="dice", elem_classes=["tool", "dice"], min_width=0, scale=0
+            )
+            again = gr.Button(
+                "Seed of the last text", elem_id="again", elem_classes=["tool", "again"], min_width=0, scale=0
+            )
         dice.click(None, None, self.components[-1], js="() => -1", **QUIET)
         again.click(None, None, self.components[-1], js="() => window.tdw.seed()", **QUIET)
 
@@ -167,7 +210,7 @@ class _Page(Desk):
         labels = {".".join(c.path): [c.label, c.default(), c.step()] for c in self._all.values()}
         return f'<tdw-canvas data-labels="{_text(json.dumps(labels, default=str))}"></tdw-canvas>'
 
-    # -- events ----------------------------------------------------------------------------------------------------
+    # -- events ----------------------------------------------------------------------------------------------
 
     def _wire(self) -> None:
         everything = self.components
@@ -175,32 +218,44 @@ class _Page(Desk):
         self.question = gr.Textbox("", visible="hidden", elem_id="question", label="question")
         old = gr.State(self.model)  # the checkpoint whose preset the controls show
         about = [old, self.guide]
-        tell = "(...values) => { window.tdwShown = values; window.tdw?.changed(values) }"  # page.js may load after this
+        # page.js may load after this
+        tell = "(...values) => { window.tdwShown = values; window.tdw?.changed(values) }"
         look = {"fn": None, "inputs": everything, "js": tell}
         asked = "() => window.tdw.question"
         told = "(...values) => [...values.slice(0, -1), window.tdw.browser]"
         sent = "(...values) => (window.tdw.pressed(), [...values.slice(0, -1), window.tdw.browser])"
-        self.generate.click(
-            self.submit, [*everything, self.question], self.answer, js=sent, **QUIET
-        ).then(None, self.answer, js="answer => window.tdw.answered(answer)", **QUIET)  # fmt: skip
+        self.generate.click(self.submit, [*everything, self.question], self.answer, js=sent, **QUIET).then(
+            None, self.answer, js="answer => window.tdw.answered(answer)", **QUIET
+        )
         self.interrupt.click(None, js="() => window.tdw.interrupt()", **QUIET)
-        self.picker.input(self.switch, [old, *everything], [*about, *everything], **QUIET).then(**look, **QUIET)
-        self.reset.click(self.untouched, self.picker, everything, js="model => (window.tdw.remember(), model)", **QUIET)
-        _hidden("fill").click(self.fill, self.question, [*about, *everything], js=asked, **QUIET).then(**look, **QUIET)
+        self.picker.input(self.switch, [old, *everything], [*about, *everything], **QUIET).then(
+            **look, **QUIET
+        )
+        self.reset.click(
+            self.untouched, self.picker, everything, js="model => (window.tdw.remember(), model)", **QUIET
+        )
+        _hidden("fill").click(self.fill, self.question, [*about, *everything], js=asked, **QUIET).then(
+            **look, **QUIET
+        )
         _hidden("merge").click(
-            self.merge, [self.question, self.picker], everything, js="(_, model) => [window.tdw.question, model]", **QUIET
-        ).then(**look, **QUIET)  # fmt: skip
+            self.merge,
+            [self.question, self.picker],
+            everything,
+            js="(_, model) => [window.tdw.question, model]",
+            **QUIET,
+        ).then(**look, **QUIET)
         _hidden("put").click(None, None, everything, js="() => window.tdw.raw", **QUIET).then(
             self.follow, self.picker, about, **QUIET
-        ).then(**look, **QUIET)  # fmt: skip
+        ).then(**look, **QUIET)
         _hidden("rescan").click(self.rescanned, None, self.picker, **QUIET)
-        _hidden("gather").click(self.gather, [*everything, self.question], self.answer, js=told, **QUIET).then(
-            None, self.answer, js="answer => window.tdw.gathered(answer)", **QUIET
-        )  # fmt: skip
-        resumed = "answer => { window.tdwResumed = answer; window.tdw?.resume(answer) }"  # page.js may load after this
+        _hidden("gather").click(
+            self.gather, [*everything, self.question], self.answer, js=told, **QUIET
+        ).then(None, self.answer, js="answer => window.tdw.gathered(answer)", **QUIET)
+        # page.js may load after this
+        resumed = "answer => { window.tdwResumed = answer; window.tdw?.resume(answer) }"
         self.demo.load(
             self.resume, self.question, [self.answer, *about, *everything], js=LAST_JOB, **QUIET
-        ).then(None, self.answer, js=resumed, **QUIET).then(**look, **QUIET)  # fmt: skip
+        ).then(None, self.answer, js=resumed, **QUIET).then(**look, **QUIET)
         gr.on([c.change for c in everything], **look, **QUIET)
 
 

@@ -1,10 +1,20 @@
-"""Colours and type of the page, as a Gradio theme: paper, ink, one accent, and only fonts the reader's system has."""
+"""Colours and type of the page, as a Gradio theme: paper, ink, one accent, and only fonts the reader's system
+has."""
 
 from __future__ import annotations
 
 import gradio as gr
 
-SANS = ("-apple-system", "Segoe UI", "Roboto", "Cantarell", "Noto Sans", "Liberation Sans", "system-ui", "sans-serif")
+SANS = (
+    "-apple-system",
+    "Segoe UI",
+    "Roboto",
+    "Cantarell",
+    "Noto Sans",
+    "Liberation Sans",
+    "system-ui",
+    "sans-serif",
+)
 MONO = ("ui-monospace", "SF Mono", "Cascadia Code", "Consolas", "Liberation Mono", "monospace")
 
 
@@ -83,4 +93,8 @@ def theme() -> gr.themes.Base:
         "button_secondary_shadow": "none",
     }
     base = gr.themes.Base(primary_hue="teal", neutral_hue="stone", font=SANS, font_mono=MONO)
-    return base.set(**plain, **look, **{f"{name}_dark": value for name, value in look.items() if hasattr(base, f"{name}_dark")})
+    return base.set(
+        **plain,
+        **look,
+        **{f"{name}_dark": value for name, value in look.items() if hasattr(base, f"{name}_dark")},
+    )

@@ -1,12 +1,14 @@
-"""`python app.py evaluate`: measures a checkpoint and prints the table of its model card beside the recipes' bars.
+"""`python app.py evaluate`: measures a checkpoint and prints the table of its model card beside the recipes'
+bars.
 
 statistics.py  intervals             texts.py       what is measured on a text alone
 likelihood.py  the evidence bound    questions.py   held-out stories as prompts, gaps and passages
 bench.py       the program, writing  metrics.py     one function for each row (or two) of the table
 report.py      rows, table, JSON
 
-Everything is fixed by the checkpoint and `--seed`: prompts are the first held-out stories of the grammar, in order; answer k
-has seed `--seed` + k; masks are drawn from `--seed`. This file imports nothing heavy, so `--help` is instant.
+Everything is fixed by the checkpoint and `--seed`: prompts are the first held-out stories of the grammar, in
+order; answer k has seed `--seed` + k; masks are drawn from `--seed`. This file imports nothing heavy, so
+`--help` is instant.
 """
 
 from __future__ import annotations
@@ -21,20 +23,38 @@ if TYPE_CHECKING:
     from webui import App
 
 NAMES = (
-    "tinystories", "grammar", "keywords", "ending", "dialogue", "lexicon", "repetition", "distinct", "infill", "emphasis",
-    "negative", "ends",
-)  # fmt: skip
+    "tinystories",
+    "grammar",
+    "keywords",
+    "ending",
+    "dialogue",
+    "lexicon",
+    "repetition",
+    "distinct",
+    "infill",
+    "emphasis",
+    "negative",
+    "ends",
+)
 
 
 def arguments(parser: ArgumentParser) -> None:
     """The command's options."""
     parser.add_argument("--model", help="name of the checkpoint (default: the program's)")
-    parser.add_argument("--samples", type=int, default=64, metavar="N", help="texts for each measurement (default: 64)")
+    parser.add_argument(
+        "--samples", type=int, default=64, metavar="N", help="texts for each measurement (default: 64)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="answer k has this seed + k (default: 0)")
-    parser.add_argument("--corpus", type=Path, metavar="DIR", help="folder of real text; without it two rows stay empty")
+    parser.add_argument(
+        "--corpus", type=Path, metavar="DIR", help="folder of real text; without it two rows stay empty"
+    )
     parser.add_argument("--only", metavar="NAME,...", help=f"measure these alone: {', '.join(NAMES)}")
-    parser.add_argument("--show", type=int, default=0, metavar="N", help="print the first N answers, unedited")
-    parser.add_argument("--json", action="store_true", help="print everything as JSON, the texts too, and nothing else")
+    parser.add_argument(
+        "--show", type=int, default=0, metavar="N", help="print the first N answers, unedited"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print everything as JSON, the texts too, and nothing else"
+    )
 
 
 def run(app: App, options: Namespace) -> int:

@@ -1,4 +1,5 @@
-"""The program at the bench: writes answers through its own queue, scores texts, and tells on stderr how far it is."""
+"""The program at the bench: writes answers through its own queue, scores texts, and tells on stderr how far
+it is."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ EVERY = 0.5  # seconds between looks at a job
 
 
 class Desk(App):
-    """The program with its history off, whose jobs may hold many different requests: one job is one list of them."""
+    """The program with its history off, whose jobs may hold many different requests: one job is one list of
+    them."""
 
     def __init__(self, app: App):
         super().__init__(app.settings.model_copy(update={"keep_history": False}))
@@ -36,7 +38,8 @@ class Desk(App):
 
 @dataclass(frozen=True)
 class Answer:
-    """What the program wrote. `tokens` are those that were decided, by column; `ended` says that end-of-text is among them."""
+    """What the program wrote. `tokens` are those that were decided, by column; `ended` says that end-of-text
+    is among them."""
 
     prompt: str
     seed: int
@@ -65,7 +68,8 @@ class Bench:
 
     @property
     def model(self) -> Any:
-        """The loaded checkpoint. Whenever this thread has the turn the queue is empty, so the worker does not use it."""
+        """The loaded checkpoint. Whenever this thread has the turn the queue is empty, so the worker does not
+        use it."""
         import torch
 
         if self._app.settings.threads:
@@ -85,27 +89,39 @@ class Bench:
         return f"stories, guidance {self.preset_scale() if scale is None else scale:g}"
 
     def guidance(self, scale: float | None, **more: Any) -> dict[str, Any]:
-        """Request fields for a guidance scale (None: the preset's). ValueError if the program has no guidance."""
+        """Request fields for a guidance scale (None: the preset's). ValueError if the program has no
+        guidance."""
         wanted = {} if scale is None or scale == self.preset_scale() else {"scale": scale}
         if (wanted or more) and not self.has("negative_prompt"):
             raise ValueError("not there: the program has no extension negative_prompt")
         return {"negative_prompt": {**wanted, **more}} if wanted or more else {}
 
     def write(self, prompts: Sequence[str], label: str, **fields: Any) -> list[Answer]:
-        """Answer k to prompt k, with seed k from the bench's on, all as one job. The same question is answered once only.
+        """Answer k to prompt k, with seed k from the bench's on, all as one job. The same question is
+        answered once only.
 
         ValueError if a text could not be made.
         """
         key = (tuple(prompts), repr(sorted(fields.items())))
         if key not in self._written:
             make = self._app.Request
-            wanted = [make(prompt=one, model=self.name, seed=self.seed + k, **fields) for k, one in enumerate(prompts)]
+            wanted = [
+                make(prompt=one, model=self.name, seed=self.seed + k, **fields)
+                for k, one in enumerate(prompts)
+            ]
             with self._stage(label) as told:
                 results = self._run(wanted, told)
             ends = self.model.ends
             self._written[key] = [_answer(result, ends) for result in results]
             self._texts += [
-                {"run": label, "prompt": one.prompt, "seed": one.seed, "text": one.text, "ended": one.ended, **fields}
+                {
+                    "run": label,
+                    "prompt": one.prompt,
+                    "seed": one.seed,
+                    "text": one.text,
+                    "ended": one.ended,
+                    **fields,
+                }
                 for one in self._written[key]
             ]
         return self._written[key]
@@ -128,13 +144,21 @@ class Bench:
         """What was measured, and with what."""
         facts = self.model.description
         return {
-            "checkpoint": facts.name, "fingerprint": facts.fingerprint, "family": facts.family, "device": facts.device,
-            "dtype": facts.dtype, "max_length": facts.max_length, "preset": dict(facts.preset), "samples": self.samples,
-            "seed": self.seed, "corpus": str(self.corpus) if self.corpus else None,
-        }  # fmt: skip
+            "checkpoint": facts.name,
+            "fingerprint": facts.fingerprint,
+            "family": facts.family,
+            "device": facts.device,
+            "dtype": facts.dtype,
+            "max_length": facts.max_length,
+            "preset": dict(facts.preset),
+            "samples": self.samples,
+            "seed": self.seed,
+            "corpus": str(self.corpus) if self.corpus else None,
+        }
 
     def texts(self) -> list[dict[str, Any]]:
-        """Every answer so far: those that users get who change nothing first, then the others as they were asked for."""
+        """Every answer so far: those that users get who change nothing first, then the others as they were
+        asked for."""
         return sorted(self._texts, key=lambda text: text["run"] != self.label())
 
     def seconds(self) -> dict[str, float]:
@@ -163,7 +187,8 @@ class Bench:
 
     @contextmanager
     def _stage(self, label: str) -> Iterator[Any]:
-        """Times a stage, and shows on stderr how much of it is done; where nobody watches, only that it is over."""
+        """Times a stage, and shows on stderr how much of it is done; where nobody watches, only that it is
+        over."""
         began, live = time.monotonic(), sys.stderr.isatty()
 
         def told(share: float) -> None:
@@ -173,10 +198,14 @@ class Bench:
 
         yield told
         self._seconds[label] = round(self._seconds.get(label, 0.0) + time.monotonic() - began, 1)
-        print(f"{chr(13) if live else ''}{label}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+        print(
+            f"{chr(13) if live else ''}{label}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True
+        )
 
 
 def _answer(result: Result, ends: Sequence[int]) -> Answer:
     decided = {decision.column: decision.token for decision in result.trace}
     tokens = tuple(token for _, token in sorted(decided.items()) if token is not None)
-    return Answer(result.request.prompt, result.request.seed, result.text, tokens, not set(ends).isdisjoint(tokens))
+    return Answer(
+        result.request.prompt, result.request.seed, result.text, tokens, not set(ends).isdisjoint(tokens)
+    )

@@ -20,7 +20,8 @@ NUMBERS = 1 << 25  # logits of a forward pass, at most
 
 @dataclass(frozen=True)
 class _Row:
-    """One draw: these positions of a passage's answer are masked; the sum of their losses counts `weight` times."""
+    """One draw: these positions of a passage's answer are masked; the sum of their losses counts `weight`
+    times."""
 
     passage: int
     masked: tuple[int, ...]
@@ -28,14 +29,20 @@ class _Row:
 
 
 def bounds(
-    model: Any, passages: Sequence[Passage], seed: int = 0, draws: int = DRAWS, told: Callable[[float], None] = lambda share: None
+    model: Any,
+    passages: Sequence[Passage],
+    seed: int = 0,
+    draws: int = DRAWS,
+    told: Callable[[float], None] = lambda share: None,
 ) -> list[float]:
-    """For each passage, an estimate in nats of the bound on -log p(scored tokens | prompt, the rest of the answer).
+    """For each passage, an estimate in nats of the bound on -log p(scored tokens | prompt, the rest of the
+    answer).
 
-    Of n scored tokens, m = floor(t n) + 1 are masked, t drawn in (0, 1] once in each of `draws` equal strata, and the sum of
-    their cross-entropies counts n/m times. That is the same expectation as masking each with probability t and weighing 1/t,
-    with less variance (Nie et al. 2025, appendix A, equation 14). The mask token is no possible token. The canvas is as long as
-    the answer, so its length is given to the model. `told` hears which share is done.
+    Of n scored tokens, m = floor(t n) + 1 are masked, t drawn in (0, 1] once in each of `draws` equal strata,
+    and the sum of their cross-entropies counts n/m times. That is the same expectation as masking each with
+    probability t and weighing 1/t, with less variance (Nie et al. 2025, appendix A, equation 14). The mask
+    token is no possible token. The canvas is as long as the answer, so its length is given to the model.
+    `told` hears which share is done.
     """
     rows = [row for number, one in enumerate(passages) for row in _rows(number, one, seed, draws)]
     rows.sort(key=lambda row: len(passages[row.passage].prompt) + len(passages[row.passage].answer))
@@ -78,6 +85,8 @@ def _losses(model: Any, passages: Sequence[Passage], rows: Sequence[_Row]) -> li
     canvas = Canvas.build(prompts, answers, [0] * len(rows), model.mask, model.ends, model.device)
     logits = model(replace(canvas, active=canvas.open)).clone()
     logits[:, model.mask] = -torch.inf
-    losses = torch.nn.functional.cross_entropy(logits, torch.tensor(targets, device=logits.device), reduction="none")
+    losses = torch.nn.functional.cross_entropy(
+        logits, torch.tensor(targets, device=logits.device), reduction="none"
+    )
     sums = torch.zeros(len(rows), dtype=torch.float64, device=logits.device)
     return sums.index_add(0, torch.tensor(owners, device=logits.device), losses.double()).tolist()

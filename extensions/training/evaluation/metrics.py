@@ -32,16 +32,16 @@ def measure(bench: Bench, only: Sequence[str]) -> list[Row]:
     return rows
 
 
-# -- bounds ---------------------------------------------------------------------------------------------------------
+# -- bounds --------------------------------------------------------------------------------------------------
 
 
 def tinystories(bench: Bench) -> Iterator[Row]:
     """Bits per byte on tinystories-heldout: the bound on -log2 p of every whole story over its UTF-8 bytes.
 
-    Scored is the text as training reads it (ASCII punctuation, single blanks), behind the checkpoint's frame with nothing in
-    it, passage by passage (see questions.passages), with its end-of-text, which has no bytes. Since all bytes of all stories
-    are scored, checkpoints of other lengths and tokenizers compare. The second row is the first passage of each story alone,
-    as much of it as fits the model: what training reports.
+    Scored is the text as training reads it (ASCII punctuation, single blanks), behind the checkpoint's frame
+    with nothing in it, passage by passage (see questions.passages), with its end-of-text, which has no bytes.
+    Since all bytes of all stories are scored, checkpoints of other lengths and tokenizers compare. The second
+    row is the first passage of each story alone, as much of it as fits the model: what training reports.
     """
     row = Row("tinystories", "tinystories-heldout, bits per byte", bar=Bar(1.15, 0.85, least=False))
     if bench.corpus is None:
@@ -56,7 +56,9 @@ def tinystories(bench: Bench) -> Iterator[Row]:
     whole = [(sum(bits for bits, _ in story), sum(size for _, size in story)) for story in scored]
     size, many = sum(size for _, size in whole), sum(map(len, stories))
     note = f"{size:.0f} bytes in {many} passages, all text and end-of-text, no condition, 8 draws a passage"
-    yield Row(row.metric, row.what, ratio(whole), bootstrap(whole, bench.seed), len(whole), row.bar, note=note)
+    yield Row(
+        row.metric, row.what, ratio(whole), bootstrap(whole, bench.seed), len(whole), row.bar, note=note
+    )
     first = [story[0] for story in scored]
     note = f"the first {sum(size for _, size in first) / size:.0%} of the bytes"
     what = "  their openings, bits per byte"
@@ -66,32 +68,45 @@ def tinystories(bench: Bench) -> Iterator[Row]:
 def grammar(bench: Bench) -> Iterator[Row]:
     """The bound on held-out stories as a multiple of what the grammar itself needs to tell them.
 
-    A story costs the grammar -log of the probability of all its choices (`Story.nats`), the attributes among them; so the
-    first row, which has the bar, scores stories without a condition, and what a perfect model reaches is 1. The model is
-    given the canvas's length, which already tells some nats: the cost of a code for that length, learnt from 1,500 stories
-    that are not held out, is added. The second row gives the condition in full and divides by what it leaves open; as the
-    elder and who plays which part are not told by it, a perfect model stays a little above 1 there.
+    A story costs the grammar -log of the probability of all its choices (`Story.nats`), the attributes among
+    them; so the first row, which has the bar, scores stories without a condition, and what a perfect model
+    reaches is 1. The model is given the canvas's length, which already tells some nats: the cost of a code
+    for that length, learnt from 1,500 stories that are not held out, is added. The second row gives the
+    condition in full and divides by what it leaves open; as the elder and who plays which part are not told
+    by it, a perfect model stays a little above 1 there.
     """
     lengths = questions.Lengths(bench.grammar, bench.model.tokenizer.encode)
     plain = [(bench.passages(one.text), one.nats) for one in bench.stories]
-    told = [(bench.passages(one.text, questions.fields(one.attributes)), one.nats - one.condition_nats) for one in bench.stories]
-    names = ("grammar", "grammar_given"), ("held-out grammar / its entropy", "  given the condition / what it leaves")
-    for metric, what, some, bar in zip(*names, (plain, told), (Bar(1.5, 1.2, least=False), None), strict=True):
-        nats = iter(bench.score([one for story, _ in some for one in story], what.strip().replace(" /", ", over")))
+    told = [
+        (bench.passages(one.text, questions.fields(one.attributes)), one.nats - one.condition_nats)
+        for one in bench.stories
+    ]
+    names = (
+        ("grammar", "grammar_given"),
+        ("held-out grammar / its entropy", "  given the condition / what it leaves"),
+    )
+    for metric, what, some, bar in zip(
+        *names, (plain, told), (Bar(1.5, 1.2, least=False), None), strict=True
+    ):
+        nats = iter(
+            bench.score([one for story, _ in some for one in story], what.strip().replace(" /", ", over"))
+        )
         pairs = []
         for story, unit in some:
             length = sum(len(one.scored) for one in story) - 1
             pairs.append((sum(next(nats) for _ in story) + lengths.nats(length), unit))
         per = sum(part for part, _ in pairs) / sum(len(one.scored) for story, _ in some for one in story)
-        note = f"{per:.3f} nats per token, {sum(unit for _, unit in pairs) / len(pairs):.1f} nats of entropy a story"
+        entropy = sum(unit for _, unit in pairs) / len(pairs)
+        note = f"{per:.3f} nats per token, {entropy:.1f} nats of entropy a story"
         yield Row(metric, what, ratio(pairs), bootstrap(pairs, bench.seed), len(pairs), bar, note=note)
 
 
-# -- obedience ------------------------------------------------------------------------------------------------------
+# -- obedience -----------------------------------------------------------------------------------------------
 
 
 def keywords(bench: Bench) -> Iterator[Row]:
-    """Share of the two keywords of each prompt that stand in its answer, at guidance 1 and 2.5. n counts keywords."""
+    """Share of the two keywords of each prompt that stand in its answer, at guidance 1 and 2.5. n counts
+    keywords."""
     for scale, bar in ((1.0, Bar(0.7, 0.85)), (GUIDED, Bar(0.8, 0.92))):
         metric, what = f"keywords_{scale:g}", f"2 keywords in the answer, guidance {scale:g}"
         try:
@@ -100,31 +115,50 @@ def keywords(bench: Bench) -> Iterator[Row]:
             yield Row(metric, what, bar=bar, note=str(error))
             continue
         asked = [one.attributes.words[: questions.KEYWORDS] for one in bench.stories]
-        hits = [[texts.includes(answer.text, word) for word in words] for words, answer in zip(asked, answers, strict=True)]
+        hits = [
+            [texts.includes(answer.text, word) for word in words]
+            for words, answer in zip(asked, answers, strict=True)
+        ]
         both = sum(map(all, hits))
-        yield _rate(metric, what, sum(map(sum, hits)), sum(map(len, hits)), bar, f"both in {both} of {len(hits)} answers")
+        yield _rate(
+            metric,
+            what,
+            sum(map(sum, hits)),
+            sum(map(len, hits)),
+            bar,
+            f"both in {both} of {len(hits)} answers",
+        )
 
 
 def ending(bench: Bench) -> Iterator[Row]:
-    """Share of the answers that end in the mood asked for, by the mood words of the last sentence or the one before it."""
+    """Share of the answers that end in the mood asked for, by the mood words of the last sentence or the one
+    before it."""
     answers = _told(bench, None)
     asked = [one.attributes.end for one in bench.stories]
     right = [texts.ending(answer.text) == end for end, answer in zip(asked, answers, strict=True)]
-    note = _split({end: [ok for ok, one in zip(right, asked, strict=True) if one == end] for end in ("happy", "sad")})
+    note = _split(
+        {end: [ok for ok, one in zip(right, asked, strict=True) if one == end] for end in ("happy", "sad")}
+    )
     yield _rate("ending", "ending as asked", sum(right), len(right), Bar(0.85, 0.92), note)
 
 
 def dialogue(bench: Bench) -> Iterator[Row]:
-    """Share of the answers that hold a quotation mark if `dialogue` was asked for, and none if `no dialogue` was."""
+    """Share of the answers that hold a quotation mark if `dialogue` was asked for, and none if `no dialogue`
+    was."""
     answers = _told(bench, None)
     asked = [one.attributes.talk for one in bench.stories]
     right = [texts.dialogue(answer.text) == talk for talk, answer in zip(asked, answers, strict=True)]
     parts = {"dialogue": True, "no dialogue": False}
-    note = _split({name: [ok for ok, one in zip(right, asked, strict=True) if one is talk] for name, talk in parts.items()})
+    note = _split(
+        {
+            name: [ok for ok, one in zip(right, asked, strict=True) if one is talk]
+            for name, talk in parts.items()
+        }
+    )
     yield _rate("dialogue", "dialogue as asked", sum(right), len(right), Bar(0.85, 0.92), note)
 
 
-# -- language -------------------------------------------------------------------------------------------------------
+# -- language ------------------------------------------------------------------------------------------------
 
 
 def lexicon(bench: Bench) -> Iterator[Row]:
@@ -132,7 +166,10 @@ def lexicon(bench: Bench) -> Iterator[Row]:
     answers = _told(bench, None)
     known = bench.grammar.lexicon() | (texts.corpus_words(bench.corpus) if bench.corpus else frozenset())
     strange = [texts.unknown(answer.text, known) for answer in answers]
-    pairs = [(float(len(some)), float(len(texts.words_of(answer.text)))) for some, answer in zip(strange, answers, strict=True)]
+    pairs = [
+        (float(len(some)), float(len(texts.words_of(answer.text))))
+        for some, answer in zip(strange, answers, strict=True)
+    ]
     found = sorted({word for some in strange for word in some})
     note = f"{', '.join(found[:12])}{', ...' if len(found) > 12 else ''}" if found else ""
     if bench.corpus is None:
@@ -143,43 +180,65 @@ def lexicon(bench: Bench) -> Iterator[Row]:
 
 def repetition(bench: Bench) -> Iterator[Row]:
     """Share of the runs of four words that stood before in the same answer."""
-    pairs = [(float(again), float(runs)) for again, runs in (texts.repeated(answer.text) for answer in _told(bench, None))]
+    pairs = [
+        (float(again), float(runs))
+        for again, runs in (texts.repeated(answer.text) for answer in _told(bench, None))
+    ]
     yield _share("repetition", "repeated 4-grams", pairs, bench.seed, Bar(0.05, 0.03, least=False))
 
 
 def distinct(bench: Bench) -> Iterator[Row]:
     """Different texts among the answers."""
     answers = _told(bench, None)
-    yield _rate("distinct", "distinct texts", texts.distinct(answer.text for answer in answers), len(answers), Bar(0.97, 0.99))
+    yield _rate(
+        "distinct",
+        "distinct texts",
+        texts.distinct(answer.text for answer in answers),
+        len(answers),
+        Bar(0.97, 0.99),
+    )
 
 
 def ends(bench: Bench) -> Iterator[Row]:
-    """Answers without a text, answers without an end-of-text (cut off by the canvas), and words of an answer."""
+    """Answers without a text, answers without an end-of-text (cut off by the canvas), and words of an
+    answer."""
     answers = _told(bench, None)
     lengths = [len(texts.words_of(answer.text)) for answer in answers]
     yield _rate("empty", "empty answers", sum(not answer.text.strip() for answer in answers), len(answers))
-    yield _rate("unfinished", "answers without an end-of-text", sum(not answer.ended for answer in answers), len(answers))
+    yield _rate(
+        "unfinished",
+        "answers without an end-of-text",
+        sum(not answer.ended for answer in answers),
+        len(answers),
+    )
     pairs = [(float(length), 1.0) for length in lengths]
     note = f"{min(lengths)} to {max(lengths)}"
-    yield Row("words", "words of an answer", ratio(pairs), bootstrap(pairs, bench.seed), len(pairs), note=note)
+    yield Row(
+        "words", "words of an answer", ratio(pairs), bootstrap(pairs, bench.seed), len(pairs), note=note
+    )
 
 
-# -- features -------------------------------------------------------------------------------------------------------
+# -- features ------------------------------------------------------------------------------------------------
 
 
 def infill(bench: Bench) -> Iterator[Row]:
-    """A sentence is cut out of each story and filled in again through the queue, `[[n]]` with as many tokens as it had.
+    """A sentence is cut out of each story and filled in again through the queue, `[[n]]` with as many tokens
+    as it had.
 
-    First row: what was given is there byte for byte. Second row: the bound of the filled span, in nats per token, given the
-    text around it, minus that of an unconditional fill: a span of as many tokens, written with the same seed and nothing
-    around it, put into the same gap. It must be below 0: what is written for a gap fits it better than what is not.
+    First row: what was given is there byte for byte. Second row: the bound of the filled span, in nats per
+    token, given the text around it, minus that of an unconditional fill: a span of as many tokens, written
+    with the same seed and nothing around it, put into the same gap. It must be below 0: what is written for a
+    gap fits it better than what is not.
     """
     if not bench.has("infill"):
         yield Row("infill", "infill", note="not there: the program has no extension infill")
         return
     model = bench.model
     frame = model.tokenizer.prompt("", "", "auto").tokens
-    cut = [questions.gapped(one.text, model.tokenizer.encode, model.description.max_length - len(frame)) for one in bench.stories]
+    cut = [
+        questions.gapped(one.text, model.tokenizer.encode, model.description.max_length - len(frame))
+        for one in bench.stories
+    ]
     gaps = [one for one in cut if one is not None]
     if not gaps:
         raise ValueError("no story fits the checkpoint's length")
@@ -187,19 +246,34 @@ def infill(bench: Bench) -> Iterator[Row]:
     kept = sum(gap.kept(answer.text) for gap, answer in zip(gaps, filled, strict=True))
     yield _yes(_rate("infill_given", "infill: given text untouched", kept, len(gaps)), kept == len(gaps))
     free = bench.write([f"[[{one.tokens}]]" for one in gaps], "fills without a text around them")
-    spans = [_spliced(bench, gap, answer) for answers in (filled, free) for gap, answer in zip(gaps, answers, strict=True)]
-    nats = [value / len(span.scored) for value, span in zip(bench.score(spans, "bound of the fills"), spans, strict=True)]
+    spans = [
+        _spliced(bench, gap, answer)
+        for answers in (filled, free)
+        for gap, answer in zip(gaps, answers, strict=True)
+    ]
+    nats = [
+        value / len(span.scored)
+        for value, span in zip(bench.score(spans, "bound of the fills"), spans, strict=True)
+    ]
     pairs = [(mine - other, 1.0) for mine, other in zip(nats[: len(gaps)], nats[len(gaps) :], strict=True)]
     means = [sum(some) / len(gaps) for some in (nats[: len(gaps)], nats[len(gaps) :])]
     below = sum(part < 0 for part, _ in pairs)
     note = f"nats per token, {means[0]:.2f} against {means[1]:.2f}; below in {below} of {len(gaps)}"
     interval = bootstrap(pairs, bench.seed)
-    row = Row("infill_bound", "infill: bound minus an unconditional fill's", ratio(pairs), interval, len(pairs), note=note)
+    row = Row(
+        "infill_bound",
+        "infill: bound minus an unconditional fill's",
+        ratio(pairs),
+        interval,
+        len(pairs),
+        note=note,
+    )
     yield _yes(row, interval[1] < 0)
 
 
 def emphasis(bench: Bench) -> Iterator[Row]:
-    """How often the first keyword stands in the answer as its weight rises; it must rise, and nowhere fall by over 0.05."""
+    """How often the first keyword stands in the answer as its weight rises; it must rise, and nowhere fall by
+    over 0.05."""
     what = "emphasis: inclusion, weight 2 minus 0.5"
     if not bench.has("emphasis"):
         yield Row("emphasis", what, note="not there: the program has no extension emphasis")
@@ -212,15 +286,21 @@ def emphasis(bench: Bench) -> Iterator[Row]:
             first, *rest = questions.subject(one.attributes)
             prompts.append(", ".join([f"({first}:{weight:g})", *rest]))
         answers = bench.write(prompts, f"emphasis {weight:g}")
-        hits = [texts.includes(answer.text, one.attributes.words[0]) for one, answer in zip(some, answers, strict=True)]
+        hits = [
+            texts.includes(answer.text, one.attributes.words[0])
+            for one, answer in zip(some, answers, strict=True)
+        ]
         rates.append(sum(hits) / len(some))
-    rises = rates[-1] > rates[0] and all(later >= earlier - SLACK for earlier, later in zip(rates, rates[1:], strict=False))
+    rises = rates[-1] > rates[0] and all(
+        later >= earlier - SLACK for earlier, later in zip(rates, rates[1:], strict=False)
+    )
     note = ", ".join(f"{rate:.2f} at {weight:g}" for weight, rate in zip(WEIGHTS, rates, strict=True))
     yield _yes(Row("emphasis", what, rates[-1] - rates[0], n=len(some), note=note), rises)
 
 
 def negative(bench: Bench) -> Iterator[Row]:
-    """Sad endings at guidance 2.5 with the negative prompt `sad ending`, as a share of those without: half or less.
+    """Sad endings at guidance 2.5 with the negative prompt `sad ending`, as a share of those without: half or
+    less.
 
     The prompts are keywords and place; nothing is asked of the ending.
     """
@@ -240,16 +320,27 @@ def negative(bench: Bench) -> Iterator[Row]:
     if not rates[0]:
         yield Row("negative", what, note="no ending is sad without it: it has nothing to lower")
         return
-    yield _yes(Row("negative", what, rates[1] / rates[0], n=len(prompts), note=note), rates[1] <= rates[0] / 2)
+    yield _yes(
+        Row("negative", what, rates[1] / rates[0], n=len(prompts), note=note), rates[1] <= rates[0] / 2
+    )
 
 
 METRICS: Mapping[str, Callable[[Bench], Iterator[Row]]] = MappingProxyType(
     {
-        "tinystories": tinystories, "grammar": grammar, "keywords": keywords, "ending": ending, "dialogue": dialogue,
-        "lexicon": lexicon, "repetition": repetition, "distinct": distinct, "infill": infill, "emphasis": emphasis,
-        "negative": negative, "ends": ends,
+        "tinystories": tinystories,
+        "grammar": grammar,
+        "keywords": keywords,
+        "ending": ending,
+        "dialogue": dialogue,
+        "lexicon": lexicon,
+        "repetition": repetition,
+        "distinct": distinct,
+        "infill": infill,
+        "emphasis": emphasis,
+        "negative": negative,
+        "ends": ends,
     }
-)  # fmt: skip
+)
 
 
 def _told(bench: Bench, scale: float | None) -> list[Answer]:
@@ -262,8 +353,11 @@ def _rate(metric: str, what: str, hits: int, n: int, bar: Bar | None = None, not
     return Row(metric, what, hits / n if n else 0.0, wilson(hits, n), n, bar, note=note)
 
 
-def _share(metric: str, what: str, pairs: Sequence[tuple[float, float]], seed: int, bar: Bar | None, note: str = "") -> Row:
-    """A share of what the answers hold; n is how many of these there are. With no hit at all, Wilson's interval."""
+def _share(
+    metric: str, what: str, pairs: Sequence[tuple[float, float]], seed: int, bar: Bar | None, note: str = ""
+) -> Row:
+    """A share of what the answers hold; n is how many of these there are. With no hit at all, Wilson's
+    interval."""
     n = int(sum(part for _, part in pairs))
     value = ratio(pairs)
     return Row(metric, what, value, bootstrap(pairs, seed) if value else wilson(0, n), n, bar, note=note)

@@ -1,4 +1,5 @@
-"""What a checkpoint is asked: held-out stories of the grammar as prompts, as texts with a gap, as passages to score. No torch."""
+"""What a checkpoint is asked: held-out stories of the grammar as prompts, as texts with a gap, as passages to
+score. No torch."""
 
 from __future__ import annotations
 
@@ -22,9 +23,12 @@ Encode = Callable[[str], Sequence[int]]
 
 
 def held_out(grammar: Grammar, number: int) -> list[Story]:
-    """The first `number` held-out stories that have two keywords: neither word pair nor place were seen together in training."""
+    """The first `number` held-out stories that have two keywords: neither word pair nor place were seen
+    together in training."""
     stories = (grammar.story(seed) for seed in count(FIRST))
-    return list(islice((one for one in stories if one.held_out and len(one.attributes.words) >= KEYWORDS), number))
+    return list(
+        islice((one for one in stories if one.held_out and len(one.attributes.words) >= KEYWORDS), number)
+    )
 
 
 def subject(a: Attributes) -> list[str]:
@@ -38,17 +42,24 @@ def tags(a: Attributes) -> str:
 
 
 def fields(a: Attributes) -> str:
-    """Everything the conditions of training can tell: `Words: dragon, cake / Hero: brave dragon / Place: castle / ...`."""
+    """Everything the conditions of training can tell: `Words: dragon, cake / Hero: brave dragon / Place:
+    castle / ...`."""
     facts = of_story(a)
-    known = {"Words": ", ".join(facts.words), "Hero": facts.hero, "Friend": facts.friend, "Place": facts.place, "End": facts.end,
-             "Talk": "yes" if facts.talk else "no"}
+    known = {
+        "Words": ", ".join(facts.words),
+        "Hero": facts.hero,
+        "Friend": facts.friend,
+        "Place": facts.place,
+        "End": facts.end,
+        "Talk": "yes" if facts.talk else "no",
+    }
     return " / ".join(f"{name}: {value}" for name, value in known.items() if value)
 
 
 @dataclass(frozen=True)
 class Gapped:
-    """A story without one of its sentences, which had `tokens` tokens. `before` ends with a blank, `after` begins with white
-    space."""
+    """A story without one of its sentences, which had `tokens` tokens. `before` ends with a blank, `after`
+    begins with white space."""
 
     before: str
     tokens: int
@@ -60,11 +71,16 @@ class Gapped:
 
     def kept(self, text: str) -> bool:
         """Whether what was given stands in the text byte for byte."""
-        return text.startswith(self.before) and text.endswith(self.after) and len(text) >= len(self.before) + len(self.after)
+        return (
+            text.startswith(self.before)
+            and text.endswith(self.after)
+            and len(text) >= len(self.before) + len(self.after)
+        )
 
 
 def gapped(text: str, encode: Encode, room: int) -> Gapped | None:
-    """The story without the sentence nearest its middle; None if none has a fit length or the story needs over `room` tokens."""
+    """The story without the sentence nearest its middle; None if none has a fit length or the story needs
+    over `room` tokens."""
     sentences = prose.document(text).sentences
     inner = sorted(range(1, len(sentences) - 1), key=lambda i: abs(i - (len(sentences) - 1) / 2))
     for i in inner:
@@ -76,7 +92,8 @@ def gapped(text: str, encode: Encode, room: int) -> Gapped | None:
 
 @dataclass(frozen=True)
 class Passage:
-    """Part of a text to score: the tokens of `answer` at the positions `scored`, given `prompt` and the rest of the answer."""
+    """Part of a text to score: the tokens of `answer` at the positions `scored`, given `prompt` and the rest
+    of the answer."""
 
     prompt: tuple[int, ...]
     answer: tuple[int, ...]
@@ -84,18 +101,23 @@ class Passage:
     bytes: int = 0
 
 
-def passages(text: str, encode: Encode, frame: Sequence[int], end: int | None, prefix: str, max_length: int) -> list[Passage]:
+def passages(
+    text: str, encode: Encode, frame: Sequence[int], end: int | None, prefix: str, max_length: int
+) -> list[Passage]:
     """A whole text as passages that fit the model's `max_length`, each byte scored once.
 
-    The text is cut between sentences (a sentence that alone is too long, between tokens). The first passage takes as many
-    sentences as fit; each later one is preceded, within the answer, by as many of the sentences before it as fit half of the
-    room: given, not scored. So the sum is a bound on -log p of the whole text, written passage by passage. The end-of-text
-    token is scored behind the last passage; it has no bytes, nor has the prefix that the checkpoint writes before an answer.
+    The text is cut between sentences (a sentence that alone is too long, between tokens). The first passage
+    takes as many sentences as fit; each later one is preceded, within the answer, by as many of the sentences
+    before it as fit half of the room: given, not scored. So the sum is a bound on -log p of the whole text,
+    written passage by passage. The end-of-text token is scored behind the last passage; it has no bytes, nor
+    has the prefix that the checkpoint writes before an answer.
     """
     sentences = list(prose.document(text).sentences)
     room = max_length - len(frame) - 1
     if room < LEAST:
-        raise ValueError(f"beside its frame the checkpoint has room for {room} tokens; {LEAST} are needed to score a text")
+        raise ValueError(
+            f"beside its frame the checkpoint has room for {room} tokens; {LEAST} are needed to score a text"
+        )
     pieces = [(part, len(words.encode())) for words in sentences for part in [tuple(encode(words))]]
     if pieces:
         pieces[0] = (tuple(encode(prefix + sentences[0])), pieces[0][1])
@@ -134,7 +156,8 @@ class Lengths:
         self._reach, self._most = reach, 2 * max(self._counts)
 
     def nats(self, length: int) -> float:
-        """-log of the share of such lengths, smoothed over the neighbours, with 1 % for lengths that never were seen."""
+        """-log of the share of such lengths, smoothed over the neighbours, with 1 % for lengths that never
+        were seen."""
         near = range(length - self._reach, length + self._reach + 1)
         share = sum(self._counts[one] for one in near) / (len(near) * self._counts.total())
         return -math.log(0.99 * share + 0.01 / self._most)

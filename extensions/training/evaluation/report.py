@@ -72,8 +72,10 @@ class Report:
         last = f["seed"] + f["samples"] - 1
         took = sum(self.seconds.values())
         lines = [
-            f"{f['checkpoint']} ({f['fingerprint']}), {f['family']}, {f['dtype']} on {f['device']}, {took:.0f} s",
-            f"seeds {f['seed']} to {last}, prompts: the first {f['samples']} held-out stories; preset {json.dumps(f['preset'])}",
+            f"{f['checkpoint']} ({f['fingerprint']}), {f['family']}, {f['dtype']} on {f['device']}, "
+            f"{took:.0f} s",
+            f"seeds {f['seed']} to {last}, prompts: the first {f['samples']} held-out stories; preset "
+            f"{json.dumps(f['preset'])}",
             "",
             _line("metric", "value", "95 %", "n", "CPU recipe", "GPU recipe"),
         ]

@@ -11,7 +11,8 @@ RESAMPLES = 1000
 
 
 def wilson(hits: int, n: int, z: float = Z) -> tuple[float, float]:
-    """Wilson's score interval for a rate of `hits` in `n` independent trials (Wilson 1927); (0, 1) for none."""
+    """Wilson's score interval for a rate of `hits` in `n` independent trials (Wilson 1927); (0, 1) for
+    none."""
     if n == 0:
         return 0.0, 1.0
     p, square = hits / n, z * z
@@ -27,7 +28,8 @@ def ratio(parts: Sequence[tuple[float, float]]) -> float:
 
 
 def bootstrap(parts: Sequence[tuple[float, float]], seed: int = 0) -> tuple[float, float]:
-    """Percentile interval of `ratio(parts)`: texts are drawn anew with replacement, for what is in one text hangs together."""
+    """Percentile interval of `ratio(parts)`: texts are drawn anew with replacement, for what is in one text
+    hangs together."""
     dice = Random(f"{seed} bootstrap")
     values = sorted(ratio(dice.choices(parts, k=len(parts))) for _ in range(RESAMPLES)) if parts else [0.0]
     return values[round(0.025 * (len(values) - 1))], values[round(0.975 * (len(values) - 1))]

@@ -13,13 +13,14 @@ QUOTES = frozenset('"\u201c\u201d')
 
 
 def includes(text: str, word: str) -> bool:
-    """Whether `word` stands in the text as a whole word, in any capitalisation; `dragon's` holds dragon, `dragons` does not."""
+    """Whether `word` stands in the text as a whole word, in any capitalisation; `dragon's` holds dragon,
+    `dragons` does not."""
     return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.IGNORECASE) is not None
 
 
 def ending(text: str) -> str | None:
-    """happy or sad, by the mood words of the grammar's lists in the last sentence, or in the one before if that has none (or as
-    many of both). None if neither tells."""
+    """happy or sad, by the mood words of the grammar's lists in the last sentence, or in the one before if
+    that has none (or as many of both). None if neither tells."""
     sentences = prose.document(text).sentences
     return next((mood for one in reversed(sentences[-2:]) if (mood := prose.mood((one,)))), None)
 
@@ -39,7 +40,9 @@ def corpus_words(folder: Path) -> frozenset[str]:
     there = [folder / name for name in prose.FILES.values() if (folder / name).is_file()]
     if not there:
         raise ValueError(f"{folder} has none of {', '.join(prose.FILES.values())}.")
-    return frozenset(word for path in there for found in prose.read(path) for word in words_of("".join(found.sentences)))
+    return frozenset(
+        word for path in there for found in prose.read(path) for word in words_of("".join(found.sentences))
+    )
 
 
 def repeated(text: str, n: int = 4) -> tuple[int, int]:

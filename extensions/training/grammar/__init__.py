@@ -7,4 +7,13 @@
 from .story import Attributes, Grammar, Story, is_held_out
 from .words import HAPPY_WORDS, SAD_WORDS, GrammarError, words_of
 
-__all__ = ["HAPPY_WORDS", "SAD_WORDS", "Attributes", "Grammar", "GrammarError", "Story", "is_held_out", "words_of"]
+__all__ = [
+    "HAPPY_WORDS",
+    "SAD_WORDS",
+    "Attributes",
+    "Grammar",
+    "GrammarError",
+    "Story",
+    "is_held_out",
+    "words_of",
+]

@@ -55,11 +55,18 @@ class Pools:
     @classmethod
     def of(cls, lexicon: Lexicon, used: frozenset[str]) -> "Pools":
         """The pools of a plot whose literal words are `used`."""
+
         def free(items) -> tuple[str, ...]:
             return tuple(item for item in items if not _forms(bare(item)) & used)
 
-        return cls(free(lexicon.kinds), free(lexicon.elders), free(lexicon.things), free(lexicon.tools),
-                   free(lexicon.foods), free(lexicon.places))
+        return cls(
+            free(lexicon.kinds),
+            free(lexicon.elders),
+            free(lexicon.things),
+            free(lexicon.tools),
+            free(lexicon.foods),
+            free(lexicon.places),
+        )
 
 
 def _forms(noun: str) -> set[str]:
@@ -99,8 +106,11 @@ def _pronoun_values(prefix: str, gender: str) -> dict[str, str]:
     return dict(pairs) | {capital(key): capital(text) for key, text in pairs}
 
 
-_PRONOUN_VALUES = {(prefix, gender): _pronoun_values(prefix, gender)
-                   for prefix in ("", "friend_", "elder_") for gender in PRONOUNS}
+_PRONOUN_VALUES = {
+    (prefix, gender): _pronoun_values(prefix, gender)
+    for prefix in ("", "friend_", "elder_")
+    for gender in PRONOUNS
+}
 
 
 def draw_cast(dice: Dice, lexicon: Lexicon, pools: Pools, mask: int) -> Cast:
@@ -166,7 +176,8 @@ def _draw_friend(dice: Dice, lexicon: Lexicon, pools: Pools, cast: Cast) -> None
 
 
 def _gender(dice: Dice, lexicon: Lexicon, kind: str, named: bool, other: str = "") -> str:
-    """he, she or (without a name) it; a friend is mostly the other of he and she, so that pronouns stay clear."""
+    """he, she or (without a name) it; a friend is mostly the other of he and she, so that pronouns stay
+    clear."""
     fixed = {"girl": "she", "boy": "he"}.get(kind) or lexicon.kinds[kind]
     if fixed != "any":
         return fixed

@@ -28,7 +28,8 @@ class Beat:
 
 @dataclass(frozen=True)
 class Plot:
-    """A plot as read from `file` (a bare name). `avoid` holds nouns of the lexicon that would not fit into it."""
+    """A plot as read from `file` (a bare name). `avoid` holds nouns of the lexicon that would not fit into
+    it."""
 
     name: str
     file: str
@@ -42,8 +43,9 @@ class Plot:
 
     def literal_words(self) -> frozenset[str]:
         """The lower-case words that the plot's wordings hold outside of slots."""
-        return frozenset(word for beat in self.beats for form in beat.forms
-                         for word in words_of(SLOT.sub(" ", form.plain)))
+        return frozenset(
+            word for beat in self.beats for form in beat.forms for word in words_of(SLOT.sub(" ", form.plain))
+        )
 
 
 def read_plots(path: Path) -> tuple[list[Plot], list[str]]:
@@ -73,7 +75,9 @@ def _plot(entry: dict, file: str) -> Plot:
         raise GrammarError(f"{file}: a plot has no name.")
     where = f"{file}, plot '{name}'"
     if set(entry) - {"avoid"} != {"name", "beat"} or not isinstance(entry["beat"], list) or not entry["beat"]:
-        raise GrammarError(f"{where}: a plot must hold a name, [[plot.beat]] tables and at most `avoid` beside them.")
+        raise GrammarError(
+            f"{where}: a plot must hold a name, [[plot.beat]] tables and at most `avoid` beside them."
+        )
     avoid = entry.get("avoid", [])
     if not isinstance(avoid, list) or not all(isinstance(word, str) for word in avoid):
         raise GrammarError(f"{where}: `avoid` must be a list of words.")

@@ -28,7 +28,9 @@ COMBINATIONS = tuple(itertools.product((True, False), repeat=2))  # (happy, talk
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _ARTICLE_BEFORE_SLOT = re.compile(
     r"\b(an?|the) \{((a|the|in|to) |hero|friend\}|elder\}|thing|tool|food)"
-    r"|(\b(my|your|their|our)|\{([a-z]+\.)?his\}) \{((a|the|in|to) |hero|friend\}|elder\})", re.I)
+    r"|(\b(my|your|their|our)|\{([a-z]+\.)?his\}) \{((a|the|in|to) |hero|friend\}|elder\})",
+    re.I,
+)
 _LOWER_START = re.compile(r"(?:^|[.!?] )\"?(?:[a-z]|\{[a-z])")
 _LOWER_QUOTE = re.compile(r"[^\"]*\"(?:[a-z]|\{[a-z])")  # of the first quotation; a later one may go on
 _CAPITAL_WITHIN = re.compile(r"[a-z,}] \{[A-Z]")
@@ -140,7 +142,8 @@ def _faults_of_script(plot: Plot, happy: bool, talk: bool) -> Iterator[str]:
 
 
 def _faults_of_order(script: tuple[Beat, ...], story: str) -> Iterator[str]:
-    """Roles are introduced once and before they are mentioned; place and elder do not depend on the wording."""
+    """Roles are introduced once and before they are mentioned; place and elder do not depend on the
+    wording."""
     sure, maybe, named = 0, 0, 0
     for beat in script:
         for number, forms in enumerate(beat.wordings, start=1):
@@ -149,7 +152,10 @@ def _faults_of_order(script: tuple[Beat, ...], story: str) -> Iterator[str]:
                 yield f", beat {beat.number}, wording {number}: {fault} in {story}."
         open_roles = {form.mask & (ELDER | PLACE) & ~named for form in beat.forms}
         if len(open_roles) > 1:
-            yield f", beat {beat.number}: only some wordings use the elder or the place, so the attributes differ."
+            yield (
+                f", beat {beat.number}: only some wordings use the elder or the place, "
+                "so the attributes differ."
+            )
         introduced = beat.forms[0].introduces if beat.forms else 0
         maybe |= introduced
         if "long" not in beat.when:

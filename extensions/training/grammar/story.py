@@ -22,9 +22,9 @@ _POSSESSIVE = re.compile(r"\{([^{}]*)\}'s\b")
 class Attributes:
     """What is true of a story's text.
 
-    `hero` is `brave dragon` or `dragon`, `kind`, `friend` and `elder` are bare nouns in lower case, `name` is the
-    hero's; `words` are whole words of the text, most characteristic first; `end` is happy or sad; `talk` tells of
-    dialogue; `plot` is the name of the plot, which the text does not show.
+    `hero` is `brave dragon` or `dragon`, `kind`, `friend` and `elder` are bare nouns in lower case, `name` is
+    the hero's; `words` are whole words of the text, most characteristic first; `end` is happy or sad; `talk`
+    tells of dialogue; `plot` is the name of the plot, which the text does not show.
     """
 
     hero: str
@@ -43,9 +43,10 @@ class Attributes:
 class Story:
     """A text, its attributes, and the cost of its choices.
 
-    `nats` is -log of the probability of all choices; `condition_nats` is the part of it that the attributes tell
-    (hero, trait, friend, elder, place, things, food, end, talk; neither plot nor names). Stories drawn again for their
-    length are not counted, which moves `nats` by less than 0.01. `held_out` stories are not for training.
+    `nats` is -log of the probability of all choices; `condition_nats` is the part of it that the attributes
+    tell (hero, trait, friend, elder, place, things, food, end, talk; neither plot nor names). Stories drawn
+    again for their length are not counted, which moves `nats` by less than 0.01. `held_out` stories are not
+    for training.
     """
 
     text: str
@@ -112,9 +113,17 @@ class Grammar:
         text = mend_articles("".join(pieces).format_map(cast.values))
         words = _keywords(cast)
         attributes = Attributes(
-            hero=f"{cast.trait} {cast.kind}" if cast.trait else cast.kind, kind=cast.kind, name=cast.name,
-            friend=cast.friend, elder=cast.elder, place=cast.place, words=words, end="happy" if happy else "sad",
-            talk=talk, plot=ready.plot.name)
+            hero=f"{cast.trait} {cast.kind}" if cast.trait else cast.kind,
+            kind=cast.kind,
+            name=cast.name,
+            friend=cast.friend,
+            elder=cast.elder,
+            place=cast.place,
+            words=words,
+            end="happy" if happy else "sad",
+            talk=talk,
+            plot=ready.plot.name,
+        )
         return Story(text, attributes, dice.nats, dice.told, is_held_out(words, cast.place))
 
     def lexicon(self) -> frozenset[str]:
@@ -132,7 +141,8 @@ class Grammar:
 
 
 def is_held_out(words: tuple[str, ...], place: str | None) -> bool:
-    """Whether the unordered pair of the first two keywords with the place is kept out of training (about 5 %)."""
+    """Whether the unordered pair of the first two keywords with the place is kept out of training (about 5
+    %)."""
     key = "|".join([*sorted(words[:2]), place or ""])
     digest = hashlib.blake2b(key.encode(), digest_size=4).digest()
     return int.from_bytes(digest, "big") < HELD_OUT_SHARE * 2**32
@@ -168,7 +178,12 @@ def _pool_faults(plot: Plot, lexicon: Lexicon) -> list[str]:
     """A plot that avoids words nobody knows, or whose own words use up most of the lexicon."""
     pools = Pools.of(lexicon, plot.literal_words() | plot.avoid)
     known = {bare(noun) for pool in vars(Pools.of(lexicon, frozenset())).values() for noun in pool}
-    faults = [f"{plot.file}, plot '{plot.name}': avoid names '{word}', which is not in the lexicon."
-              for word in sorted(plot.avoid - known)]
-    return faults + [f"{plot.file}, plot '{plot.name}': its own words leave only {len(pool)} {role} to draw from."
-                     for role, pool in vars(pools).items() if len(pool) < 5]
+    faults = [
+        f"{plot.file}, plot '{plot.name}': avoid names '{word}', which is not in the lexicon."
+        for word in sorted(plot.avoid - known)
+    ]
+    return faults + [
+        f"{plot.file}, plot '{plot.name}': its own words leave only {len(pool)} {role} to draw from."
+        for role, pool in vars(pools).items()
+        if len(pool) < 5
+    ]

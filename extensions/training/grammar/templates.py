@@ -8,17 +8,47 @@ MOST_FORMS = 600
 
 # The bits of a mask say which drawn words a text shows.
 FRIEND, ELDER, THING, TOOL, FOOD, PLACE, TRAIT, COLOUR, WEATHER, TIME, HERO = (1 << bit for bit in range(11))
-ROLES = {"friend": FRIEND, "elder": ELDER, "thing": THING, "tool": TOOL, "food": FOOD, "place": PLACE, "hero": HERO}
+ROLES = {
+    "friend": FRIEND,
+    "elder": ELDER,
+    "thing": THING,
+    "tool": TOOL,
+    "food": FOOD,
+    "place": PLACE,
+    "hero": HERO,
+}
 ROLE_NAMES = {bit: name for name, bit in ROLES.items()}
 INTRODUCED = HERO | FRIEND | THING | TOOL | FOOD
 
 SLOTS = {
-    "hero": HERO, "he": HERO, "him": HERO, "his": HERO, "himself": HERO, "trait": HERO | TRAIT,
-    "friend": FRIEND, "friend.he": FRIEND, "friend.him": FRIEND, "friend.his": FRIEND, "friend.himself": FRIEND,
-    "elder": ELDER, "elder.he": ELDER, "elder.him": ELDER, "elder.his": ELDER, "elder.himself": ELDER,
-    "the thing": THING, "thing": THING, "colour": THING | COLOUR, "the tool": TOOL, "tool": TOOL,
-    "the food": FOOD, "food": FOOD, "in place": PLACE, "to place": PLACE, "the place": PLACE,
-    "time": TIME, "weather": WEATHER,
+    "hero": HERO,
+    "he": HERO,
+    "him": HERO,
+    "his": HERO,
+    "himself": HERO,
+    "trait": HERO | TRAIT,
+    "friend": FRIEND,
+    "friend.he": FRIEND,
+    "friend.him": FRIEND,
+    "friend.his": FRIEND,
+    "friend.himself": FRIEND,
+    "elder": ELDER,
+    "elder.he": ELDER,
+    "elder.him": ELDER,
+    "elder.his": ELDER,
+    "elder.himself": ELDER,
+    "the thing": THING,
+    "thing": THING,
+    "colour": THING | COLOUR,
+    "the tool": TOOL,
+    "tool": TOOL,
+    "the food": FOOD,
+    "food": FOOD,
+    "in place": PLACE,
+    "to place": PLACE,
+    "the place": PLACE,
+    "time": TIME,
+    "weather": WEATHER,
 }
 INTRODUCTIONS = {"a hero": HERO, "a friend": FRIEND, "a thing": THING, "a tool": TOOL, "a food": FOOD}
 
@@ -32,7 +62,8 @@ class TemplateError(ValueError):
 
 @dataclass(frozen=True)
 class Form:
-    """One wording with its choices made. `text` is a format string for `values_of`; `slots` keeps their order."""
+    """One wording with its choices made. `text` is a format string for `values_of`; `slots` keeps their
+    order."""
 
     text: str
     plain: str
@@ -46,7 +77,8 @@ class Form:
 
 
 def compile_wording(wording: str) -> tuple[Form, ...]:
-    """All forms of a wording, each equally likely (choices are uniform and independent). Raises TemplateError."""
+    """All forms of a wording, each equally likely (choices are uniform and independent). Raises
+    TemplateError."""
     parts = _CHOICE.split(wording)
     if any(mark in part for part in parts[::2] for mark in "()"):
         raise TemplateError("parentheses are nested or do not pair")

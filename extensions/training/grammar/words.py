@@ -43,7 +43,8 @@ def capital(text: str) -> str:
 
 @dataclass(frozen=True)
 class Lexicon:
-    """The word lists. `kinds`, `elders` map to their pronoun (`any`, `he`, `she`), `places` to in, at or on."""
+    """The word lists. `kinds`, `elders` map to their pronoun (`any`, `he`, `she`), `places` to in, at or
+    on."""
 
     names: dict[str, tuple[str, ...]]
     kinds: dict[str, str]
@@ -57,21 +58,49 @@ class Lexicon:
 
     def words(self) -> set[str]:
         """Every lower-case word in the lists."""
-        groups = [*self.names.values(), self.kinds, self.elders, self.things, self.tools, self.foods, self.places]
-        groups += [*self.lists.values(), ["girl", "boy", "little", "named", "called", "some", "a", "an", "the"]]
+        groups = [
+            *self.names.values(),
+            self.kinds,
+            self.elders,
+            self.things,
+            self.tools,
+            self.foods,
+            self.places,
+        ]
+        groups += [
+            *self.lists.values(),
+            ["girl", "boy", "little", "named", "called", "some", "a", "an", "the"],
+        ]
         groups += [["in", "at", "on", "to"], *PRONOUNS.values()]
-        return {word for group in groups for text in group for word in words_of(text.replace("{weather}", ""))}
+        return {
+            word for group in groups for text in group for word in words_of(text.replace("{weather}", ""))
+        }
 
 
-_LISTS = ("traits", "friend_traits", "colours", "thing_adjectives", "tool_adjectives", "food_adjectives",
-          "mass_adjectives", "weathers", "times")
-_TABLES = {"names": ("girl", "boy", "she", "he", "any"), "kinds": ("any", "she", "he", "never_little"),
-           "elders": ("she", "he"), "objects": ("things", "tools", "both"), "foods": ("count", "mass"),
-           "places": ("in", "at", "on")}
+_LISTS = (
+    "traits",
+    "friend_traits",
+    "colours",
+    "thing_adjectives",
+    "tool_adjectives",
+    "food_adjectives",
+    "mass_adjectives",
+    "weathers",
+    "times",
+)
+_TABLES = {
+    "names": ("girl", "boy", "she", "he", "any"),
+    "kinds": ("any", "she", "he", "never_little"),
+    "elders": ("she", "he"),
+    "objects": ("things", "tools", "both"),
+    "foods": ("count", "mass"),
+    "places": ("in", "at", "on"),
+}
 
 
 def load_lexicon(path: Path) -> Lexicon:
-    """Read and check `lexicon.toml`. Raises GrammarError with one line per fault, OSError if it is not there."""
+    """Read and check `lexicon.toml`. Raises GrammarError with one line per fault, OSError if it is not
+    there."""
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
@@ -93,7 +122,9 @@ def load_lexicon(path: Path) -> Lexicon:
     )
     moods = lexicon.words() & (HAPPY_WORDS | SAD_WORDS)
     if moods:
-        raise GrammarError(f"{path.name}: happy or sad words belong to the plots only: {', '.join(sorted(moods))}.")
+        raise GrammarError(
+            f"{path.name}: happy or sad words belong to the plots only: {', '.join(sorted(moods))}."
+        )
     return lexicon
 
 
@@ -108,7 +139,11 @@ def _faults_of_lists(data: dict, name: str) -> list[str]:
         wanted |= {f"{table}.{key}": data.get(table, {}).get(key) for key in keys}
     faults = []
     for key, words in wanted.items():
-        if not isinstance(words, list) or not words or not all(isinstance(word, str) and word for word in words):
+        if (
+            not isinstance(words, list)
+            or not words
+            or not all(isinstance(word, str) and word for word in words)
+        ):
             faults.append(f"{name}: {key} must be a list of words that is not empty.")
         elif not all(word.isascii() for word in words):
             faults.append(f"{name}: {key} holds a word that is not ASCII.")

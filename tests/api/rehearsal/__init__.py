@@ -15,7 +15,9 @@ class Rehearsal(Extension):
 
     @classmethod
     def commands(cls):
-        return {"rehearse": Command("Only for tests.", _rehearse, lambda parser: parser.add_argument("--data"))}
+        return {
+            "rehearse": Command("Only for tests.", _rehearse, lambda parser: parser.add_argument("--data"))
+        }
 
     def denoise(self, canvas, model):
         for options in (self.options(row) for row in self.rows if row):

@@ -1,4 +1,5 @@
-"""What the tests of training share: a small tokenizer, the tiny recipe, and a folder of real text made on the spot."""
+"""What the tests of training share: a small tokenizer, the tiny recipe, and a folder of real text made on the
+spot."""
 
 import json
 from dataclasses import replace
@@ -28,7 +29,10 @@ def made(tiny, grammar):
 def mixed(tiny):
     """The tiny recipe with real text."""
     return replace(
-        tiny, data=replace(tiny.data, grammar=0.5, tinystories=0.3, storybooks=0.1, fables=0.1, stories_for_tokenizer=500)
+        tiny,
+        data=replace(
+            tiny.data, grammar=0.5, tinystories=0.3, storybooks=0.1, fables=0.1, stories_for_tokenizer=500
+        ),
     )
 
 
@@ -39,7 +43,8 @@ def folder(tmp_path_factory, grammar):
     stories = [grammar.story(index).text for index in range(120)]
     long = [" ".join(stories[i : i + 4]).replace('"', "\u201c") for i in range(0, 120, 4)]
     prompt = (
-        "Create a fable\n  - Main Character: a honest goose\n  - Setting: a old barn where our story unfolds\n"
+        "Create a fable\n  - Main Character: a honest goose\n  - Setting: a old barn where our story "
+        "unfolds\n"
         "  - Challenge: a secret revealed\n  - Outcome: peace\n  - Teaching: love conquers fear\n"
     )
     write = lambda name, rows: (made / name).write_text("\n".join(json.dumps(row) for row in rows))  # noqa: E731

@@ -4,10 +4,27 @@ import random
 from collections import Counter
 from dataclasses import replace
 
-from extensions.training.conditions import END_TAGS, Facts, article, condition, fields, of_story, sentence, tags
+from extensions.training.conditions import (
+    END_TAGS,
+    Facts,
+    article,
+    condition,
+    fields,
+    of_story,
+    sentence,
+    tags,
+)
 from extensions.training.grammar import words_of
 
-FACTS = Facts(words=("dragon", "cake"), hero="brave dragon", kind="dragon", friend="owl", place="castle", end="happy", talk=True)
+FACTS = Facts(
+    words=("dragon", "cake"),
+    hero="brave dragon",
+    kind="dragon",
+    friend="owl",
+    place="castle",
+    end="happy",
+    talk=True,
+)
 
 
 def test_the_forms_come_in_their_shares():

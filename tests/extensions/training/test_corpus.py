@@ -36,7 +36,9 @@ def test_rows_are_condition_frame_text_and_ends(rows, mixed):
             text = [token for token, kind in zip(tokens, kinds, strict=False) if kind == TEXT]
             assert rows.end not in text[:-1] and text
             assert (text[-1] == rows.end) or PADDING not in kinds
-            assert all(token == rows.end for token, kind in zip(tokens, kinds, strict=False) if kind == PADDING)
+            assert all(
+                token == rows.end for token, kind in zip(tokens, kinds, strict=False) if kind == PADDING
+            )
 
 
 def test_batches_are_about_as_large_as_asked(rows, mixed):
@@ -55,7 +57,9 @@ def test_no_story_comes_twice_and_none_is_held_out(tiny, made, grammar):
 
     watched = Watched()
     corpus = Corpus(tiny, made, None, watched)
-    told = [row.text for number in range(6) for row in corpus._rows("grammar", number, corpus.counts["grammar"])]
+    told = [
+        row.text for number in range(6) for row in corpus._rows("grammar", number, corpus.counts["grammar"])
+    ]
     assert len(set(watched.seeds)) == len(watched.seeds)
     assert len(set(told)) > 0.99 * len(told)
     held = {grammar.story(seed).text for seed in watched.seeds if grammar.story(seed).held_out}

@@ -1,4 +1,5 @@
-"""The bench: intervals against published values, the bound on models whose likelihood is known, metrics on texts by hand."""
+"""The bench: intervals against published values, the bound on models whose likelihood is known, metrics on
+texts by hand."""
 
 from __future__ import annotations
 
@@ -27,12 +28,18 @@ from webui import App, Settings
 ROOT = Path(__file__).resolve().parents[3]
 
 
-# -- intervals ------------------------------------------------------------------------------------------------------
+# -- intervals -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("hits", "n", "low", "high"),
-    [(8, 10, 0.4902, 0.9433), (0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (50, 100, 0.4038, 0.5962), (81, 263, 0.2553, 0.3662)],
+    [
+        (8, 10, 0.4902, 0.9433),
+        (0, 10, 0.0, 0.2775),
+        (10, 10, 0.7225, 1.0),
+        (50, 100, 0.4038, 0.5962),
+        (81, 263, 0.2553, 0.3662),
+    ],
 )
 def test_wilson_gives_the_published_values(hits, n, low, high):
     # 81 of 263: Newcombe 1998, table I, method 3
@@ -52,11 +59,12 @@ def test_bootstrap_is_as_wide_as_the_standard_error_says_and_repeats():
     assert bootstrap([(3.0, 4.0)] * 5) == (0.75, 0.75)
 
 
-# -- the bound ------------------------------------------------------------------------------------------------------
+# -- the bound -----------------------------------------------------------------------------------------------
 
 
 class Toy:
-    """A model that says `say(answer, column)` of the tokens 0 to 3, and that token 4, the mask, is the likeliest."""
+    """A model that says `say(answer, column)` of the tokens 0 to 3, and that token 4, the mask, is the
+    likeliest."""
 
     mask, ends, vocabulary, device = 4, (3,), 5, torch.device("cpu")
 
@@ -66,7 +74,9 @@ class Toy:
     def __call__(self, canvas):
         rows, columns = canvas.at
         starts = canvas.answer[rows]
-        answers = [(canvas.tokens[r, s:].tolist(), int(c - s)) for r, c, s in zip(rows, columns, starts, strict=True)]
+        answers = [
+            (canvas.tokens[r, s:].tolist(), int(c - s)) for r, c, s in zip(rows, columns, starts, strict=True)
+        ]
         logits = [[*self.say(answer, column), 50.0] for answer, column in answers]
         return torch.tensor(logits, dtype=torch.float64).float().clamp(min=-1e4)
 
@@ -74,7 +84,9 @@ class Toy:
 def test_the_bound_of_independent_tokens_is_exact():
     chances = [0.5, 0.25, 0.2, 0.05]
     model = Toy(lambda answer, column: [math.log(one) for one in chances])
-    assert bounds(model, [Passage((1, 1), (2,) * 5, range(5))]) == [pytest.approx(-5 * math.log(0.2), rel=1e-5)]
+    assert bounds(model, [Passage((1, 1), (2,) * 5, range(5))]) == [
+        pytest.approx(-5 * math.log(0.2), rel=1e-5)
+    ]
     answer = (0, 1, 2, 3, 0, 0, 1)
     found = bounds(model, [Passage((), answer, range(7))] * 100)
     assert sum(found) / 100 == pytest.approx(-sum(math.log(chances[token]) for token in answer), rel=0.04)
@@ -87,7 +99,8 @@ def twins(answer, column):
 
 
 def test_the_bound_of_a_consistent_model_is_its_likelihood():
-    """-log p of a pair of twins is log 4, by whatever order it is decided; eight strata hold four draws of each count."""
+    """-log p of a pair of twins is log 4, by whatever order it is decided; eight strata hold four draws of
+    each count."""
     assert bounds(Toy(twins), [Passage((), (2, 2), range(2))]) == [pytest.approx(math.log(4), abs=1e-6)]
 
 
@@ -105,7 +118,7 @@ def test_the_bound_does_not_depend_on_what_else_is_scored():
     assert whole[0] == pytest.approx(bounds(model, passages[:1], seed=5)[0])
 
 
-# -- questions ------------------------------------------------------------------------------------------------------
+# -- questions -----------------------------------------------------------------------------------------------
 
 STORY = 'Once there was a fox. "Hi," said a cat.\n\nThey played in the sun all day. Then it was dark. The fox was very sad.'
 
@@ -125,7 +138,11 @@ def test_passages_score_every_byte_once_and_fit(length):
     assert (len(found) == 1) == (length == 500)
     for one in found[1:]:  # what is given is what came before
         given = bytes(one.answer[: one.scored.start])
-        assert (b" " + STORY.encode()).split(bytes(one.answer[one.scored.start :]).strip(b"\0"))[0].endswith(given)
+        assert (
+            (b" " + STORY.encode())
+            .split(bytes(one.answer[one.scored.start :]).strip(b"\0"))[0]
+            .endswith(given)
+        )
 
 
 def test_passages_refuse_a_frame_that_leaves_no_room():
@@ -134,7 +151,9 @@ def test_passages_refuse_a_frame_that_leaves_no_room():
 
 
 def test_a_gap_keeps_what_is_around_it():
-    gap = questions.gapped("It was cold. A man came. He sang a song. Then he left.", lambda text: text.split(), 50)
+    gap = questions.gapped(
+        "It was cold. A man came. He sang a song. Then he left.", lambda text: text.split(), 50
+    )
     assert gap == questions.Gapped("It was cold. A man came. ", 4, " Then he left.")
     assert gap.prompt == "It was cold. A man came. [[4]] Then he left."
     assert gap.kept("It was cold. A man came. Oh no! Then he left.")
@@ -160,16 +179,20 @@ def test_the_length_code_is_a_code():
     assert lengths.nats(60) < lengths.nats(300)
 
 
-# -- metrics --------------------------------------------------------------------------------------------------------
+# -- metrics -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("text", "word", "there"),
     [
-        ("A Dragon came.", "dragon", True), ("the dragon's cake", "dragon", True), ("two dragons", "dragon", False),
-        ("a cupcake", "cake", False), ("", "cake", False), ("ice cream!", "ice cream", True),
+        ("A Dragon came.", "dragon", True),
+        ("the dragon's cake", "dragon", True),
+        ("two dragons", "dragon", False),
+        ("a cupcake", "cake", False),
+        ("", "cake", False),
+        ("ice cream!", "ice cream", True),
     ],
-)  # fmt: skip
+)
 def test_includes_whole_words(text, word, there):
     assert texts.includes(text, word) is there
 
@@ -179,10 +202,13 @@ def test_includes_whole_words(text, word, there):
     [
         ("He was sad. But then she hugged him. They laughed.", "happy"),
         ("They laughed. It rained. The end was dark. He cried.", "sad"),
-        ("She cried. But he hugged her.", "happy"), ("He was sad. The end.", "sad"), ("He was happy and sad.", None),
-        ("The end.", None), ("", None),
+        ("She cried. But he hugged her.", "happy"),
+        ("He was sad. The end.", "sad"),
+        ("He was happy and sad.", None),
+        ("The end.", None),
+        ("", None),
     ],
-)  # fmt: skip
+)
 def test_ending_reads_the_last_sentence_that_tells_of_two(text, mood):
     assert texts.ending(text) == mood
 
@@ -212,7 +238,7 @@ def test_distinct_texts():
     assert texts.distinct(["a", "a ", "b", ""]) == 3
 
 
-# -- the table ------------------------------------------------------------------------------------------------------
+# -- the table -----------------------------------------------------------------------------------------------
 
 
 def test_bars_are_judged_by_the_value():
@@ -223,16 +249,26 @@ def test_bars_are_judged_by_the_value():
 
 
 def test_the_table_says_met_and_missed():
-    facts = {"checkpoint": "x", "fingerprint": "f", "family": "LLaDA", "dtype": "float32", "device": "cpu", "preset": {}}
+    facts = {
+        "checkpoint": "x",
+        "fingerprint": "f",
+        "family": "LLaDA",
+        "dtype": "float32",
+        "device": "cpu",
+        "preset": {},
+    }
     facts |= {"seed": 3, "samples": 2}
-    rows = [Row("a", "a row", 0.8, (0.7, 0.9), 10, Bar(0.7, 0.85), note="a note"), Row("b", "b row", note="not there")]
+    rows = [
+        Row("a", "a row", 0.8, (0.7, 0.9), 10, Bar(0.7, 0.85), note="a note"),
+        Row("b", "b row", note="not there"),
+    ]
     table = Report(facts, rows, [{"run": "r", "prompt": "p", "text": "a text"}], {"s": 1.0}).table(show=1)
     assert ">= 0.7 met" in table and ">= 0.85 MISSED" in table and "0.700 to 0.900" in table
     assert "seeds 3 to 4" in table and "a row: a note" in table and "b row: not there" in table
     assert table.endswith("a text") and "'p'" in table
 
 
-# -- the command ----------------------------------------------------------------------------------------------------
+# -- the command ---------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -242,7 +278,9 @@ def app(tmp_path_factory):
     checkpoint = llada(folder / "models" / "checkpoints" / "storyteller", max_sequence_length=640)
     preset = {"length": 20, "steps": 10, "negative_prompt": {"scale": 2.5}}
     (checkpoint / "profile.json").write_text(json.dumps({"preset": preset}))
-    app = App(Settings(models=folder / "models", data=folder / "data", extensions=ROOT / "extensions", threads=1))
+    app = App(
+        Settings(models=folder / "models", data=folder / "data", extensions=ROOT / "extensions", threads=1)
+    )
     yield app
     app.close()
 
@@ -266,7 +304,11 @@ def test_the_command_measures_everything(app, corpus, capsys):
     out, err = capsys.readouterr()
     found = json.loads(out)
     rows = {row["metric"]: row for row in found["rows"]}
-    assert rows["tinystories"]["value"] > 1 and rows["tinystories"]["cpu_met"] is False and rows["tinystories"]["n"] == 1
+    assert (
+        rows["tinystories"]["value"] > 1
+        and rows["tinystories"]["cpu_met"] is False
+        and rows["tinystories"]["n"] == 1
+    )
     assert rows["grammar"]["value"] > 1.5 and rows["keywords_2.5"]["value"] == 0.0
     assert rows["infill_given"]["cpu_met"] is True and rows["infill_bound"]["value"] is not None
     assert "not there" in rows["emphasis"]["note"] or rows["emphasis"]["value"] is not None
@@ -286,10 +328,12 @@ def test_without_a_corpus_the_rows_say_so(app, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--only", "speed"], "there is no 'speed'"), (["--samples", "0"], "at least 1"), (["--corpus", "/nowhere"], "no folder"),
+        (["--only", "speed"], "there is no 'speed'"),
+        (["--samples", "0"], "at least 1"),
+        (["--corpus", "/nowhere"], "no folder"),
         (["--model", "nothing"], "no checkpoint"),
     ],
-)  # fmt: skip
+)
 def test_wrong_options_are_refused_with_a_sentence(app, arguments, message):
     with pytest.raises(ValueError, match=message):
         evaluate(app, *arguments)

@@ -29,14 +29,18 @@ ORDER = ("start", "next", "more", "long", "talk", "quiet", "up", "down", "well",
 NUMBERS = ("one", "two", "three", "four", "five")
 
 
-def plot_text(changed: dict | None = None, count: int = 5, order: tuple = ORDER, name: str = "little-test") -> str:
+def plot_text(
+    changed: dict | None = None, count: int = 5, order: tuple = ORDER, name: str = "little-test"
+) -> str:
     """A valid plot as TOML, with some beats replaced and `count` wordings each."""
     beats = BEATS | (changed or {})
     text = f'[[plot]]\nname = "{name}"\n'
     for key in order:
         when, para, say = beats[key]
         wordings = [say] if isinstance(say, str) else list(say)
-        wordings = wordings + [wordings[-1].replace("N", number) for number in NUMBERS[:count - len(wordings)]]
+        wordings = wordings + [
+            wordings[-1].replace("N", number) for number in NUMBERS[: count - len(wordings)]
+        ]
         text += f"[[plot.beat]]\nwhen = '{when}'\npara = {str(para).lower()}\nsay = [\n"
         text += "".join(f"'''{wording}''',\n" for wording in wordings) + "]\n"
     return text
@@ -119,7 +123,9 @@ def test_lengths_and_form_of_the_text(stories):
 
 def test_every_plot_comes_in_all_four_combinations(grammar, stories):
     seen = {(story.attributes.plot, story.attributes.end, story.attributes.talk) for story in stories}
-    wanted = {(plot.name, end, talk) for plot in grammar.plots for end in ("happy", "sad") for talk in (True, False)}
+    wanted = {
+        (plot.name, end, talk) for plot in grammar.plots for end in ("happy", "sad") for talk in (True, False)
+    }
     assert seen == wanted
 
 
@@ -154,18 +160,36 @@ def test_the_example_plot_is_valid(tmp_path):
 
 
 BAD = {
-    "unknown slot": ({"next": ("", False, "Then {hero} met {a freind} number N.")}, r"unknown slot \{a freind\}"),
-    "no introduction": ({"next": ("", False, "Then {hero} met {friend} number N.")}, "before the friend is introduced"),
+    "unknown slot": (
+        {"next": ("", False, "Then {hero} met {a freind} number N.")},
+        r"unknown slot \{a freind\}",
+    ),
+    "no introduction": (
+        {"next": ("", False, "Then {hero} met {friend} number N.")},
+        "before the friend is introduced",
+    ),
     "two introductions": ({"up": ("happy", False, "They saw {a friend} N times.")}, "introduces again"),
     "hero not first": ({"start": ("", False, "{Time}, N times it rained.")}, "first beat"),
-    "uneven roles": ({"next": ("", False, ("Then {hero} met {a friend}.", "It rained N times."))}, "different roles"),
-    "uneven place": ({"up": ("happy", False, ("They saw {elder}.", "They saw N birds."))}, "only some wordings"),
+    "uneven roles": (
+        {"next": ("", False, ("Then {hero} met {a friend}.", "It rained N times."))},
+        "different roles",
+    ),
+    "uneven place": (
+        {"up": ("happy", False, ("They saw {elder}.", "They saw N birds."))},
+        "only some wordings",
+    ),
     "quote in quiet": ({"quiet": ("quiet", True, 'They said "oh" N times.')}, "outside of a talk beat"),
     "talk without quote": ({"talk": ("talk", True, "They talked N times.")}, "quote marks in pairs"),
     "no happy word": ({"well": ("happy", False, "{Hero} went home N times.")}, "one of its happy words"),
     "no sad word": ({"badly": ("sad", False, "{Hero} went home N times.")}, "one of its sad words"),
-    "happy word after sad turn": ({"down": ("sad", False, "A bird laughed N times.")}, "'laughed' cannot stand"),
-    "sad word at happy end": ({"well": ("happy", False, "{Hero} smiled and cried N times.")}, "'cried' cannot stand"),
+    "happy word after sad turn": (
+        {"down": ("sad", False, "A bird laughed N times.")},
+        "'laughed' cannot stand",
+    ),
+    "sad word at happy end": (
+        {"well": ("happy", False, "{Hero} smiled and cried N times.")},
+        "'cried' cannot stand",
+    ),
     "not ascii": ({"up": ("happy", False, "They saw N caf\u00e9s.")}, "not ASCII"),
     "semicolon": ({"up": ("happy", False, "They ran; N times.")}, "semicolon"),
     "double blank": ({"up": ("happy", False, "They ran (fast|) for N days.")}, "blanks or marks"),
@@ -179,7 +203,10 @@ BAD = {
     "unknown condition": ({"up": ("merry", False, "They ran N times.")}, "`when` must hold"),
     "excluding conditions": ({"up": ("happy sad", False, "They ran N times.")}, "exclude each other"),
     "no para": ({"quiet": ("quiet", False, "They sat N times.")}, "exactly one beat with para"),
-    "same text twice": ({"up": ("happy", False, ("They ran.", "They ran N times.", "They ran."))}, "same text stands"),
+    "same text twice": (
+        {"up": ("happy", False, ("They ran.", "They ran N times.", "They ran."))},
+        "same text stands",
+    ),
 }
 
 
@@ -191,11 +218,17 @@ def test_a_bad_plot_is_refused_with_its_place(tmp_path, case):
     assert all(line.startswith("plots-9.toml, plot 'little-test'") for line in str(caught.value).splitlines())
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    ({"count": 4}, "4 wordings, at least 5"),
-    ({"order": tuple(key for key in ORDER if key not in ("next", "more", "long", "talk", "quiet"))}, "has 3 beats"),
-    ({"name": "Little Test"}, "kebab-case"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"count": 4}, "4 wordings, at least 5"),
+        (
+            {"order": tuple(key for key in ORDER if key not in ("next", "more", "long", "talk", "quiet"))},
+            "has 3 beats",
+        ),
+        ({"name": "Little Test"}, "kebab-case"),
+    ],
+)
 def test_counts_and_names_are_checked(tmp_path, arguments, message):
     with pytest.raises(GrammarError, match=message):
         load_text(tmp_path, plot_text(**arguments))
@@ -231,4 +264,6 @@ def test_what_a_plot_names_or_avoids_is_not_drawn(tmp_path):
 
 def test_articles_are_mended():
     assert mend_articles("A owl had a orange and an fox.") == "An owl had an orange and a fox."
-    assert mend_articles("a unicorn, an hour, a one, a useful hat") == "a unicorn, an hour, a one, a useful hat"
+    assert (
+        mend_articles("a unicorn, an hour, a one, a useful hat") == "a unicorn, an hour, a one, a useful hat"
+    )

@@ -69,7 +69,9 @@ def llama(shape, weights):
 @pytest.mark.parametrize("shape", [SHAPE, replace(SHAPE, kv_heads=4), replace(SHAPE, heads=2, kv_heads=1)])
 def test_the_network_equals_the_librarys(shape):
     mine = network(shape)
-    theirs = llama(shape, {f"model.transformer.{name}.weight": one.detach() for name, one in mine.named_parameters()})
+    theirs = llama(
+        shape, {f"model.transformer.{name}.weight": one.detach() for name, one in mine.named_parameters()}
+    )
     tokens = torch.randint(0, shape.vocabulary, (3, 29), generator=torch.Generator().manual_seed(5))
     with torch.no_grad():
         torch.testing.assert_close(mine.logits(mine(tokens)), theirs(tokens).logits, rtol=1e-4, atol=1e-4)
@@ -168,8 +170,17 @@ def test_an_export_is_a_llada_checkpoint(tmp_path, made):
     (tmp_path / "README.md").write_text("stays")
     export.export(tmp_path, dict(mine.named_parameters()), shape, made, {"step": 3})
     config = json.loads((tmp_path / "config.json").read_text())
-    assert config["model_type"] == "llada" and config["architectures"] == ["LLaDAModelLM"] and config["weight_tying"]
-    assert (config["d_model"], config["n_kv_heads"], config["mlp_hidden_size"], config["embedding_size"]) == (48, 2, 80, 1024)
+    assert (
+        config["model_type"] == "llada"
+        and config["architectures"] == ["LLaDAModelLM"]
+        and config["weight_tying"]
+    )
+    assert (config["d_model"], config["n_kv_heads"], config["mlp_hidden_size"], config["embedding_size"]) == (
+        48,
+        2,
+        80,
+        1024,
+    )
     assert (config["mask_token_id"], config["eos_token_id"]) == (2, 1)
     weights = load_file(tmp_path / "model.safetensors")
     assert weights["model.transformer.blocks.1.ff_proj.weight"].shape == (80, 48)
@@ -201,7 +212,14 @@ def test_the_little_sampler_fills_every_mask(made):
     mine = network(replace(SHAPE, vocabulary=1024))
     for block, guidance, temperature in ((None, 1.0, 0.0), (8, 2.0, 0.7)):
         texts = sampling.sample(
-            mine, made, ["dragon", ""], length=16, steps=8, block=block, guidance=guidance, temperature=temperature
+            mine,
+            made,
+            ["dragon", ""],
+            length=16,
+            steps=8,
+            block=block,
+            guidance=guidance,
+            temperature=temperature,
         )
         assert len(texts) == 2 and all("<|mdm_mask|>" not in text for text in texts)
 

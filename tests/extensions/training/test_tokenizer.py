@@ -1,4 +1,5 @@
-"""The tokenizer: any text survives, frequent words are whole, and the saved files do what the program expects."""
+"""The tokenizer: any text survives, frequent words are whole, and the saved files do what the program
+expects."""
 
 import random
 
@@ -9,7 +10,8 @@ from extensions.training.conditions import FRAME
 
 
 def any_text(dice: random.Random) -> str:
-    """Unicode of every kind: letters, blanks, line ends, control characters, rare scripts, what spells special tokens."""
+    """Unicode of every kind: letters, blanks, line ends, control characters, rare scripts, what spells
+    special tokens."""
     pools = [
         lambda: chr(dice.randrange(32, 127)),
         lambda: chr(dice.randrange(0xD800)),
@@ -33,7 +35,11 @@ def test_frequent_words_are_one_token(made):
 
 
 def test_special_tokens_come_first_and_the_size_is_as_asked(made):
-    assert [made.token_to_id(token) for token in (tokenizer.START, tokenizer.END, tokenizer.MASK)] == [0, 1, 2]
+    assert [made.token_to_id(token) for token in (tokenizer.START, tokenizer.END, tokenizer.MASK)] == [
+        0,
+        1,
+        2,
+    ]
     assert made.get_vocab_size() == 1024
 
 
@@ -65,10 +71,16 @@ def test_the_template_frames_the_last_user_message(made, tmp_path):
     tokenizer.save(made, tmp_path, 128)
     fast = PreTrainedTokenizerFast.from_pretrained(tmp_path)
     ask = {"role": "user", "content": "dragon, cake"}
-    render = lambda *messages: fast.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)  # noqa: E731
+
+    def render(*messages):
+        return fast.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+
     assert render(ask) == "dragon, cake" + FRAME
     assert render({"role": "system", "content": "sad"}, ask) == "sad\ndragon, cake" + FRAME
-    assert render({"role": "user", "content": "first"}, {"role": "assistant", "content": "One"}, ask) == "dragon, cake" + FRAME
+    assert (
+        render({"role": "user", "content": "first"}, {"role": "assistant", "content": "One"}, ask)
+        == "dragon, cake" + FRAME
+    )
 
 
 def test_prompt_and_answer_are_cut_alike_together_and_apart(made):

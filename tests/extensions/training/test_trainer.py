@@ -51,7 +51,10 @@ def test_the_masked_phase_masks_text_and_treats_conditions_in_three_ways(tiny, r
         assert torch.equal(question(batch, plan, step, 1, MASK).inputs, asked.inputs)
         masked = asked.inputs == MASK
         assert not masked[batch.kinds == FRAME_KIND].any()
-        assert torch.equal(asked.targets, batch.tokens.flatten()[asked.positions]) and masked.flatten()[asked.positions].all()
+        assert (
+            torch.equal(asked.targets, batch.tokens.flatten()[asked.positions])
+            and masked.flatten()[asked.positions].all()
+        )
         asked_for = torch.zeros_like(masked).flatten()
         asked_for[asked.positions] = True
         asked_for = asked_for.view_as(masked)
@@ -82,7 +85,8 @@ def test_the_expected_weight_of_a_token_is_one(tiny, rows):
 
 
 def test_a_minute_of_training_teaches(tiny, rows, made):
-    """Fixed seed, fixed fall: what an untrained network finds as likely as anything becomes several nats likelier."""
+    """Fixed seed, fixed fall: what an untrained network finds as likely as anything becomes several nats
+    likelier."""
     trainer = Trainer(tiny, rows, made, MASK)
     held = rows.batch(10_000)
     counted = held.kinds == TEXT
@@ -111,7 +115,11 @@ def test_a_state_of_another_recipe_or_corpus_is_refused(tiny, tmp_path):
 
 
 def test_recipes_are_read_and_unknown_keys_refused(tmp_path):
-    assert {recipe.read(name).name for name in ("cpu", "gpu", "tiny")} == {"storyteller", "storyteller-large", "tiny"}
+    assert {recipe.read(name).name for name in ("cpu", "gpu", "tiny")} == {
+        "storyteller",
+        "storyteller-large",
+        "tiny",
+    }
     with pytest.raises(ValueError, match="There is no recipe none; there are cpu, "):
         recipe.read("none")
     (tmp_path / "x.toml").write_text("[plan]\nstep = 3\n")
@@ -202,14 +210,18 @@ def test_resuming_nothing_is_refused(tmp_path):
     assert process.returncode == 2 and "There is no state" in text
 
 
-def test_a_fine_tuning_recipe_starts_from_the_weights_and_tokenizer_of_a_checkpoint(tiny, rows, made, tmp_path):
+def test_a_fine_tuning_recipe_starts_from_the_weights_and_tokenizer_of_a_checkpoint(
+    tiny, rows, made, tmp_path
+):
     first = Trainer(tiny, rows, made, MASK)
     first.advance()
     first.export(tmp_path / "first")
     again = Trainer(replace(tiny, seed=7), rows, made, MASK)
     again.begin(export.read(tmp_path / "first"))
     for name, one in again.network.named_parameters():
-        assert torch.equal(one.bfloat16(), first.average[name].bfloat16()) and torch.equal(one, again.average[name])
+        assert torch.equal(one.bfloat16(), first.average[name].bfloat16()) and torch.equal(
+            one, again.average[name]
+        )
     with pytest.raises(ValueError, match="another shape"):
         again.begin({"wte": torch.ones(2, 2)})
 

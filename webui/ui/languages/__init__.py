@@ -1,7 +1,8 @@
 """The words of the page: one folder a language, one flat JSON file an area, the same keys in all of them.
 
-An extension brings the words of its own options in `languages/<language>.json` of its folder: `field.<name>.<option>.label`
-and `.help`, `extension.<name>.title` and `.about`. What has no words there is shown as it is declared.
+An extension brings the words of its own options in `languages/<language>.json` of its folder:
+`field.<name>.<option>.label` and `.help`, `extension.<name>.title` and `.about`. What has no words there is
+shown as it is declared.
 """
 
 from __future__ import annotations
@@ -22,12 +23,16 @@ def languages(extensions: Path | None = None) -> dict[str, dict[str, str]]:
 
 def embedded(language: str, extensions: Path | None = None) -> str:
     """The words as the script element that strings.js reads; `language` is `auto` or a language's name."""
-    data = json.dumps({"language": language, "languages": languages(extensions)}, ensure_ascii=False).replace("<", "\\u003c")
+    data = json.dumps({"language": language, "languages": languages(extensions)}, ensure_ascii=False).replace(
+        "<", "\\u003c"
+    )
     return f'<script type="application/json" id="tdw-strings">{data}</script>'
 
 
 def _own(language: str) -> dict[str, str]:
-    return {key: text for file in sorted((HERE / language).glob("*.json")) for key, text in _read(file).items()}
+    return {
+        key: text for file in sorted((HERE / language).glob("*.json")) for key, text in _read(file).items()
+    }
 
 
 def _extensions(folder: Path | None, language: str) -> dict[str, str]:
@@ -41,7 +46,11 @@ def _extensions(folder: Path | None, language: str) -> dict[str, str]:
             continue
         if not isinstance(found, dict):
             continue
-        words |= {key: str(text) for key, text in found.items() if key.startswith((f"field.{name}.", f"extension.{name}."))}
+        words |= {
+            key: str(text)
+            for key, text in found.items()
+            if key.startswith((f"field.{name}.", f"extension.{name}."))
+        }
     return words
 
 
