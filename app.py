@@ -6,7 +6,7 @@ one that an extension brings. A text is made by webui/engine.py, around which th
 themselves (webui/extension.py).
 """
 
-from webui.cli import leave, main
+from webui.cli.main import leave, main
 
 if __name__ == "__main__":
     leave(main())

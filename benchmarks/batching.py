@@ -15,12 +15,13 @@ import time
 import torch
 
 from webui.application import App
-from webui.batch import Batch
-from webui.extension import Row
-from webui.packing import resolve, tokenize
-from webui.prompt import Prompt
-from webui.request import Cell, Result
-from webui.samplers import activate
+from webui.core.prompt import Prompt
+from webui.core.request import Cell
+from webui.core.result import Result
+from webui.denoising.batch import Batch
+from webui.denoising.packing import resolve, tokenize
+from webui.denoising.samplers import activate
+from webui.extension.row import Row
 from webui.settings import Settings
 
 PROMPT = "dragon, cake, castle, happy ending, dialogue"

@@ -4,7 +4,7 @@ run's trace.
 python benchmarks/line_jumps.py [--model NAME]      needs chromium and requirements-test.txt
 
 Every run is shown step by step on the page's own board, at two widths, once with steady lines
-(webui/ui/lines.js) and once as plain text with bars of a fixed width. After each step the line of every word
+(webui/page/static/canvas/lines.js) and once as plain text with bars of a fixed width. After each step the line of every word
 that stood there before is read from the page: a jump is a word on another line. The line changes from the
 last step to the finished text count, too.
 """
@@ -33,9 +33,9 @@ BLOCKS = (32, 104)  # tokens decided together; the second is the whole text
 WIDTHS = (720, 380)  # px, a desk's and a phone's
 MEASURE = """async ([results, width, steady]) => {
   const at = (name) => new URL(name, document.querySelector("script[src$='/page.js']").src);
-  const { Board } = await import(at("board.js"));
-  const { barWidth, EXPECTED } = await import(at("lines.js"));
-  const { Run } = await import(at("run.js"));
+  const { Board } = await import(at("../canvas/board.js"));
+  const { barWidth, EXPECTED } = await import(at("../canvas/lines.js"));
+  const { Run } = await import(at("../results/run.js"));
   const host = document.querySelector("tdw-canvas");
   const sums = { jumps: 0, words: 0, texts: 0, em: 0, tokens: 0 };
   for (const result of results) {

@@ -30,7 +30,7 @@ signal.signal(
 @pytest.fixture(scope="session")
 def models(tmp_path_factory) -> Path:
     """A models folder with one tiny random checkpoint under the default checkpoint's name."""
-    from tests.checkpoints import llada
+    from tests.tiny_checkpoints import llada
 
     folder = tmp_path_factory.mktemp("models")
     llada(folder / "checkpoints" / "storyteller")
@@ -39,10 +39,13 @@ def models(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def extensions(tmp_path_factory) -> Path:
-    """An extensions folder: the real ones, tests/api/rehearsal (slow or failing model calls), and one that
+    """An extensions folder: the real ones, tests/extensions/rehearsal (slow or failing model calls), and one that
     does not load."""
     folder = tmp_path_factory.mktemp("extensions")
-    for path in [*(ROOT / "extensions").glob("*/__init__.py"), ROOT / "tests/api/rehearsal/__init__.py"]:
+    for path in [
+        *(ROOT / "extensions").glob("*/__init__.py"),
+        ROOT / "tests/extensions/rehearsal/__init__.py",
+    ]:
         (folder / path.parent.name).symlink_to(path.parent)
     (folder / "broken").mkdir()
     (folder / "broken" / "__init__.py").write_text('raise RuntimeError("broken as rehearsed")\n')

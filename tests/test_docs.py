@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkpoints import llada
+from tests.tiny_checkpoints import llada
 from webui.application import App
 from webui.settings import Settings
 
@@ -48,7 +48,7 @@ def test_the_guides_extension_is_whole(app: App):
 
 
 def test_the_guide_lists_every_hook_and_every_extension():
-    from webui.extension import HOOKS
+    from webui.extension.extension import HOOKS
 
     text = (ROOT / "extensions" / "README.md").read_text("utf-8")
     for name in (*HOOKS, *(path.parent.name for path in (ROOT / "extensions").glob("*/__init__.py"))):

@@ -12,40 +12,43 @@ __version__ = "0.1.0"
 _HOMES = MappingProxyType(
     {
         "App": "webui.application",
-        "Canvas": "webui.canvas",
-        "Cell": "webui.request",
-        "Choice": "webui.canvas",
-        "Command": "webui.extension",
-        "Draft": "webui.prompt",
-        "Extension": "webui.extension",
-        "Found": "webui.syntax",
-        "Gap": "webui.prompt",
-        "Link": "webui.batch",
-        "Options": "webui.request",
-        "Piece": "webui.prompt",
-        "Plain": "webui.syntax",
-        "Prompt": "webui.prompt",
-        "Request": "webui.request",
-        "Result": "webui.request",
-        "Row": "webui.extension",
+        "Canvas": "webui.canvas.canvas",
+        "Cell": "webui.core.request",
+        "Choice": "webui.canvas.canvas",
+        "Command": "webui.extension.extension",
+        "Draft": "webui.core.prompt",
+        "Extension": "webui.extension.extension",
+        "Found": "webui.core.syntax",
+        "Gap": "webui.core.prompt",
+        "Link": "webui.denoising.batch",
+        "Options": "webui.core.options",
+        "Piece": "webui.core.prompt",
+        "Plain": "webui.core.syntax",
+        "Prompt": "webui.core.prompt",
+        "Request": "webui.core.request",
+        "Result": "webui.core.result",
+        "Row": "webui.extension.row",
         "Settings": "webui.settings",
-        "Template": "webui.canvas",
-        "field": "webui.fields",
-        "scan": "webui.syntax",
+        "Template": "webui.canvas.canvas",
+        "field": "webui.core.fields",
+        "scan": "webui.core.syntax",
     }
 )
 __all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:
     from webui.application import App
-    from webui.batch import Link
     from webui.canvas import Canvas, Choice, Template
-    from webui.extension import Command, Extension, Row
-    from webui.fields import field
-    from webui.prompt import Draft, Gap, Piece, Prompt
-    from webui.request import Cell, Options, Request, Result
+    from webui.core.fields import field
+    from webui.core.options import Options
+    from webui.core.prompt import Draft, Gap, Piece, Prompt
+    from webui.core.request import Cell, Request
+    from webui.core.result import Result
+    from webui.core.syntax import Found, Plain, scan
+    from webui.denoising.batch import Link
+    from webui.extension.extension import Command, Extension
+    from webui.extension.row import Row
     from webui.settings import Settings
-    from webui.syntax import Found, Plain, scan
 
 
 def __getattr__(name: str) -> Any:

@@ -8,19 +8,20 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from webui import __version__
-from webui.checkpoints import Checkpoints
-from webui.history import History
-from webui.jobs import Job, Jobs
-from webui.presets import Presets
-from webui.registry import Registry
-from webui.request import Cell, Event, Request
+from webui.checkpoints.catalogue import Checkpoints
+from webui.core.events import Event
+from webui.core.request import Cell, Request
+from webui.extension.registry import Registry
+from webui.service.history.store import History
+from webui.service.presets import Presets
+from webui.service.queue import Job, Jobs
 from webui.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from webui.engine import Engine
-    from webui.weights import Progress
+    from webui.checkpoints.weights import Progress
+    from webui.denoising.engine import Engine
 
 
 class App:
@@ -77,19 +78,19 @@ class App:
 
     def samplers(self) -> Mapping[str, str]:
         """Samplers by name, each with what it does."""
-        from webui.samplers import SAMPLERS
+        from webui.denoising.samplers import SAMPLERS
 
         return {name: sampler.about for name, sampler in SAMPLERS.items()}
 
     def schedules(self) -> Mapping[str, str]:
         """Schedules by name, each with what it does."""
-        from webui.samplers import SCHEDULES
+        from webui.denoising.samplers import SCHEDULES
 
         return {name: _first_line(schedule) for name, schedule in SCHEDULES.items()}
 
     def confidences(self) -> Mapping[str, str]:
         """Confidences by name, each with what it does."""
-        from webui.samplers import CONFIDENCES
+        from webui.denoising.samplers import CONFIDENCES
 
         return {name: _first_line(confidence) for name, confidence in CONFIDENCES.items()}
 
@@ -99,7 +100,7 @@ class App:
         if self._engine is None:
             import torch
 
-            from webui.engine import Engine
+            from webui.denoising.engine import Engine
 
             if self.settings.threads:
                 torch.set_num_threads(self.settings.threads)

@@ -16,7 +16,7 @@ import tomlkit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tomlkit.exceptions import TOMLKitError
 
-from webui.atomic import write
+from webui.core.atomic import write
 
 ROOT = Path(__file__).resolve().parent.parent
 PATH = r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)?$"  # of a field of the request

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from tests.conftest import ENVIRONMENT, PYTHON, ROOT
-from webui.registry import Registry
+from webui.extension.registry import Registry
 
 EXTENSIONS = sorted(path.parent.name for path in (ROOT / "extensions").glob("*/__init__.py"))
 QUICK = ("--length", "8", "--steps", "2", "--template", "raw", "--seed", "5")
@@ -249,7 +249,7 @@ def test_help_is_instant():
     """Nothing heavy is imported to tell the flags."""
     heavy = "[m for m in ('torch', 'transformers', 'gradio', 'fastapi', 'uvicorn') if m in sys.modules]"
     for arguments in (["--help"], ["generate", "--help"], ["serve", "--help"]):
-        program = f"import sys; sys.path.insert(0, '.'); from webui.cli import main\ntry: main({arguments})\nfinally: print({heavy})"
+        program = f"import sys; sys.path.insert(0, '.'); from webui.cli.main import main\ntry: main({arguments})\nfinally: print({heavy})"
         done = subprocess.run(
             [PYTHON[0], "-c", program], capture_output=True, text=True, env=ENVIRONMENT, cwd=PYTHON[1][:-7]
         )

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from webui.terminal import Live, harmless, width
+from webui.cli.terminal import Live, harmless, width
 
 SLOW = (
     "--length",

@@ -11,10 +11,10 @@ import sys
 
 import transformers
 
-import webui.engine
-from webui import cli
+import webui.denoising.engine
+from webui.cli import main as cli
 
-PRELOADED = (transformers.LlamaForCausalLM, transformers.PreTrainedTokenizerFast, webui.engine)
+PRELOADED = (transformers.LlamaForCausalLM, transformers.PreTrainedTokenizerFast, webui.denoising.engine)
 
 
 def child(order: dict) -> None:

@@ -7,9 +7,9 @@ a sampler, schedule, confidence
 an extension   options that make it act to EXTENSIONS: request fields; None if it never touches a text
 """
 
-from tests import checkpoints
+from tests import tiny_checkpoints
 
-FAMILIES = {"LLaDA": checkpoints.llada}
+FAMILIES = {"LLaDA": tiny_checkpoints.llada}
 SAMPLERS = ("low_confidence", "random", "threshold")
 SCHEDULES = ("even", "cosine")
 CONFIDENCES = ("probability", "margin", "entropy", "random")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.contract import CONFIDENCES, EXTENSIONS, FAMILIES, SAMPLERS, SCHEDULES
 from tests.contract.program import PATIENCE, cells, program, texts, write
-from webui.families import FAMILIES as KNOWN_FAMILIES
+from webui.checkpoints.families import FAMILIES as KNOWN_FAMILIES
 from webui.settings import ROOT
 
 ACTING = {"nothing": {}, **{name: fields for name, fields in EXTENSIONS.items() if fields is not None}}

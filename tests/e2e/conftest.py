@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.checkpoints import llada
 from tests.conftest import ROOT, Running, serve_all_along
+from tests.tiny_checkpoints import llada
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ARGUMENTS = (
@@ -46,7 +46,10 @@ def site(tmp_path_factory) -> Iterator[Running]:
     broken = folder / "extensions" / "broken"
     broken.mkdir(parents=True)
     (broken / "__init__.py").write_text(f"raise ImportError({HOSTILE!r})", "utf-8")
-    for path in [*(ROOT / "extensions").glob("*/__init__.py"), ROOT / "tests/api/rehearsal/__init__.py"]:
+    for path in [
+        *(ROOT / "extensions").glob("*/__init__.py"),
+        ROOT / "tests/extensions/rehearsal/__init__.py",
+    ]:
         (folder / "extensions" / path.parent.name).symlink_to(path.parent)
     flags = ["--models", str(folder / "models"), "--extensions", str(folder / "extensions"), "--threads", "1"]
     with serve_all_along("--port", "0", *flags, data=folder / "data") as running:

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from tokenizers import AddedToken, Tokenizer
 
-from tests.checkpoints import ROWS, llada, rewrite
 from tests.conftest import ROOT
+from tests.tiny_checkpoints import ROWS, llada, rewrite
 
 OWNED = "document.title='owned'"
 LTR, RTL = "\u202d", "\u202e"
@@ -146,7 +146,10 @@ def write(folder: Path) -> tuple[list[str], Path]:
     (extensions / "hostile" / "languages" / "en.json").write_text(
         json.dumps({"extension.hostile.about": EVIL}), "utf-8"
     )
-    for path in [*(ROOT / "extensions").glob("*/__init__.py"), ROOT / "tests/api/rehearsal/__init__.py"]:
+    for path in [
+        *(ROOT / "extensions").glob("*/__init__.py"),
+        ROOT / "tests/extensions/rehearsal/__init__.py",
+    ]:
         (extensions / path.parent.name).symlink_to(path.parent)
     for index in range(8):
         made = result(index)

@@ -14,9 +14,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.checkpoints import llada
 from tests.conftest import ROOT, Running, serve_all_along
 from tests.e2e.conftest import HOSTILE, PROFILE, User
+from tests.tiny_checkpoints import llada
 
 pytestmark = pytest.mark.e2e
 

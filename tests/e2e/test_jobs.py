@@ -6,9 +6,9 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from tests.api.test_queue import ME
 from tests.conftest import serve, wait_until
 from tests.e2e.conftest import HOSTILE, PATIENCE, User
+from tests.http.test_queue import ME
 
 ENDED = ("done", "failed", "cancelled")
 SLOW = {"length": 64, "steps": 64, "template": "raw", "end_of_text": "ban", "rehearsal": {"seconds": 0.25}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from webui.ui.languages import languages
+from webui.page.languages import languages
 
 pytestmark = pytest.mark.e2e
 

@@ -8,8 +8,8 @@ import shutil
 
 import pytest
 
-from tests.checkpoints import BROKEN, llada
 from tests.e2e.conftest import HOSTILE, User
+from tests.tiny_checkpoints import BROKEN, llada
 
 LARGE = {"d_model": 512, "mlp_hidden_size": 2048, "n_layers": 18, "n_heads": 8, "n_kv_heads": 8}
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.checkpoints import FIRST_SPECIAL
 from tests.contract.program import finished, program, write
+from tests.tiny_checkpoints import FIRST_SPECIAL
 from webui import Canvas, Cell, Gap, Prompt, Row
 
 WARM = {"temperature": 1.0, "sampler": "random"}

@@ -9,10 +9,10 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from tests.checkpoints import MASK
 from tests.contract.program import finished, program, write
 from tests.reference.llada import sample
 from tests.reference.llada_model import reference_logits
+from tests.tiny_checkpoints import MASK
 
 LENGTH = 8
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.contract.program import cells, program, write
-from webui.registry import Registry
+from webui.extension.registry import Registry
 from webui.settings import ROOT
 
 

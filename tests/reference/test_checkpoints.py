@@ -12,9 +12,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from tests import checkpoints
-from tests.checkpoints import BROKEN, MASK, ROWS, VARIANTS, llada
+from tests import tiny_checkpoints
 from tests.reference.llada_model import read, reference_logits
+from tests.tiny_checkpoints import BROKEN, MASK, ROWS, VARIANTS, llada
 
 TOKENS = torch.randint(0, ROWS, (3, 16), generator=torch.Generator().manual_seed(1))
 
@@ -47,7 +47,7 @@ def test_seed_decides_the_weights(tmp_path):
 
 def test_padding_is_not_seen(tmp_path):
     folder = llada(tmp_path)
-    padded = torch.cat([torch.full((3, 5), checkpoints.EOS), TOKENS], dim=1)
+    padded = torch.cat([torch.full((3, 5), tiny_checkpoints.EOS), TOKENS], dim=1)
     mask = torch.arange(21).expand(3, 21) >= 5
     alone = reference_logits(folder, TOKENS, dtype=torch.float64)
     hidden = reference_logits(folder, padded, mask, dtype=torch.float64)[:, 5:]
@@ -110,7 +110,7 @@ def test_tokenizer_and_chat_template(tmp_path):
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     assert tokenizer.mask_token is None, "as published: the mask has to be looked up"
     assert tokenizer.convert_tokens_to_ids("<|mdm_mask|>") == MASK == read(folder)[0]["mask_token_id"]
-    assert (tokenizer.eos_token_id, tokenizer.pad_token_id) == (checkpoints.EOS, checkpoints.EOS)
+    assert (tokenizer.eos_token_id, tokenizer.pad_token_id) == (tiny_checkpoints.EOS, tiny_checkpoints.EOS)
     assert len(tokenizer) <= ROWS
     text = "The cat and the dog – 猫, naïve.\n\t<|mdm_mask|>"
     assert tokenizer.decode(tokenizer.encode(text)) == text

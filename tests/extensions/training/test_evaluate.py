@@ -22,7 +22,7 @@ from extensions.training.evaluation.questions import Passage
 from extensions.training.evaluation.report import Bar, Report, Row
 from extensions.training.evaluation.statistics import bootstrap, ratio, wilson
 from extensions.training.grammar import Grammar
-from tests.checkpoints import llada
+from tests.tiny_checkpoints import llada
 from webui import App, Settings
 
 ROOT = Path(__file__).resolve().parents[3]

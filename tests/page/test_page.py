@@ -1,0 +1,100 @@
+"""The page is built from whatever the App has: without any one extension, without checkpoints, and its
+handlers answer."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+import pytest
+from fastapi import FastAPI
+
+from tests.conftest import ROOT
+from webui.application import App
+from webui.page.page import LOOK, _Page, build, mount
+from webui.settings import Settings
+
+NAMES = sorted(path.parent.name for path in (ROOT / "extensions").glob("*/__init__.py"))
+
+
+@pytest.fixture
+def made(tmp_path, models):
+    """`made(names)` is an App with these extensions."""
+    apps = []
+
+    def make(names, models=models) -> App:
+        folder = tmp_path / "extensions"
+        folder.mkdir()
+        for name in names:
+            (folder / name).symlink_to(ROOT / "extensions" / name)
+        apps.append(App(Settings(extensions=folder, models=models, data=tmp_path / "data")))
+        return apps[-1]
+
+    yield make
+    for app in apps:
+        app.close()
+
+
+@pytest.mark.parametrize("missing", [None, *NAMES])
+def test_a_page_without_any_one_extension(made, missing):
+    app = made([name for name in NAMES if name != missing])
+    assert not app.registry.failed
+    config = build(app).get_config_file()
+    shown = {component["props"].get("elem_id") for component in config["components"]}
+    assert {"generate", "interrupt", "field-prompt", "field-steps", "field-seed", "canvas"} <= shown
+    with_options = {name for name, kind in app.registry.extensions.items() if kind.Options.model_fields}
+    for name in NAMES:
+        own = [id for id in shown if id and id.startswith(f"field-{name}-")]
+        assert bool(own) == (name in with_options)
+
+
+def test_a_page_without_extensions_or_checkpoints(made, tmp_path):
+    page = _Page(made([], tmp_path / "nothing"))
+    shown = [component.value for component in page.components]
+    answer = page.submit(*shown, "a1")
+    assert set(answer) == {"error"} and "no checkpoint" in answer["error"]
+
+
+def test_the_handlers(made):
+    page = _Page(made(NAMES))
+    shown = [component.value for component in page.components]
+    place = [control.path for control in page.controls].index(("steps",))
+    shown[place] = "3"
+    job = page.app.jobs.get(page.submit(*shown, "a1 de")["job"])
+    job.cancel()
+    assert (
+        job.client == "a1"
+        and job.request.steps == 3
+        and job.request.length is None
+        and job.request.model is None
+    )
+    model, _, *values = page.resume({"job": job.id}["job"])[1:]
+    assert values == shown and model == "storyteller"
+    assert page.resume("unknown")[0] == {} and page.resume("")[0] == {}
+    assert page.gather(*shown, "a1 en")["request"]["steps"] == 3
+    assert page.fill(job.request.model_dump_json())[2:] == shown
+    assert page.untouched(None)[place] == ""
+    merged = page.merge('{"steps": 5, "length": null, "kept": {"gone": 1}}', None)
+    changed = {
+        page.controls[i].path[0]: value for i, value in enumerate(merged) if not isinstance(value, dict)
+    }
+    assert changed == {"steps": "5", "length": "128", "kept": '{"gone": 1}'}
+    wrong = [*shown[:place], "x", *shown[place + 1 :]]
+    assert page.submit(*wrong, "a1 de")["error"] == "Schritte: das ist keine ganze Zahl."
+    assert page.submit(*wrong, "a1 xx")["error"] == "Denoising steps: this is not a whole number."
+    assert page.switch("storyteller", *shown)[2 + place] == "3"
+
+
+def test_nothing_of_the_page_is_sent_that_is_not_shown(made):
+    """Gradio sends hidden values to the browser, too: neither paths nor settings may be among them."""
+    app = made(NAMES)
+    assert isinstance(app.registry.failed, MappingProxyType)
+    text = str(build(app).get_config_file())
+    assert str(app.settings.models) not in text and str(app.settings.data) not in text
+
+
+def test_no_event_uses_gradios_queue_which_is_looked_at_seldom(made):
+    app, server = made(NAMES), FastAPI()
+    mount(app, server)
+    (demo,) = [route.app.blocks for route in server.routes if hasattr(getattr(route, "app", None), "blocks")]
+    assert demo.has_launched and not any(event["queue"] for event in demo.get_config_file()["dependencies"])
+    assert demo._queue.sleep_when_free == demo._queue.progress_update_sleep_when_free == LOOK

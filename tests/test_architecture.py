@@ -1,0 +1,377 @@
+"""The house rules of CONTRIBUTING.md that a machine can check: layers, imports, state, sizes, hooks,
+extensions that go."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from webui.extension.extension import HOOKS, Extension
+from webui.extension.registry import Registry
+
+ROOT = Path(__file__).resolve().parent.parent
+LAYERS = {
+    0: {"webui", "webui.core", "webui.settings"},
+    1: {"webui.canvas"},
+    2: {"webui.extension", "webui.checkpoints"},
+    3: {"webui.denoising"},
+    4: {"webui.service"},
+    5: {"webui.application"},
+    6: {"webui.page", "webui.http", "webui.cli"},
+    7: {"app"},
+}
+HEAVY = {"torch", "transformers", "gradio"}
+# Functions that remember what they returned: each must be pure, and say so here.
+REMEMBERING = {
+    "extensions.training.corpus._shuffled": "an order of numbers, decided by its arguments, asked for row by "
+    "row"
+}
+
+EXTENSIONS = sorted(path.parent.name for path in (ROOT / "extensions").glob("*/__init__.py"))
+
+
+def sources(*folders: str) -> list[Path]:
+    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+
+
+def module(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def layer(name: str) -> int:
+    """The layer of a module or of what a module defines: the longest known name that it begins with."""
+    known = {prefix: number for number, names in LAYERS.items() for prefix in names}
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        prefix = ".".join(parts[:length])
+        if prefix in known and (prefix != "webui" or length == len(parts)):
+            return known[prefix]
+    raise AssertionError(f"{name} is in no layer: add it to the table in design and here")
+
+
+def imports(path: Path, types: bool = False) -> Iterator[tuple[str, str]]:
+    """(module, name in it or "") of every import, also those within functions; those for type checkers only
+    on request."""
+    tree = ast.parse(path.read_text("utf-8"))
+    for_types = {
+        node
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for node in ast.walk(block)
+    }
+    package = module(path).split(".") if path.name == "__init__.py" else module(path).split(".")[:-1]
+    for node in ast.walk(tree):
+        if node in for_types and not types:
+            continue
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            yield from ((".".join([*base, *filter(None, [node.module])]), alias.name) for alias in node.names)
+
+
+# -- layers and imports --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", [*sources("webui"), ROOT / "app.py"], ids=module)
+def test_no_layer_imports_a_higher_one(path):
+    own = layer(module(path))
+    for name, part in imports(path):
+        if name == "webui" or name.startswith("webui."):
+            there = f"{name}.{part}"
+            target = there if name == "webui" and (ROOT / "webui" / f"{part}.py").exists() else name
+            assert layer(target) <= own, (
+                f"{module(path)} (layer {own}) imports {target} (layer {layer(target)})"
+            )
+        assert name.split(".")[0] not in ("extensions", "tests", "benchmarks"), (
+            f"{module(path)} imports {name}"
+        )
+
+
+@pytest.mark.parametrize("path", sources("webui"), ids=module)
+def test_gradio_is_imported_only_by_the_page(path):
+    if not module(path).startswith("webui.page"):
+        assert not [name for name, _ in imports(path) if name.split(".")[0] == "gradio"]
+
+
+@pytest.mark.parametrize("path", sources("extensions"), ids=module)
+def test_extensions_import_only_names_of_webui(path):
+    own = module(path).split(".")[1]
+    for name, part in imports(path, types=True):
+        top = name.split(".")[0]
+        if top == "webui":
+            import webui
+
+            assert name == "webui" and part in webui.__all__, (
+                f"{module(path)} imports {name}.{part}; only names of webui itself"
+            )
+        assert top not in ("app", "tests", "benchmarks")
+        assert top != "extensions" or name.split(".")[1:2] == [own], (
+            f"{module(path)} imports another extension, {name}"
+        )
+
+
+def test_every_public_name_exists():
+    import webui
+
+    for name in webui.__all__:
+        assert getattr(webui, name) is not None
+    with pytest.raises(AttributeError, match="nonsense"):
+        webui.nonsense  # noqa: B018
+
+
+def test_light_modules_import_nothing_heavy():
+    """--help, listing and the tests of pure parts stay instant."""
+    light = [
+        "webui",
+        *map(module, sources("webui/core", "webui/extension", "webui/service")),
+        "webui.settings",
+        "webui.application",
+        "webui.cli.main",
+        "app",
+    ]
+    program = f"""
+import importlib, sys
+from pathlib import Path
+def check(name):
+    heavy = {HEAVY!r} & set(sys.modules)
+    assert not heavy, f"{{name}} imports {{heavy}}"
+for name in {light!r}:
+    importlib.import_module(name)
+    check(name)
+from webui.extension.registry import Registry
+for name in {EXTENSIONS!r}:
+    Registry(Path("extensions"))
+    check("an extension")
+from webui.application import App
+from webui.settings import Settings
+App(Settings(data="/nowhere")).Request.model_json_schema()
+check("App")
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+# -- names ---------------------------------------------------------------------------------------------------
+
+
+def docstrings(tree: ast.AST) -> set[ast.AST]:
+    holders = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    return {
+        node.body[0].value
+        for node in ast.walk(tree)
+        if isinstance(node, holders) and ast.get_docstring(node) is not None
+    }
+
+
+def words(path: Path) -> Iterator[str]:
+    """Everything a Python file says in code: names, attributes, arguments and texts, without docstrings and
+    comments."""
+    tree = ast.parse(path.read_text("utf-8"))
+    said = docstrings(tree)
+    for node in ast.walk(tree):
+        for field in ("id", "attr", "arg", "name", "module"):
+            if isinstance(value := getattr(node, field, None), str):
+                yield value
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in said:
+            yield node.value
+
+
+@pytest.mark.parametrize("name", EXTENSIONS)
+def test_the_machine_names_no_extension(name):
+    pattern = re.compile(rf"\b{name}\b")
+    for path in [*sources("webui"), ROOT / "app.py"]:
+        named = [word for word in words(path) if pattern.search(word)]
+        assert not named, f"{module(path)} names the extension {name}: {named}"
+    for path in [*(ROOT / "webui").rglob("*.js"), *(ROOT / "webui").rglob("*.css")]:
+        assert not pattern.search(path.read_text("utf-8")), f"{path.name} names the extension {name}"
+
+
+def test_no_module_is_called_what_could_be_anything():
+    for path in sources("webui", "extensions", "tests", "benchmarks"):
+        assert not {"utils", "util", "common", "helpers", "helper", "manager", "misc", "shared"} & set(
+            module(path).split(".")
+        )
+
+
+# -- state ---------------------------------------------------------------------------------------------------
+
+MUTABLE = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp)
+MAKERS = {"list", "dict", "set", "defaultdict", "OrderedDict", "Counter", "deque", "bytearray"}
+CHANGERS = {
+    "append",
+    "extend",
+    "insert",
+    "add",
+    "update",
+    "setdefault",
+    "pop",
+    "popitem",
+    "remove",
+    "discard",
+    "clear",
+    "sort",
+}
+
+
+def mutable(value: ast.AST | None) -> bool:
+    makes = isinstance(value, ast.Call) and ast.unparse(value.func).split(".")[-1] in MAKERS
+    return isinstance(value, MUTABLE) or makes
+
+
+def assigned(body: list[ast.stmt]) -> Iterator[tuple[str, ast.AST | None]]:
+    for node in body:
+        targets = (
+            node.targets
+            if isinstance(node, ast.Assign)
+            else [node.target]
+            if isinstance(node, ast.AnnAssign)
+            else []
+        )
+        yield from ((target.id, node.value) for target in targets if isinstance(target, ast.Name))
+
+
+def changes(tree: ast.AST) -> Iterator[str]:
+    """Names of which the code changes an item or calls a method that changes them."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del):
+            yield ast.unparse(node.value)
+        elif (
+            isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in CHANGERS
+        ):
+            yield ast.unparse(node.func.value)
+        elif isinstance(node, ast.AugAssign):
+            yield ast.unparse(node.target)
+
+
+@pytest.mark.parametrize("path", sources("webui", "extensions"), ids=module)
+def test_no_module_holds_state(path):
+    """Module level has constants: names in capitals that nobody changes. No `global`, and nothing shared
+    between objects."""
+    tree = ast.parse(path.read_text("utf-8"))
+    for name, value in assigned(tree.body):
+        assert not mutable(value) or name.isupper() or name == "__all__", (
+            f"{name} at module level can be changed: make it a constant"
+        )
+    changed = {name.split(".")[-1] for name in changes(tree)}
+    constants = sorted(name for name in changed if name.isupper() and len(name) > 1)
+    assert not constants, f"{constants} look like constants and are changed"
+    for node in ast.walk(tree):
+        assert not isinstance(node, ast.Global), f"line {node.lineno}: global {node.names}"
+        if isinstance(node, ast.ClassDef):
+            shared = [name for name, value in assigned(node.body) if mutable(value) and not name.isupper()]
+            assert not shared, f"{node.name}.{shared} is one object for all instances"
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            defaults = [*node.args.defaults, *(value for value in node.args.kw_defaults if value)]
+            assert not any(map(mutable, defaults)), f"{node.name} has a default that can be changed"
+            remembers = [d for d in node.decorator_list if re.search(r"\b(lru_)?cache\b", ast.unparse(d))]
+            assert not remembers or f"{module(path)}.{node.name}" in REMEMBERING, (
+                f"{node.name} remembers its results"
+            )
+
+
+@pytest.mark.parametrize("path", sources("webui", "extensions"), ids=module)
+def test_importing_does_no_work(path):
+    """Module level has imports, definitions, constants and guards."""
+    for node in ast.parse(path.read_text("utf-8")).body:
+        if isinstance(node, ast.If):
+            assert ast.unparse(node.test) in ("TYPE_CHECKING", "__name__ == '__main__'"), (
+                f"line {node.lineno}"
+            )
+        else:
+            text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+            quiet = (
+                ast.Import,
+                ast.ImportFrom,
+                ast.Assign,
+                ast.AnnAssign,
+                ast.ClassDef,
+                ast.FunctionDef,
+                ast.AsyncFunctionDef,
+            )
+            assert text or isinstance(
+                node, (*quiet, ast.TypeAlias) if hasattr(ast, "TypeAlias") else quiet
+            ), f"line {node.lineno}"
+
+
+# -- hooks ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_every_hook_is_documented_and_has_a_user(hook):
+    text = getattr(Extension, hook).__doc__
+    assert text and len(text) > 40
+    users = {name for name, kind in Registry(ROOT / "extensions").extensions.items() if kind.has(hook)}
+    assert users, f"no extension uses {hook}: hooks without a user do not exist"
+    told = re.search(r"Used by: ([a-z_, ]+)", text)
+    if told:
+        named = set(re.findall(r"[a-z_]+", told.group(1)))
+        assert named & set(EXTENSIONS) <= users, f"{hook} names a user that does not have it"
+
+
+def test_every_public_method_of_an_extension_is_documented():
+    for name, value in vars(Extension).items():
+        function = getattr(value, "__func__", value)
+        if callable(function) and not name.startswith("_") and not isinstance(value, type):
+            assert function.__doc__, f"Extension.{name} has no docstring"
+
+
+def test_an_unknown_public_method_is_refused():
+    with pytest.raises(TypeError, match="denoize is not a hook"):
+        type("Typo", (Extension,), {"denoize": lambda self, canvas, model: None})
+
+
+def test_every_extension_loads():
+    registry = Registry(ROOT / "extensions")
+    assert not registry.failed, "\n".join(registry.failed.values())
+    assert sorted(registry.extensions) == EXTENSIONS
+    for name, kind in registry.extensions.items():
+        assert kind.title and len(kind.about) > 20, name
+        for option, info in kind.Options.model_fields.items():
+            assert info.title and info.description, f"{name}.{option} has no label or help"
+
+
+# -- an extension is a folder you can delete -----------------------------------------------------------------
+
+CHECK = """
+import sys
+from webui.cli import main as cli
+from webui.http import api
+from webui.application import App
+from webui.settings import Settings
+app = App(Settings(data="data"))
+assert not app.registry.failed, app.registry.failed
+gone = sys.argv[1]
+assert gone not in app.registry.extensions and gone not in app.Request.model_fields
+http = api.build(app)
+inner = next(route.app for route in http.routes if route.path == "/api/v1")
+assert gone not in inner.openapi()["components"]["schemas"]["Request"]["properties"]
+cli._parser(app)
+app.close()
+print("well")
+"""
+
+
+@pytest.mark.parametrize("gone", EXTENSIONS)
+def test_any_extension_can_be_deleted(gone, tmp_path):
+    """A copy of the program without that folder: it builds its App, its API and its commands (tests/cli runs
+    one too)."""
+    for name in ("app.py", "webui", "extensions"):
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, tmp_path / name)
+    shutil.rmtree(tmp_path / "extensions" / gone)
+    done = subprocess.run(
+        [sys.executable, "-c", CHECK, gone], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0 and done.stdout == "well\n", done.stderr

@@ -1,0 +1,1 @@
+"""Checkpoints on disk: find, identify, and load them."""

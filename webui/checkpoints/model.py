@@ -1,0 +1,96 @@
+"""What a text diffusion model offers: the batched forward, with the output head on wanted positions and on
+nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from webui.canvas import Canvas
+from webui.checkpoints.tokenizer import Tokenizer
+
+# in numbers of rows not a multiple of it, matrix products round some rows differently (see noise.py,
+# determinism)
+HEAD_ROWS = 8
+
+
+@dataclass(frozen=True)
+class Description:
+    """Facts of a loaded checkpoint. `fingerprint` identifies its weights; `preset` is what its prompts
+    need."""
+
+    name: str
+    family: str
+    fingerprint: str
+    device: str
+    dtype: str
+    max_length: int
+    preset: Mapping[str, Any]
+    prefix: str = ""  # what the checkpoint writes between its frame and an answer
+
+
+class Model:
+    """A native transformers model of a checkpoint, its tokenizer and special tokens."""
+
+    def __init__(
+        self, module: Any, tokenizer: Tokenizer, mask: int, ends: tuple[int, ...], description: Description
+    ):
+        self.module, self.tokenizer, self.mask, self.ends, self.description = (
+            module,
+            tokenizer,
+            mask,
+            ends,
+            description,
+        )
+        self.body, self.head = module.model, module.get_output_embeddings()
+        self.device = next(module.parameters()).device
+
+    @property
+    def vocabulary(self) -> int:
+        return self.head.weight.shape[0]
+
+    @cached_property
+    def words(self) -> tuple[str, ...]:
+        """The text of every token by itself; special tokens and rows without a token are empty."""
+        return tuple(
+            self.tokenizer.decode([i]) if i < len(self.tokenizer) else "" for i in range(self.vocabulary)
+        )
+
+    @torch.no_grad()
+    def __call__(self, canvas: Canvas) -> Tensor:
+        """Logits (N, V) of the canvas's active positions, row by row, in fp32 or better. Halves the rows if
+        memory runs out."""
+        rows, columns = canvas.at
+        hidden = self._wanted(canvas, rows, columns)
+        short = -hidden.shape[0] % HEAD_ROWS
+        logits = self.head(torch.nn.functional.pad(hidden, (0, 0, 0, short)) if short else hidden)
+        logits = logits[: hidden.shape[0]]
+        return logits if logits.dtype == torch.float64 else logits.float()
+
+    def _wanted(self, canvas: Canvas, rows: Tensor, columns: Tensor) -> Tensor:
+        try:
+            return self._forward(canvas)[rows, columns]
+        except torch.OutOfMemoryError:
+            many = canvas.tokens.shape[0]
+            if many == 1:
+                raise
+            torch.cuda.empty_cache()
+            parts = [canvas.take(part) for part in torch.arange(many, device=rows.device).chunk(2)]
+            return torch.cat([self._wanted(part, *part.at) for part in parts])
+
+    def _forward(self, canvas: Canvas) -> Tensor:
+        """Hidden states (B, L, D). The mask is always given, so that a row is computed alike with and without
+        padding."""
+        length = canvas.tokens.shape[1]
+        dtype = self.head.weight.dtype
+        positions = (canvas.weights.isfinite().long().cumsum(1) - 1).clamp(min=0)
+        keys = canvas.weights.to(dtype).clamp(min=torch.finfo(dtype).min)
+        mask = keys[:, None, None, :].expand(-1, 1, length, -1)
+        return self.body(
+            input_ids=canvas.tokens, attention_mask=mask, position_ids=positions, use_cache=False
+        ).last_hidden_state

@@ -1,0 +1,1 @@
+"""Plain data that crosses every layer: requests, results, events, fields, prompts, syntax. No torch."""

@@ -1,0 +1,52 @@
+"""The events of a run, from the engine to whoever listens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from webui.core.result import Decision, Result
+
+
+@dataclass(frozen=True)
+class Loading:
+    """The checkpoint that the job's next texts need is being read; `done` of it, 0 to 1."""
+
+    checkpoint: str
+    done: float
+
+
+@dataclass(frozen=True)
+class Started:
+    """A cell's canvas exists: `length` positions, of which `given` are text that is never changed."""
+
+    cell: str
+    length: int
+    steps: int
+    given: tuple[Decision, ...] = ()
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One model call changed these positions of these cells. `step` counts each row's own calls from 1."""
+
+    changes: dict[str, tuple[Decision, ...]]
+    step: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A cell is done (`cell` is its id), or, with `cell` None, the whole job."""
+
+    result: Result
+    cell: str | None = None
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A cell could not be made; `sentence` says why. Other cells go on."""
+
+    cell: str
+    sentence: str
+
+
+Event = Loading | Started | Progress | Finished | Failed

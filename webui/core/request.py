@@ -1,0 +1,206 @@
+"""What decides a text: `Request`, and `Cell`, one text to be made. Frozen, validated, JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from pydantic import field_validator
+
+from webui.core.fields import field
+from webui.core.options import Options, validate
+from webui.core.unknown import part, plain
+
+MAX_TEXT = 100_000  # characters of a prompt
+MAX_SEED = 2**53 - 1  # what JavaScript counts exactly
+
+
+class Request(Options):
+    """Everything that decides a text. `None` means "what the checkpoint's preset says" and is resolved when a
+    cell starts.
+
+    The program's own request model adds one field per extension, named like its folder (see
+    webui/registry.py).
+    """
+
+    prompt: str = field(
+        "",
+        label="Prompt",
+        help="What the text is about, or the text to continue.",
+        widget="lines",
+        place="prompt",
+        max_length=MAX_TEXT,
+    )
+    system: str = field(
+        "",
+        label="System prompt",
+        help="Instructions before the prompt, for chat models.",
+        max_length=MAX_TEXT,
+    )
+    template: Literal["auto", "chat", "raw"] = field(
+        "auto",
+        label="Template",
+        help="auto: the checkpoint's chat template if it has one; raw: the prompt itself.",
+    )
+    syntax: Literal["safe", "full", "off"] = field(
+        "safe",
+        label="Prompt syntax",
+        help="safe: only what is hardly ever meant literally acts; off: every character is literal.",
+    )
+    model: str | None = field(
+        None,
+        label="Checkpoint",
+        help="The checkpoint's name.",
+        choices=lambda app: app.checkpoints.names(),
+        place="parameters",
+    )
+    sampler: str | None = field(
+        None,
+        label="Sampler",
+        help="How positions are chosen.",
+        choices=lambda app: list(app.samplers()),
+        place="parameters",
+    )
+    schedule: str | None = field(
+        None,
+        label="Schedule",
+        help="How many positions each step decides.",
+        choices=lambda app: list(app.schedules()),
+        place="parameters",
+    )
+    confidence: str | None = field(
+        None,
+        label="Confidence",
+        help="What makes a prediction sure.",
+        choices=lambda app: list(app.confidences()),
+        place="parameters",
+    )
+    threshold: float | None = field(
+        None,
+        ge=0,
+        le=1,
+        step=0.01,
+        label="Confidence threshold",
+        help="The threshold sampler decides what is surer than this.",
+        place="parameters",
+    )
+    steps: int | None = field(
+        None,
+        ge=1,
+        le=4096,
+        label="Denoising steps",
+        help="Model calls for the whole answer; empty: one per token.",
+        place="parameters",
+    )
+    length: int | None = field(
+        None, ge=1, le=32768, label="Length", help="Tokens of the answer's canvas.", place="parameters"
+    )
+    block_length: int | None = field(
+        None,
+        ge=1,
+        le=32768,
+        label="Block length",
+        help="Tokens denoised together, block after block; empty: the whole canvas.",
+        place="parameters",
+    )
+    temperature: float | None = field(
+        None,
+        ge=0,
+        le=10,
+        step=0.05,
+        label="Temperature",
+        help="0 takes the likeliest token; more is more varied.",
+        place="parameters",
+    )
+    top_k: int | None = field(
+        None,
+        ge=0,
+        le=1_000_000,
+        label="Top-k",
+        help="Draw among the k likeliest tokens; 0 is off.",
+        place="parameters",
+    )
+    top_p: float | None = field(
+        None,
+        gt=0,
+        le=1,
+        step=0.01,
+        label="Top-p",
+        help="Draw among the likeliest tokens of this total probability.",
+        place="parameters",
+    )
+    min_p: float | None = field(
+        None,
+        ge=0,
+        le=1,
+        step=0.01,
+        label="Min-p",
+        help="Drop tokens less likely than this share of the likeliest.",
+        place="parameters",
+    )
+    end_of_text: Literal["stop", "late", "ban", "keep"] | None = field(
+        None,
+        label="End of text",
+        place="parameters",
+        help="stop: the text ends there; late: it is decided last; ban: never; keep: as stop, but all steps "
+        "are run.",
+    )
+    seed: int = field(
+        -1,
+        ge=-1,
+        le=MAX_SEED,
+        label="Seed",
+        help="Same seed, same text; -1 draws one.",
+        widget="seed",
+        place="parameters",
+    )
+    count: int = field(
+        1,
+        ge=1,
+        le=256,
+        label="Count",
+        help="Texts to write; text k has seed + k.",
+        place="parameters",
+        axis=False,
+    )
+    kept: dict[str, Any] = field(
+        {},
+        label="Kept",
+        help="Options of extensions that are not here; they change nothing and are written back.",
+        place="hidden",
+        axis=False,
+    )
+
+    @field_validator("kept")
+    @classmethod
+    def _plain(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return plain(value)
+
+    @classmethod
+    def read(cls, stored: str | bytes | dict) -> tuple[Self, dict[str, Any]]:
+        """A request from a saved result, preset or request, and the fields in it that are not known here
+        (they are its `kept`).
+
+        ValueError with a sentence.
+        """
+        try:
+            data = json.loads(stored) if isinstance(stored, str | bytes) else dict(stored)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"This is not a saved request, because it is no JSON: {error}.") from error
+        if not isinstance(data, dict):
+            raise ValueError("This is not a saved request: a JSON object is expected.")
+        wrapped = isinstance(data.get("request"), dict) and "request" not in cls.model_fields
+        known, unknown = part(cls, data["request"] if wrapped else data)
+        if not known and (unknown or not wrapped):
+            raise ValueError("This is not a saved request: it has none of the fields of one.")
+        return validate(cls, {**known, "kept": unknown} if unknown else known), unknown
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One text to be made. `axes` tell where it stands in a grid; `id` is stable within its job."""
+
+    id: str
+    request: Request
+    axes: tuple[tuple[str, Any, str], ...] = ()

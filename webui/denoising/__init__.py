@@ -1,0 +1,1 @@
+"""Denoises canvases: requests in, events and results out."""

@@ -1,0 +1,165 @@
+"""From cells to batches: presets resolved, prompts tokenized, rows packed. No tensor is touched here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from webui.checkpoints.tokenizer import Encoded, Tokenizer
+from webui.core.options import Options
+from webui.core.prompt import Gap
+from webui.core.request import Request
+from webui.denoising import samplers
+from webui.extension.row import Row
+
+FALLBACK: dict[str, Any] = {
+    "sampler": "low_confidence",
+    "length": 128,
+    "temperature": 0.0,
+    "top_k": 0,
+    "top_p": 1.0,
+    "min_p": 0.0,
+    "threshold": 0.9,
+    "end_of_text": "stop",
+}
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A row ready for a canvas: its prompt and answer in tokens (mask where open), and what the sampler is
+    told."""
+
+    row: Row
+    prompt: Encoded
+    answer: tuple[int, ...]
+    preset: tuple[str, ...]  # fields that came from the preset
+    settings: samplers.Settings
+
+    @property
+    def width(self) -> int:
+        return len(self.prompt.tokens) + len(self.answer)
+
+
+def resolve(request: Request, preset: Mapping[str, Any]) -> tuple[Request, tuple[str, ...]]:
+    """The request with every None that the preset (or the fallback) knows filled in, and the names of those
+    fields.
+
+    Extensions' options are resolved alike: `{"negative_prompt": {"scale": 2.5}}`. ValueError if the preset
+    does not fit.
+    """
+    changes: dict[str, Any] = {}
+    names: list[str] = []
+    for name, value in request:
+        told = preset.get(name, FALLBACK.get(name))
+        if isinstance(value, Options) and isinstance(told, Mapping):
+            inner = {key: told[key] for key, given in value if given is None and key in told}
+            if inner:
+                changes[name] = value.replace(**inner)
+                names += [f"{name}.{key}" for key in inner]
+        elif value is None and told is not None:
+            changes[name] = told
+            names.append(name)
+    resolved = request.replace(**changes)
+    sampler = _known("sampler", resolved.sampler, samplers.SAMPLERS)
+    own = {
+        part: getattr(sampler, part) for part in ("schedule", "confidence") if getattr(resolved, part) is None
+    }
+    _known("schedule", own.get("schedule", resolved.schedule), samplers.SCHEDULES)
+    _known("confidence", own.get("confidence", resolved.confidence), samplers.CONFIDENCES)
+    return resolved.replace(**own), (*names, *own)
+
+
+def tokenize(
+    row: Row, preset: tuple[str, ...], tokenizer: Tokenizer, mask: int, max_length: int, prefix: str = ""
+) -> Packed:
+    """The row in tokens, steps and length settled. ValueError if it does not fit the model's `max_length`.
+
+    prefix: what the checkpoint writes between its frame and an answer (often a blank); a given beginning gets
+    it too.
+    """
+    request = row.request
+    prompt = encode(row, "main", tokenizer, mask)
+    room = max_length - len(prompt.tokens)
+    if room < 1:
+        raise ValueError(
+            f"The prompt takes {len(prompt.tokens)} tokens; this checkpoint has room for {max_length} in all."
+        )
+    if row.draft is not None:
+        answer = _draft(row, tokenizer, mask, prefix)
+        if len(answer) > room:
+            raise ValueError(
+                f"Text and gaps take {len(answer)} tokens; beside the prompt there is room for {room}."
+            )
+        request = request.replace(length=len(answer))
+    else:
+        if request.length > room and "length" in preset:
+            request = request.replace(length=room)
+            row = row.note(
+                f"The length is {room}, what the prompt leaves of the checkpoint's {max_length} tokens."
+            )
+        if request.length > room:
+            raise ValueError(
+                f"The prompt takes {len(prompt.tokens)} tokens: the length can be at most {room}, not "
+                f"{request.length}."
+            )
+        answer = (mask,) * request.length
+    for name in row.prompts.keys() - {"main"}:
+        taken, left = len(encode(row, name, tokenizer, mask).tokens), max_length - len(answer)
+        if taken > left:
+            raise ValueError(
+                f"The {name} prompt takes {taken} tokens; beside the answer there is room for {left}."
+            )
+    settled = {"steps": answer.count(mask) or 1} if request.steps is None else {}
+    settled |= {"block_length": len(answer)} if request.block_length is None else {}
+    request = request.replace(**settled)
+    names = (
+        "sampler",
+        "schedule",
+        "confidence",
+        "steps",
+        "block_length",
+        "temperature",
+        "top_k",
+        "top_p",
+        "min_p",
+        "threshold",
+    )
+    settings = samplers.Settings(
+        **{name: getattr(request, name) for name in names}, late=request.end_of_text == "late"
+    )
+    return Packed(row.replace(request=request), prompt, answer, (*preset, *settled), settings)
+
+
+def encode(row: Row, name: str, tokenizer: Tokenizer, mask: int) -> Encoded:
+    """The row's prompt of this name in its template. Without one: the main prompt with its content masked,
+    the empty branch."""
+    request = row.request
+    text = row.prompts[name].text if name in row.prompts else ""
+    if text or name == "main":
+        return tokenizer.prompt(text, request.system, request.template)
+    return tokenizer.prompt(row.prompts["main"].text, request.system, request.template).masked(mask)
+
+
+def batches(rows: Sequence[Packed], limit: int) -> list[list[Packed]]:
+    """Rows in batches of at most `limit`, of similar width so that little is padding."""
+    ordered = sorted(rows, key=lambda packed: packed.width)
+    return [ordered[i : i + limit] for i in range(0, len(ordered), limit)]
+
+
+def _draft(row: Row, tokenizer: Tokenizer, mask: int, prefix: str) -> tuple[int, ...]:
+    tokens: list[int] = []
+    for i, part in enumerate(row.draft.parts if row.draft else ()):
+        if isinstance(part, Gap):
+            tokens += [mask] * part.tokens
+        else:
+            tokens += tokenizer.encode(
+                (prefix if i == 0 and not part.text.startswith(prefix) else "") + part.text
+            )
+    return tuple(tokens)
+
+
+def _known(part: str, name: Any, there: Mapping[str, Any]) -> Any:
+    if name not in there:
+        raise ValueError(f"{part}: there is no {name!r}. There are: {', '.join(there)}.")
+    return there[name]

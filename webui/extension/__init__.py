@@ -1,0 +1,1 @@
+"""The contract between the program and its extensions, and the registry that finds them."""

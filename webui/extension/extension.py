@@ -1,0 +1,177 @@
+"""The contract of an extension: every hook, when it runs, what it gets and gives. A hook is here because
+something uses it.
+
+One object of the class is made for one batch, from the rows it works for; class methods are pure functions of
+their arguments. No hook may change what it is given: requests, rows and canvases are frozen, deriving methods
+return new ones.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from webui.core.options import Options as BaseOptions
+from webui.core.request import Cell, Request
+from webui.extension.row import Row
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from webui.application import App
+    from webui.canvas import Canvas, Choice
+    from webui.denoising.batch import Link
+
+
+@dataclass(frozen=True)
+class Command:
+    """A subcommand of `python app.py`. `run` returns the exit status; ValueError is shown as one sentence,
+    status 2."""
+
+    help: str
+    run: Callable[[App, Namespace], int]
+    arguments: Callable[[ArgumentParser], None] = lambda parser: None
+
+
+class Extension:
+    """Subclass this in `extensions/<name>/__init__.py`. The folder's name is the extension's name
+    everywhere."""
+
+    name: ClassVar[str] = ""  # set by the registry
+    title: ClassVar[str] = ""  # heading of its accordion; default: the name in words
+    about: ClassVar[str] = ""  # one sentence under the heading; default: first line of the class's docstring
+    order: ClassVar[int | Mapping[str, int]] = (
+        0  # one number, or one per hook; lower runs first (denoise: nearest the model)
+    )
+
+    class Options(BaseOptions):
+        """The extension's controls, API fields, metadata, flags and axes. Declare fields with
+        `webui.fields`."""
+
+    # -- hooks on the class: pure functions ------------------------------------------------------------------
+
+    @classmethod
+    def expand(cls, request: Request) -> Sequence[Cell] | None:
+        """One request becomes cells (`self.cell(...)`), or None to leave it. Runs first, folded over the
+        extensions in order.
+
+        The cells' requests must have this extension's own options cleared. Used by: prompt_matrix.
+        """
+        return None
+
+    @classmethod
+    def prompt(cls, row: Row) -> Row:
+        """Takes this extension's syntax out of the prompts, rewrites or adds prompts, sets the draft. Per
+        row, before grouping.
+
+        ValueError fails the row with that sentence. Used by: negative_prompt, infill.
+        """
+        return row
+
+    @classmethod
+    def neutral(cls, row: Row) -> bool:
+        """Whether it does nothing for this row, after `prompt`. True for all rows: left out of the batch, at
+        no cost.
+
+        Default: its options have their default values; an extension without options always works. Used by:
+        negative_prompt.
+        """
+        return bool(cls.Options.model_fields) and cls.options(row).defaults()
+
+    @classmethod
+    def commands(cls) -> Mapping[str, Command]:
+        """Subcommands of the program, by name. Used by: training."""
+        return {}
+
+    # -- hooks on the object made for one batch --------------------------------------------------------------
+
+    def __init__(self, rows: Sequence[Row | None]):
+        """`rows[i]` belongs to the canvas's row number i (`canvas.row`); None where the extension is
+        neutral."""
+        self.rows = rows
+
+    def canvas(self, canvas: Canvas, model: Link) -> Canvas:
+        """Once, before the first model call: build templates of other prompts, tables of token ids. Used by:
+        negative_prompt."""
+        return canvas
+
+    def denoise(self, canvas: Canvas, model: Link) -> Tensor:
+        """Around every model call: logits (N, V) of the active positions. Call `model(canvas, ...)` once or
+        more; finite values.
+
+        Used by: negative_prompt, logit_bias.
+        """
+        return model(canvas)
+
+    def ban(self, canvas: Canvas, model: Link) -> Tensor | None:
+        """Tokens that must not be decided: bool (N, V), applied by the engine after the whole chain (minus
+        infinity inside guidance would be NaN), or None. At least one token must stay allowed everywhere. Used
+        by: logit_bias, infill."""
+        return None
+
+    def pick(self, canvas: Canvas, model: Link, choice: Choice) -> Choice:
+        """Between the sampler and the commit: may withdraw decisions that do not go together. A row that had
+        a decision keeps one, or what was withdrawn is banned from then on: every call makes progress. Used
+        by: logit_bias (forbidden phrases)."""
+        return choice
+
+    # -- tools -----------------------------------------------------------------------------------------------
+
+    @classmethod
+    def options(cls, row: Row | Request) -> Any:
+        """This extension's options of a row or a request."""
+        return getattr(row.request if isinstance(row, Row) else row, cls.name)
+
+    @classmethod
+    def cell(cls, index: int, request: Request, **changes: Any) -> Cell:
+        """Cell `index`: the request with these fields changed and this extension's own options cleared."""
+        return Cell(str(index), request.replace(**{cls.name: cls.Options(), **changes}))
+
+    def rows_column(self, name: str, canvas: Canvas, default: float = 0.0) -> Tensor:
+        """Option `name` of every row of the canvas: float (B,); `default` where the extension is neutral."""
+        import torch
+
+        values = [default if row is None else float(getattr(self.options(row), name)) for row in self.rows]
+        return torch.tensor(values, device=canvas.tokens.device)[canvas.row]
+
+    def column(self, name: str, canvas: Canvas, default: float = 0.0) -> Tensor:
+        """Option `name` for every active position: float (N, 1), ready to multiply logits with."""
+        return self.rows_column(name, canvas, default)[canvas.at[0]][:, None]
+
+    @classmethod
+    def has(cls, hook: str) -> bool:
+        """Whether the class defines this hook itself."""
+        return getattr(cls, hook, None) is not None and _function(cls, hook) is not _function(Extension, hook)
+
+    @classmethod
+    def order_of(cls, hook: str) -> int:
+        """This extension's place in a hook's chain; lower runs first."""
+        return cls.order if isinstance(cls.order, int) else cls.order.get(hook, 0)
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        unknown = [
+            name
+            for name, value in vars(cls).items()
+            if _is_method(value) and not name.startswith("_") and name not in PUBLIC
+        ]
+        if unknown:
+            raise TypeError(
+                f"{cls.__name__}.{unknown[0]} is not a hook. Hooks: {', '.join(HOOKS)}. Own methods start "
+                "with '_'."
+            )
+
+
+HOOKS = ("expand", "prompt", "neutral", "commands", "canvas", "denoise", "ban", "pick")
+PUBLIC = frozenset(HOOKS)
+
+
+def _function(cls: type, name: str) -> Any:
+    value = getattr(cls, name)
+    return getattr(value, "__func__", value)
+
+
+def _is_method(value: Any) -> bool:
+    return callable(getattr(value, "__func__", value)) and not isinstance(value, type)

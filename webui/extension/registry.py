@@ -1,0 +1,152 @@
+"""Finds the extensions, refuses clashes, composes the request model, and folds the hooks that are pure."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from types import MappingProxyType
+
+from pydantic import Field, create_model
+
+from webui.core.options import Options
+from webui.core.request import Cell, Request
+from webui.extension.errors import HookError
+from webui.extension.extension import Extension
+from webui.extension.row import Row
+
+
+class Registry:
+    """The extensions that loaded, those that did not with their traceback, and the request model they make
+    together."""
+
+    def __init__(self, folder: Path, max_cells: int = 1024):
+        self.max_cells = max_cells
+        loaded: dict[str, type[Extension]] = {}
+        failed: dict[str, str] = {}
+        for path in sorted(folder.glob("*/__init__.py")) if folder.is_dir() else ():
+            try:
+                loaded[path.parent.name] = _load(path)
+            except Exception:
+                failed[path.parent.name] = traceback.format_exc(limit=-4)
+        self.extensions: Mapping[str, type[Extension]] = MappingProxyType(loaded)
+        self.failed: Mapping[str, str] = MappingProxyType(failed)
+        options = {
+            name: (kind.Options, Field(default=kind.Options(), title=kind.title, description=kind.about))
+            for name, kind in loaded.items()
+            if kind.Options.model_fields
+        }
+        self.Request: type[Request] = create_model(
+            "Request", __base__=Request, __doc__=Request.__doc__, **options
+        )
+
+    def chain(self, hook: str) -> list[type[Extension]]:
+        """The extensions that have this hook, in its order."""
+        having = [kind for kind in self.extensions.values() if kind.has(hook)]
+        return sorted(having, key=lambda kind: (kind.order_of(hook), kind.name))
+
+    def expand(self, request: Request) -> tuple[Cell, ...]:
+        """All cells of a request: the extensions' grids, then `count` texts of each. ValueError with a
+        sentence."""
+        cells = [Cell("0", request)]
+        for kind in self.chain("expand"):
+            more: list[Cell] = []
+            for cell in cells:
+                try:
+                    parts = kind.expand(cell.request)
+                    made = [cell] if parts is None else list(islice(parts, self.max_cells + 1 - len(more)))
+                except Exception as error:
+                    raise ValueError(str(HookError(kind.name, error))) from error
+                more += (
+                    made
+                    if parts is None
+                    else [Cell("", part.request, (*cell.axes, *part.axes)) for part in made]
+                )
+                self._check_number(len(more))
+            cells = more
+        self._check_number(sum(cell.request.count for cell in cells))
+        whole = [copy for cell in cells for copy in _copies(cell)]
+        return tuple(Cell(str(i), cell.request, cell.axes) for i, cell in enumerate(whole))
+
+    def _check_number(self, texts: int) -> None:
+        if texts > self.max_cells:
+            raise ValueError(
+                f"The request makes more than {self.max_cells} texts; the setting max_cells allows no more."
+            )
+
+    def prepare(self, row: Row) -> Row:
+        """The row after every extension's `prompt`. ValueError names the extension that refused it."""
+        for kind in self.chain("prompt"):
+            with _blamed(kind):
+                row = kind.prompt(row)
+        for kind in self.chain("neutral"):
+            with _blamed(kind):
+                kind.neutral(row)  # asked again by the batch; one that raises fails this row only
+        return row
+
+
+@contextmanager
+def _blamed(kind: type[Extension]) -> Iterator[None]:
+    """Makes any failure inside a ValueError that names the extension."""
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(str(HookError(kind.name, error))) from error
+
+
+def _copies(cell: Cell) -> list[Cell]:
+    request = cell.request
+    if request.count == 1:
+        return [cell]
+    seeds = range(request.seed, request.seed + request.count)
+    return [
+        Cell("", request.replace(seed=seed, count=1), (*cell.axes, ("seed", seed, f"seed {seed}")))
+        for seed in seeds
+    ]
+
+
+def _load(path: Path) -> type[Extension]:
+    """The one Extension subclass that the package defines, named like its folder. ValueError if it clashes or
+    is missing."""
+    name = path.parent.name
+    if not name.isidentifier() or name in Request.model_fields or hasattr(Request, name):
+        raise ValueError(
+            f"An extension cannot be named {name!r}: the request has something of that name, or it is no "
+            "identifier."
+        )
+    module_name = f"extensions.{name}"
+    module = sys.modules.get(module_name)
+    if module is None or Path(module.__file__ or "") != path:
+        spec = importlib.util.spec_from_file_location(
+            module_name, path, submodule_search_locations=[str(path.parent)]
+        )
+        if spec is None or spec.loader is None:
+            raise ValueError(f"{path} cannot be imported.")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[module_name] = module
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[module_name]
+            raise
+    kinds = [
+        v
+        for v in vars(module).values()
+        if isinstance(v, type) and issubclass(v, Extension) and v.__module__ == module_name
+    ]
+    if len(kinds) != 1:
+        raise ValueError(
+            f"extensions/{name}/__init__.py must define exactly one subclass of Extension, not {len(kinds)}."
+        )
+    kind = kinds[0]
+    if not issubclass(kind.Options, Options):
+        raise ValueError(f"{kind.__name__}.Options must be a subclass of webui.Options.")
+    kind.Options()  # a request without them must be possible: every option needs a default
+    kind.name = name
+    kind.title = kind.title or name.replace("_", " ").capitalize()
+    kind.about = kind.about or (kind.__doc__ or "").strip().split("\n")[0]
+    return kind

@@ -1,0 +1,183 @@
+"""What the HTTP API answers with, as models: they are its documentation and stand in the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
+
+from webui.core.request import MAX_TEXT, Request
+from webui.core.result import Result
+from webui.service.queue import State
+
+
+class Error(BaseModel):
+    """`message` is one sentence that says what to do."""
+
+    code: Literal["invalid", "not_found", "forbidden", "busy", "too_large", "internal"]
+    message: str
+
+
+class Failure(BaseModel):
+    """The shape of every error."""
+
+    error: Error
+
+
+class CellInfo(BaseModel):
+    id: str
+    axes: list[tuple[str, Any, str]]  # name, value, label
+
+
+class LoadingInfo(BaseModel):
+    """A checkpoint that is being read; `done` of it, 0 to 1."""
+
+    checkpoint: str
+    done: float
+
+
+class JobLine(BaseModel):
+    """A job in the list. `position`: how many come before it; `progress`: 0 to 1; `created`: seconds since
+    1970.
+
+    `client_is_you`: whether the caller names the client that it was made for; `prompt`: its beginning;
+    `checkpoint`: the names, if there are several; `loading`: the checkpoint it waits for.
+    """
+
+    id: str
+    state: State
+    position: int
+    error: str | None
+    created: float
+    seconds: float
+    progress: float
+    client_is_you: bool
+    prompt: str
+    texts: int
+    checkpoint: str
+    loading: LoadingInfo | None
+
+
+class QueueUpdate(BaseModel):
+    """All jobs; after the first event of a connection those that changed, and in `gone` those that are
+    forgotten.
+
+    `loading`: what is read now; `wanted`: checkpoints that wait to be loaded; `loaded`: the one in memory;
+    `checkpoints`: a number that changes when the list of checkpoints should be asked for again.
+    """
+
+    jobs: list[JobLine]
+    gone: list[str]
+    loading: LoadingInfo | None
+    wanted: list[str]
+    loaded: str | None
+    checkpoints: int
+
+
+class JobInfo(JobLine):
+    cells: list[CellInfo]
+    request: SerializeAsAny[Request]
+
+
+class JobDetails(JobInfo):
+    result: Result | None
+
+
+class CellUpdate(BaseModel):
+    """A change is [column, text or null while open, confidence or null for given text, step]."""
+
+    axes: list[tuple[str, Any, str]]
+    state: State
+    length: int
+    steps: int
+    step: int
+    changes: list[tuple[int, str | None, float | None, int]]
+    result: Result | None
+    error: str | None
+
+
+class Update(BaseModel):
+    """What changed since the last event; the first is everything. A cell's result comes without trace and
+    pieces."""
+
+    id: str
+    version: int
+    state: State
+    position: int
+    error: str | None
+    seconds: float
+    progress: float
+    loading: LoadingInfo | None
+    cells: dict[str, CellUpdate]
+
+
+class CheckpointInfo(BaseModel):
+    """`default`: used when a request names none; `size` in bytes; `parameters`: numbers its weights are;
+    `loaded`: in memory.
+
+    `error`: why it cannot be used, by its files; `failed`: why loading it failed the last time, null since
+    they changed.
+    """
+
+    name: str
+    default: bool
+    family: str | None
+    size: int
+    license: str | None
+    profile: dict[str, Any]
+    error: str | None
+    parameters: int
+    loaded: bool
+    failed: str | None
+
+
+class Memory(BaseModel):
+    """What is loaded, what is being read, and what waits to be."""
+
+    loaded: str | None
+    loading: LoadingInfo | None
+    wanted: list[str]
+
+
+class Prompt(BaseModel):
+    """A prompt to count; with `model` null the default checkpoint's tokens."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: str = Field("", max_length=MAX_TEXT)
+    system: str = Field("", max_length=MAX_TEXT)
+    model: str | None = None
+    template: Literal["auto", "chat", "raw"] = "auto"
+
+
+class Tokens(BaseModel):
+    """`tokens` of the text, `prompt_tokens` with the chat template around it, `max_length` that prompt and
+    answer may take."""
+
+    tokens: int
+    prompt_tokens: int
+    max_length: int
+
+
+class Samplers(BaseModel):
+    """Names and what they do, in a line each."""
+
+    samplers: dict[str, str]
+    schedules: dict[str, str]
+    confidences: dict[str, str]
+
+
+class ExtensionInfo(BaseModel):
+    """`error`: the traceback of an extension that was left out because it did not load."""
+
+    name: str
+    title: str
+    about: str
+    error: str | None
+
+
+class SchemaInfo(BaseModel):
+    """JSON Schema of a request, and the extensions it is composed of."""
+
+    request: dict[str, Any]
+    extensions: list[ExtensionInfo]

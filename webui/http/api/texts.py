@@ -1,0 +1,95 @@
+"""Texts from elsewhere over HTTP: a file or a paste that holds a request, and Markdown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import Request as Call
+from fastapi import Response
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
+
+from webui.application import App
+from webui.core.request import MAX_TEXT, Request
+from webui.http.api.route import SENT, Endpoint, done, json_body, valid
+from webui.http.markdown import render
+from webui.http.server import Reply
+
+MOST = 5  # unknown fields that are named one by one
+LONGEST = 100  # characters of what is named
+
+
+class Read(BaseModel):
+    """A request from a file. `unknown`: what no extension here knows, kept in the request too; `missing`: the
+    fields that name a checkpoint or sampler that is not here; `notes`: the same as sentences.
+    """
+
+    request: SerializeAsAny[Request]
+    unknown: dict[str, Any]
+    missing: dict[str, str]
+    notes: list[str]
+
+
+class MarkdownBody(BaseModel):
+    """The text to show."""
+
+    model_config = ConfigDict(extra="forbid")
+    text: str = Field(max_length=MAX_TEXT)
+
+
+class Html(BaseModel):
+    """HTML without scripts, styles, images and relative links."""
+
+    html: str
+
+
+class TextRoutes:
+    """The endpoints of texts, around one App."""
+
+    def __init__(self, app: App):
+        self.app = app
+
+    def endpoints(self) -> list[Endpoint]:
+        return [
+            Endpoint("POST", "/restore", self.read, Read, SENT, {"type": "object"}),
+            Endpoint("POST", "/markdown", self.markdown, Html, SENT, MarkdownBody.model_json_schema()),
+        ]
+
+    async def read(self, call: Call) -> Response:
+        """The whole request in a saved result, a request or a preset, with what has to be told about it."""
+        body = await json_body(call)
+        return Reply(await done(lambda: read_file(self.app, body)))
+
+    async def markdown(self, call: Call) -> Response:
+        """A text in Markdown as HTML that can do nothing but be read. HTML in the text is shown as text."""
+        body = valid(MarkdownBody, await json_body(call))
+        return Reply({"html": await run_in_threadpool(render, body.text)})
+
+
+def read_file(app: App, stored: bytes) -> dict[str, Any]:
+    """A file's request, what is unknown in it, and a sentence about all that is not here. ValueError with a
+    sentence."""
+    request, unknown = app.Request.read(stored)
+    known, notes, missing = app.Request.model_fields, [], {}
+    for name, value in list(unknown.items())[:MOST]:
+        what = f"{name}: {', '.join(map(str, value))}"[:LONGEST] if name in known else name[:LONGEST]
+        notes.append(f"There is nothing here that knows {what}; it is kept.")
+    if len(unknown) > MOST:
+        notes.append(f"There are {len(unknown) - MOST} more of these.")
+    for field, there in (
+        ("model", app.checkpoints.names()),
+        ("sampler", app.samplers()),
+        ("schedule", app.schedules()),
+        ("confidence", app.confidences()),
+    ):
+        value = getattr(request, field)
+        if value is not None and value not in there:
+            missing[field] = value[:LONGEST]
+            label = known[field].title or field
+            notes.append(f"{label}: there is no {value[:LONGEST]!r} here; choose another.")
+    return {
+        "request": request.model_dump(mode="json"),
+        "unknown": unknown,
+        "missing": missing,
+        "notes": notes,
+    }

@@ -1,0 +1,209 @@
+"""What the controls answer: they become a request, show one, follow a checkpoint's preset. Nothing is drawn
+here."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gradio as gr
+
+from webui.page.controls import PRESET, Control, preset_value, request_of, show, take, values_of
+from webui.page.languages import ENGLISH, languages
+
+EMBEDDING, EMBEDDED = "\u202a\u202b\u202d\u202e", "\u202c"  # signs of direction, and those that end them
+ISOLATING, ISOLATED = "\u2066\u2067\u2068", "\u2069"
+
+
+class Desk:
+    """The handlers of the page's events. `controls` are those that were drawn, in the order of the values
+    they are given."""
+
+    def __init__(self, app: Any):
+        self.app = app
+        self.model: str | None = app.settings.model
+        self.controls: list[Control] = []
+        self.words = languages(app.settings.extensions)
+
+    def submit(self, *given: Any) -> dict[str, Any]:
+        """Queues what the controls say; last comes the browser, as its id and its language. The job's id, or
+        one sentence."""
+        *shown, browser = given
+        client, _, language = str(browser or "").partition(" ")
+        try:
+            return {"job": self.app.jobs.submit(self._request(shown, language), client=client).id}
+        except (ValueError, OverflowError) as error:
+            return {"error": str(error)}
+
+    def gather(self, *given: Any) -> dict[str, Any]:
+        """What the controls say as the JSON of a request, or one sentence."""
+        *shown, browser = given
+        try:
+            return {
+                "request": self._request(shown, str(browser or "").partition(" ")[2]).model_dump(mode="json")
+            }
+        except (ValueError, OverflowError) as error:
+            return {"error": str(error)}
+
+    def switch(self, old: str, *shown: Any) -> list[Any]:
+        """Another checkpoint was chosen: what still shows the old preset shows the new one; what was touched
+        stays."""
+        before, after = self.preset(old), self.preset(self._chosen(shown))
+        values = [
+            show(c, preset_value(c, after))
+            if c.empty and c.path != ("model",) and _read(c, s) == preset_value(c, before)
+            else s
+            for c, s in zip(self.controls, shown, strict=True)
+        ]
+        return [self._chosen(shown), self.guide_of(self._chosen(shown)), *values]
+
+    def untouched(self, model: str | None) -> list[Any]:
+        """Every parameter as the preset has it; texts and the options of accordions stay."""
+        preset = self.preset(model)
+        return [
+            show(c, preset_value(c, preset))
+            if c.place == "parameters" and c.path != ("model",)
+            else gr.skip()
+            for c in self.controls
+        ]
+
+    def fill(self, stored: str) -> list[Any]:
+        """The controls show a stored request; what cannot be read leaves them as they are."""
+        try:
+            request, _ = self.app.Request.read(stored)
+        except ValueError as error:
+            raise gr.Error(str(error)) from None
+        return self._filled(request)
+
+    def merge(self, stored: str, model: str | None) -> list[Any]:
+        """The controls that the JSON of a part of a request names show what it says; the others stay. null:
+        the preset."""
+        try:
+            part = json.loads(stored)
+            request, unknown = self.app.Request.read(part)
+        except ValueError as error:
+            raise gr.Error(str(error)) from None
+        part = {**part, "kept": unknown} if unknown else part
+        named = [self._names(part, control.path) for control in self.controls]
+        values = values_of(self.controls, request, self.preset(model))
+        return [value if mine else gr.skip() for value, mine in zip(values, named, strict=True)]
+
+    def follow(self, model: str | None) -> list[Any]:
+        """The controls were set by the browser: which checkpoint's preset they are compared with from now
+        on."""
+        return [model or self.model, self.guide_of(model)]
+
+    def resume(self, job: str) -> list[Any]:
+        """After a reload: the browser's last job, if it is still known, with the request that made it."""
+        found = self.app.jobs.get(job) if job else None
+        if found is None:
+            return [{}, *[gr.skip()] * (2 + len(self.controls))]
+        return [{"job": found.id}, *self._filled(found.request)]
+
+    def checkpoints(self, names: Sequence[str]) -> list[tuple[str, str]]:
+        """Checkpoints as a dropdown offers them: in one line, and by name."""
+        listed = {entry.name: entry for entry in self.app.checkpoints.list()}
+        return [(_described(listed[name]) if name in listed else name, name) for name in names]
+
+    def rescanned(self) -> Any:
+        """The dropdown of checkpoints after the folder was looked through again."""
+        return gr.Dropdown(choices=self.checkpoints(self.app.checkpoints.names()))
+
+    def preset(self, model: str | None) -> Mapping[str, Any]:
+        """The preset of a checkpoint, or nothing if it cannot be used: then every field shows that it is
+        open."""
+        try:
+            return {**self.app.checkpoints.profile(model)["preset"], "model": self.model}
+        except ValueError:
+            return {"model": self.model}
+
+    def guide_of(self, model: str | None) -> str:
+        """What the checkpoint understands, and prompts to try, as HTML; and what its preset says of every
+        control drawn."""
+        preset = self.preset(model)
+        values = [[".".join(c.path), show(c, preset_value(c, preset))] for c in self.controls]
+        mark = f"<div class=preset data-values='{html.escape(json.dumps(values, default=str))}' hidden></div>"
+        try:
+            profile = self.app.checkpoints.profile(model)
+        except ValueError as error:
+            return f"{mark}<p class=understands>{html.escape(str(error))}</p>"
+        words = (
+            f"<p class=understands>{html.escape(profile['understands'])}</p>"
+            if profile.get("understands")
+            else ""
+        )
+        chips = "".join(
+            f"<button type=button class=example>{html.escape(p)}</button>"
+            for p in profile.get("examples", ())
+        )
+        name = '<tdw-say id=examples key="page.examples" hidden></tdw-say>'
+        return (
+            mark
+            + words
+            + (
+                f"{name}<div class=examples role=group aria-labelledby=examples>{chips}</div>"
+                if chips
+                else ""
+            )
+        )
+
+    def _filled(self, request: Any) -> list[Any]:
+        model = request.model or self.model
+        return [model, self.guide_of(model), *values_of(self.controls, request, self.preset(model))]
+
+    def _request(self, shown: Sequence[Any], language: str) -> Any:
+        preset = self.preset(self._chosen(shown))
+        return request_of(
+            self.app.Request, self.controls, shown, preset, self.words.get(language, self.words[ENGLISH])
+        )
+
+    def _chosen(self, shown: Sequence[Any]) -> str | None:
+        return shown[[control.path for control in self.controls].index(("model",))] or None
+
+    def _names(self, part: Any, path: tuple[str, ...]) -> bool:
+        """Whether the JSON of a part of a request has the field."""
+        for name in path:
+            if not isinstance(part, Mapping) or name not in part:
+                return False
+            part = part[name]
+        return True
+
+
+def offered(control: Control) -> list[str]:
+    """What a dropdown offers besides the preset."""
+    return [choice for choice in control.choices if isinstance(choice, str) and choice != PRESET]
+
+
+def _described(entry: Any) -> str:
+    """A checkpoint in one line: name, family, size. What the name turns around, it turns back: the rest reads
+    as it should."""
+    size, unit = entry.size, "B"
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000 or unit == "GB":
+            break
+        size /= 1000
+    return f"{entry.name}{_closers(entry.name)} · {entry.family} · {size:.3g} {unit}"
+
+
+def _closers(text: str) -> str:
+    """The signs that end what a text begins with signs of direction (Unicode's embeddings, overrides and
+    isolates)."""
+    open_ones: list[str] = []
+    for sign in text:
+        if sign in EMBEDDING:
+            open_ones.append(EMBEDDED)
+        elif sign in ISOLATING:
+            open_ones.append(ISOLATED)
+        elif sign in (EMBEDDED, ISOLATED) and sign in open_ones:
+            while open_ones.pop() != sign:
+                pass
+    return "".join(reversed(open_ones))
+
+
+def _read(control: Control, shown: Any) -> Any:
+    try:
+        return take(control, shown)
+    except ValueError:
+        return shown

@@ -1,0 +1,277 @@
+"""The page: prompt, controls and canvas drawn from the App. Controls come from fields only; no extension is
+named here."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+from collections.abc import Sequence
+from typing import Any
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before the import: Gradio reads it then
+
+import gradio as gr
+from fastapi import FastAPI
+
+from webui.page.controls import Control, controls_of, draw, preset_value, show
+from webui.page.desk import Desk, offered
+from webui.page.frame import TITLE, VIEWS, Head, extensions_view, navigation, said, serve_assets
+from webui.page.theme import theme
+
+FREQUENT = (
+    "sampler",
+    "steps",
+    "length",
+    "block_length",
+    "temperature",
+)  # core parameters that are always in sight
+LAST = ("count", "seed")  # ... and after those of the extensions
+# seconds between two looks at Gradio's queue, which no event of ours uses: its 0.001 keep a core busy for
+# nothing
+LOOK = 0.05
+PLACEHOLDER = "What is the text about?"  # of the prompt
+KEPT = "kept"  # the hidden field that carries what only missing extensions understand
+LAST_JOB = "() => localStorage.getItem('tdw.job') || ''"  # written by canvas.js
+QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+
+
+def mount(app: Any, server: FastAPI) -> FastAPI:
+    """Serves the page at / and its scripts under /ui/. Call it after the API's routes: the page takes what is
+    left."""
+    serve_assets(server)
+    server.add_middleware(Head, program=app)
+    demo = build(app)
+    gr.mount_gradio_app(
+        server,
+        demo,
+        path="/",
+        theme=theme(),
+        footer_links=[],
+        run_history=False,
+        show_error=True,
+        ssr_mode=False,
+        mcp_server=False,
+        pwa=False,
+    )
+    demo.has_launched = (
+        True  # mount_gradio_app forgets it; without it any file path in an input is read and served
+    )
+    demo._queue.sleep_when_free = demo._queue.progress_update_sleep_when_free = LOOK
+    return server
+
+
+def build(app: Any) -> gr.Blocks:
+    """The page as Gradio Blocks."""
+    return _Page(app).demo
+
+
+class _Page(Desk):
+    """Draws the page once and wires its few events; the browser's side is page.js."""
+
+    def __init__(self, app: Any):
+        super().__init__(app)
+        self.components: list[gr.components.Component] = []  # what the controls were drawn as
+        self._all = {control.path: control for control in controls_of(app.Request, app)}
+        self._start = self.preset(None)
+        with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as self.demo:
+            self._head()
+            with gr.Row(elem_id="view-write", equal_height=False):
+                _html("<tdw-quick></tdw-quick>", "quick")
+                with gr.Column(elem_id="desk-left", scale=0, min_width=0):
+                    with gr.Column(elem_id="writing", min_width=0):
+                        self._write()
+                    with gr.Column(elem_id="parameters", min_width=0):
+                        self._parameters()
+                        self._extensions()
+                with gr.Column(elem_id="desk-right", min_width=0):
+                    _html(self._canvas(), "canvas")
+            for view in VIEWS[1:]:
+                own = extensions_view(app.registry) if view == "extensions" else f"<tdw-{view}></tdw-{view}>"
+                _html(own, f"view-{view}", elem_classes="view")
+            self.guide.value = self.guide_of(None)  # now that all controls are known
+            self._wire()
+
+    # -- drawing ---------------------------------------------------------------------------------------------
+
+    def _head(self) -> None:
+        with gr.Row(elem_id="top", equal_height=True):
+            _html(f"<h1>{TITLE.removesuffix(' WebUI')}<small>WebUI</small></h1>", "name")
+            _html(navigation(), "navigation")
+            control = self._all["model",]
+            choices = self.checkpoints(offered(control))
+            value = self.model if self.model in offered(control) else None
+            self.picker = gr.Dropdown(
+                choices,
+                value=value,
+                label=control.label,
+                elem_id=control.id,
+                interactive=True,
+                min_width=0,
+                scale=0,
+            )
+            self._keep(control, self.picker)
+            _html("<tdw-models></tdw-models>", "models")
+
+    def _write(self) -> None:
+        prompts = [c for c in self._all.values() if c.place == "prompt"]
+        main = self._all["prompt",]
+        self._keep(
+            main,
+            draw(
+                main, "", placeholder=PLACEHOLDER, autofocus=True, elem_classes=["main-prompt", "kind-lines"]
+            ),
+        )
+        for control in prompts:
+            if control is not main:
+                self._draw(control, placeholder="", lines=1)
+        _html("<tdw-tokens></tdw-tokens>", "tokens")
+        with gr.Row(elem_id="actions"):
+            self.generate = gr.Button("Generate", variant="primary", elem_id="generate", scale=3, min_width=0)
+            self.interrupt = gr.Button("Interrupt", elem_id="interrupt", scale=1, min_width=0)
+        _html('<div id="alert" role="alert" hidden></div><tdw-kept></tdw-kept>', "alert-place")
+        self.guide = _html("", "guide")
+
+    def _parameters(self) -> None:
+        rest = [
+            c
+            for c in self._all.values()
+            if c.place == "parameters" and c.path not in [*_paths(FREQUENT), *_paths(LAST), ("model",)]
+        ]
+        own = [c for c in rest if len(c.path) > 1]
+        with gr.Row(elem_classes="heading"):
+            _html(f"<h2>{said('page.parameters')}</h2>")
+            _html("<tdw-presets></tdw-presets>", "presets")
+            self.reset = gr.Button("Reset to preset", elem_id="reset", size="sm", min_width=0, scale=0)
+        with gr.Column(elem_classes="grid", min_width=0):
+            for control in [*map(self._all.get, _paths(FREQUENT)), *own, *map(self._all.get, _paths(LAST))]:
+                self._draw(control)
+        with (
+            gr.Accordion("More", open=False, elem_id="more", elem_classes="fold"),
+            gr.Column(elem_classes="grid", min_width=0),
+        ):
+            texts = [c for c in self._all.values() if c.place == "accordion" and len(c.path) == 1]
+            for control in [c for c in rest if len(c.path) == 1] + texts:
+                self._draw(control)
+        if KEPT in self.app.Request.model_fields:
+            kept = Control((KEPT,), self.app.Request.model_fields[KEPT], "json", False)
+            self._keep(kept, gr.Textbox("{}", visible="hidden", label=KEPT, elem_id="kept"))
+
+    def _extensions(self) -> None:
+        extensions = self.app.registry.extensions
+        drawn = [
+            (name, [c for c in self._all.values() if c.path[0] == name and len(c.path) > 1])
+            for name in extensions
+        ]
+        drawn = [(name, [c for c in controls if c.place == "accordion"]) for name, controls in drawn]
+        if any(controls for _, controls in drawn) or self.app.registry.failed:
+            _html(f"<h2>{said('page.extensions')}</h2>", elem_classes="heading")
+        for name, controls in drawn:
+            if controls:
+                with gr.Accordion(
+                    extensions[name].title,
+                    open=False,
+                    elem_id=f"extension-{name}",
+                    elem_classes=["fold", "extension"],
+                ):
+                    about = said(f"extension.{name}.about", _text(extensions[name].about))
+                    _html(f"<p class=about>{about}</p>")
+                    with gr.Column(elem_classes="grid", min_width=0):
+                        for control in controls:
+                            self._draw(control)
+        _html("<tdw-open-file></tdw-open-file>", "open-file")
+        for name in self.app.registry.failed:
+            _html(
+                f'<a class=failed href="#extensions"><bdi>{_text(name)}</bdi> {said("page.not_loaded")}</a>'
+            )
+
+    def _draw(self, control: Control, **look: Any) -> None:
+        value = show(control, preset_value(control, self._start))
+        look = {"elem_classes": [f"kind-{control.kind}"], "min_width": 0, **look}
+        if control.kind != "seed":
+            return self._keep(control, draw(control, value, **look))
+        with gr.Row(elem_classes="seed"):
+            self._keep(control, draw(control, value, **look))
+            dice = gr.Button(
+                "Random seed", elem_id="dice", elem_classes=["tool", "dice"], min_width=0, scale=0
+            )
+            again = gr.Button(
+                "Seed of the last text", elem_id="again", elem_classes=["tool", "again"], min_width=0, scale=0
+            )
+        dice.click(None, None, self.components[-1], js="() => -1", **QUIET)
+        again.click(None, None, self.components[-1], js="() => window.tdw.seed()", **QUIET)
+
+    def _keep(self, control: Control, component: gr.components.Component) -> None:
+        self.controls.append(control)
+        self.components.append(component)
+
+    def _canvas(self) -> str:
+        """The place of the live canvas, with each field's name, default and step."""
+        labels = {".".join(c.path): [c.label, c.default(), c.step()] for c in self._all.values()}
+        return f'<tdw-canvas data-labels="{_text(json.dumps(labels, default=str))}"></tdw-canvas>'
+
+    # -- events ----------------------------------------------------------------------------------------------
+
+    def _wire(self) -> None:
+        everything = self.components
+        self.answer = gr.JSON(None, visible="hidden", elem_id="answer")
+        self.question = gr.Textbox("", visible="hidden", elem_id="question", label="question")
+        old = gr.State(self.model)  # the checkpoint whose preset the controls show
+        about = [old, self.guide]
+        # page.js may load after this
+        tell = "(...values) => { window.tdwShown = values; window.tdw?.changed(values) }"
+        look = {"fn": None, "inputs": everything, "js": tell}
+        asked = "() => window.tdw.question"
+        told = "(...values) => [...values.slice(0, -1), window.tdw.browser]"
+        sent = "(...values) => (window.tdw.pressed(), [...values.slice(0, -1), window.tdw.browser])"
+        self.generate.click(self.submit, [*everything, self.question], self.answer, js=sent, **QUIET).then(
+            None, self.answer, js="answer => window.tdw.answered(answer)", **QUIET
+        )
+        self.interrupt.click(None, js="() => window.tdw.interrupt()", **QUIET)
+        self.picker.input(self.switch, [old, *everything], [*about, *everything], **QUIET).then(
+            **look, **QUIET
+        )
+        self.reset.click(
+            self.untouched, self.picker, everything, js="model => (window.tdw.remember(), model)", **QUIET
+        )
+        _hidden("fill").click(self.fill, self.question, [*about, *everything], js=asked, **QUIET).then(
+            **look, **QUIET
+        )
+        _hidden("merge").click(
+            self.merge,
+            [self.question, self.picker],
+            everything,
+            js="(_, model) => [window.tdw.question, model]",
+            **QUIET,
+        ).then(**look, **QUIET)
+        _hidden("put").click(None, None, everything, js="() => window.tdw.raw", **QUIET).then(
+            self.follow, self.picker, about, **QUIET
+        ).then(**look, **QUIET)
+        _hidden("rescan").click(self.rescanned, None, self.picker, **QUIET)
+        _hidden("gather").click(
+            self.gather, [*everything, self.question], self.answer, js=told, **QUIET
+        ).then(None, self.answer, js="answer => window.tdw.gathered(answer)", **QUIET)
+        # page.js may load after this
+        resumed = "answer => { window.tdwResumed = answer; window.tdw?.resume(answer) }"
+        self.demo.load(
+            self.resume, self.question, [self.answer, *about, *everything], js=LAST_JOB, **QUIET
+        ).then(None, self.answer, js=resumed, **QUIET).then(**look, **QUIET)
+        gr.on([c.change for c in everything], **look, **QUIET)
+
+
+def _hidden(name: str) -> gr.Button:
+    """A button for page.js to press."""
+    return gr.Button(name, visible="hidden", elem_id=name)
+
+
+def _paths(names: Sequence[str]) -> list[tuple[str]]:
+    return [(name,) for name in names]
+
+
+def _html(value: str, name: str | None = None, **look: Any) -> gr.HTML:
+    """Our own markup, without Gradio's styles and scripts."""
+    return gr.HTML(value, elem_id=name, apply_default_css=False, js_on_load=None, **look)
+
+
+def _text(value: str) -> str:
+    return html.escape(str(value))

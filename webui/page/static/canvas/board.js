@@ -1,0 +1,155 @@
+// The board: the positions of a text, open ones as bars, decided ones as words. Live rows, replays and token views use it.
+
+import { cellsOf, settle } from "./lines.js";
+import { element } from "../base/parts.js";
+import { say } from "../base/strings.js";
+import { Tip } from "../base/tip.js";
+
+export const SHADES = 5; // levels of confidence that the style knows
+
+export class Board {
+  constructor() {
+    this.known = []; // per column [text or null, confidence or null, step]
+    this.nodes = []; // per column {node, blank, turn, show, width}
+    this.fresh = []; // the words of the last step, which stand out until the next one
+    this.end = Infinity; // from this column on, what stands there is not part of the text
+    this.node = element("div", "text tokens");
+    this.node.tabIndex = 0;
+    this.node.setAttribute("role", "group");
+    this.node.setAttribute("aria-label", say("canvas.tokens.label"));
+    this.tip = new Tip(this);
+    this.flowing = true; // lines are ours; false: the browser's, as in any text
+    new ResizeObserver(([{ contentRect }]) => {
+      if (this.width && Math.abs(contentRect.width - this.width) > 1) this.reflow();
+    }).observe(this.node);
+  }
+
+  get open() {
+    return this.known.filter(([text]) => text === null).length;
+  }
+
+  resize(length) {
+    while (this.known.length < length) {
+      this.known.push([null, null, 0]);
+      const node = element("span", "at");
+      this.nodes.push({ node });
+      this.node.append(node);
+      this.paint(this.known.length - 1, false);
+    }
+  }
+
+  /** Enters what a position holds now. `fresh`: it was decided, or taken back, in this very step. */
+  put(column, now, fresh) {
+    const before = this.known[column];
+    this.known[column] = now;
+    this.paint(column, fresh, fresh && now[0] === null ? before[0] : null);
+  }
+
+  /** Shows what a list of positions holds; those that changed since the last call stand out if `fresh`. */
+  show(known, fresh = false) {
+    this.resize(known.length);
+    this.calm();
+    known.forEach((now, column) => {
+      const [text, , step] = this.known[column];
+      if (text !== now[0] || step !== now[2]) this.put(column, now, fresh);
+    });
+    this.settle();
+  }
+
+  /** Paints a position: a bar for a mask, a word, or nothing for tokens without text. */
+  paint(column, fresh, reopened = null) {
+    const [text, confidence] = this.known[column];
+    const { node } = this.nodes[column];
+    const at = (this.nodes[column] = { node, blank: column ? " " : "", lead: "" });
+    node.classList.toggle("beyond", column >= this.end);
+    if (text === null) {
+      at.show = element("i", reopened === null ? "mask" : "mask reopened"); // the blank stands where a word's would
+      at.reopened = reopened;
+    } else {
+      const blank = text.match(/^\s*/)[0];
+      at.blank = column ? blank : "";
+      at.show = element("span", "word", text.slice(blank.length));
+      if (confidence !== null) at.show.classList.add(`sure-${Math.min(SHADES - 1, Math.floor(confidence * SHADES))}`);
+      if (fresh && at.show.textContent) {
+        at.show.classList.add("fresh");
+        this.fresh.push(at.show);
+      }
+    }
+    node.replaceChildren(at.blank, at.show);
+    at.gap = node.firstChild;
+  }
+
+  calm() {
+    for (const word of this.fresh.splice(0)) word.classList.replace("fresh", "calm");
+  }
+
+  /** From now on lines end where the browser ends them: for texts that do not change any more. */
+  natural() {
+    this.flowing = false;
+    this.starts = null;
+    this.node.style.minHeight = "";
+    for (const at of this.nodes) at.turn?.remove();
+    for (const at of this.nodes) at.turn = null;
+  }
+
+  /** Lines are kept steady from now on: for texts that do. */
+  steady() {
+    this.flowing = true;
+    this.reflow();
+  }
+
+  reflow() {
+    this.starts = null;
+    this.most = 0;
+    this.settle();
+  }
+
+  /** Ends lines and sizes bars after changes; see lines.js. */
+  settle() {
+    if (!this.flowing || !this.nodes.length) return;
+    const style = getComputedStyle(this.node);
+    this.width = this.node.clientWidth;
+    if (!this.width) return; // out of sight; the observer comes back to it
+    const size = Number.parseFloat(style.fontSize);
+    const measure = this.ruler(`${style.fontStyle} ${style.fontWeight} ${style.fontSize} ${style.fontFamily}`);
+    const cells = cellsOf(this.known, measure, size, this.reopened());
+    const { starts, widths, lines } = settle(cells, this.width - 2, this.starts);
+    this.starts = starts;
+    this.nodes.forEach((at, column) => {
+      if (starts.has(column) !== Boolean(at.turn)) this.turn(at, starts.has(column));
+      if (cells[column].open && cells[column].turns) at.gap.data = ""; // a bar after a line break is not indented
+      const width = widths.get(column);
+      if (width === undefined || Math.abs((at.width ?? 0) - width) < 0.5) return;
+      at.width = width;
+      at.show.style.width = `${width.toFixed(1)}px`;
+    });
+    this.most = Math.max(this.most ?? 0, lines); // lines once taken are kept, so that what stands below stays
+    this.node.style.minHeight = `${this.most * Number.parseFloat(style.lineHeight)}px`;
+  }
+
+  turn(at, wanted) {
+    at.turn?.remove();
+    at.turn = wanted ? element("br") : null;
+    if (wanted) at.show.before(at.turn);
+  }
+
+  reopened() {
+    return new Map(this.nodes.flatMap((at, column) => (typeof at.reopened === "string" ? [[column, at.reopened]] : [])));
+  }
+
+  ruler(font) {
+    if (this.font !== font) Object.assign(this, { font, ruled: ruler(font) });
+    return this.ruled;
+  }
+}
+
+/** A function that gives a text's width in px in a font, as the browser would set it. */
+export function ruler(font) {
+  const pen = document.createElement("canvas").getContext("2d");
+  pen.font = font;
+  const seen = new Map();
+  return (text) => {
+    if (!seen.has(text)) seen.set(text, pen.measureText(text).width);
+    return seen.get(text);
+  };
+}

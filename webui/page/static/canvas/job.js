@@ -1,0 +1,175 @@
+// One job: its state and progress, and its rows as a list, as a table of cells, or as a grid when two axes span it.
+
+import { element } from "../base/parts.js";
+import { Row } from "./row.js";
+import { figure, inside, say } from "../base/strings.js";
+
+const LIVE_ROWS = 8; // more are thumbnails: a page of 256 boards would lag
+export const ENDED = ["done", "failed", "cancelled"];
+
+export class Job {
+  constructor(id) {
+    Object.assign(this, { id, state: "queued", rows: null });
+    this.status = element("span", "job-state");
+    this.status.setAttribute("role", "status");
+    this.meta = element("span", "job-meta");
+    this.bar = element("div", "job-bar", element("i"));
+    this.bar.setAttribute("role", "progressbar");
+    this.bar.setAttribute("aria-label", say("canvas.progress"));
+    this.bar.setAttribute("aria-valuemin", "0");
+    this.bar.setAttribute("aria-valuemax", "100");
+    this.error = element("p", "job-error");
+    this.error.hidden = true;
+    this.body = element("div", "job-body");
+    this.prompt = element("bdi", "job-prompt"); // what tells it from the others once it is an earlier one
+    const head = element("header", "job-head", this.prompt, this.status, this.meta);
+    this.node = element("section", "job", head, this.bar, this.error, this.body, legend());
+    this.node.setAttribute("aria-label", say("canvas.texts"));
+    this.say(say("canvas.sending"));
+  }
+
+  /** Enters one update of the server; the first of a connection is a snapshot of everything so far. */
+  update(update, snapshot) {
+    this.state = update.state;
+    this.rows ??= this.layout(update.cells);
+    for (const [id, cell] of Object.entries(update.cells)) this.rows.get(id)?.update(cell, !snapshot);
+    this.prompt.textContent ||= [...this.rows.values()].find((row) => row.result)?.result.request.prompt.trim() ?? "";
+    if (ENDED.includes(update.state) && update.error && ![...this.rows.values()].some((row) => row.failed)) {
+      this.error.textContent = update.error;
+      this.error.hidden = false;
+    }
+    this.tell(update);
+  }
+
+  tell({ state, progress, position, seconds, loading }) {
+    const rows = [...this.rows.values()];
+    const texts = say(rows.length === 1 ? "canvas.text" : "canvas.texts.count", { count: rows.length });
+    const failed = rows.filter((row) => row.state === "failed").length;
+    const decided = rows.reduce((sum, row) => sum + row.decided, 0);
+    const speed = seconds > 0 && decided ? say("canvas.cost.speed", { speed: figure(decided / seconds, decided / seconds < 10 ? 1 : 0) }) : "";
+    const slowest = rows.filter((row) => row.state === "running" && row.steps).sort((a, b) => a.step / a.steps - b.step / b.steps)[0];
+    const left = state === "running" && progress > 0.02 ? (seconds / progress) * (1 - progress) : 0;
+    const preparing = loading ? say("canvas.loading", { checkpoint: loading.checkpoint, percent: Math.round(100 * loading.done) }) : say("canvas.preparing");
+    this.say(
+      {
+        queued: position ? say("canvas.waiting.behind", { count: position }) : say("canvas.waiting"),
+        running: slowest ? say("canvas.writing") : preparing,
+        done: failed ? say("canvas.done.partly", { failed, texts }) : say("canvas.done"),
+        failed: say("canvas.failed"),
+        cancelled: say("canvas.cancelled"),
+      }[state],
+    );
+    const time = say("canvas.seconds", { seconds: figure(seconds, 1) });
+    const parts = ENDED.includes(state)
+      ? [texts, time, rows.length > 1 && speed]
+      : [slowest && say("canvas.step", { step: slowest.step, steps: slowest.steps }), speed, left >= 1.5 && say("canvas.left", { seconds: Math.round(left) })];
+    this.meta.textContent = parts.filter(Boolean).join(" · ");
+    const percent = Math.round(100 * progress);
+    this.bar.firstChild.style.width = `${percent}%`;
+    this.bar.setAttribute("aria-valuenow", String(percent));
+    this.node.dataset.state = state;
+  }
+
+  /** Sets the announced state; only what changed is said again. */
+  say(words) {
+    if (this.status.textContent !== words) this.status.textContent = words;
+  }
+
+  /** Makes the rows, and places them by the cells' axes. */
+  layout(cells) {
+    const rows = new Map();
+    const entries = Object.entries(cells);
+    const spanned = (axes) => axes.filter(([name]) => name !== "seed");
+    const names = [...new Set(entries.flatMap(([, cell]) => spanned(cell.axes).map(([name]) => name)))];
+    entries.forEach(([id, cell], index) => {
+      const title = entries.length === 1 ? "" : cell.axes.map(titled).join(" · ") || say("canvas.numbered", { number: index + 1 });
+      const row = new Row(title);
+      if (index >= LIVE_ROWS) row.compact();
+      rows.set(id, row);
+    });
+    this.node.dataset.rows = entries.length === 1 ? "one" : "many";
+    if (!names.length) this.body.append(...placed([...rows.values()]));
+    else this.body.append(scrolled(names.length === 2 ? grid(names, entries, rows) ?? table(entries, rows) : table(entries, rows)));
+    return rows;
+  }
+}
+
+/** Rows beside each other, thumbnails in a gallery of their own. */
+function placed(rows) {
+  const [live, small] = [rows.slice(0, LIVE_ROWS), rows.slice(LIVE_ROWS)];
+  const gallery = element("div", "gallery", ...small.map((row) => row.node));
+  return [...live.map((row) => row.node), ...(small.length ? [gallery] : [])];
+}
+
+/** A plain table: a cell of the job per row, its axes first. */
+function table(entries, rows) {
+  const names = [...new Set(entries.flatMap(([, cell]) => cell.axes.map(([name]) => name)))];
+  const node = element("table", "cells");
+  node.append(element("thead", "", line("th", [...names.map(heading), say("canvas.column")])));
+  const body = element("tbody");
+  for (const [id, cell] of entries) {
+    const labels = names.map((name) => String(cell.axes.find((axis) => axis[0] === name)?.[2] ?? ""));
+    const tr = line("th", labels);
+    tr.append(element("td", "", rows.get(id).node));
+    body.append(tr);
+  }
+  node.append(body);
+  return node;
+}
+
+/** Two axes as a grid, or null if several cells stand at one place. */
+function grid([down, across], entries, rows) {
+  const label = (cell, name) => String(cell.axes.find((axis) => axis[0] === name)?.[2] ?? "");
+  const places = new Map(entries.map(([id, cell]) => [JSON.stringify([label(cell, down), label(cell, across)]), id]));
+  if (places.size < entries.length) return null;
+  const columns = [...new Set(entries.map(([, cell]) => label(cell, across)))];
+  const node = element("table", "cells crossed");
+  node.append(element("thead", "", line("th", ["", ...columns.map((value) => titled([across, null, value]))])));
+  const body = element("tbody");
+  for (const value of new Set(entries.map(([, cell]) => label(cell, down)))) {
+    const tr = line("th", [titled([down, null, value])]);
+    for (const column of columns) {
+      const row = rows.get(places.get(JSON.stringify([value, column])));
+      tr.append(element("td", "", ...(row ? [row.node] : [])));
+    }
+    body.append(tr);
+  }
+  node.append(body);
+  return node;
+}
+
+function line(tag, texts) {
+  return element("tr", "", ...texts.map((text) => element(tag, "", inside(text))));
+}
+
+/** A value of an axis where the axis's name does not stand beside it. */
+function titled([name, , label]) {
+  return inside(String(label).toLowerCase().startsWith(name.toLowerCase()) ? String(label) : `${heading(name)} ${label}`);
+}
+
+function heading(name) {
+  return name.charAt(0).toUpperCase() + name.slice(1);
+}
+
+function scrolled(node) {
+  const box = element("div", "cells-box", node);
+  box.tabIndex = 0;
+  box.setAttribute("role", "region");
+  box.setAttribute("aria-label", say("canvas.table"));
+  return box;
+}
+
+/** What bars and shades mean; folded on a phone. */
+function legend() {
+  const shades = [0, 2, 4].map((level) => element("span", `word sure-${level}`, say(`canvas.legend.sure.${level}`)));
+  const item = (sample, words) => element("span", "", sample, words);
+  const items = [
+    item(element("i", "mask"), say("canvas.legend.mask")),
+    item(element("i", "dot"), say("canvas.legend.fresh")),
+    element("span", "shades", ...shades),
+    item(element("i", "mask back"), say("canvas.legend.reopened")),
+  ];
+  const node = element("details", "legend", element("summary", "", say("canvas.legend")), element("div", "", ...items));
+  node.open = !matchMedia("(max-width: 900px)").matches;
+  return node;
+}

@@ -1,0 +1,116 @@
+// One text of a job: its board while it is written; when it is done, the text and everything that can be done with it.
+
+import { Board } from "./board.js";
+import { element } from "../base/parts.js";
+import { Run } from "../results/run.js";
+import { say } from "../base/strings.js";
+import { Thumb } from "./thumb.js";
+import { Tools } from "../results/tools.js";
+
+export class Row {
+  constructor(name = "") {
+    this.decided = 0; // positions the model has decided
+    this.state = "queued";
+    this.live = true; // false: a thumbnail, which becomes a board when it is opened
+    this.board = new Board();
+    this.name = element("bdi", "row-name", name);
+    this.meta = element("span", "row-meta");
+    this.final = element("div", "text final");
+    this.extras = element("div", "row-extras");
+    this.final.hidden = true;
+    const head = element("header", "row-head", this.name, this.meta);
+    this.place = element("div", "row-views", this.board.node, this.final);
+    this.node = element("article", "row", head, this.place, this.extras);
+  }
+
+  get known() {
+    return this.board.known;
+  }
+
+  /** Makes this a thumbnail, painted on one canvas, opened by a press. */
+  compact() {
+    this.live = false;
+    this.thumb = new Thumb(say("canvas.open"), this.name.textContent, () => this.open());
+    this.node.classList.add("compact");
+    this.board.node.remove();
+    this.place.before(this.thumb.node);
+    this.final.addEventListener("click", () => this.open());
+  }
+
+  open() {
+    if (this.live) return;
+    this.live = true;
+    this.node.classList.remove("compact");
+    this.thumb.node.remove();
+    const { known } = this.thumb;
+    this.place.prepend(this.board.node);
+    this.board.show(known);
+    this.thumb = null;
+    if (this.result) this.furnish();
+  }
+
+  /** Enters one update of the cell. `fresh`: its words were decided just now, not before we watched. */
+  update(cell, fresh) {
+    const target = this.live ? this.board : this.thumb;
+    target.resize(cell.length);
+    if (cell.changes.length || cell.result) target.calm();
+    for (const [column, text, confidence, step] of cell.changes) {
+      const before = target.known[column];
+      if (before === undefined) continue;
+      this.decided += (text !== null && confidence !== null) - (before[0] !== null && before[1] !== null);
+      target.put(column, [text, confidence, step], fresh);
+    }
+    target.settle();
+    this.state = cell.state;
+    this.steps = cell.steps;
+    this.step = cell.step;
+    this.node.dataset.state = cell.state;
+    const length = target.known.length;
+    this.meta.textContent = cell.state === "running" ? say("canvas.row.progress", { done: length - target.open, length }) : "";
+    if (cell.error) this.fail(cell.error);
+    if (cell.result && !this.result) this.finish(cell.result);
+  }
+
+  fail(sentence) {
+    this.failed = true;
+    this.extras.append(element("p", "row-error", element("bdi", "", sentence)));
+    this.board.node.hidden = !this.board.known.length;
+  }
+
+  finish(result) {
+    this.result = result;
+    this.final.textContent = result.text.trimStart(); // the first word brings its blank along
+    this.board.node.hidden = true;
+    this.final.hidden = false;
+    if (!result.complete) this.meta.textContent = say("canvas.unfinished");
+    for (const note of result.notes ?? []) this.extras.append(element("p", "row-note", element("bdi", "", note)));
+    if (result.error) this.fail(result.error);
+    if (this.live) return this.furnish();
+    this.thumb.calm();
+    this.thumb.settle();
+  }
+
+  /** Below a finished text: views, actions, cost and parameters. */
+  furnish() {
+    this.board.end = new Run(this.result, this.board.known).end;
+    this.node.append(new Tools(this).node);
+  }
+}
+
+/** A finished Result as a node of its own, from the history or a file; its parts below each other if it has some. */
+export function showResult(result) {
+  const node = element("div", "tdw-result");
+  if (result.parts?.length) {
+    node.append(...result.parts.map((part) => showResult(part)));
+    return node;
+  }
+  const row = new Row((result.axes ?? []).map(([, , label]) => label).join(" · "));
+  const run = new Run(result);
+  row.state = row.node.dataset.state = "done";
+  row.board.flowing = false;
+  row.board.end = run.end;
+  row.board.show(run.at(run.steps));
+  row.finish(result);
+  node.append(row.node);
+  return node;
+}

@@ -1,0 +1,123 @@
+// <tdw-presets>: the checkpoint's preset, and those a person named. A preset holds everything but prompt, checkpoint and seed.
+
+import { complain, tell } from "../base/notice.js";
+import { button, element } from "../base/parts.js";
+import { popover } from "../base/popover.js";
+import { shown } from "../base/shown.js";
+import { say } from "../base/strings.js";
+
+const NOT_IN_PRESETS = ["prompt", "model", "seed"];
+const ROOT = "api/v1/presets";
+
+class Presets extends HTMLElement {
+  connectedCallback() {
+    if (this.firstChild) return;
+    this.label = element("bdi");
+    const opener = element("button", "", say("page.presets"), this.label);
+    opener.type = "button";
+    this.append(...popover(opener, "presets", (panel) => this.draw(panel)));
+    this.panel = this.lastChild;
+    shown.watch(() => this.mark());
+  }
+
+  /** Draws the panel: first what the checkpoint recommends, then a person's own. */
+  async draw(panel) {
+    const own = element("ul", "own");
+    const name = element("input");
+    Object.assign(name, { type: "text", maxLength: 80, required: true, placeholder: say("page.preset_name") });
+    name.setAttribute("aria-label", say("page.preset_name"));
+    name.value = this.applied?.name ?? "";
+    const save = element("button", "strong", say("page.preset_save"));
+    const form = element("form", "", name, save);
+    form.addEventListener("submit", (event) => (event.preventDefault(), void this.save(name.value.trim())));
+    const theirs = button(say("page.preset_checkpoint"), () => (panel.hidePopover(), document.querySelector("#reset").click(), this.apply(null)));
+    theirs.append(element("small", "", say("page.preset_checkpoint_help")));
+    theirs.className = "whole";
+    const part = (key, ...nodes) => [element("h3", "", say(key)), ...nodes];
+    panel.replaceChildren(...part("page.presets_checkpoint", theirs), ...part("page.presets_own", own, form), element("p", "hint", say("page.preset_hint")));
+    const presets = await this.call("GET", "");
+    own.replaceChildren(...(presets ?? []).map((preset) => this.item(preset)));
+    if (!presets?.length) own.replaceChildren(element("li", "none", say("page.presets_none")));
+  }
+
+  item({ name, request }) {
+    const use = button("", () => (this.panel.hidePopover(), this.use(name, request)));
+    use.append(element("bdi", "", name));
+    use.className = "whole";
+    const update = button(say("page.preset_update"), () => void this.save(name));
+    const drop = button(say("page.preset_delete"), () => void this.drop(name, request));
+    for (const [one, key] of [[update, "page.preset_update_of"], [drop, "page.preset_delete_of"]]) one.setAttribute("aria-label", say(key, { name }));
+    const item = element("li", "", use, update, drop);
+    if (this.applied?.name === name) item.setAttribute("aria-current", "true");
+    return item;
+  }
+
+  /** The controls show the preset; one press leads back. */
+  use(name, request) {
+    shown.undoable(say("page.preset_used", { name }));
+    const part = Object.fromEntries(Object.entries(request).filter(([field]) => !NOT_IN_PRESETS.includes(field)));
+    window.tdw.merge(part);
+    this.apply(name);
+  }
+
+  async save(name) {
+    if (!name) return;
+    const { request, error } = await window.tdw.request();
+    if (error) return complain(error);
+    for (const field of NOT_IN_PRESETS) delete request[field];
+    if (!Object.keys(request.kept ?? {}).length) delete request.kept;
+    const before = (await this.call("GET", ""))?.find((preset) => preset.name === name);
+    if (!(await this.call("PUT", name, { request }))) return;
+    this.apply(name);
+    this.panel.hidePopover();
+    const back = () => (before ? this.call("PUT", name, { request: before.request }) : this.call("DELETE", name));
+    tell({ sentence: say(before ? "page.preset_updated" : "page.preset_saved", { name }), undo: () => void back() });
+  }
+
+  async drop(name, request) {
+    if (!(await this.call("DELETE", name))) return;
+    if (this.applied?.name === name) this.apply(null);
+    await this.draw(this.panel);
+    tell({ sentence: say("page.preset_deleted", { name }), undo: () => void this.call("PUT", name, { request }) });
+  }
+
+  /** From now on this preset is the one that is named; the mark says when something was changed since. */
+  apply(name) {
+    this.applied = name === null ? null : { name, values: null };
+    clearTimeout(this.timer);
+    removeEventListener("keydown", this.settle, true);
+    this.settle = () => {
+      clearTimeout(this.timer);
+      removeEventListener("keydown", this.settle, true);
+      if (this.applied && !this.applied.values) this.applied.values = this.own();
+      this.mark();
+    };
+    this.timer = setTimeout(this.settle, 1000); // Gradio has drawn by then ...
+    addEventListener("keydown", this.settle, true); // ... or whoever types sees it drawn already
+    this.mark();
+  }
+
+  own() {
+    const paths = shown.preset.map(([path]) => path);
+    return JSON.stringify(shown.values.filter((_, index) => !NOT_IN_PRESETS.includes(paths[index])));
+  }
+
+  mark() {
+    this.label.textContent = this.applied?.name ?? "";
+    const touched = Boolean(this.applied?.values) && this.applied.values !== this.own();
+    this.toggleAttribute("data-touched", touched);
+  }
+
+  /** Asks the server; a refusal is told as its sentence, and null is the answer. */
+  async call(method, name, body) {
+    const init = { method, ...(body && { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }) };
+    const reply = await fetch(name ? `${ROOT}/${encodeURIComponent(name)}` : ROOT, init).catch(() => null);
+    const told = await reply?.json().catch(() => null);
+    if (reply?.ok) return told ?? true;
+    this.panel.hidePopover();
+    complain(told?.error?.message ?? say("page.no_answer"));
+    return null;
+  }
+}
+
+customElements.define("tdw-presets", Presets);

@@ -1,0 +1,117 @@
+// A saved file dropped on the page, or its JSON pasted, puts every parameter back. What else is dropped gets one sentence.
+
+import { complain, tell } from "../base/notice.js";
+import { button, element } from "../base/parts.js";
+import { shown } from "../base/shown.js";
+import { say } from "../base/strings.js";
+
+const LARGEST = 1_000_000; // bytes; a saved text with its trace is far smaller
+const listed = (names) => names.join(", ");
+
+/** The controls show what a saved text, request or preset says; `text` is its JSON. */
+async function restore(text, name = "") {
+  let stored;
+  try {
+    stored = JSON.parse(text);
+  } catch {
+    return complain(name ? say("page.restore_no_json", { name }) : say("page.restore_not_saved"));
+  }
+  const init = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(slim(stored)) };
+  const reply = await fetch("api/v1/restore", init).catch(() => null);
+  const told = await reply?.json().catch(() => null);
+  if (!reply?.ok) return complain(told?.error?.message ?? say("page.no_answer"));
+  await shown.drawn;
+  const unknown = Object.keys(told.unknown);
+  const { labels } = document.querySelector("tdw-canvas");
+  const sentences = Object.entries(told.missing).map(([field, name]) => say("page.restored_missing", { label: labels[field]?.[0] ?? field, name }));
+  if (unknown.length) sentences.unshift(say("page.restored_kept", { names: listed(unknown) }));
+  shown.undoable([say("page.restored"), ...sentences].join(" "));
+  document.dispatchEvent(new CustomEvent("tdw:use", { detail: { request: told.request, keepSeed: true } }));
+}
+
+/** A saved text without what restoring does not need: with its trace it may be larger than the server takes. */
+function slim(stored) {
+  if (stored === null || typeof stored !== "object" || Array.isArray(stored)) return stored;
+  const { trace, pieces, parts, ...rest } = stored;
+  return rest;
+}
+
+/** Whether a text looks like something that can be restored; pasted prompts rarely do. */
+function saved(text) {
+  if (!/^\s*\{[^]*\}\s*$/.test(text)) return false;
+  try {
+    const { request, provenance, prompt } = JSON.parse(text);
+    return typeof (request ?? provenance) === "object" || typeof prompt === "string";
+  } catch {
+    return false;
+  }
+}
+
+const cover = element("div", "drop-here", element("p", "", say("page.drop_here")));
+cover.hidden = true;
+document.body.append(cover);
+
+const files = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
+for (const name of ["dragenter", "dragover"]) {
+  document.addEventListener(name, (event) => {
+    if (!files(event)) return;
+    event.preventDefault();
+    event.dataTransfer.dropEffect = "copy";
+    cover.hidden = false;
+  }, true);
+}
+document.addEventListener("dragleave", (event) => (cover.hidden = event.relatedTarget === null || cover.hidden), true);
+document.addEventListener("drop", (event) => {
+  if (!files(event)) return;
+  event.preventDefault();
+  event.stopPropagation();
+  cover.hidden = true;
+  const [file, ...more] = event.dataTransfer.files;
+  if (file) void read(file, more.length);
+}, true);
+
+async function read(file, more) {
+  if (more) return complain(say("page.restore_one"));
+  if (file.size > LARGEST) return complain(say("page.restore_large", { name: file.name }));
+  await restore(await file.text(), file.name);
+}
+
+document.addEventListener("paste", (event) => {
+  const text = event.clipboardData?.getData("text/plain") ?? "";
+  const field = event.target.closest?.("input, textarea, [contenteditable]");
+  const [file] = event.clipboardData?.files ?? [];
+  if (!field && file) return void read(file, 0);
+  if (!text.trim() || !saved(text)) return !field && text.trim().startsWith("{") ? complain(say("page.restore_not_saved")) : undefined;
+  if (field?.value) return tell({ sentence: say("page.restore_offer"), label: say("page.restore"), undo: () => void restore(text) });
+  event.preventDefault();
+  void restore(text);
+}, true);
+
+/** <tdw-kept>: tells of fields that only missing extensions understand; they are sent along until they are let go. */
+class Kept extends HTMLElement {
+  connectedCallback() {
+    shown.watch(() => this.show(shown.get("kept")));
+  }
+
+  show(value) {
+    const names = Object.keys(JSON.parse(value || "{}"));
+    const same = this.names === listed(names);
+    this.names = listed(names);
+    if (same) return;
+    const forget = button(say("page.kept_forget"), () => shown.set("kept", "{}"));
+    this.replaceChildren(...(names.length ? [element("span", "", say("page.kept", { names: this.names })), forget] : []));
+  }
+}
+
+/** <tdw-open-file>: the same by a button, where nothing can be dropped. */
+class OpenFile extends HTMLElement {
+  connectedCallback() {
+    const input = element("input");
+    Object.assign(input, { type: "file", accept: ".json,application/json", hidden: true });
+    input.addEventListener("change", () => (input.files[0] && void read(input.files[0], 0), (input.value = "")));
+    this.replaceChildren(input, button(say("page.open_file"), () => input.click()));
+  }
+}
+
+customElements.define("tdw-kept", Kept);
+customElements.define("tdw-open-file", OpenFile);

@@ -1,0 +1,236 @@
+// What the reader does in the history by mouse and keyboard: select, open, compare, mark, delete, bring back.
+
+import { say } from "../base/strings.js";
+import * as store from "./history-store.js";
+
+const NARROW = matchMedia("(max-width: 1099px)"); // here what is open covers the list
+
+export class Hands {
+  /** `view` is the <tdw-history> they work in. */
+  constructor(view) {
+    Object.assign(this, { view, selected: new Set(), opened: null, pivot: null, lost: 0 });
+    view.list.node.addEventListener("click", (event) => this.pressed(event));
+    view.list.node.addEventListener("keydown", (event) => this.key(event));
+    addEventListener("keydown", (event) => this.escape(event), true); // before the page's own Escape, which stops a run
+  }
+
+  get list() {
+    return this.view.list;
+  }
+
+  // -- mouse and keyboard ----------------------------------------------------------------------------------------------
+
+  pressed(event) {
+    const node = event.target.closest(".history-row");
+    if (!node) return;
+    const act = event.target.closest("[data-act]")?.dataset.act;
+    const { id } = node.item;
+    if (act === "star") this.star([id], !node.item.favourite);
+    else if (event.shiftKey) this.range(id);
+    else if (act === "pick" || event.ctrlKey || event.metaKey) this.toggle(id);
+    else this.open(id);
+    this.list.active = id;
+    this.list.render();
+    if (!(NARROW.matches && this.opened)) this.list.refocus();
+  }
+
+  key(event) {
+    const { list } = this;
+    const item = event.target.closest(".history-row")?.item;
+    if (!item || event.altKey) return;
+    if (event.ctrlKey || event.metaKey) return event.key === "a" ? this.all(event) : undefined;
+    const at = list.index(item.id);
+    const way = { ArrowDown: 1, ArrowUp: -1, PageDown: list.page, PageUp: -list.page }[event.key];
+    const act = {
+      Home: () => list.go(0),
+      End: async () => (await this.view.whole()) && list.go(Infinity),
+      Enter: () => this.open(item.id, true),
+      " ": () => this.toggle(item.id),
+      Delete: () => this.drop(this.selected.size ? [...this.selected] : [item.id]),
+      s: () => (this.selected.size ? this.star([...this.selected], !this.view.starred) : this.star([item.id], !item.favourite)),
+    }[event.key];
+    if (!way && !act) return;
+    event.preventDefault();
+    if (act) return void act();
+    if (event.shiftKey && Math.abs(way) === 1) {
+      if (!this.selected.size) this.range(item.id);
+      list.go(at + way);
+      this.range(list.active);
+    } else list.go(at + way);
+  }
+
+  /** Closes what is open, then lets go of what is selected. Here it does nothing to a run. */
+  escape(event) {
+    if (event.key !== "Escape" || !this.view.visible || document.querySelector("dialog[open], :popover-open")) return;
+    event.stopPropagation();
+    if (event.target.matches("[type=search]") && event.target.value) return; // the box empties itself
+    if (this.opened) this.close();
+    else if (this.selected.size) this.select([]);
+  }
+
+  // -- selecting -------------------------------------------------------------------------------------------------------
+
+  select(ids) {
+    this.selected = new Set(ids);
+    if (!this.selected.size) this.pivot = null;
+    this.list.repaint();
+    this.view.tell();
+  }
+
+  /** Selects everything that is found. */
+  async all(event) {
+    event.preventDefault();
+    if (await this.view.whole()) this.select(this.list.items.map((item) => item.id));
+  }
+
+  toggle(id) {
+    const next = new Set(this.selected);
+    if (!next.delete(id)) next.add(id);
+    this.pivot = id;
+    this.select(next);
+  }
+
+  /** Selects all from the last one pressed to this one. */
+  range(id) {
+    getSelection()?.removeAllRanges(); // shift-click marks text, too
+    const [from, to] = [this.list.index(this.pivot ?? this.list.active ?? id), this.list.index(id)];
+    const pivot = this.pivot ?? this.list.items[from]?.id ?? id;
+    const ids = this.list.items.slice(Math.max(0, Math.min(from, to)), Math.max(from, to) + 1).map((item) => item.id);
+    this.select([...this.selected, ...ids]);
+    this.pivot = pivot;
+  }
+
+  // -- reading ---------------------------------------------------------------------------------------------------------
+
+  /** The reader opens a text; where it covers the list, the browser's Back closes it. */
+  open(id, key = false) {
+    const push = NARROW.matches && !this.opened;
+    this.show(id);
+    this.view.address(push);
+    if (NARROW.matches) this.view.reader.back.focus();
+    else if (key) this.list.refocus();
+  }
+
+  show(id) {
+    this.opened = id;
+    this.view.reader.open(id);
+    this.list.repaint();
+    this.view.tell();
+  }
+
+  /** Shows the two that are selected side by side, the older one first. */
+  async compare() {
+    const ids = [...this.selected].sort();
+    try {
+      const [{ compare }, ...results] = await Promise.all([import("../results/compare.js"), ...ids.map(store.read)]);
+      compare(...results);
+    } catch (error) {
+      this.complain(error.gone ? say("history.gone") : error.message);
+    }
+  }
+
+  /** The reader closes it. */
+  close() {
+    if (history.state?.opened) return history.back(); // and `arrive` hides it
+    this.hide();
+    this.view.address();
+  }
+
+  hide() {
+    this.opened = null;
+    this.view.reader.empty();
+    this.list.repaint();
+    this.view.tell();
+    this.list.refocus();
+  }
+
+  // -- marking and deleting --------------------------------------------------------------------------------------------
+
+  async star(ids, on) {
+    this.mark(ids, on);
+    const { failed, reason } = await store.each(ids, (id) => store.star(id, on));
+    this.mark(failed, !on);
+    if (reason) this.complain(reason);
+  }
+
+  mark(ids, on) {
+    const meant = new Set(ids);
+    for (const item of this.list.items) if (meant.has(item.id)) item.favourite = on;
+    if (meant.has(this.opened)) this.view.reader.mark(on);
+    this.list.repaint();
+    this.view.tell();
+  }
+
+  /** Deletes texts; they leave the list at once, and Undo brings them back. */
+  async drop(ids) {
+    const asking = this.view.asking;
+    const meant = new Set(ids);
+    const taken = this.list.take(ids);
+    if (meant.has(this.opened)) this.close();
+    this.view.all -= ids.length;
+    this.select([...this.selected].filter((id) => !meant.has(id)));
+    const { failed, reason } = await store.each(ids, store.remove);
+    const stay = new Set(failed);
+    const gone = ids.filter((id) => !stay.has(id));
+    if (failed.length) this.back(taken.filter((item) => stay.has(item.id)), failed.length, asking);
+    if (reason) this.complain(reason);
+    if (gone.length) this.tell(store.counted("history.deleted", gone.length), () => this.undo(gone, taken, asking));
+  }
+
+  async undo(ids, taken, asking) {
+    const { failed, reason } = await store.each(ids, store.restore);
+    if (reason) this.complain(reason);
+    const back = new Set(ids);
+    for (const id of failed) back.delete(id);
+    this.back(taken.filter((item) => back.has(item.id)), back.size, asking);
+  }
+
+  /** Entries come back to their places, or the list is asked again if it shows something else by now. */
+  back(items, count, asking) {
+    this.view.all += count;
+    if (asking !== this.view.asking || items.length < count) return this.view.load();
+    this.list.put(items);
+    this.view.tell();
+  }
+
+  async dropAll() {
+    const [items, total, all] = [this.list.items, this.list.total, this.view.all];
+    if (this.opened) this.close();
+    this.select([]);
+    try {
+      this.view.all = 0;
+      this.list.set([], 0, true);
+      this.view.tell();
+      const { deleted } = await store.removeAll();
+      this.lost = deleted;
+      this.tell(store.counted("history.deleted", deleted), () => this.undoAll());
+    } catch (error) {
+      this.view.all = all;
+      this.list.set(items, total, true);
+      this.complain(error.message);
+    }
+    this.view.load(true);
+  }
+
+  async undoAll() {
+    try {
+      await store.restoreAll();
+      this.lost = 0;
+    } catch (error) {
+      this.complain(error.message);
+    }
+    this.view.load(true);
+  }
+
+  tell(sentence, undo) {
+    this.send("tdw:say", { sentence, undo });
+  }
+
+  complain(sentence) {
+    this.send("tdw:complain", { sentence });
+  }
+
+  send(name, detail) {
+    this.view.dispatchEvent(new CustomEvent(name, { bubbles: true, detail }));
+  }
+}

@@ -1,0 +1,62 @@
+// One row of the history: the text's beginning, its prompt, and what tells it from the others.
+
+import { element } from "../base/parts.js";
+import { say } from "../base/strings.js";
+import { moment, time } from "./history-store.js";
+
+/** A row that `show` fills. Presses are found by the list's one listener, through `data-act`. */
+export function row(item) {
+  const node = element("div", "history-row");
+  node.setAttribute("role", "row");
+  const pick = element("input");
+  pick.type = "checkbox";
+  pick.tabIndex = -1;
+  pick.setAttribute("aria-label", say("history.select"));
+  const star = element("button", "history-star");
+  star.type = "button";
+  star.tabIndex = -1;
+  star.dataset.act = "star";
+  const when = element("time", "", time(item.at));
+  when.dateTime = new Date(item.at).toISOString();
+  when.title = moment(item.at);
+  const failed = item.error && element("b", "history-failed", say("history.failed"));
+  const state = failed || (!item.complete && say("history.unfinished"));
+  const facts = [state, item.checkpoint, say("history.seed", { seed: item.seed }), item.extensions.join(", ")];
+  const about = element("p", "history-about", when, ...facts.filter(Boolean).flatMap((fact) => [" · ", element("bdi", "", fact)]));
+  const parts = { text: element("p", "history-text"), prompt: element("p", "history-prompt") };
+  const cell = (className, ...children) => {
+    const box = element("div", className, ...children);
+    box.setAttribute("role", "gridcell");
+    return box;
+  };
+  const side = cell("history-pick", pick); // the whole of it takes presses
+  side.dataset.act = "pick";
+  node.append(side, cell("history-what", parts.prompt, parts.text, about), cell("history-mark", star));
+  return Object.assign(node, { pick, star, parts });
+}
+
+/** Shows what may change of a row: whether it is selected, open, a favourite, and the words that were searched. */
+export function show(node, item, { selected, opened, search }) {
+  node.setAttribute("aria-selected", String(selected));
+  node.pick.checked = selected;
+  node.classList.toggle("opened", opened);
+  if (opened) node.setAttribute("aria-current", "true");
+  else node.removeAttribute("aria-current");
+  node.star.setAttribute("aria-pressed", String(item.favourite));
+  node.star.setAttribute("aria-label", say("history.favourite"));
+  if (node.search === search) return;
+  node.search = search;
+  const text = item.text.trim() || item.error || "";
+  node.parts.text.replaceChildren(...marked(text || say("history.nothing"), search));
+  node.parts.text.classList.toggle("none", !text || !item.text.trim());
+  node.parts.prompt.replaceChildren(...marked(item.prompt.trim() || say("history.unprompted"), search));
+  node.parts.prompt.classList.toggle("none", !item.prompt.trim());
+}
+
+/** A text as nodes, the searched words marked. */
+function marked(text, search) {
+  const words = search.split(/\s+/).filter(Boolean);
+  if (!words.length) return [text];
+  const any = new RegExp(`(${words.map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join("|")})`, "giu");
+  return text.split(any).map((part, index) => (index % 2 ? element("mark", "", part) : part));
+}

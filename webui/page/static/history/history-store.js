@@ -1,0 +1,112 @@
+// What the history view asks the server, and dates and numbers in the reader's language.
+
+import { say, speech } from "../base/strings.js";
+
+const ROOT = "api/v1/history";
+const LATEST = 8.64e15; // ms since 1970 that a Date can hold
+const AT_ONCE = 6; // requests in flight when many texts are changed: what a browser opens to one host
+
+/** One page of the list: {items, total, all, checkpoints, extensions}. Empty filters are left out. Items gain `at`, in ms. */
+export async function page(filters, { before = "", limit = 50, signal } = {}) {
+  const answer = await ask(`?${query({ ...filters, before, limit })}`, { signal });
+  for (const item of answer.items) item.at = Math.min(parseInt(item.id.slice(0, 16), 16) / 1000, LATEST); // as the list is sorted
+  return answer;
+}
+
+/** The whole of a saved text. */
+export const read = (id) => ask(`/${encodeURIComponent(id)}`);
+
+export const star = (id, favourite) => send(`/${encodeURIComponent(id)}`, "PATCH", { favourite });
+export const remove = (id) => send(`/${encodeURIComponent(id)}`, "DELETE");
+export const restore = (id) => send(`/${encodeURIComponent(id)}/restore`, "POST");
+export const removeAll = () => send("?confirm=all", "DELETE");
+export const restoreAll = () => send("/restore", "POST");
+
+/** Whether new texts are kept at all; true if the server does not tell. */
+export async function keeping() {
+  try {
+    const reply = await fetch("api/v1/settings");
+    return !reply.ok || (await reply.json()).values?.keep_history !== false;
+  } catch {
+    return true;
+  }
+}
+
+/** Does one thing with many ids, some at a time. The ids that failed, and the first sentence that says why. */
+export async function each(ids, act) {
+  const waiting = [...ids];
+  const failed = [];
+  let reason = "";
+  const work = async () => {
+    while (waiting.length) {
+      const id = waiting.shift();
+      try {
+        await act(id);
+      } catch (error) {
+        failed.push(id);
+        reason ||= error.message;
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  return { failed, reason };
+}
+
+/** Filters as they stand in an address: what is empty is left out, true is 1 for people and `true` for the server. */
+export function query(values) {
+  return new URLSearchParams(Object.entries(values).filter(([, value]) => value !== "" && value !== false && value != null));
+}
+
+async function send(path, method, body) {
+  return ask(path, { method, ...(body && { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }) });
+}
+
+/** The answer as JSON. An Error with a sentence for the reader; `gone` is true if there is no such text. */
+async function ask(path, options) {
+  let reply;
+  try {
+    reply = await fetch(ROOT + path, options);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Error(say("history.unreachable"));
+  }
+  const answer = await reply.json().catch(() => null);
+  if (reply.ok && answer) return answer;
+  const error = new Error(answer?.error?.message ?? say("history.unreachable"));
+  error.gone = reply.status === 404;
+  throw error;
+}
+
+// -- in the reader's language ------------------------------------------------------------------------------------------
+
+const clock = new Intl.DateTimeFormat(speech, { hour: "2-digit", minute: "2-digit" });
+const whole = new Intl.DateTimeFormat(speech, { dateStyle: "full", timeStyle: "short" });
+const near = new Intl.DateTimeFormat(speech, { weekday: "long", day: "numeric", month: "long" });
+const far = new Intl.DateTimeFormat(speech, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
+const relative = new Intl.RelativeTimeFormat(speech, { numeric: "auto" });
+const figures = new Intl.NumberFormat(speech);
+
+export const number = (value) => figures.format(value);
+export const time = (at) => clock.format(at);
+
+/** Day and time of a moment, as ms or ISO; "" if it is none. */
+export function moment(at) {
+  const date = new Date(at);
+  return Number.isNaN(date.getTime()) ? "" : whole.format(date);
+}
+
+/** The day of a moment where the reader is, as a number that is equal for the same day only. */
+export function dayNumber(at) {
+  const date = new Date(at);
+  return Math.round(Date.UTC(date.getFullYear(), date.getMonth(), date.getDate()) / 86_400_000);
+}
+
+/** "Today", "Yesterday", or the date. */
+export function dayName(at) {
+  const ago = dayNumber(at) - dayNumber(Date.now());
+  const words = ago >= -1 && ago <= 0 ? relative.format(ago, "day") : (ago > -300 ? near : far).format(at);
+  return words.charAt(0).toLocaleUpperCase(speech) + words.slice(1);
+}
+
+/** A key's words for one or for many: `key.one` or `key.many`, with the number as `n`. */
+export const counted = (key, n) => say(n === 1 ? `${key}.one` : `${key}.many`, { n: number(n) });

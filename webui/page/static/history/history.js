@@ -1,0 +1,264 @@
+// <tdw-history>: every saved text, to search, read, replay, mark, compare and delete. Its state stands in the address.
+
+import { Bar, Confirm } from "./history-bar.js";
+import { Filters, NONE } from "./history-filters.js";
+import { Hands } from "./history-hands.js";
+import { List } from "./history-list.js";
+import { Reader } from "./history-reader.js";
+import { row, show } from "./history-row.js";
+import * as store from "./history-store.js";
+import { button, element } from "../base/parts.js";
+import { say } from "../base/strings.js";
+
+const PEEK = 5000; // ms between two looks for new texts while the view is open
+const PAGE = [50, 500]; // the fewest and the most entries of one answer
+const DAY = /^\d{4}-\d\d-\d\d$/;
+
+class HistoryView extends HTMLElement {
+  connectedCallback() {
+    if (this.list) return;
+    Object.assign(this, { all: 0, newest: "", visible: false, keeps: true, broken: "", retry: null });
+    this.filters = new Filters(() => this.filtered());
+    this.list = new List({ draw: row, paint: (node, item) => this.paint(node, item), more: (wanted) => this.more(wanted) });
+    const hands = (this.hands = new Hands(this));
+    this.reader = new Reader({
+      close: () => hands.close(),
+      star: (id, on) => hands.star([id], on),
+      remove: (id) => hands.drop([id]),
+      gone: (id) => this.list.take([id]).length && this.tell(),
+    });
+    this.bar = new Bar({
+      clear: () => this.filters.clear(),
+      removeAll: () => this.confirm.ask(this.all),
+      star: () => hands.star([...hands.selected], !this.starred),
+      remove: () => hands.drop([...hands.selected]),
+      compare: () => hands.compare(),
+      none: () => hands.select([]),
+    });
+    this.confirm = new Confirm(() => hands.dropAll());
+    this.notice = element("p", "history-notice");
+    this.pill = button("", () => this.renew());
+    this.pill.className = "history-pill";
+    this.blank = element("div", "history-blank");
+    this.notice.hidden = this.pill.hidden = this.blank.hidden = true;
+    const box = element("div", "history-box", this.pill, this.list.node, this.blank);
+    this.append(element("div", "history-side", this.filters.node, this.bar.node, this.notice, box), this.reader.node, this.confirm.node);
+    this.wire();
+  }
+
+  wire() {
+    this.filters.box.addEventListener("keydown", (event) => {
+      if (event.key !== "ArrowDown" && event.key !== "Enter") return;
+      event.preventDefault();
+      this.list.focus();
+    });
+    document.addEventListener("keydown", (event) => {
+      const writing = event.target.closest?.("input:not([type=checkbox]), textarea, select, [contenteditable]");
+      if (event.key !== "/" || !this.visible || writing || event.ctrlKey || event.metaKey || event.altKey) return;
+      event.preventDefault();
+      this.filters.box.focus();
+      this.filters.box.select();
+    });
+    addEventListener("resize", () => this.visible && this.fit());
+    addEventListener("hashchange", () => this.arrive());
+    addEventListener("popstate", () => this.arrive());
+    new IntersectionObserver(([{ isIntersecting }]) => this.seen(isIntersecting)).observe(this);
+    setInterval(() => this.visible && !document.hidden && this.peek(), PEEK);
+  }
+
+  /** As high as what is left below the page's head. */
+  fit() {
+    const frame = this.closest("#view-history");
+    frame?.style.setProperty("--above", `${frame.getBoundingClientRect().top + scrollY}px`);
+  }
+
+  // -- the address -----------------------------------------------------------------------------------------------------
+
+  /** The view came into sight, or went. */
+  async seen(visible) {
+    const came = visible && !this.visible;
+    this.visible = visible;
+    if (visible) this.fit();
+    if (!came) return;
+    const first = !this.asking;
+    this.arrive(true);
+    if (first && !this.asking) this.load(true);
+    store.keeping().then((keeps) => {
+      this.keeps = keeps;
+      this.tell();
+    });
+    if (first) return;
+    if (this.list.atTop && !this.hands.selected.size) this.load(true);
+    else this.peek();
+  }
+
+  /** Does what the address says. `back`: from another view, where an address without filters means "as it was". */
+  arrive(back = false) {
+    const [, view, rest = ""] = location.hash.match(/^#(\w*)(?:\?(.*))?$/) ?? [];
+    if (view !== "history" || !this.visible) return;
+    const given = new URLSearchParams(rest);
+    if (back && this.asking && !rest) return this.address();
+    const state = Object.fromEntries(Object.keys(NONE).map((name) => [name, given.get(name) ?? ""]));
+    state.favourite = state.favourite === "1";
+    for (const name of ["since", "until"]) if (!DAY.test(state[name])) state[name] = "";
+    if (!this.asking || JSON.stringify(state) !== JSON.stringify(this.filters.state)) {
+      this.filters.set(state);
+      this.load(true);
+    }
+    const open = given.get("open");
+    if (open && open !== this.hands.opened) this.hands.show(open);
+    else if (!open && this.hands.opened) this.hands.hide();
+  }
+
+  /** Writes the state into the address; `push` as a step that the browser's Back undoes. */
+  address(push = false) {
+    const { favourite, ...state } = this.filters.state;
+    const text = store.query({ ...state, favourite: favourite && "1", open: this.hands.opened }).toString();
+    const hash = `#history${text && `?${text}`}`;
+    if (push) history.pushState({ opened: true }, "", hash);
+    else history.replaceState(history.state, "", hash);
+  }
+
+  // -- loading ---------------------------------------------------------------------------------------------------------
+
+  filtered() {
+    this.address();
+    this.hands.select([]);
+    this.load(true);
+  }
+
+  /** Asks for the first page. The newest question wins. */
+  async load(top = false) {
+    this.asking?.abort();
+    const asking = (this.asking = new AbortController());
+    this.bar.busy(true);
+    try {
+      const answer = await store.page(this.filters.state, { signal: asking.signal });
+      if (asking !== this.asking) return;
+      this.all = answer.all;
+      this.newest = answer.items[0]?.id ?? "";
+      this.filters.offer(answer);
+      this.pill.hidden = true;
+      this.broken = "";
+      this.list.set(answer.items, answer.total, top);
+      this.list.repaint();
+    } catch (error) {
+      if (asking !== this.asking) return;
+      this.fail(error, () => this.load(true));
+    }
+    this.known = true;
+    this.bar.busy(false);
+    this.tell();
+  }
+
+  /** Asks for the entries below those that are there. */
+  async more(wanted) {
+    const asking = this.asking;
+    if (!asking || this.loading === asking || this.broken) return;
+    this.loading = asking;
+    const limit = Math.min(Math.max(wanted, PAGE[0]), PAGE[1]);
+    try {
+      const answer = await store.page(this.filters.state, { before: this.list.items.at(-1)?.id ?? "", limit, signal: asking.signal });
+      if (asking !== this.asking) return;
+      this.loading = null;
+      this.list.append(answer.items, answer.total);
+    } catch (error) {
+      if (asking !== this.asking) return;
+      this.loading = null;
+      this.fail(error, () => {
+        this.broken = "";
+        this.list.render();
+        this.tell();
+      });
+    }
+  }
+
+  /** Says why the list could not be had, with a way to try again; what is there stays. */
+  fail(error, retry) {
+    Object.assign(this, { broken: error.message, retry });
+    this.tell();
+  }
+
+  /** Everything that is found is in the list, or as much as could be loaded. */
+  async whole() {
+    const asking = this.asking;
+    while (asking === this.asking && !this.broken && this.list.items.length < this.list.total) {
+      if (this.loading === asking) await new Promise((resolve) => setTimeout(resolve, 10));
+      else await this.more(PAGE[1]);
+    }
+    return asking === this.asking;
+  }
+
+  /** Looks whether there are new texts, and says so without moving what is read. */
+  async peek() {
+    const asking = this.asking;
+    if (!asking || this.peeking) return;
+    this.peeking = true;
+    try {
+      const answer = await store.page(this.filters.state, {});
+      if (asking !== this.asking) return;
+      this.filters.offer(answer);
+      const fresh = answer.items.filter((item) => item.id > this.newest).length;
+      this.all = answer.all;
+      if (this.broken) this.retry();
+      else if (fresh && !this.list.items.length) this.load(true);
+      else if (fresh) {
+        const words = fresh < PAGE[0] ? store.counted("history.new", fresh) : say("history.new.many", { n: `${PAGE[0]}+` });
+        if (this.pill.textContent !== words) this.pill.textContent = words;
+        this.pill.hidden = false;
+      }
+      this.tell();
+    } catch {
+      // the next look says it, or the next thing the reader does
+    } finally {
+      this.peeking = false;
+    }
+  }
+
+  /** The new texts come in, at the top. */
+  async renew() {
+    await this.load(true);
+    this.list.go(0);
+  }
+
+  // -- saying what is there --------------------------------------------------------------------------------------------
+
+  /** Whether everything selected is a favourite. */
+  get starred() {
+    return this.list.items.every((item) => item.favourite || !this.hands.selected.has(item.id));
+  }
+
+  paint(node, item) {
+    show(node, item, { selected: this.hands.selected.has(item.id), opened: item.id === this.hands.opened, search: this.filters.state.search });
+  }
+
+  tell() {
+    const { list, filters, hands } = this;
+    this.dataset.shows = hands.opened ? "entry" : "list";
+    if (!this.known && !this.broken) return;
+    this.bar.show({ found: list.total, all: this.all, filtered: filters.any, selected: hands.selected.size, starred: this.starred });
+    filters.node.hidden = !this.all && !filters.any && !this.broken;
+    const rows = list.items.length > 0;
+    const words = this.broken ? "broken" : rows ? (this.keeps ? "" : "off") : this.all ? "none" : this.keeps ? "empty" : "off";
+    const key = [words, rows, this.broken, hands.lost].join(" ");
+    if (key === this.told) return; // a button there may have the focus
+    this.told = key;
+    this.notice.hidden = !rows || !words;
+    this.blank.hidden = rows;
+    const again = button(say("history.again"), () => this.retry());
+    if (rows) this.notice.replaceChildren(...(this.broken ? [this.broken, " ", again] : [say("history.off.short")]));
+    else this.blank.replaceChildren(...this.nothing(words, again));
+  }
+
+  /** What stands in the place of the list when there is nothing in it. */
+  nothing(words, again) {
+    const { lost } = this.hands;
+    const back = lost > 0 && button(store.counted("history.bringBack", lost), () => this.hands.undoAll());
+    const act = { broken: again, none: button(say("history.clear"), () => this.filters.clear()) }[words] ?? back;
+    const title = this.broken || say(words === "none" ? "history.none.found" : `history.${words}`);
+    const about = this.broken ? "" : say(`history.${words}.about`);
+    return [element("h2", "", title), element("p", "", about), ...(act ? [act] : [])];
+  }
+}
+
+customElements.define("tdw-history", HistoryView);

@@ -1,0 +1,54 @@
+// What there is to say of a checkpoint: numbers in words, its details as a list, and those that cannot be used.
+
+import { element } from "../base/parts.js";
+import { say, speech } from "../base/strings.js";
+
+/** "12.3 M": parameters if they are known, else bytes. */
+export function size({ parameters, size }) {
+  return parameters ? scaled(parameters, ["", "K", "M", "B", "T"]) : bytes(size);
+}
+
+export function bytes(count) {
+  return scaled(count, ["B", "kB", "MB", "GB", "TB"]);
+}
+
+/** The details of a checkpoint, its state first. */
+export function details(entry, told) {
+  const name = element("bdi", "", entry.name);
+  const state = element("p", "models-told", told.words);
+  state.setAttribute("role", "status");
+  const bar = element("div", "models-bar", element("i"));
+  bar.hidden = told.state !== "loading";
+  bar.firstChild.style.width = `${told.percent}%`;
+  const reason = entry.error ?? (told.state === "failed" ? entry.failed : "");
+  const why = element("p", "models-why", reason ?? "");
+  why.hidden = !reason;
+  const list = element("dl");
+  const facts = [
+    ["family", entry.family],
+    ["parameters", entry.parameters && `${size(entry)} (${entry.parameters.toLocaleString(speech)})`],
+    ["size", entry.size && bytes(entry.size)],
+    ["license", entry.license],
+  ];
+  for (const [key, value] of facts) if (value) list.append(element("div", "", element("dt", "", say(`models.${key}`)), element("dd", "", element("bdi", "", String(value)))));
+  const node = element("div", "", element("h3", "", name), state, bar, why, list);
+  node.dataset.state = told.state;
+  return [node];
+}
+
+/** The checkpoints that cannot be used, each with its reason; nothing if there are none. */
+export function refused(entries) {
+  const bad = entries.filter((entry) => entry.error || entry.failed);
+  if (!bad.length) return [];
+  const items = bad.map(({ name, error, failed }) => element("li", "", element("bdi", "", name), element("p", "", error ?? failed)));
+  return [element("h3", "", say("models.unusable")), element("ul", "", ...items)];
+}
+
+function scaled(value, units) {
+  let at = 0;
+  while (value >= 999.5 && at < units.length - 1) {
+    value /= 1000;
+    at += 1;
+  }
+  return `${value.toLocaleString(speech, { maximumSignificantDigits: 3 })} ${units[at]}`.trim();
+}

@@ -1,0 +1,148 @@
+// <tdw-models>: the checkpoint that is chosen: what it is, whether it is loaded, what failed; load, let go, look again.
+
+import { feed } from "../base/feed.js";
+import { button, element } from "../base/parts.js";
+import { details, refused, size } from "./model-facts.js";
+import { say } from "../base/strings.js";
+
+const CHOICE = "#field-model input";
+
+class Models extends HTMLElement {
+  connectedCallback() {
+    if (this.chip) return;
+    this.entries = [];
+    this.version = null;
+    this.label = element("span", "models-label");
+    this.state = element("span", "models-state");
+    this.bar = element("span", "models-bar", element("i"));
+    this.chip = element("button", "models-chip", this.label, this.state, this.bar);
+    this.chip.type = "button";
+    this.chip.setAttribute("aria-haspopup", "dialog");
+    this.pop = element("div", "models-pop");
+    this.pop.popover = "auto";
+    this.pop.id = "models-pop";
+    this.pop.setAttribute("role", "dialog");
+    this.pop.setAttribute("aria-label", say("models.title"));
+    this.chip.popoverTargetElement = this.pop;
+    this.facts = element("div", "models-facts");
+    this.load = button(say("models.load"), () => this.call(`${encode(this.chosen.name)}/load`));
+    this.unload = button(say("models.unload"), () => this.call("unload"));
+    const again = button(say("models.rescan"), () => this.rescan());
+    this.bad = element("div", "models-bad");
+    this.pop.append(this.facts, element("div", "models-acts", this.load, this.unload, again), this.bad);
+    this.append(this.chip, this.pop);
+    this.pop.addEventListener("beforetoggle", (event) => event.newState === "open" && this.place());
+    feed.addEventListener("change", () => this.changed());
+    for (const name of ["change", "input", "click", "focusout", "keyup"]) document.addEventListener(name, () => this.choice());
+    this.read();
+  }
+
+  /** The entry of the checkpoint that the page's control shows; before it is drawn, the default. */
+  get chosen() {
+    const shown = document.querySelector(CHOICE)?.value ?? "";
+    const told = shown.replace(/[\u202c\u2069]+ · /, " · "); // without what the page puts behind a name that turns the direction
+    const named = this.entries.filter(({ name }) => shown === name || [shown, told].some((words) => words.startsWith(`${name} · `)));
+    const longest = named.sort((one, other) => other.name.length - one.name.length)[0];
+    return longest ?? this.entries.find((entry) => entry.default) ?? this.entries[0];
+  }
+
+  choice() {
+    clearTimeout(this.soon);
+    this.soon = setTimeout(() => this.show(), 60); // Gradio writes the control's text after the event
+  }
+
+  changed() {
+    if (feed.checkpoints === this.version) return this.show();
+    this.version = feed.checkpoints;
+    this.read();
+  }
+
+  /** Reads the list again; a folder that was added is found. */
+  async read() {
+    try {
+      const reply = await fetch("api/v1/checkpoints");
+      if (reply.ok) this.entries = await reply.json();
+      this.known ??= this.entries.map(({ name }) => name); // those that the page offers
+    } catch {
+      return false; // the feed tells that the server is away
+    }
+    this.show();
+    return true;
+  }
+
+  async rescan() {
+    const before = new Set(this.known); // not what was read meanwhile: the page's choice does not offer that yet
+    if (!(await this.read())) return this.ask("tdw:complain", { sentence: say("jobs.unanswered") });
+    const added = this.entries.filter(({ name }) => !before.delete(name)).map(({ name }) => name);
+    const lost = [...before];
+    this.known = this.entries.map(({ name }) => name);
+    const told = [added.length && say("models.added", { names: added.join(", ") }), lost.length && say("models.lost", { names: lost.join(", ") })];
+    this.ask("tdw:rescanned", { checkpoints: this.entries, added, lost });
+    this.ask("tdw:say", { sentence: told.filter(Boolean).join(" ") || say("models.same", { n: this.entries.length }) });
+  }
+
+  async call(path) {
+    try {
+      const reply = await fetch(`api/v1/checkpoints/${path}`, { method: "POST" });
+      if (!reply.ok) this.ask("tdw:complain", { sentence: (await reply.json()).error.message });
+    } catch {
+      this.ask("tdw:complain", { sentence: say("jobs.unanswered") });
+    }
+  }
+
+  show() {
+    const entry = this.chosen;
+    this.chip.hidden = !entry && !this.entries.length;
+    if (!entry) return;
+    const told = standing(entry);
+    this.chip.dataset.state = told.state;
+    set(this.label, entry.error ? "" : size(entry));
+    set(this.state, told.words);
+    this.bar.hidden = told.state !== "loading";
+    this.bar.firstChild.style.width = `${told.percent}%`;
+    this.chip.setAttribute("aria-label", say("models.chip", { name: entry.name, state: told.words }));
+    this.load.hidden = Boolean(entry.error) || told.state === "loaded" || told.state === "loading" || told.state === "wanted";
+    this.load.textContent = say(told.state === "failed" ? "models.again" : "models.load");
+    this.unload.hidden = !this.entries.some(({ name }) => name === feed.loaded);
+    const key = JSON.stringify([entry, told.state, told.percent, this.entries.map(({ name, error }) => [name, error])]);
+    if (key === this.drawn) return; // what is selected or focused in the details stays
+    this.drawn = key;
+    this.facts.replaceChildren(...details(entry, told));
+    this.bad.replaceChildren(...refused(this.entries.filter((other) => other !== entry)));
+  }
+
+  /** Puts the details below the chip, inside the window. */
+  place() {
+    this.read();
+    const box = this.chip.getBoundingClientRect();
+    const width = Math.min(420, document.documentElement.clientWidth - 24);
+    const left = Math.max(12, Math.min(box.right - width, document.documentElement.clientWidth - width - 12));
+    Object.assign(this.pop.style, { width: `${width}px`, left: `${left}px`, top: `${box.bottom + 8}px` });
+  }
+
+  ask(name, detail) {
+    this.dispatchEvent(new CustomEvent(name, { bubbles: true, detail }));
+  }
+}
+
+/** How a checkpoint stands: {state, words, percent}. */
+function standing(entry) {
+  if (entry.error) return { state: "unusable", words: say("models.state.unusable"), percent: 0 };
+  if (feed.loading?.checkpoint === entry.name) {
+    const percent = Math.round(100 * feed.loading.done);
+    return { state: "loading", words: say("models.state.loading", { percent }), percent };
+  }
+  if (feed.loaded === entry.name) return { state: "loaded", words: say("models.state.loaded"), percent: 100 };
+  const state = feed.wanted.includes(entry.name) ? "wanted" : entry.failed ? "failed" : "idle";
+  return { state, words: say(`models.state.${state}`), percent: 0 };
+}
+
+function encode(name) {
+  return name.split("/").map(encodeURIComponent).join("/");
+}
+
+function set(node, words) {
+  if (node.textContent !== words) node.textContent = words;
+}
+
+customElements.define("tdw-models", Models);

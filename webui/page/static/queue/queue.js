@@ -1,0 +1,99 @@
+// <tdw-queue>: what runs and waits, and what has ended lately, of this browser first and of others too.
+
+import { ENDED, feed } from "../base/feed.js";
+import { notifySwitch } from "../base/notify.js";
+import { button, element } from "../base/parts.js";
+import { QueueItem } from "./queue-item.js";
+import { say } from "../base/strings.js";
+
+const RECENT = 20; // ended jobs that are shown before more are asked for
+
+class Queue extends HTMLElement {
+  connectedCallback() {
+    if (this.groups) return;
+    this.items = new Map();
+    this.lost = element("p", "queue-lost", say("jobs.lost"));
+    this.lost.setAttribute("role", "status");
+    this.empty = element("div", "queue-empty", element("h3", "", say("jobs.empty")), element("p", "", say("jobs.empty.about")));
+    this.groups = [new Group("now"), new Group("recent")];
+    const head = element("header", "queue-head", element("h2", "", say("jobs.title")), (this.sum = element("span", "queue-sum")), notifySwitch());
+    this.sum.setAttribute("role", "status");
+    this.append(element("div", "queue-page", head, this.lost, this.empty, ...this.groups.map((group) => group.node)));
+    this.more = () => this.show();
+    for (const group of this.groups) group.node.addEventListener("tdw:more", this.more);
+    feed.addEventListener("change", () => this.show());
+    document.addEventListener("tdw:view", () => this.show());
+    this.show();
+  }
+
+  /** The number in the navigation always; the lists while they are seen: a page that is open for days knows hundreds of jobs. */
+  show() {
+    this.count();
+    if (document.body.dataset.view !== "queue") return;
+    const jobs = [...feed.jobs.values()];
+    this.classList.toggle("shared", jobs.some((job) => !job.client_is_you)); // only then it must be said whose they are
+    const [now, recent] = this.groups;
+    now.show(first(jobs.filter((job) => !ENDED.includes(job.state))), (job) => this.draw(job));
+    recent.show(first(jobs.filter((job) => ENDED.includes(job.state)).reverse()), (job) => this.draw(job));
+    for (const [id, item] of this.items) if (!item.node.isConnected) this.items.delete(id);
+    this.lost.hidden = feed.connected || !feed.source;
+    this.empty.hidden = jobs.length > 0;
+  }
+
+  /** The node of a job as it stands now. */
+  draw(job) {
+    if (!this.items.has(job.id)) this.items.set(job.id, new QueueItem(job.id));
+    const item = this.items.get(job.id);
+    item.show(job);
+    return item.node;
+  }
+
+  /** Tells the navigation how many run or wait. */
+  count() {
+    const open = feed.open();
+    const running = open.filter((job) => job.state === "running").length;
+    const words = open.length ? say("jobs.sum", { running, waiting: open.length - running }) : "";
+    if (this.sum.textContent !== words) this.sum.textContent = words;
+    if (this.counted === open.length) return;
+    this.counted = open.length;
+    this.dispatchEvent(new CustomEvent("tdw:count", { bubbles: true, detail: { count: open.length, view: "queue" } }));
+  }
+}
+
+/** The jobs of this browser, then the others. */
+function first(jobs) {
+  return [...jobs.filter((job) => job.client_is_you), ...jobs.filter((job) => !job.client_is_you)];
+}
+
+/** A part of the list with its title: at most so many of its jobs, until more are asked for. */
+class Group {
+  constructor(kind) {
+    this.shown = kind === "recent" ? RECENT : Infinity;
+    this.list = element("ol", "queue-list");
+    this.more = button("", () => {
+      this.shown += 3 * RECENT;
+      this.node.dispatchEvent(new CustomEvent("tdw:more"));
+    });
+    this.more.className = "queue-more";
+    this.node = element("section", `queue-group queue-${kind}`, element("h3", "", say(`jobs.${kind}`)), this.list, this.more);
+    this.node.setAttribute("aria-label", say(`jobs.${kind}`));
+  }
+
+  show(jobs, draw) {
+    order(this.list, jobs.slice(0, this.shown).map(draw));
+    this.node.hidden = !jobs.length;
+    this.more.hidden = jobs.length <= this.shown;
+    this.more.textContent = say("jobs.more", { n: jobs.length - this.shown });
+  }
+}
+
+/** Makes these the children in this order; what stands right already is not touched, so that it keeps the focus. */
+function order(list, nodes) {
+  const wanted = new Set(nodes);
+  for (const child of [...list.children]) if (!wanted.has(child)) child.remove();
+  nodes.forEach((node, index) => {
+    if (list.children[index] !== node) list.insertBefore(node, list.children[index] ?? null);
+  });
+}
+
+customElements.define("tdw-queue", Queue);

@@ -1,0 +1,83 @@
+// Two texts side by side, what differs marked. `choose` collects the two, `compare` shows them.
+
+import { diff } from "./diff.js";
+import { button, element } from "../base/parts.js";
+import { say } from "../base/strings.js";
+
+/** Takes a result for comparison: the first waits for a second. `near` is the node it was chosen at. */
+export function choose(result, near) {
+  const place = host();
+  const first = place.first;
+  if (!first) place.wait(result, near);
+  else {
+    place.forget();
+    if (first.id !== result.id) compare(first, result);
+    else place.wait(result, near);
+  }
+}
+
+/** Shows two results side by side in a dialog, with what differs between their texts marked. */
+export function compare(a, b) {
+  host().forget();
+  const dialog = element("dialog", "compare");
+  const close = button("×", () => dialog.close());
+  close.setAttribute("aria-label", say("canvas.compare.close"));
+  const pieces = diff(a.text.trimStart(), b.text.trimStart());
+  const head = element("header", "", element("h2", "", say("canvas.compare.title")), element("span", "compare-sum", summed(pieces)), close);
+  const sides = element("div", "compare-sides", side(a, pieces, "gone"), side(b, pieces, "new"));
+  const legend = element("p", "compare-legend", element("del", "", say("canvas.compare.gone")), element("ins", "", say("canvas.compare.new")));
+  dialog.append(head, sides, legend);
+  dialog.setAttribute("aria-label", say("canvas.compare.title"));
+  dialog.addEventListener("close", () => dialog.remove());
+  dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
+  document.body.append(dialog);
+  dialog.showModal();
+  return dialog;
+}
+
+/** One text, with what the other does not have marked. */
+function side(result, pieces, kind) {
+  const tag = { gone: "del", new: "ins" }[kind];
+  const text = element("div", "text");
+  for (const [what, words] of pieces) if (what === "same" || what === kind) text.append(what === "same" ? words : element(tag, "", words));
+  const { request, provenance } = result;
+  const facts = [provenance?.checkpoint, say("canvas.compare.seed", { seed: request?.seed ?? "?" }), ...(result.axes ?? []).map(([, , label]) => label)];
+  const title = element("h3", "", element("bdi", "", facts.filter(Boolean).join(" · ")));
+  const prompt = element("p", "compare-prompt", element("bdi", "", request?.prompt ?? ""));
+  return element("section", "", title, prompt, text);
+}
+
+/** How much of the words the two share. */
+function summed(pieces) {
+  const count = (kind) => pieces.filter(([what]) => what === kind).reduce((sum, [, text]) => sum + (text.match(/[\p{L}\p{N}]+/gu) ?? []).length, 0);
+  const [same, gone, fresh] = ["same", "gone", "new"].map(count);
+  const percent = Math.round((200 * same) / Math.max(1, 2 * same + gone + fresh));
+  return say("canvas.compare.shared", { percent });
+}
+
+/** Holds the first text of two until the second is chosen, and says so at the bottom of the page. */
+class Chooser extends HTMLElement {
+  wait(result, near) {
+    this.forget();
+    this.first = result;
+    this.near = near;
+    near?.setAttribute("data-chosen", "");
+    const words = element("span", "", say("canvas.compare.waiting"));
+    this.replaceChildren(words, button(say("canvas.compare.cancel"), () => this.forget()));
+    this.setAttribute("role", "status");
+  }
+
+  forget() {
+    this.near?.removeAttribute("data-chosen");
+    this.first = this.near = null;
+    this.replaceChildren();
+  }
+}
+
+customElements.define("tdw-compare", Chooser);
+
+function host() {
+  const there = document.querySelector("tdw-compare");
+  if (!there) document.body.append(element("tdw-compare"));
+  return there ?? document.querySelector("tdw-compare");
+}

@@ -1,0 +1,83 @@
+// The player: shows the run of a text again on its board, with play and pause, a bar to any step, and speed.
+
+import { button, element } from "../base/parts.js";
+import { say } from "../base/strings.js";
+
+const WHOLE = 4000; // ms a run takes at speed 1 ...
+const FASTEST = 30; // ... but a step at least and at most this long
+const SLOWEST = 400;
+const SPEEDS = [0.25, 0.5, 1, 2, 4];
+
+export class Player {
+  /** `board` is where the `run` is shown. */
+  constructor(board, run) {
+    Object.assign(this, { board, run, step: 0, speed: 1 });
+    this.toggle = button("", () => (this.timer ? this.pause() : this.play()));
+    this.toggle.className = "play";
+    this.scrub = element("input", "scrub");
+    Object.assign(this.scrub, { type: "range", min: "0", max: String(run.steps), step: "1", value: "0" });
+    this.scrub.setAttribute("aria-label", say("canvas.replay.step"));
+    this.scrub.addEventListener("input", () => {
+      const step = Number(this.scrub.value); // pausing sets it back
+      this.pause();
+      this.seek(step);
+    });
+    this.pace = element("select", "pace", ...SPEEDS.map((speed) => new Option(`${speed}×`, String(speed), speed === 1, speed === 1)));
+    this.pace.setAttribute("aria-label", say("canvas.replay.speed"));
+    this.pace.addEventListener("change", () => (this.speed = Number(this.pace.value)));
+    this.count = element("output", "step");
+    this.node = element("div", "player", this.toggle, this.scrub, this.count, this.pace);
+    this.node.setAttribute("role", "group");
+    this.node.setAttribute("aria-label", say("canvas.replay"));
+    board.steady();
+    board.show(run.at(run.steps)); // the lines it takes in the end are kept free from the beginning
+    this.rewind();
+  }
+
+  play() {
+    if (this.step >= this.run.steps) this.rewind();
+    const wait = Math.min(SLOWEST, Math.max(FASTEST, WHOLE / Math.max(this.run.steps, 1))) / this.speed;
+    this.timer = setTimeout(() => {
+      if (!this.node.isConnected && this.shown) return this.stop();
+      this.shown ||= this.node.isConnected;
+      this.seek(this.step + 1);
+      if (this.step >= this.run.steps) this.pause();
+      else this.play();
+    }, wait);
+    this.tell();
+  }
+
+  pause() {
+    clearTimeout(this.timer);
+    this.timer = 0;
+    this.tell();
+  }
+
+  rewind() {
+    this.board.starts = null;
+    this.seek(0);
+  }
+
+  /** Shows the board after a step; what this very step decided stands out. */
+  seek(step) {
+    const forward = step === this.step + 1;
+    this.step = Math.max(0, Math.min(step, this.run.steps));
+    this.board.show(this.run.at(this.step), forward);
+    this.tell();
+  }
+
+  stop() {
+    this.pause();
+    this.board.natural();
+  }
+
+  tell() {
+    const playing = Boolean(this.timer);
+    this.toggle.setAttribute("aria-label", say(playing ? "canvas.replay.pause" : "canvas.replay.play"));
+    this.toggle.dataset.playing = String(playing);
+    this.scrub.value = String(this.step);
+    this.scrub.style.setProperty("--at", `${(100 * this.step) / Math.max(this.run.steps, 1)}%`);
+    this.count.textContent = say("canvas.replay.at", { step: this.step, steps: this.run.steps });
+    this.scrub.setAttribute("aria-valuetext", this.count.textContent);
+  }
+}

@@ -1,0 +1,69 @@
+// The run that made a text, as far as it is known: what stood at every position after every step.
+
+import { feed } from "../base/feed.js";
+
+/** A whole Result, with pieces and trace, for one whose trace did not travel with it; the same if there is none. */
+export async function whole(result) {
+  if (result.trace?.length) return result;
+  const { job } = result.provenance ?? {};
+  const made = feed.jobs.has(job) ? (await read(`api/v1/jobs/${encodeURIComponent(job)}`))?.result : null;
+  const found = [made, ...(made?.parts ?? [])].find((part) => part?.id === result.id && part.trace?.length);
+  return found ?? (await read(`api/v1/history/${encodeURIComponent(result.id)}`)) ?? result;
+}
+
+async function read(address) {
+  const reply = await fetch(address).catch(() => null);
+  return reply?.ok ? reply.json() : null;
+}
+
+export class Run {
+  /** `known` ([text, confidence, step] per position) stands in where a result has no trace: then nothing is reopened. */
+  constructor(result, known = []) {
+    const trace = (result.trace ?? []).map((entry) => (Array.isArray(entry) ? entry : Object.values(entry)));
+    const pieces = result.pieces ?? [];
+    const columns = trace.map(([, column]) => column + 1);
+    this.length = Math.max(pieces.length, known.length, ...columns, 0);
+    this.columns = Array.from({ length: this.length }, () => []); // per position its changes, [step, text, confidence]
+    if (trace.length) for (const [step, column, token, text, confidence] of trace) this.columns[column].push([step, token === null ? null : text, confidence]);
+    else known.forEach(([text, confidence, step], column) => text !== null && this.columns[column].push([step, text, confidence]));
+    this.columns.forEach((changes, column) => {
+      changes.sort((a, b) => a[0] - b[0]);
+      const piece = pieces[column] ?? null;
+      if (piece === null) return;
+      if (!changes.length) changes.push([0, piece, null]); // it was given
+      else if (changes.at(-1)[1] !== null) changes.at(-1)[1] = piece; // a character of several tokens stands with the last
+    });
+    this.steps = Math.max(0, ...this.columns.map((changes) => changes.at(-1)?.[0] ?? 0));
+    this.end = ended(this.at(this.steps), result.text ?? "");
+  }
+
+  /** What stands where after a step: [text or null, confidence, step it was decided in] per position. */
+  at(step) {
+    return this.columns.map((changes) => {
+      const last = changes.findLast((change) => change[0] <= step);
+      return last && last[1] !== null ? [last[1], last[2], last[0]] : [null, null, last?.[0] ?? 0];
+    });
+  }
+
+  /** Per position its place in the order of decisions, from 1; null where none was made. */
+  order() {
+    const last = this.at(this.steps).map(([text, confidence, step], column) => ({ text, confidence, step, column }));
+    const made = last.filter((one) => one.text !== null && one.step > 0);
+    made.sort((a, b) => a.step - b.step || b.confidence - a.confidence || a.column - b.column);
+    const places = new Array(this.length).fill(null);
+    made.forEach((one, index) => (places[one.column] = index + 1));
+    return places;
+  }
+}
+
+/** Where the text ends: behind it stand positions that were decided but do not count, as after an end-of-text token. */
+function ended(known, text) {
+  const wanted = text.trimStart();
+  let read = "";
+  for (let column = 0; column < known.length; column++) {
+    if (known[column][0] === "" && read.trimStart() === wanted) return column;
+    if (known[column][0] !== null) read += known[column][0];
+    else if (column === 0 || known[column - 1][0] !== null) read += "…";
+  }
+  return known.length;
+}

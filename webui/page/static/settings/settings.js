@@ -1,0 +1,175 @@
+// <tdw-settings>: a form made from the settings' JSON schema alone. What is changed is saved at once; a fault stands beside it.
+
+import { complain, tell } from "../base/notice.js";
+import { button, element } from "../base/parts.js";
+import { confirmed } from "../base/popover.js";
+import { say } from "../base/strings.js";
+
+const URL = "api/v1/settings";
+const SAVED_MS = 2500;
+
+class Settings extends HTMLElement {
+  connectedCallback() {
+    if (this.wired) return;
+    this.wired = true;
+    document.addEventListener("tdw:view", ({ detail }) => detail === "settings" && void this.load());
+    if (document.body.dataset.view === "settings") void this.load();
+  }
+
+  async load() {
+    const told = await asked("GET", URL);
+    if (told) this.draw(told);
+  }
+
+  draw({ values, schema, changeable, restart, file }) {
+    Object.assign(this, { schema, restart });
+    const row = (name) => this.row(name, values[name], changeable.includes(name));
+    const names = Object.keys(schema.properties);
+    const fixed = names.filter((name) => !changeable.includes(name));
+    const hint = element("p", "hint");
+    const [before, after = ""] = say("settings.only_file", { file: "\u0000" }).split("\u0000");
+    hint.append(before, element("code", "", file), after);
+    this.replaceChildren(
+      element("header", "page-head", element("h2", "", say("page.settings")), element("p", "", say("settings.at_once"))),
+      element("form", "settings", ...names.filter((name) => changeable.includes(name)).map(row)),
+      part("settings.history", this.cleaner()),
+      ...(fixed.length ? [part("settings.fixed", hint, element("div", "settings", ...fixed.map(row)))] : []),
+    );
+    this.querySelector("form").addEventListener("submit", (event) => event.preventDefault());
+  }
+
+  /** A setting: its name, its control, what it does, what is wrong with it. */
+  row(name, value, free) {
+    const kind = kinds(this.schema.properties[name], this.schema);
+    const words = (key, otherwise) => said(`setting.${name}.${key}`, otherwise);
+    const id = `setting-${name}`;
+    const control = CONTROLS[kind.type](kind, value, words);
+    const field = control.matches("input, select, textarea") ? control : control.querySelector("input");
+    Object.assign(field, { id, disabled: !free });
+    const fault = element("p", "fault");
+    const help = element("p", "help", words("help", kind.description ?? ""));
+    Object.assign(help, { id: `${id}-help` });
+    Object.assign(fault, { id: `${id}-fault`, hidden: true });
+    field.setAttribute("aria-describedby", `${help.id} ${fault.id}`);
+    if (this.restart.includes(name) && free) help.append(" ", element("em", "", say("settings.restart")));
+    const label = element("label", "", words("label", plain(name)));
+    label.htmlFor = id;
+    const mark = element("span", "saved");
+    mark.setAttribute("role", "status");
+    const row = element("div", `setting ${kind.type}`, label, element("div", "value", control, mark), help, fault);
+    field.addEventListener("change", () => void this.save(name, control.read, row));
+    return row;
+  }
+
+  async save(name, read, row) {
+    const [mark, fault] = [row.querySelector(".saved"), row.querySelector(".fault")];
+    const field = row.querySelector("input, select, textarea");
+    const { told, error } = field.checkValidity() ? await sent("PATCH", URL, { [name]: read() }) : { error: field.validationMessage };
+    fault.hidden = !error;
+    fault.textContent = error ?? "";
+    field.setAttribute("aria-invalid", String(Boolean(error)));
+    if (error) return;
+    mark.textContent = say("settings.saved");
+    setTimeout(() => (mark.textContent = ""), SAVED_MS);
+    document.dispatchEvent(new CustomEvent("tdw:settings", { detail: told.values }));
+  }
+
+  /** Deletes the whole history, after a question; one press brings it back. */
+  cleaner() {
+    const clean = button(say("settings.delete_history"), async () => {
+      const all = (await asked("GET", "api/v1/history?limit=1"))?.all;
+      if (all === undefined) return;
+      if (!all) return tell({ sentence: say("settings.history_empty") });
+      if (!(await confirmed(counted("settings.delete_sure", all), say("settings.delete_yes"), say("settings.delete_no")))) return;
+      const gone = await asked("DELETE", "api/v1/history?confirm=all");
+      if (!gone) return;
+      changedHistory();
+      tell({ sentence: counted("settings.deleted", gone.deleted), undo: async () => (await asked("POST", "api/v1/history/restore")) && changedHistory() });
+    });
+    clean.className = "danger";
+    return element("div", "cleaner", element("p", "hint", say("settings.delete_help")), clean);
+  }
+}
+
+/** What a control is drawn as, by the type in the schema. Each gives an element with `read()`. */
+const CONTROLS = {
+  boolean: (kind, value) => {
+    const box = element("input");
+    Object.assign(box, { type: "checkbox", checked: value });
+    box.setAttribute("role", "switch");
+    return Object.assign(box, { read: () => box.checked });
+  },
+  choice: (kind, value, words) => {
+    const select = element("select", "choice");
+    for (const one of kind.enum) {
+      const option = element("option", "", words(String(one), String(one)));
+      Object.assign(option, { value: JSON.stringify(one), selected: one === value });
+      select.append(option);
+    }
+    return Object.assign(select, { read: () => JSON.parse(select.value) });
+  },
+  number: (kind, value) => {
+    const box = element("input");
+    const [min, max] = [kind.minimum ?? "", kind.maximum ?? ""];
+    Object.assign(box, { type: "number", min, max, step: kind.whole ? 1 : "any", value: value ?? "" });
+    return Object.assign(box, { read: () => (box.value === "" ? null : Number(box.value)) });
+  },
+  list: (kind, value) => {
+    const area = element("textarea");
+    Object.assign(area, { value: (value ?? []).join("\n"), rows: Math.max(2, (value ?? []).length), spellcheck: false });
+    return Object.assign(area, { read: () => area.value.split("\n").map((line) => line.trim()).filter(Boolean) });
+  },
+  text: (kind, value) => {
+    const box = element("input");
+    Object.assign(box, { type: "text", value: value ?? "", spellcheck: false });
+    return Object.assign(box, { read: () => box.value });
+  },
+};
+
+/** A property of the schema with its references followed, and `type` as one of CONTROLS. */
+function kinds(property, schema) {
+  const inner = property.$ref ? schema.$defs[property.$ref.split("/").pop()] : property.anyOf?.find(({ type }) => type !== "null") ?? property;
+  const whole = inner.type === "integer";
+  const type = inner.enum ? "choice" : { boolean: "boolean", integer: "number", number: "number", array: "list" }[inner.type] ?? "text";
+  return { ...inner, ...property, type, whole, enum: inner.enum };
+}
+
+function part(key, ...nodes) {
+  return element("section", "part", element("h3", "", say(key)), ...nodes);
+}
+
+/** The words of a key, or others where there are none. */
+function said(key, otherwise) {
+  const words = say(key);
+  return words === key ? otherwise : words;
+}
+
+/** The words for a number of texts: one has words of its own. */
+function counted(key, number) {
+  return number === 1 ? say(`${key}_one`) : say(key, { number });
+}
+
+function plain(name) {
+  return name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " ");
+}
+
+function changedHistory() {
+  document.dispatchEvent(new CustomEvent("tdw:history"));
+}
+
+/** Asks the server: {told} or {error}, a sentence. */
+async function sent(method, url, body) {
+  const init = { method, ...(body && { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }) };
+  const reply = await fetch(url, init).catch(() => null);
+  const told = await reply?.json().catch(() => null);
+  return reply?.ok ? { told } : { error: told?.error?.message ?? say("page.no_answer") };
+}
+
+/** As `sent`; an error is told at once, and null is the answer. */
+async function asked(method, url) {
+  const { told, error } = await sent(method, url);
+  if (error) complain(error);
+  return told ?? null;
+}
+
+customElements.define("tdw-settings", Settings);

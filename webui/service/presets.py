@@ -1,0 +1,97 @@
+"""Named presets of a person: one JSON file each, with the fields it sets and no others. What no extension
+here knows is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import threading
+import unicodedata
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from webui.core.atomic import write
+from webui.core.request import Request
+from webui.core.unknown import plain
+
+MAX_NAME = 80  # characters
+MOST = 1000  # presets
+
+
+class Presets:
+    """The folder of presets. `request` is the composed request model that they must fit."""
+
+    def __init__(self, folder: Path, request: type[Request]):
+        self._folder, self._request = folder, request
+        self._lock = threading.Lock()
+
+    def all(self) -> list[dict[str, Any]]:
+        """{"name", "request"} of each, by name. Files that are no presets are passed over."""
+        return sorted(
+            (told for told, _ in self._files().values()),
+            key=lambda told: (told["name"].casefold(), told["name"]),
+        )
+
+    def put(self, name: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Makes or replaces a preset of these fields. ValueError with a sentence, OSError."""
+        if not name.strip() or name != name.strip() or len(name) > MAX_NAME or not _printable(name):
+            raise ValueError(
+                f"A preset's name is 1 to {MAX_NAME} characters, with no space around it and no control "
+                "characters."
+            )
+        request, unknown = self._request.read({"request": dict(fields)})
+        plain(unknown)
+        told = {"name": name, "request": _set(fields, request.model_dump(mode="json"))}
+        with self._lock:
+            files = self._files()
+            if name not in files and len(files) >= MOST:
+                raise ValueError(f"There are {MOST} presets already; delete one first.")
+            path = files[name][1] if name in files else self._folder / _file(name)
+            write(path, json.dumps(told, ensure_ascii=False, indent=1) + "\n")
+        return told
+
+    def delete(self, name: str) -> bool:
+        """Deletes a preset; whether there was one. OSError."""
+        with self._lock:
+            found = self._files().get(name)
+            if found is not None:
+                found[1].unlink(missing_ok=True)
+            return found is not None
+
+    def _files(self) -> dict[str, tuple[dict[str, Any], Path]]:
+        """Every preset by name, with its file. A file that was put here by hand may be called anything."""
+        found: dict[str, tuple[dict[str, Any], Path]] = {}
+        for path in sorted(self._folder.glob("*.json")):
+            try:
+                data = json.loads(path.read_text("utf-8"))
+                name, fields = data["name"], plain(data["request"])
+                self._request.read({"request": fields})
+                name.encode()
+            except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
+                continue
+            found[name] = ({"name": name, "request": fields}, path)
+        return found
+
+
+def _set(given: Mapping[str, Any], valid: Mapping[str, Any]) -> dict[str, Any]:
+    """What was given, as it was understood; what is unknown as it was given."""
+    return {
+        name: _set(value, valid[name])
+        if isinstance(value, Mapping) and isinstance(valid.get(name), Mapping)
+        else valid.get(name, value)
+        for name, value in given.items()
+    }
+
+
+def _file(name: str) -> str:
+    """A file name that every system takes, that can be read, and that no two names share."""
+    readable = re.sub(r"[^a-z0-9]+", "-", unicodedata.normalize("NFKD", name).lower())[:40].strip("-")
+    return f"{readable or 'preset'}-{hashlib.sha256(name.encode()).hexdigest()[:12]}.json"
+
+
+def _printable(name: str) -> bool:
+    """Whether a name is characters only: no controls, no halves of pairs. Marks of direction are
+    characters."""
+    return not any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in name)
