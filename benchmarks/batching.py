@@ -30,7 +30,7 @@ PROMPT = "dragon, cake, castle, happy ending, dialogue"
 def run(app: App, **changes: object) -> tuple[float, Result]:
     """Seconds of one job through the queue, and its result."""
     began = time.perf_counter()
-    job = app.jobs.submit(app.Request(prompt=PROMPT, **changes))
+    job = app.queue.submit(app.Request(prompt=PROMPT, **changes))
     job.wait()
     if job.result is None:
         raise SystemExit(job.error)

@@ -26,7 +26,7 @@ def samples(model: str, number: int = 10) -> list[tuple[str, str]]:
     try:
         prompts = [tags(story.attributes) for story in held_out(Grammar.load(), number)]
         jobs = [
-            app.jobs.submit(app.Request(prompt=prompt, model=model, seed=k))
+            app.queue.submit(app.Request(prompt=prompt, model=model, seed=k))
             for k, prompt in enumerate(prompts)
         ]
         for job in jobs:

@@ -39,7 +39,7 @@ def app(tmp_path: Path):
 
 def test_the_guides_extension_is_whole(app: App):
     assert not app.registry.failed
-    job = app.jobs.submit(
+    job = app.queue.submit(
         app.Request(prompt="hi", length=16, seed=1, temperature=1.0, quiet={"strength": 20})
     )
     assert job.wait(120) and job.state == "done", job.error

@@ -14,13 +14,13 @@ from webui.core.request import Cell, Request
 from webui.extension.registry import Registry
 from webui.service.history.store import History
 from webui.service.presets import Presets
-from webui.service.queue import Job, Jobs
+from webui.service.queue import Job, JobQueue
 from webui.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from webui.checkpoints.weights import Progress
+    from webui.checkpoints.weights import ReportProgress
     from webui.denoising.engine import Engine
 
 
@@ -39,7 +39,7 @@ class App:
         self.checkpoints = Checkpoints(settings)
         self.history = History(settings.history, self.Request, settings.keep_history)
         self.presets = Presets(settings.data / "presets", self.Request)
-        self.jobs = Jobs(
+        self.queue = JobQueue(
             self._run, self.expand, settings.max_queue, self._load, lambda: self.settings.keep_jobs
         )
         self._engine: Engine | None = None
@@ -111,12 +111,12 @@ class App:
 
     def close(self) -> None:
         """Cancels what runs and waits for the device."""
-        self.jobs.close()
+        self.queue.close()
 
     def _run(self, job: Job) -> Iterator[Event]:
         return self.engine.run(job)
 
-    def _load(self, checkpoint: str | None, progress: Progress) -> None:
+    def _load(self, checkpoint: str | None, progress: ReportProgress) -> None:
         if checkpoint is None:
             self.checkpoints.unload()
         elif self.engine:  # made first: it sets the threads

@@ -165,7 +165,7 @@ def test_a_job_for_a_broken_folder_fails_and_the_next_one_runs(broken):
     assert "missing tensor" in result.error and not result.text
     assert write(broken).text
     with pytest.raises(ValueError, match="pickle only"):
-        broken.jobs.submit(broken.Request(model="pickle only"))
+        broken.queue.submit(broken.Request(model="pickle only"))
 
 
 @pytest.mark.parametrize(

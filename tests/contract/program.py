@@ -30,7 +30,7 @@ def program(folder: Path, extensions: Path | None = None, **settings) -> App:
 
 def finished(app: App, request: Request) -> Result:
     """The job's result, whatever became of it; one Failed cell is a Result with its error."""
-    job = app.jobs.submit(request)
+    job = app.queue.submit(request)
     assert job.wait(PATIENCE), "the job never ended"
     assert job.result is not None, job.error
     return job.result

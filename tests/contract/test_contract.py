@@ -62,7 +62,7 @@ def test_all_together(app, sampler, schedule, extension, family):
 def given_columns(app, part) -> set[int]:
     """Columns of the answer that the request gave. The canvas of a job that is done still shows them, as step
     0."""
-    job = app.jobs.get(part.provenance.job)
+    job = app.queue.get(part.provenance.job)
     changes = job.since(0)["cells"][part.provenance.cell]["changes"]
     return {column for column, _, _, step in changes if step == 0}
 
@@ -105,7 +105,7 @@ def test_cancel_takes_effect_before_the_next_model_call(app, sampler, extension,
 
     hook = app.checkpoints.load(family).body.register_forward_pre_hook(hold)
     try:
-        job = app.jobs.submit(app.Request(**{"seed": 1, **fields}))
+        job = app.queue.submit(app.Request(**{"seed": 1, **fields}))
         assert second.wait(PATIENCE)
         job.cancel()
         go.set()

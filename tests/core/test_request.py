@@ -9,7 +9,7 @@ import pytest
 from webui import Options, Request, Result, field
 from webui.core.options import validate
 from webui.core.request import MAX_SEED, MAX_TEXT
-from webui.core.result import Decision, Provenance, Statistics
+from webui.core.result import Change, Provenance, Statistics
 from webui.extension.registry import Registry
 from webui.settings import ROOT
 
@@ -105,7 +105,7 @@ def test_a_saved_request_or_result_is_read_back(composed):
         text="t",
         complete=True,
         request=request,
-        trace=(Decision(1, 0, 5, "a", 0.5),),
+        trace=(Change(1, 0, 5, "a", 0.5),),
         statistics=Statistics(forwards=2, tokens=8),
         provenance=Provenance(
             program="1",
@@ -157,22 +157,22 @@ LOST = {"lost": {"x": 1, "deep": [{"y": None}]}, "version": 3}
 
 def test_what_is_unknown_is_kept_and_written_back(composed):
     request, unknown = composed.read({"prompt": "a", **LOST})
-    assert request.kept == unknown == LOST and request.prompt == "a"
+    assert request.unknown == unknown == LOST and request.prompt == "a"
     again, still = composed.read(request.replace(seed=5).model_dump_json())
     assert again == request.replace(seed=5) and still == LOST
-    assert composed.read(json.loads(request.model_dump_json()) | {"prompt": "b"})[0].kept == LOST
+    assert composed.read(json.loads(request.model_dump_json()) | {"prompt": "b"})[0].unknown == LOST
 
 
 def test_what_was_kept_comes_back_with_its_extension(composed):
     request, unknown = Request.read({"prompt": "a", "negative_prompt": {"scale": 2.0}, "lost": {"x": 1}})
     assert set(unknown) == {"negative_prompt", "lost"}
     back, unknown = composed.read(request.model_dump_json())
-    assert back.negative_prompt.scale == 2.0 and back.kept == unknown == {"lost": {"x": 1}}
+    assert back.negative_prompt.scale == 2.0 and back.unknown == unknown == {"lost": {"x": 1}}
 
 
 def test_an_option_that_an_extension_no_longer_has_is_kept(composed):
     request, unknown = composed.read({"negative_prompt": {"scale": 2.0, "old": "x"}})
-    assert request.negative_prompt.scale == 2.0 and request.kept == unknown == {
+    assert request.negative_prompt.scale == 2.0 and request.unknown == unknown == {
         "negative_prompt": {"old": "x"}
     }
     again, unknown = composed.read(request.model_dump_json())
@@ -195,9 +195,9 @@ def nested(depth: int) -> dict:
     ids=repr,
 )
 def test_what_json_cannot_hold_is_not_kept(composed, kept):
-    with pytest.raises(ValueError, match=r"^kept: "):
-        validate(composed, {"kept": kept})
-    assert validate(composed, {"kept": nested(31)}).kept
+    with pytest.raises(ValueError, match=r"^unknown: "):
+        validate(composed, {"unknown": kept})
+    assert validate(composed, {"unknown": nested(31)}).unknown
 
 
 @pytest.mark.parametrize(

@@ -306,11 +306,11 @@ def test_what_was_not_begun_when_cancelled_gives_nothing(app):
 
 
 def test_after_a_cancel_the_worker_is_free(app):
-    slow = app.jobs.submit(asked(app, length=200, steps=200, block_length=200))
+    slow = app.queue.submit(asked(app, length=200, steps=200, block_length=200))
     while not any(cell["step"] for cell in slow.since(0)["cells"].values()):
         time.sleep(0.01)
     slow.cancel()
-    quick = app.jobs.submit(asked(app))
+    quick = app.queue.submit(asked(app))
     assert quick.wait(60) and quick.state == "done" and quick.result.complete
     assert slow.state == "cancelled" and "…" in slow.result.text
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from tests.reference.toy import MASK, VOCAB, mixed, toy
 from webui.canvas import Canvas
 from webui.denoising import noise, samplers
-from webui.denoising.samplers import CONFIDENCES, SAMPLERS, SCHEDULES, Settings
+from webui.denoising.samplers import CONFIDENCES, SAMPLERS, SCHEDULES, SamplerOptions
 
 ROOT = Path(__file__).resolve().parents[2]
 LogitsFn = Callable[[Tensor], Tensor]  # tokens (B, L) without padding -> logits (B, L, V)
@@ -75,7 +75,7 @@ class Case:
     seed: int
     prompt: tuple[int, ...]
     answer: tuple[int, ...]
-    settings: Settings
+    settings: SamplerOptions
 
     @property
     def target(self) -> list[int]:
@@ -95,7 +95,7 @@ def cases(temperature: float = 0.0) -> list[Case]:
             answer = [MASK if (j + i) % 5 < 3 else j % 10 for j in range(length)]
         block = {"whole": length, "blocks": 3 + i % 3, "gaps": 4}[kind]
         blocks = len({j // block for j, token in enumerate(answer) if token == MASK})
-        settings = Settings(
+        settings = SamplerOptions(
             sampler,
             schedule,
             confidence,
@@ -191,7 +191,7 @@ def test_any_step_can_be_saved_and_gone_on_with_in_another_process(tmp_path):
 
 
 def test_a_row_with_nothing_to_decide_is_left_as_it_is():
-    settings = Settings("low_confidence", "even", "probability", steps=4, block_length=4)
+    settings = SamplerOptions("low_confidence", "even", "probability", steps=4, block_length=4)
     canvas = samplers.prepare(
         Canvas.build([[1], [2]], [[MASK] * 8, [3, 4]], [0, 1], MASK), [settings, settings]
     )
@@ -201,7 +201,11 @@ def test_a_row_with_nothing_to_decide_is_left_as_it_is():
 @pytest.mark.parametrize("steps", [1, 2, 3])
 def test_fewer_steps_than_blocks_are_refused_with_one_sentence(steps):
     case = Case(
-        "", 0, (), (MASK,) * 16, Settings("low_confidence", "even", "probability", steps, block_length=4)
+        "",
+        0,
+        (),
+        (MASK,) * 16,
+        SamplerOptions("low_confidence", "even", "probability", steps, block_length=4),
     )
     with pytest.raises(
         ValueError, match=rf"^{steps} steps cannot fill 4 blocks: take at least 4 steps .*\.$"
@@ -211,7 +215,9 @@ def test_fewer_steps_than_blocks_are_refused_with_one_sentence(steps):
 
 def test_only_blocks_with_gaps_need_steps():
     answer = (MASK, *range(1, 12), *(MASK,) * 4)
-    case = Case("", 0, (), answer, Settings("low_confidence", "even", "probability", steps=2, block_length=4))
+    case = Case(
+        "", 0, (), answer, SamplerOptions("low_confidence", "even", "probability", steps=2, block_length=4)
+    )
     assert answers(finish(build([case]), [oracle(1, case.target)])) == [case.target]
 
 
@@ -219,7 +225,7 @@ def test_every_later_block_keeps_a_step_however_few_its_gaps_are():
     """Most of the gaps are in the first block: it must not take the steps that the others need."""
     answer = ((MASK,) * 8, *((MASK, *range(7)) for _ in range(5)))
     for steps in range(6, 14):
-        settings = Settings("low_confidence", "even", "probability", steps, block_length=8)
+        settings = SamplerOptions("low_confidence", "even", "probability", steps, block_length=8)
         case = Case("", 0, (), tuple(token for block in answer for token in block), settings)
         assert answers(finish(build([case]), [oracle(1, case.target)], steps)) == [case.target]
 
@@ -249,7 +255,7 @@ def test_schedules_keep_their_closed_forms(steps):
 def test_blocks_are_decided_one_after_the_other_as_dealt(length, block, steps):
     """Whole blocks with steps to divide: LLaDA's numbers. Otherwise all steps are used and no block waits for
     its last."""
-    settings = Settings("low_confidence", "even", "probability", steps=steps, block_length=block)
+    settings = SamplerOptions("low_confidence", "even", "probability", steps=steps, block_length=block)
     canvas = build([Case("", 3, (1, 2), (MASK,) * length, settings)])
     decided: list[tuple[int, int]] = []  # block and number of each step
     while canvas.open.any():
@@ -271,7 +277,7 @@ def test_blocks_are_decided_one_after_the_other_as_dealt(length, block, steps):
 
 def spread(logits: Tensor, steps: int = 1, **settings) -> Canvas:
     """A canvas with one active position for each row of `logits` (N, V), the settings as given."""
-    told = Settings(
+    told = SamplerOptions(
         "low_confidence", "even", "probability", steps=steps, block_length=len(logits), **settings
     )
     canvas = Canvas.build([[]], [[MASK] * len(logits)], [11], MASK)
@@ -313,7 +319,9 @@ def test_the_threshold_decides_all_that_is_sure_and_else_the_surest():
     logits[:, 0], logits[:, 1] = sure.log(), (1 - sure).log()
     surest_alone = [0]
     for threshold, expected in ((0.89, [0, 2]), (0.96, surest_alone), (0.0, [0, 1, 2, 3])):
-        told = Settings("threshold", "even", "probability", steps=4, block_length=4, threshold=threshold)
+        told = SamplerOptions(
+            "threshold", "even", "probability", steps=4, block_length=4, threshold=threshold
+        )
         canvas = samplers.activate(samplers.prepare(Canvas.build([[]], [[MASK] * 4], [0], MASK), [told]))
         chosen = samplers.choose(canvas, logits).commit.nonzero()[:, 0].tolist()
         assert chosen == expected
@@ -329,7 +337,7 @@ def test_of_equally_sure_positions_the_leftmost_comes_first():
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_late_end_of_text_is_decided_last_and_still_decided(sampler):
     end = 9
-    told = Settings(sampler, "even", "probability", steps=16, block_length=16, threshold=0.9, late=True)
+    told = SamplerOptions(sampler, "even", "probability", steps=16, block_length=16, threshold=0.9, late=True)
     canvas = samplers.prepare(Canvas.build([[1]], [[MASK] * 16], [0], MASK, ends=[end]), [told])
     target = [end if i % 3 == 0 else 2 for i in range(16)]
     order: list[int] = []
@@ -442,9 +450,9 @@ def test_each_row_draws_by_its_own_settings():
         {"temperature": 1.0, "top_k": 2},
         {"temperature": 2.0, "top_p": 0.5},
     ]
-    rows = [Settings("low_confidence", "even", "probability", 1, 500, **t) for t in told]
+    rows = [SamplerOptions("low_confidence", "even", "probability", 1, 500, **t) for t in told]
 
-    def drawn_by(rows: list[Settings]) -> Tensor:
+    def drawn_by(rows: list[SamplerOptions]) -> Tensor:
         canvas = Canvas.build([[]] * len(rows), [[MASK] * 500] * len(rows), [7] * len(rows), MASK)
         canvas = samplers.activate(samplers.prepare(canvas, rows))
         return samplers.draw(canvas, LOGITS.expand(500 * len(rows), -1)).view(-1, 500)
@@ -458,7 +466,7 @@ def test_each_row_draws_by_its_own_settings():
 def test_a_draw_depends_on_seed_position_and_step_only(monkeypatch):
     """Other prompts before the answer move its columns, not its draws; and nothing is taken from torch's
     generator."""
-    told = Settings("low_confidence", "even", "probability", 1, 40, temperature=1.0)
+    told = SamplerOptions("low_confidence", "even", "probability", 1, 40, temperature=1.0)
     drawn = []
     for prompt in ([], [1] * 5, [2] * 90):
         torch.manual_seed(len(prompt))

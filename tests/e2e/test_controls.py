@@ -87,7 +87,7 @@ def test_using_a_preset_can_be_undone_and_the_checkpoints_is_apart(visit, http):
     sheet.get_by_role("button", name="other", exact=True).click()
     user.wait("document.querySelector('#field-steps input').value === '3'")
     assert user.shown("length") == "8", "what the preset does not name stays"
-    page.locator("tdw-kept", has_text="gone").wait_for()
+    page.locator("tdw-unknown", has_text="gone").wait_for()
     page.locator(".notice").get_by_role("button", name="Undo").click()
     user.wait("document.querySelector('#field-steps input').value === '11'")
     open_presets(page).get_by_role("button", name="Preset of the checkpoint").click()

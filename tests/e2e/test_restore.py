@@ -111,15 +111,15 @@ def test_fields_of_missing_extensions_are_kept_and_sent(visit, saved, tmp_path):
     user = visit()
     user.drop(file)
     as_saved(user)
-    user.page.locator("tdw-kept", has_text="gone").wait_for()
+    user.page.locator("tdw-unknown", has_text="gone").wait_for()
     assert "gone" in user.page.locator(".notice").text_content()
     user.generate()
     user.done()
     job = user.page.evaluate("localStorage.getItem('tdw.job')")
     made = httpx.get(f"{user.url}/api/v1/jobs/{job}", timeout=60).json()["request"]
-    assert made["kept"] == {"gone": request["gone"]}
-    user.page.locator("tdw-kept").get_by_role("button", name="Forget").click()
-    user.wait("!document.querySelector('tdw-kept').firstChild")
+    assert made["unknown"] == {"gone": request["gone"]}
+    user.page.locator("tdw-unknown").get_by_role("button", name="Forget").click()
+    user.wait("!document.querySelector('tdw-unknown').firstChild")
 
 
 def test_a_sampler_that_is_not_here_is_told(visit, saved, tmp_path):

@@ -15,10 +15,10 @@ from tests.conftest import wait_until
 from tests.http.conftest import ENDED, QUICK, SLOW, Client, parse
 from webui.core.events import Progress, Started
 from webui.core.request import Cell, Request
-from webui.core.result import Decision
+from webui.core.result import Change
 from webui.http import api
 from webui.http.api import jobs as endpoints
-from webui.service.queue import Job, Jobs
+from webui.service.queue import Job, JobQueue
 
 SIZE = {"length": 32, "steps": 32, "template": "raw", "end_of_text": "ban", "rehearsal": {"seconds": 0.02}}
 
@@ -113,15 +113,15 @@ def test_two_watchers_see_the_same(client, server):
     id = client.submit(**SIZE, count=2)
     seen: list[list[dict]] = [[], []]
 
-    def watch(k: int) -> None:
+    def subscribe(k: int) -> None:
         with Client(base_url=client.base_url, timeout=60) as own:
             seen[k] += own.updates(id)
 
-    watchers = [threading.Thread(target=watch, args=(k,)) for k in range(2)]
-    for watcher in watchers:
-        watcher.start()
-    for watcher in watchers:
-        watcher.join(60)
+    watchers = [threading.Thread(target=subscribe, args=(k,)) for k in range(2)]
+    for thread in watchers:
+        thread.start()
+    for thread in watchers:
+        thread.join(60)
     assert canvases(seen[0]) == canvases(seen[1]) and len(canvases(seen[0])["1"]) == 32
 
 
@@ -164,24 +164,24 @@ def test_a_hundred_watchers_leave_the_server_quick(client, server):
     request = f"GET /api/v1/jobs/{waiting}/events HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
     watchers = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(100)]
     try:
-        for watcher in watchers:
-            watcher.sendall(request)
-            watcher.settimeout(20)
-        for watcher in watchers:
-            assert watcher.recv(4096).startswith(b"HTTP/1.1 200")
+        for connection in watchers:
+            connection.sendall(request)
+            connection.settimeout(20)
+        for connection in watchers:
+            assert connection.recv(4096).startswith(b"HTTP/1.1 200")
         began = time.monotonic()
         assert client.get("checkpoints").status_code == 200  # an endpoint that runs in the thread pool
         assert time.monotonic() - began < 2
         client.delete(f"jobs/{first}")
-        for watcher in watchers:
+        for connection in watchers:
             text = b""
             while b'"state":"done"' not in text:
-                chunk = watcher.recv(65536)
+                chunk = connection.recv(65536)
                 assert chunk, "the stream ended before the job did"
                 text += chunk
     finally:
-        for watcher in watchers:
-            watcher.close()
+        for connection in watchers:
+            connection.close()
 
 
 # -- in this process: what cannot be seen from outside -------------------------------------------------------
@@ -190,14 +190,14 @@ def test_a_hundred_watchers_leave_the_server_quick(client, server):
 @pytest.fixture
 def quiet():
     """An App whose worker does nothing: jobs stay as the test leaves them."""
-    jobs = Jobs(run=lambda job: iter(()), expand=lambda request: (Cell("0", request),))
+    jobs = JobQueue(run=lambda job: iter(()), expand=lambda request: (Cell("0", request),))
     jobs._work = lambda: None
-    return SimpleNamespace(jobs=jobs)
+    return SimpleNamespace(queue=jobs)
 
 
 def test_a_comment_tells_that_a_silent_stream_lives(quiet, monkeypatch):
     monkeypatch.setattr(endpoints, "HEARTBEAT", 0.1)
-    job = quiet.jobs.submit(Request())
+    job = quiet.queue.submit(Request())
 
     async def take() -> list[bytes]:
         stream = endpoints.events(quiet, job)
@@ -223,7 +223,7 @@ def test_a_watcher_that_leaves_ends_its_generator(quiet, monkeypatch):
 
     monkeypatch.setattr(endpoints, "events", watched)
     quiet.settings = SimpleNamespace(host="127.0.0.1", allowed_hosts=(), max_body=1024)
-    job = quiet.jobs.submit(Request())
+    job = quiet.queue.submit(Request())
 
     async def visit() -> None:
         left, sent = asyncio.Event(), []
@@ -267,7 +267,7 @@ def test_a_slow_reader_makes_no_backlog(quiet):
         job.begin()
         job.take(Started("0", 10, 1000))
         for k in range(1000):
-            job.take(Progress({"0": (Decision(k + 1, k % 10, 7, f"w{k}", 0.5),)}, {"0": k + 1}))
+            job.take(Progress({"0": (Change(k + 1, k % 10, 7, f"w{k}", 0.5),)}, {"0": k + 1}))
         job.end()
         return found + [chunk async for chunk in stream]
 
@@ -284,7 +284,7 @@ def test_the_state_is_never_told_before_the_changes_that_led_to_it(quiet):
         job.begin()
         job.take(Started("0", 500, 500))
         for k in range(500):
-            job.take(Progress({"0": (Decision(k + 1, k, 7, f"w{k}", 0.5),)}, {"0": k + 1}))
+            job.take(Progress({"0": (Change(k + 1, k, 7, f"w{k}", 0.5),)}, {"0": k + 1}))
         job.end()
 
     async def read() -> list[bytes]:

@@ -199,7 +199,7 @@ def test_a_file_of_another_program_with_fields_unknown_here(own, three, place):
     again = own.post("txt2txt", json=restored["request"]).json()
     assert again["text"] == told["text"]
     file = json.loads(next((place / "history").glob(f"*/{again['id']}.json")).read_text())
-    assert file["request"]["kept"] == restored["unknown"], "written back"
+    assert file["request"]["unknown"] == restored["unknown"], "written back"
     target.write_text("{")
     assert own.get("history/" + "0" * 20).status_code == 422
     target.unlink()

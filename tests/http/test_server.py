@@ -17,7 +17,7 @@ from tests.conftest import serve, wait_until
 from tests.http.conftest import SLOW, Client
 from webui.core.request import Cell, Request
 from webui.http import api, server
-from webui.service.queue import Jobs
+from webui.service.queue import JobQueue
 from webui.settings import Settings
 
 
@@ -38,12 +38,12 @@ def test_it_stops_within_seconds_in_the_middle_of_everything(flags, tmp_path):
         client.running(first)
         seen: list[bytes] = []
 
-        def watch() -> None:
+        def subscribe() -> None:
             with httpx.stream("GET", f"{running.url}/api/v1/jobs/{first}/events", timeout=60) as reply:
                 seen.extend(reply.iter_bytes())
 
-        watcher = threading.Thread(target=watch)
-        watcher.start()
+        subscription = threading.Thread(target=subscribe)
+        subscription.start()
         blocked = socket.create_connection(("127.0.0.1", running.port))
         body = json.dumps(SLOW).encode()
         head = b"POST /api/v1/txt2txt HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -53,7 +53,7 @@ def test_it_stops_within_seconds_in_the_middle_of_everything(flags, tmp_path):
         running.process.send_signal(signal.SIGTERM)
         assert running.process.wait(10) == 0
         assert time.monotonic() - began < 5
-        watcher.join(10)
+        subscription.join(10)
         blocked.close()
         assert b'"state":"cancelled"' in b"".join(seen)  # the stream was ended, not cut
         assert running.process.stdout.read() == b"" and running.errors.read_text() == ""
@@ -113,7 +113,9 @@ def test_the_address_can_be_opened(host, url):
 
 def app(run=lambda job: iter(()), **settings) -> SimpleNamespace:
     return SimpleNamespace(
-        jobs=Jobs(run, lambda request: (Cell("0", request),)), Request=Request, settings=Settings(**settings)
+        queue=JobQueue(run, lambda request: (Cell("0", request),)),
+        Request=Request,
+        settings=Settings(**settings),
     )
 
 
@@ -128,7 +130,7 @@ def call(app, method: str, path: str, base: str = "http://localhost", **keywords
 
 def test_a_fault_of_ours_shows_a_sentence_and_no_traceback():
     broken = app()
-    broken.jobs = None
+    broken.queue = None
     reply = call(broken, "GET", "/api/v1/jobs")
     assert reply.status_code == 500
     assert reply.json() == {
@@ -152,7 +154,7 @@ def test_half_surrogates_inside_never_break_a_reply():
     odd.samplers = odd.schedules = odd.confidences = lambda: {"a\ud800b": "c\udfff", "pair": "\ud83d\ude00"}
     reply = call(odd, "GET", "/api/v1/samplers")
     assert reply.json()["samplers"] == {"a\ufffdb": "c\ufffd", "pair": "😀"}
-    job = odd.jobs.submit(Request())
+    job = odd.queue.submit(Request())
     job.wait(5)
     job.error = "\udc80"
     assert call(odd, "GET", f"/api/v1/jobs/{job.id}").json()["error"] == "\ufffd"

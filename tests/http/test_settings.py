@@ -139,7 +139,7 @@ def test_any_saved_thing_is_read_back(own):
 def test_what_is_not_here_is_told_kept_and_nothing_is_lost(own):
     many = {f"lost{k}": {"x": k} for k in range(500)}
     told = own.post("restore", json={"prompt": "a", "model": "gone", "sampler": "gone", **many}).json()
-    assert told["unknown"] == many == told["request"]["kept"] and told["request"]["model"] == "gone"
+    assert told["unknown"] == many == told["request"]["unknown"] and told["request"]["model"] == "gone"
     assert told["missing"] == {"model": "gone", "sampler": "gone"}
     assert 3 <= len(told["notes"]) < 20 and all(note.endswith(".") for note in told["notes"])
     hostile = own.post(

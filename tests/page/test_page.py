@@ -59,7 +59,7 @@ def test_the_handlers(made):
     shown = [component.value for component in page.components]
     place = [control.path for control in page.controls].index(("steps",))
     shown[place] = "3"
-    job = page.app.jobs.get(page.submit(*shown, "a1 de")["job"])
+    job = page.app.queue.get(page.submit(*shown, "a1 de")["job"])
     job.cancel()
     assert (
         job.client == "a1"
@@ -73,11 +73,11 @@ def test_the_handlers(made):
     assert page.gather(*shown, "a1 en")["request"]["steps"] == 3
     assert page.fill(job.request.model_dump_json())[2:] == shown
     assert page.untouched(None)[place] == ""
-    merged = page.merge('{"steps": 5, "length": null, "kept": {"gone": 1}}', None)
+    merged = page.merge('{"steps": 5, "length": null, "unknown": {"gone": 1}}', None)
     changed = {
         page.controls[i].path[0]: value for i, value in enumerate(merged) if not isinstance(value, dict)
     }
-    assert changed == {"steps": "5", "length": "128", "kept": '{"gone": 1}'}
+    assert changed == {"steps": "5", "length": "128", "unknown": '{"gone": 1}'}
     wrong = [*shown[:place], "x", *shown[place + 1 :]]
     assert page.submit(*wrong, "a1 de")["error"] == "Schritte: das ist keine ganze Zahl."
     assert page.submit(*wrong, "a1 xx")["error"] == "Denoising steps: this is not a whole number."

@@ -444,17 +444,17 @@ def test_a_favourite_keeps_the_rest_of_its_file(history, composed):
         "favourite": True,
         "extensions": ["lost"],
         "unknown": ["lost"],
-    } and saved.request.kept == {"lost": {"y": 1}}
+    } and saved.request.unknown == {"lost": {"y": 1}}
 
 
 def test_what_a_missing_extension_said_is_written_back(history, composed, tmp_path):
     bare = History(folder(history), Registry(tmp_path / "none").Request)
     history.save(first := result(composed(prompt="a", negative_prompt={"scale": 2.5})))
     request = bare.get(first.id).request
-    assert request.kept["negative_prompt"]["scale"] == 2.5
+    assert request.unknown["negative_prompt"]["scale"] == 2.5
     bare.save(second := result(request.replace(seed=9)))
     back = history.get(second.id).request
-    assert back.negative_prompt.scale == 2.5 and back.seed == 9 and back.kept == {}
+    assert back.negative_prompt.scale == 2.5 and back.seed == 9 and back.unknown == {}
     assert "negative_prompt" in bare.list()[1]["extensions"], "the file says so, the extension is not asked"
 
 

@@ -14,8 +14,8 @@ import pytest
 from tests.conftest import wait_until
 from webui.core.events import Event, Failed, Finished, Loading, Progress, Started
 from webui.core.request import Cell, Request
-from webui.core.result import Decision, Result
-from webui.service.queue import ENDED, KEPT, Job, Jobs, Watcher
+from webui.core.result import Change, Result
+from webui.service.queue import ENDED, KEPT, Job, JobQueue, Subscription
 
 DEADLINE = 30  # seconds; only a hang takes them
 
@@ -24,8 +24,8 @@ def cells_of(request: Request) -> tuple[Cell, ...]:
     return tuple(Cell(str(i), request) for i in range(request.count))
 
 
-def decided(step: int, column: int, text: str | None = "a") -> Decision:
-    return Decision(step, column, None if text is None else 1, text or "", 0.5)
+def decided(step: int, column: int, text: str | None = "a") -> Change:
+    return Change(step, column, None if text is None else 1, text or "", 0.5)
 
 
 def finished(cell: str | None, request: Request, complete: bool = True) -> Finished:
@@ -34,7 +34,7 @@ def finished(cell: str | None, request: Request, complete: bool = True) -> Finis
 
 @pytest.fixture
 def stage():
-    """A `Jobs` whose engine writes three positions a cell, one a step, and waits for `stage.go` before
+    """A `JobQueue` whose engine writes three positions a cell, one a step, and waits for `stage.go` before
     each."""
     stage = Stage()
     yield stage
@@ -45,7 +45,7 @@ def stage():
 class Stage:
     def __init__(self, max_queue: int = 64):
         self.go, self.begun, self.ran = threading.Semaphore(0), threading.Event(), []
-        self.jobs = Jobs(self.run, cells_of, max_queue)
+        self.jobs = JobQueue(self.run, cells_of, max_queue)
 
     def run(self, job: Job) -> Iterator[Event]:
         self.ran.append(job)
@@ -87,7 +87,7 @@ def merged(seen: dict[str, Any], update: dict[str, Any] | None) -> None:
 def events(request: Request, seed: int) -> list[Event]:
     """A run of three cells at random: decided, reopened, begun anew after another cell failed, ended."""
     generator = random.Random(seed)
-    told: list[Event] = [Started(cell, 12, 20, (Decision(0, 3, 1, "given", None),)) for cell in "012"]
+    told: list[Event] = [Started(cell, 12, 20, (Change(0, 3, 1, "given", None),)) for cell in "012"]
     for step in range(1, 21):
         changes = {}
         for cell in "01" if step > 8 else "012":
@@ -96,7 +96,7 @@ def events(request: Request, seed: int) -> list[Event]:
         told.append(Progress(changes, dict.fromkeys(changes, step)))
         if step == 8:
             told += [Failed("2", "fault: on purpose")]
-            told += [Started(cell, 12, 20, (Decision(0, 3, 1, "given", None),)) for cell in "01"]
+            told += [Started(cell, 12, 20, (Change(0, 3, 1, "given", None),)) for cell in "01"]
     return [*told, finished("0", request), finished("1", request, complete=False), finished(None, request)]
 
 
@@ -104,47 +104,47 @@ def events(request: Request, seed: int) -> list[Event]:
 def test_however_seldom_a_watcher_reads_its_differences_add_up_to_the_snapshot(seed):
     request, generator = Request(count=3), random.Random(seed)
     job = Job(request, cells_of(request))
-    watchers = [(job.watch(), {}, often) for often in (1.0, 0.3, 0.1, 0.0)]
+    watchers = [(job.subscribe(), {}, often) for often in (1.0, 0.3, 0.1, 0.0)]
     job.begin()
     for event in events(request, seed):
         job.take(event)
-        for watcher, seen, often in watchers:
+        for subscription, seen, often in watchers:
             if generator.random() < often:
-                merged(seen, watcher.read())
+                merged(seen, subscription.read())
     job.end()
     snapshot: dict[str, Any] = {}
-    merged(snapshot, Watcher(job).read())
-    for watcher, seen, _ in watchers:
-        merged(seen, watcher.read())
+    merged(snapshot, Subscription(job).read())
+    for subscription, seen, _ in watchers:
+        merged(seen, subscription.read())
         assert seen == snapshot
-        assert watcher.read() is None, "there is one difference, and then nothing"
+        assert subscription.read() is None, "there is one difference, and then nothing"
     assert [snapshot[cell]["state"] for cell in "012"] == ["done", "cancelled", "failed"]
     assert snapshot["0"]["columns"][3][0] == "given" and snapshot["2"]["error"] == "fault: on purpose"
 
 
 def test_a_cell_that_is_begun_anew_is_open_again_for_who_saw_it_before():
     job = Job(Request(), cells_of(Request()))
-    watcher, seen = job.watch(), {}
+    subscription, seen = job.subscribe(), {}
     job.begin()
     job.take(Started("0", 4, 4))
     job.take(Progress({"0": (decided(1, 2), decided(1, 3))}, {"0": 1}))
-    merged(seen, watcher.read())
+    merged(seen, subscription.read())
     assert set(seen["0"]["columns"]) == {2, 3} and seen["0"]["step"] == 1
     job.take(Started("0", 4, 4))
-    merged(seen, watcher.read())
+    merged(seen, subscription.read())
     assert seen["0"]["columns"] == {} and seen["0"]["step"] == 0
 
 
 def test_a_difference_holds_only_what_changed():
     request = Request(count=2)
     job = Job(request, cells_of(request))
-    watcher = job.watch()
+    subscription = job.subscribe()
     job.begin()
     job.take(Started("0", 4, 4))
     job.take(Started("1", 4, 4))
-    watcher.read()
+    subscription.read()
     job.take(Progress({"1": (decided(1, 2),)}, {"1": 1}))
-    update = watcher.read()
+    update = subscription.read()
     assert list(update["cells"]) == ["1"] and update["cells"]["1"]["changes"] == [[2, "a", 0.5, 1]]
     assert update["progress"] == pytest.approx(1 / 8)
 
@@ -153,13 +153,13 @@ def test_many_watchers_in_many_threads_all_see_the_end(stage):
     job = stage.submit(count=3)
     ends: list[dict] = []
 
-    def watch() -> None:
+    def subscribe() -> None:
         seen: dict[str, Any] = {}
-        for update in job.watch().updates(interval=0.001):
+        for update in job.subscribe().updates(interval=0.001):
             merged(seen, update)
         ends.append(seen)
 
-    threads = [threading.Thread(target=watch) for _ in range(20)]
+    threads = [threading.Thread(target=subscribe) for _ in range(20)]
     for thread in threads:
         thread.start()
     stage.go.release(3)
@@ -173,7 +173,7 @@ def test_who_comes_late_starts_with_a_snapshot(stage):
     job = stage.submit()
     stage.go.release(3)
     assert job.wait(DEADLINE)
-    (only,) = job.watch().updates()
+    (only,) = job.subscribe().updates()
     assert only["state"] == "done" and only["progress"] == 1.0 and len(only["cells"]["0"]["changes"]) == 3
     assert "trace" not in only["cells"]["0"]["result"]
 
@@ -196,7 +196,7 @@ def test_a_job_that_is_cancelled_while_it_waits_never_runs(stage):
     assert stage.begun.wait(DEADLINE)
     second.cancel()
     assert second.state == "cancelled" and second.wait(0)
-    assert next(second.watch().updates())["cells"]["0"]["state"] == "cancelled"
+    assert next(second.subscribe().updates())["cells"]["0"]["state"] == "cancelled"
     stage.go.release(6)
     assert third.wait(DEADLINE)
     assert stage.ran == [first, third] and second.result is None
@@ -252,7 +252,7 @@ def test_a_refused_request_never_becomes_a_job():
     def refuse(request: Request) -> tuple[Cell, ...]:
         raise ValueError("No.")
 
-    jobs = Jobs(lambda job: iter(()), refuse)
+    jobs = JobQueue(lambda job: iter(()), refuse)
     with pytest.raises(ValueError, match=r"No\."):
         jobs.submit(Request())
     assert jobs.all() == []
@@ -271,7 +271,7 @@ def test_a_job_fails_only_if_no_cell_gave_a_text():
 
 
 def test_only_so_many_ended_jobs_stay_in_memory():
-    jobs = Jobs(lambda job: iter(()), cells_of, max_queue=10**6)
+    jobs = JobQueue(lambda job: iter(()), cells_of, max_queue=10**6)
     made = [jobs.submit(Request()) for _ in range(KEPT + 50)]
     assert made[-1].wait(DEADLINE)
     last = jobs.submit(Request())
@@ -304,7 +304,7 @@ def test_a_checkpoint_is_loaded_by_the_worker_in_its_turn():
         if checkpoint == "bad":
             raise ValueError("bad is bad.")
 
-    jobs = stage.jobs = Jobs(stage.run, cells_of, load=load)
+    jobs = stage.jobs = JobQueue(stage.run, cells_of, load=load)
     try:
         first = stage.submit()
         assert stage.begun.wait(DEADLINE)
@@ -329,18 +329,18 @@ def test_a_checkpoint_is_loaded_by_the_worker_in_its_turn():
 
 def test_a_job_tells_the_checkpoint_it_waits_for():
     job = Job(Request(), cells_of(Request()), client="me")
-    watcher = job.watch()
+    subscription = job.subscribe()
     job.begin()
     job.take(Loading("big", 0.5))
-    assert watcher.read()["loading"] == {"checkpoint": "big", "done": 0.5} == job.line()["loading"]
+    assert subscription.read()["loading"] == {"checkpoint": "big", "done": 0.5} == job.line()["loading"]
     job.take(Started("0", 4, 4))
-    assert watcher.read()["loading"] is None and job.client == "me"
+    assert subscription.read()["loading"] is None and job.client == "me"
 
 
 @pytest.mark.parametrize("keep", [True, False])
 def test_jobs_of_a_page_that_is_gone_end_only_if_they_are_not_kept(keep):
     stage = Stage()
-    jobs = stage.jobs = Jobs(stage.run, cells_of, keep=lambda: keep, grace=0.05)
+    jobs = stage.jobs = JobQueue(stage.run, cells_of, keep=lambda: keep, grace=0.05)
     try:
         mine = [jobs.submit(Request(seed=1), "me") for _ in range(2)]
         others = [jobs.submit(Request(seed=1), client) for client in ("you", None)]
@@ -364,7 +364,7 @@ def test_jobs_of_a_page_that_is_gone_end_only_if_they_are_not_kept(keep):
 
 def test_a_page_that_comes_back_in_time_keeps_its_jobs():
     stage = Stage()
-    jobs = stage.jobs = Jobs(stage.run, cells_of, keep=lambda: False, grace=0.2)
+    jobs = stage.jobs = JobQueue(stage.run, cells_of, keep=lambda: False, grace=0.2)
     try:
         mine = jobs.submit(Request(seed=1), "me")
         with jobs.watched("me"):

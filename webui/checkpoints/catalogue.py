@@ -54,7 +54,7 @@ class Plan(NamedTuple):
     config: PretrainedConfig
     mask: int
     kind: Any  # the native class of transformers
-    found: dict[str, weights.Tensor]
+    found: dict[str, weights.TensorInfo]
 
 
 class Count(NamedTuple):
@@ -130,7 +130,7 @@ class Checkpoints:
         few, known = ", ".join(strange[:6]), entry.profile.get("understands", "")
         return f"Most words of the prompt are new to {entry.name} ({few}). It understands: {known}"
 
-    def load(self, name: str | None, progress: weights.Progress = lambda done: None) -> Model:
+    def load(self, name: str | None, progress: weights.ReportProgress = lambda done: None) -> Model:
         """The model of this name, loaded if it is not. Worker thread only. ValueError with one sentence if it
         cannot be.
 

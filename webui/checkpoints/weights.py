@@ -18,7 +18,7 @@ MAX_HEADER = 100_000_000  # bytes, safetensors' own limit
 CHUNK = 4 << 20  # bytes read at once for the fingerprint
 NOTCH = 0.01  # progress is told in steps of at least this much
 
-Progress = Callable[[float], None]
+ReportProgress = Callable[[float], None]
 
 
 class Stopped(Exception):
@@ -29,8 +29,8 @@ class Meter:
     """Adds up bytes from several threads and tells the share of all there are, 0 to 1, a hundred times at
     most."""
 
-    def __init__(self, total: int, tell: Progress):
-        self._total, self._tell = max(1, total), tell
+    def __init__(self, total: int, report: ReportProgress):
+        self._total, self._report = max(1, total), report
         self._done, self._told = 0, 0.0
         self._lock = threading.Lock()
 
@@ -41,11 +41,11 @@ class Meter:
             share = min(1.0, self._done / self._total)
             if share - self._told >= NOTCH or (share == 1.0 != self._told):
                 self._told = share
-                self._tell(share)
+                self._report(share)
 
 
 @dataclass(frozen=True)
-class Tensor:
+class TensorInfo:
     """A tensor in a file, by its header: `size` in bytes."""
 
     file: Path
@@ -86,7 +86,7 @@ def files(folder: Path) -> list[Path]:
     return found
 
 
-def tensors(folder: Path) -> list[Tensor]:
+def tensors(folder: Path) -> list[TensorInfo]:
     """Every tensor of a folder, by the headers, without torch. ValueError for missing shards and files cut
     short."""
     index = folder / "model.safetensors.index.json"
@@ -101,7 +101,7 @@ def tensors(folder: Path) -> list[Tensor]:
     return [tensor for file in files(folder) for tensor in _header(file)]
 
 
-def _header(file: Path) -> Iterator[Tensor]:
+def _header(file: Path) -> Iterator[TensorInfo]:
     damaged = f"{file.parent.name}/{file.name} is damaged:"
     with file.open("rb") as stream:
         size = int.from_bytes(stream.read(8), "little")
@@ -110,7 +110,7 @@ def _header(file: Path) -> Iterator[Tensor]:
             header.pop("__metadata__", None)
             found = [
                 (
-                    Tensor(
+                    TensorInfo(
                         file,
                         name,
                         tuple(map(int, told["shape"])),
@@ -129,7 +129,7 @@ def _header(file: Path) -> Iterator[Tensor]:
     yield from (tensor for tensor, _ in found)
 
 
-def parameters(found: list[Tensor]) -> int:
+def parameters(found: list[TensorInfo]) -> int:
     """How many numbers the weights are."""
     return sum(math.prod(tensor.shape) for tensor in found)
 
@@ -148,7 +148,7 @@ def fingerprint(folder: Path, meter: Meter | None = None) -> str:
     return digest.hexdigest()[:16]
 
 
-def match(folder: Path, kind: Any, config: Any, names: Mapping[str, str]) -> dict[str, Tensor]:
+def match(folder: Path, kind: Any, config: Any, names: Mapping[str, str]) -> dict[str, TensorInfo]:
     """The tensors of a folder under the native model's names; no weight is read.
 
     kind    the native class of transformers, `config` its configuration
@@ -182,7 +182,7 @@ def match(folder: Path, kind: Any, config: Any, names: Mapping[str, str]) -> dic
     return found
 
 
-def read(found: Mapping[str, Tensor], kind: Any, config: Any, dtype: Any, meter: Meter) -> Any:
+def read(found: Mapping[str, TensorInfo], kind: Any, config: Any, dtype: Any, meter: Meter) -> Any:
     """The native model with these tensors, on the CPU. ValueError with a sentence; Stopped if the meter's
     function says so."""
     from safetensors import safe_open

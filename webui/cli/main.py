@@ -219,7 +219,7 @@ def _serve(app: App, parsed: argparse.Namespace) -> int:
         print(f"Text Diffusion WebUI: {url}", flush=True)
 
     def stop() -> None:
-        for job in app.jobs.all():
+        for job in app.queue.all():
             job.cancel()
 
     server.Server(http, ready, stop).run([listener])
@@ -230,21 +230,21 @@ def _serve(app: App, parsed: argparse.Namespace) -> int:
 
 
 def _generate(app: App, parsed: argparse.Namespace) -> int:
-    job = app.jobs.submit(validate(app.Request, _request(parsed)))
+    job = app.queue.submit(validate(app.Request, _request(parsed)))
     terminal = sys.stdout.isatty()
     paint = terminal and not parsed.json and os.environ.get("TERM") != "dumb"
     printer = Printer(job, Live(sys.stdout) if paint else None, quiet=parsed.json, clean=terminal)
-    watcher, interrupted = job.watch(), False
+    subscription, interrupted = job.subscribe(), False
     try:
         try:
-            for update in watcher.updates():
+            for update in subscription.updates():
                 printer.take(update)
         except KeyboardInterrupt:
             interrupted = True
             job.cancel()
             while not job.wait(0.2):  # the model call that runs; a second Ctrl+C does not wait for it
                 pass
-            printer.take(watcher.read() or {"cells": {}})
+            printer.take(subscription.read() or {"cells": {}})
     finally:
         printer.close()
     if parsed.json and job.result is not None and job.state != "failed":

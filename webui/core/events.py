@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from webui.core.result import Decision, Result
+from webui.core.result import Change, Result
 
 
 @dataclass(frozen=True)
@@ -22,14 +22,14 @@ class Started:
     cell: str
     length: int
     steps: int
-    given: tuple[Decision, ...] = ()
+    given: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True)
 class Progress:
     """One model call changed these positions of these cells. `step` counts each row's own calls from 1."""
 
-    changes: dict[str, tuple[Decision, ...]]
+    changes: dict[str, tuple[Change, ...]]
     step: dict[str, int]
 
 

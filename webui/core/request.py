@@ -164,15 +164,15 @@ class Request(Options):
         place="parameters",
         axis=False,
     )
-    kept: dict[str, Any] = field(
+    unknown: dict[str, Any] = field(
         {},
-        label="Kept",
+        label="Unknown fields",
         help="Options of extensions that are not here; they change nothing and are written back.",
         place="hidden",
         axis=False,
     )
 
-    @field_validator("kept")
+    @field_validator("unknown")
     @classmethod
     def _plain(cls, value: dict[str, Any]) -> dict[str, Any]:
         return plain(value)
@@ -180,7 +180,7 @@ class Request(Options):
     @classmethod
     def read(cls, stored: str | bytes | dict) -> tuple[Self, dict[str, Any]]:
         """A request from a saved result, preset or request, and the fields in it that are not known here
-        (they are its `kept`).
+        (they are its `unknown`).
 
         ValueError with a sentence.
         """
@@ -194,7 +194,7 @@ class Request(Options):
         known, unknown = part(cls, data["request"] if wrapped else data)
         if not known and (unknown or not wrapped):
             raise ValueError("This is not a saved request: it has none of the fields of one.")
-        return validate(cls, {**known, "kept": unknown} if unknown else known), unknown
+        return validate(cls, {**known, "unknown": unknown} if unknown else known), unknown
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, SerializeAsAny
 from webui.core.request import Request
 
 
-class Decision(NamedTuple):
+class Change(NamedTuple):
     """One position decided (or, with token None, reopened) in one model call. `column` counts from the
     answer's start."""
 
@@ -66,7 +66,7 @@ class Result(BaseModel):
     axes: tuple[tuple[str, Any, str], ...] = ()  # (name, value, label) of the cell
     error: str | None = None
     pieces: tuple[str | None, ...] = ()  # the answer's tokens as text; None is still open
-    trace: tuple[Decision, ...] = ()
+    trace: tuple[Change, ...] = ()
     parts: tuple[Result, ...] = ()
     statistics: Statistics = Statistics()
     provenance: Provenance | None = None

@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-KEPT = "kept"  # the field of a request that holds them
+FIELD = "unknown"  # the field of a request that holds them
+OLD_FIELD = "kept"  # its name in files saved by 0.1.0 of 2026-11-25 and before
 DEPTH = 32  # how deeply what is kept may be nested
 
 
@@ -19,8 +20,10 @@ def part(model: type[BaseModel], data: dict[str, Any]) -> tuple[dict[str, Any], 
     """
     known = {name: value for name, value in data.items() if name in model.model_fields}
     unknown = {name: value for name, value in data.items() if name not in model.model_fields}
-    if isinstance(known.get(KEPT), dict):
-        for name, value in known.pop(KEPT).items():
+    if FIELD in model.model_fields and isinstance(unknown.get(OLD_FIELD), dict):
+        known.setdefault(FIELD, unknown.pop(OLD_FIELD))
+    if isinstance(known.get(FIELD), dict):
+        for name, value in known.pop(FIELD).items():
             if name not in model.model_fields:
                 unknown.setdefault(name, value)
             elif isinstance(value, dict) and isinstance(known.get(name), dict):

@@ -13,9 +13,9 @@ from webui.canvas import Canvas, Choice, Template
 from webui.checkpoints.model import Model
 from webui.core.events import Started
 from webui.core.prompt import Gap
-from webui.core.result import Decision
+from webui.core.result import Change
 from webui.denoising import samplers
-from webui.denoising.packing import Packed, encode
+from webui.denoising.packing import PackedRow, encode
 from webui.extension.errors import HookError
 from webui.extension.extension import Extension
 from webui.extension.row import Row
@@ -27,7 +27,7 @@ class Link:
     """The model as one extension sees it: what lies below it in the chain, and the batch's texts in
     tokens."""
 
-    def __init__(self, model: Model, rows: Sequence[Packed], below: Callable[[Canvas], Tensor]):
+    def __init__(self, model: Model, rows: Sequence[PackedRow], below: Callable[[Canvas], Tensor]):
         self._model, self._rows, self._below = model, rows, below
         self.mask, self.ends, self.vocabulary, self.device = (
             model.mask,
@@ -68,11 +68,11 @@ class Link:
 
 
 @dataclass
-class Live:
+class LiveRow:
     """What the host keeps of a row while it is on the device."""
 
-    packed: Packed
-    trace: list[Decision] = field(default_factory=list)
+    packed: PackedRow
+    trace: list[Change] = field(default_factory=list)
     step: int = 0  # model calls so far
 
     @property
@@ -83,14 +83,14 @@ class Live:
 class Batch:
     """Rows that share every forward pass. `step()` is one model call; rows leave as they end."""
 
-    def __init__(self, model: Model, rows: Sequence[Packed], extensions: Iterable[type[Extension]]):
+    def __init__(self, model: Model, rows: Sequence[PackedRow], extensions: Iterable[type[Extension]]):
         self.model = model
-        self.live = {i: Live(packed) for i, packed in enumerate(rows)}
+        self.live = {i: LiveRow(packed) for i, packed in enumerate(rows)}
         self.rows = rows
         prompts, answers = [packed.prompt.tokens for packed in rows], [packed.answer for packed in rows]
         seeds = [packed.row.request.seed for packed in rows]
         canvas = Canvas.build(prompts, answers, seeds, model.mask, model.ends, model.device)
-        self.canvas = samplers.prepare(canvas, [packed.settings for packed in rows])
+        self.canvas = samplers.prepare(canvas, [packed.options for packed in rows])
         self.policy = [packed.row.request.end_of_text for packed in rows]
         self.links: dict[str, tuple[Extension, Link]] = {}
         self._extensions = tuple(extensions)
@@ -126,7 +126,7 @@ class Batch:
             self.canvas = self._hook(name, "canvas", self.canvas)
         return [self._started(live) for live in self.live.values()]
 
-    def step(self) -> dict[int, tuple[Decision, ...]]:
+    def step(self) -> dict[int, tuple[Change, ...]]:
         """One model call for every row; what changed, by row number. HookError, or ValueError for logits that
         are no numbers."""
         canvas = samplers.activate(self.canvas)
@@ -199,14 +199,14 @@ class Batch:
             whole,
         )
 
-    def _filled(self, packed: Packed, tokens: list[int], pieces: list) -> tuple[str, tuple, bool]:
+    def _filled(self, packed: PackedRow, tokens: list[int], pieces: list) -> tuple[str, tuple, bool]:
         """A draft's text: what was given byte for byte, what was decided between."""
         mask, answer = self.model.mask, packed.answer
         starts = [i for i, token in enumerate(answer) if token == mask and (i == 0 or answer[i - 1] != mask)]
         texts = self._fillings(packed, pieces, starts)
         return packed.row.draft.filled(texts), tuple(pieces), mask not in tokens
 
-    def _fillings(self, packed: Packed, pieces: list, starts: list[int]) -> list[str]:
+    def _fillings(self, packed: PackedRow, pieces: list, starts: list[int]) -> list[str]:
         """The text of each gap of the draft; neighbouring gaps are one run of open positions."""
         texts: list[str] = []
         runs = iter(starts)
@@ -239,29 +239,27 @@ class Batch:
             )
         return logits.masked_fill(bans, -torch.inf)
 
-    def _changes(self, canvas: Canvas, choice: Choice) -> dict[int, tuple[Decision, ...]]:
+    def _changes(self, canvas: Canvas, choice: Choice) -> dict[int, tuple[Change, ...]]:
         rows, columns = canvas.at
         took = choice.commit
         where = torch.stack([canvas.row[rows], columns - canvas.answer[rows], choice.token])[:, took].tolist()
         sure = choice.probability[took].tolist()
-        changes: dict[int, list[Decision]] = {row: [] for row in self.live}
+        changes: dict[int, list[Change]] = {row: [] for row in self.live}
         for row, column, token, confidence in zip(*where, sure, strict=True):
             step = self.live[row].step + 1
-            changes[row].append(Decision(step, column, token, self.model.words[token], round(confidence, 4)))
+            changes[row].append(Change(step, column, token, self.model.words[token], round(confidence, 4)))
         for row, live in self.live.items():
             live.step += 1
             live.trace += changes[row]
         return {row: tuple(decisions) for row, decisions in changes.items()}
 
-    def _started(self, live: Live) -> Started:
+    def _started(self, live: LiveRow) -> Started:
         answer = live.packed.answer
         pieces = self.model.tokenizer.pieces(
             [None if token == self.model.mask else token for token in answer]
         )
-        given = (
-            Decision(0, i, answer[i], piece, None) for i, piece in enumerate(pieces) if piece is not None
-        )
-        return Started(live.cell, len(answer), live.packed.settings.steps, tuple(given))
+        given = (Change(0, i, answer[i], piece, None) for i, piece in enumerate(pieces) if piece is not None)
+        return Started(live.cell, len(answer), live.packed.options.steps, tuple(given))
 
     def _hook(self, name: str, hook: str, canvas: Canvas, *more: object) -> object:
         extension, link = self.links[name]

@@ -23,7 +23,7 @@ from webui.core.prompt import Prompt
 from webui.core.request import Cell, Request
 from webui.core.result import Provenance, Result, Statistics, new_id
 from webui.denoising import packing
-from webui.denoising.batch import Batch, Live
+from webui.denoising.batch import Batch, LiveRow
 from webui.extension.errors import HookError
 from webui.extension.registry import Registry
 from webui.extension.row import Row
@@ -154,7 +154,7 @@ class Engine:
             yield from self._batch(model, rows, job, cancelled)
 
     def _batch(
-        self, model: Model, rows: Sequence[packing.Packed], job: str, cancelled: Callable[[], bool]
+        self, model: Model, rows: Sequence[packing.PackedRow], job: str, cancelled: Callable[[], bool]
     ) -> Iterator[Event]:
         """Steps one batch until its rows have ended. A hook that fails fails the rows it worked for; the rest
         start anew."""
@@ -199,7 +199,7 @@ class Engine:
             )
         return Finished(result, live.cell)
 
-    def _result(self, batch: Batch, row: int, live: Live, job: str, began: float) -> Result:
+    def _result(self, batch: Batch, row: int, live: LiveRow, job: str, began: float) -> Result:
         facts, packed = batch.model.description, live.packed
         text, pieces, complete = batch.text(row)
         return Result(
@@ -237,7 +237,7 @@ def _check_progress(batch: Batch) -> None:
     """A row that has been called more often than it has positions and steps will never end: the fault of the
     last `pick`."""
     for row, live in batch.live.items():
-        if live.step > len(live.packed.answer) + live.packed.settings.steps:
+        if live.step > len(live.packed.answer) + live.packed.options.steps:
             raise HookError(batch.last("pick", row), ValueError("the text never got finished."))
 
 

@@ -26,7 +26,7 @@ FALLBACK: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Packed:
+class PackedRow:
     """A row ready for a canvas: its prompt and answer in tokens (mask where open), and what the sampler is
     told."""
 
@@ -34,7 +34,7 @@ class Packed:
     prompt: Encoded
     answer: tuple[int, ...]
     preset: tuple[str, ...]  # fields that came from the preset
-    settings: samplers.Settings
+    options: samplers.SamplerOptions
 
     @property
     def width(self) -> int:
@@ -72,7 +72,7 @@ def resolve(request: Request, preset: Mapping[str, Any]) -> tuple[Request, tuple
 
 def tokenize(
     row: Row, preset: tuple[str, ...], tokenizer: Tokenizer, mask: int, max_length: int, prefix: str = ""
-) -> Packed:
+) -> PackedRow:
     """The row in tokens, steps and length settled. ValueError if it does not fit the model's `max_length`.
 
     prefix: what the checkpoint writes between its frame and an answer (often a blank); a given beginning gets
@@ -125,10 +125,10 @@ def tokenize(
         "min_p",
         "threshold",
     )
-    settings = samplers.Settings(
+    options = samplers.SamplerOptions(
         **{name: getattr(request, name) for name in names}, late=request.end_of_text == "late"
     )
-    return Packed(row.replace(request=request), prompt, answer, (*preset, *settled), settings)
+    return PackedRow(row.replace(request=request), prompt, answer, (*preset, *settled), options)
 
 
 def encode(row: Row, name: str, tokenizer: Tokenizer, mask: int) -> Encoded:
@@ -141,7 +141,7 @@ def encode(row: Row, name: str, tokenizer: Tokenizer, mask: int) -> Encoded:
     return tokenizer.prompt(row.prompts["main"].text, request.system, request.template).masked(mask)
 
 
-def batches(rows: Sequence[Packed], limit: int) -> list[list[Packed]]:
+def batches(rows: Sequence[PackedRow], limit: int) -> list[list[PackedRow]]:
     """Rows in batches of at most `limit`, of similar width so that little is padding."""
     ordered = sorted(rows, key=lambda packed: packed.width)
     return [ordered[i : i + limit] for i in range(0, len(ordered), limit)]

@@ -111,7 +111,7 @@ SAMPLERS: Mapping[str, Sampler] = MappingProxyType(
 
 
 @dataclass(frozen=True)
-class Settings:
+class SamplerOptions:
     """What the sampler needs to know of one row; numbers as in the request, all resolved."""
 
     sampler: str
@@ -127,7 +127,7 @@ class Settings:
     late: bool = False  # end-of-text is decided last
 
 
-def prepare(canvas: Canvas, rows: Sequence[Settings]) -> Canvas:
+def prepare(canvas: Canvas, rows: Sequence[SamplerOptions]) -> Canvas:
     """The canvas with the columns that the samplers keep, one entry per row. ValueError if the steps cannot
     fill the blocks."""
     for i, row in enumerate(rows):

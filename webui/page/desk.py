@@ -33,7 +33,7 @@ class Desk:
         *shown, browser = given
         client, _, language = str(browser or "").partition(" ")
         try:
-            return {"job": self.app.jobs.submit(self._request(shown, language), client=client).id}
+            return {"job": self.app.queue.submit(self._request(shown, language), client=client).id}
         except (ValueError, OverflowError) as error:
             return {"error": str(error)}
 
@@ -85,7 +85,7 @@ class Desk:
             request, unknown = self.app.Request.read(part)
         except ValueError as error:
             raise gr.Error(str(error)) from None
-        part = {**part, "kept": unknown} if unknown else part
+        part = {**part, "unknown": unknown} if unknown else part
         named = [self._names(part, control.path) for control in self.controls]
         values = values_of(self.controls, request, self.preset(model))
         return [value if mine else gr.skip() for value, mine in zip(values, named, strict=True)]
@@ -97,7 +97,7 @@ class Desk:
 
     def resume(self, job: str) -> list[Any]:
         """After a reload: the browser's last job, if it is still known, with the request that made it."""
-        found = self.app.jobs.get(job) if job else None
+        found = self.app.queue.get(job) if job else None
         if found is None:
             return [{}, *[gr.skip()] * (2 + len(self.controls))]
         return [{"job": found.id}, *self._filled(found.request)]

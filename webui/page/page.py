@@ -31,7 +31,7 @@ LAST = ("count", "seed")  # ... and after those of the extensions
 # nothing
 LOOK = 0.05
 PLACEHOLDER = "What is the text about?"  # of the prompt
-KEPT = "kept"  # the hidden field that carries what only missing extensions understand
+UNKNOWN = "unknown"  # the hidden field that carries what only missing extensions understand
 LAST_JOB = "() => localStorage.getItem('tdw.job') || ''"  # written by canvas.js
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
@@ -129,7 +129,7 @@ class _Page(Desk):
         with gr.Row(elem_id="actions"):
             self.generate = gr.Button("Generate", variant="primary", elem_id="generate", scale=3, min_width=0)
             self.interrupt = gr.Button("Interrupt", elem_id="interrupt", scale=1, min_width=0)
-        _html('<div id="alert" role="alert" hidden></div><tdw-kept></tdw-kept>', "alert-place")
+        _html('<div id="alert" role="alert" hidden></div><tdw-unknown></tdw-unknown>', "alert-place")
         self.guide = _html("", "guide")
 
     def _parameters(self) -> None:
@@ -153,9 +153,9 @@ class _Page(Desk):
             texts = [c for c in self._all.values() if c.place == "accordion" and len(c.path) == 1]
             for control in [c for c in rest if len(c.path) == 1] + texts:
                 self._draw(control)
-        if KEPT in self.app.Request.model_fields:
-            kept = Control((KEPT,), self.app.Request.model_fields[KEPT], "json", False)
-            self._keep(kept, gr.Textbox("{}", visible="hidden", label=KEPT, elem_id="kept"))
+        if UNKNOWN in self.app.Request.model_fields:
+            unknown = Control((UNKNOWN,), self.app.Request.model_fields[UNKNOWN], "json", False)
+            self._keep(unknown, gr.Textbox("{}", visible="hidden", label=UNKNOWN, elem_id="unknown"))
 
     def _extensions(self) -> None:
         extensions = self.app.registry.extensions

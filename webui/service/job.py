@@ -18,7 +18,7 @@ ENDED = ("done", "failed", "cancelled")
 
 
 class View:
-    """What a watcher can know of one cell: its canvas as text, stamped with the version of each change."""
+    """What a subscription can know of one cell: its canvas as text, each change stamped with its version."""
 
     def __init__(self, cell: Cell):
         self.axes = cell.axes
@@ -114,9 +114,9 @@ class Job:
                 "loading": loading,
             }
 
-    def watch(self) -> Watcher:
+    def subscribe(self) -> Subscription:
         """A reader of its own: it starts with a snapshot, then merged differences."""
-        return Watcher(self)
+        return Subscription(self)
 
     def take(self, event: Event) -> None:
         """Enters an event of the engine. Worker thread only."""
@@ -188,7 +188,7 @@ class Job:
         self._changed.notify_all()
 
 
-class Watcher:
+class Subscription:
     """Reads a job without ever slowing it: however seldom it reads, there is at most one difference to
     read."""
 

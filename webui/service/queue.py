@@ -9,19 +9,19 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from webui.checkpoints.weights import Progress, Stopped
+from webui.checkpoints.weights import ReportProgress, Stopped
 from webui.core.events import Event, Loading
 from webui.core.request import Cell, Request
-from webui.service.job import ENDED, Job, State, View, Watcher
+from webui.service.job import ENDED, Job, State, Subscription, View
 
-__all__ = ["BROKEN", "ENDED", "GRACE", "KEPT", "Job", "Jobs", "State", "View", "Watcher"]
+__all__ = ["BROKEN", "ENDED", "GRACE", "KEPT", "Job", "JobQueue", "State", "View", "Subscription"]
 
 BROKEN = "The program failed"  # so begins the error of a job that was ended by a fault of ours
 KEPT = 200  # ended jobs that stay in memory; their results are in the history
 GRACE = 10.0  # seconds after which a closed page's jobs are cancelled, if jobs are not kept
 
 
-class Errand:
+class LoadTask:
     """Work for the worker beside texts: a checkpoint to load, or, with None, to let go of the one in
     memory."""
 
@@ -29,11 +29,11 @@ class Errand:
         self.checkpoint, self.done = checkpoint, 0.0
 
 
-def _nothing(checkpoint: str | None, progress: Progress) -> None:
+def _nothing(checkpoint: str | None, progress: ReportProgress) -> None:
     pass
 
 
-class Jobs:
+class JobQueue:
     """All jobs of the program, and the worker.
 
     run(job)    yields the events of a job
@@ -48,20 +48,20 @@ class Jobs:
         run: Callable[[Job], Iterator[Event]],
         expand: Callable[[Request], tuple[Cell, ...]],
         max_queue: int = 64,
-        load: Callable[[str | None, Progress], None] = _nothing,
+        load: Callable[[str | None, ReportProgress], None] = _nothing,
         keep: Callable[[], bool] = lambda: True,
         grace: float = GRACE,
     ):
         self._run, self._expand, self._max_queue = run, expand, max_queue
         self._load, self._keep, self._grace = load, keep, grace
         self._jobs: dict[str, Job] = {}
-        self._errands: list[Errand] = []  # waiting or, the first of them, under way
+        self._tasks: list[LoadTask] = []  # waiting or, the first of them, under way
         self._pages: dict[str, int] = {}  # client: open streams
         self._gone: dict[str, float] = {}  # client: when its last stream closed
-        self._queue: queue.Queue[Job | Errand | None] = queue.Queue()
+        self._queue: queue.Queue[Job | LoadTask | None] = queue.Queue()
         self._lock = threading.Lock()
         self._closing = threading.Event()
-        self._current: Job | Errand | None = None
+        self._current: Job | LoadTask | None = None
         self._worker: threading.Thread | None = None
 
     def submit(self, request: Request, client: str | None = None) -> Job:
@@ -85,17 +85,17 @@ class Jobs:
         """Queues loading a checkpoint, or with None letting go of it. What waits already does not wait
         twice."""
         with self._lock:
-            if any(errand.checkpoint == checkpoint for errand in self._errands):
+            if any(task.checkpoint == checkpoint for task in self._tasks):
                 return
-            errand = Errand(checkpoint)
-            self._errands.append(errand)
-        self._give(errand)
+            task = LoadTask(checkpoint)
+            self._tasks.append(task)
+        self._give(task)
 
     @property
     def loading(self) -> Loading | None:
         """The checkpoint that the worker is reading now, for a job or by itself."""
         current = self._current
-        if isinstance(current, Errand):
+        if isinstance(current, LoadTask):
             return Loading(current.checkpoint, current.done) if current.checkpoint else None
         return current.loading if current else None
 
@@ -103,7 +103,7 @@ class Jobs:
     def wanted(self) -> list[str]:
         """Checkpoints that wait to be loaded by themselves."""
         with self._lock:
-            return [e.checkpoint for e in self._errands if e.checkpoint and e is not self._current]
+            return [e.checkpoint for e in self._tasks if e.checkpoint and e is not self._current]
 
     def get(self, job: str) -> Job | None:
         with self._lock:
@@ -173,7 +173,7 @@ class Jobs:
             for job in jobs:
                 job.cancel()
 
-    def _give(self, work: Job | Errand) -> None:
+    def _give(self, work: Job | LoadTask) -> None:
         with self._lock:
             if self._worker is None:
                 self._worker = threading.Thread(target=self._work, name="device", daemon=True)
@@ -200,18 +200,18 @@ class Jobs:
             traceback.print_exc()
             job.end(f"{BROKEN}: {type(error).__name__}: {error}")
 
-    def _fetch(self, errand: Errand) -> None:
+    def _fetch(self, task: LoadTask) -> None:
         def progress(done: float) -> None:
             if self._closing.is_set():
                 raise Stopped
-            errand.done = done
+            task.done = done
 
         try:
-            self._load(errand.checkpoint, progress)
+            self._load(task.checkpoint, progress)
         except (ValueError, Stopped):
             pass  # the checkpoints remember why
         except Exception:
             traceback.print_exc()
         finally:
             with self._lock:
-                self._errands.remove(errand)
+                self._tasks.remove(task)

@@ -48,12 +48,12 @@ class CheckpointRoutes:
             self.app.checkpoints.entry(name)
         except ValueError as error:
             raise HTTPException(422, str(error)) from error
-        self.app.jobs.load(name)
+        self.app.queue.load(name)
         return Reply(memory_of(self.app), 202)
 
     def unload(self) -> Response:
         """Queues giving back the memory of the checkpoint that is loaded; what runs ends first."""
-        self.app.jobs.load(None)
+        self.app.queue.load(None)
         return Reply(memory_of(self.app), 202)
 
     async def tokens(self, call: Call) -> Response:

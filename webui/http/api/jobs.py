@@ -22,7 +22,7 @@ from webui.http.server import Reply, encode
 from webui.service.job import ENDED, Job
 from webui.service.queue import BROKEN
 
-POLL = 0.05  # seconds between two looks at a job: the most a watcher lags
+POLL = 0.05  # seconds between two looks at a job: the most a subscription lags
 LIST_POLL = 0.25  # ... at all jobs
 CLIENT = re.compile(r"[A-Za-z0-9-]{1,64}")
 FEW = 16  # cells whose differences are read and written faster than another thread is asked to
@@ -44,15 +44,15 @@ async def events(app: App, job: Job, client: str | None = None) -> AsyncIterator
 
     However slowly they are taken, they make no backlog, and no thread waits for them.
     """
-    watcher, version, position, silent = job.watch(), 0, -1, 0.0
+    subscription, version, position, silent = job.subscribe(), 0, -1, 0.0
     aside = (
         run_in_threadpool if len(job.cells) > FEW else _at_once
     )  # a snapshot of a thousand cells takes a while
-    with app.jobs.watched(client):
+    with app.queue.watched(client):
         while True:
-            ahead = app.jobs.position(job)
+            ahead = app.queue.position(job)
             if job.version > version or ahead != position:
-                update = await aside(watcher.read)
+                update = await aside(subscription.read)
                 if update is None:
                     update = {**job.since(job.version - 1), "cells": {}}
                 position, version, silent = ahead, update["version"], 0.0
@@ -76,9 +76,9 @@ async def queue_events(app: App, client: str | None) -> AsyncIterator[bytes]:
     told: dict[str, tuple] = {}
     before: dict[str, Any] | None = None
     silent = 0.0
-    with app.jobs.watched(client):
+    with app.queue.watched(client):
         while True:
-            positions, known = app.jobs.positions(), {job.id: job for job in app.jobs.all()}
+            positions, known = app.queue.positions(), {job.id: job for job in app.queue.all()}
             marks = {id: (job.version, positions.get(id, 0)) for id, job in known.items()}
             changed = [known[id] for id, mark in marks.items() if told.get(id) != mark]
             gone = [id for id in told if id not in known]
@@ -100,9 +100,9 @@ async def queue_events(app: App, client: str | None) -> AsyncIterator[bytes]:
 
 def memory_of(app: App) -> dict[str, Any]:
     """What is loaded, being read, and waiting to be."""
-    loading = app.jobs.loading
+    loading = app.queue.loading
     told = loading and {"checkpoint": loading.checkpoint, "done": round(loading.done, 3)}
-    return {"loaded": app.checkpoints.loaded, "loading": told, "wanted": app.jobs.wanted}
+    return {"loaded": app.checkpoints.loaded, "loading": told, "wanted": app.queue.wanted}
 
 
 def line(app: App, job: Job, client: str | None, position: int) -> dict[str, Any]:
@@ -148,11 +148,11 @@ class JobRoutes:
         """Queues the request of a job once more, as a new job of the caller; a seed that was drawn is drawn
         anew."""
         request, client = self._job(id).request, caller(call)
-        return self._made(await self._queued(lambda: self.app.jobs.submit(request, client)), call)
+        return self._made(await self._queued(lambda: self.app.queue.submit(request, client)), call)
 
     async def list(self, call: Call) -> Response:
         """The jobs that are known, oldest first. Older results are in the data folder."""
-        return Reply([self._line(job, call) for job in self.app.jobs.all()])
+        return Reply([self._line(job, call) for job in self.app.queue.all()])
 
     async def all_events(self, call: Call) -> Response:
         """Server-sent events of the type `queue`, each with a QueueUpdate as its data, as long as the caller
@@ -195,7 +195,7 @@ class JobRoutes:
     async def _submit(self, call: Call) -> Job:
         body, client = await json_body(call), caller(call)
         return await self._queued(
-            lambda: self.app.jobs.submit(validate(self.app.Request, body, strict=True), client)
+            lambda: self.app.queue.submit(validate(self.app.Request, body, strict=True), client)
         )
 
     async def _queued(self, submit: Callable[[], Job]) -> Job:
@@ -210,13 +210,13 @@ class JobRoutes:
         return Reply(self._info(job, call), 201, {"Location": f"{ROOT}/jobs/{job.id}"})
 
     def _job(self, id: str) -> Job:
-        job = self.app.jobs.get(id)
+        job = self.app.queue.get(id)
         if job is None:
             raise HTTPException(404, "There is no such job; results of earlier ones are in the data folder.")
         return job
 
     def _line(self, job: Job, call: Call) -> dict[str, Any]:
-        return line(self.app, job, caller(call), self.app.jobs.position(job))
+        return line(self.app, job, caller(call), self.app.queue.position(job))
 
     def _info(self, job: Job, call: Call) -> dict[str, Any]:
         cells = [{"id": cell.id, "axes": cell.axes} for cell in job.cells]

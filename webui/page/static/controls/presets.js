@@ -65,7 +65,7 @@ class Presets extends HTMLElement {
     const { request, error } = await window.tdw.request();
     if (error) return complain(error);
     for (const field of NOT_IN_PRESETS) delete request[field];
-    if (!Object.keys(request.kept ?? {}).length) delete request.kept;
+    if (!Object.keys(request.unknown ?? {}).length) delete request.unknown;
     const before = (await this.call("GET", ""))?.find((preset) => preset.name === name);
     if (!(await this.call("PUT", name, { request }))) return;
     this.apply(name);

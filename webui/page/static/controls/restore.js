@@ -87,10 +87,10 @@ document.addEventListener("paste", (event) => {
   void restore(text);
 }, true);
 
-/** <tdw-kept>: tells of fields that only missing extensions understand; they are sent along until they are let go. */
-class Kept extends HTMLElement {
+/** <tdw-unknown>: tells of fields that only missing extensions understand; they are sent along until they are let go. */
+class Unknown extends HTMLElement {
   connectedCallback() {
-    shown.watch(() => this.show(shown.get("kept")));
+    shown.watch(() => this.show(shown.get("unknown")));
   }
 
   show(value) {
@@ -98,7 +98,7 @@ class Kept extends HTMLElement {
     const same = this.names === listed(names);
     this.names = listed(names);
     if (same) return;
-    const forget = button(say("page.kept_forget"), () => shown.set("kept", "{}"));
+    const forget = button(say("page.kept_forget"), () => shown.set("unknown", "{}"));
     this.replaceChildren(...(names.length ? [element("span", "", say("page.kept", { names: this.names })), forget] : []));
   }
 }
@@ -113,5 +113,5 @@ class OpenFile extends HTMLElement {
   }
 }
 
-customElements.define("tdw-kept", Kept);
+customElements.define("tdw-unknown", Unknown);
 customElements.define("tdw-open-file", OpenFile);
