@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from webui.core.errors import Code, code_of
 from webui.core.result import Change, Result
 
 
@@ -43,10 +44,16 @@ class Finished:
 
 @dataclass(frozen=True)
 class Failed:
-    """A cell could not be made; `sentence` says why. Other cells go on."""
+    """A cell could not be made; `sentence` says why, `code` which kind of error it is. Other cells go on."""
 
     cell: str
     sentence: str
+    code: Code = "invalid"
+
+    @classmethod
+    def of(cls, cell: str, error: BaseException) -> Failed:
+        """The failure of a cell by this error."""
+        return cls(cell, str(error), code_of(error))
 
 
 Event = Loading | Started | Progress | Finished | Failed

@@ -1,0 +1,62 @@
+"""Errors for people, by type: the message is a sentence that says what to do, the code says what kind it is.
+
+A plain ValueError counts as `invalid`, anything that is not named here as `internal`.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, get_args
+
+Code = Literal[
+    "invalid",  # the input cannot be used as it is
+    "not_found",
+    "forbidden",
+    "busy",  # the same may work later
+    "too_large",
+    "cancelled",  # someone stopped it before there was a text
+    "abandoned",  # someone gave up on a hook or library call that did not return
+    "extension",  # an extension is at fault
+    "internal",  # the program is at fault
+]
+CODES: tuple[str, ...] = get_args(Code)
+
+
+class Refusal(ValueError):
+    """Base of the errors that are shown as they are."""
+
+    code: ClassVar[Code] = "invalid"
+
+
+class NotFound(Refusal):
+    """What the caller names does not exist."""
+
+    code = "not_found"
+
+
+class Forbidden(Refusal):
+    """The caller may not do this."""
+
+    code = "forbidden"
+
+
+class Busy(Refusal):
+    """There is no room now; the same request may be accepted later."""
+
+    code = "busy"
+
+
+class ExtensionFault(Refusal):
+    """An extension raised something it should not have; the message begins with its name."""
+
+    code = "extension"
+
+    def __init__(self, extension: str, error: BaseException):
+        super().__init__(f"{extension}: {type(error).__name__}: {error}".removesuffix(": "))
+
+
+def code_of(error: BaseException) -> Code:
+    """The code of an error; of one that was not made for people, by what it is a kind of."""
+    code = getattr(error, "code", None)  # SystemExit has a number there
+    if isinstance(code, str) and code in CODES:
+        return code  # type: ignore[return-value]
+    return "invalid" if isinstance(error, ValueError) else "internal"
