@@ -3,6 +3,7 @@
 #
 #   ./webui.sh [options]         the page; --help lists options and commands
 #   ./webui.sh test [options]    the tests; options are pytest's
+#   ./webui.sh check [name ...]  the checks before the tests; names: format, lint, types, javascript
 #
 #   PYTHON=/path/to/python3      the Python (3.11 or newer) that makes .venv
 #   TORCH_INDEX_URL=https://...  the package index to take torch from when .venv is made, for another build of it
@@ -113,12 +114,38 @@ need_browser() {
         say "Installing chromium failed (see $venv/chromium.log): install it as root, apt-get install chromium."
 }
 
-if [ "${1:-}" = test ]; then
-    shift
-    need requirements requirements-test
-    need_browser
-    cd "$root"
-    exec "$python" -m pytest "$@"
-fi
+# check NAME: one check. None of them downloads anything: the tools are in the packages of requirements-test.txt.
+check() {
+    bin=$venv/bin
+    say "check: $1"
+    case $1 in
+        format) "$bin/ruff" format --check . ;;
+        lint) "$bin/ruff" check . ;;
+        types) PYRIGHT_PYTHON_IGNORE_WARNINGS=1 "$bin/pyright" --pythonpath "$python" ;;
+        javascript)
+            export DENO_DIR="$venv/deno" DENO_NO_UPDATE_CHECK=1 NO_COLOR=1
+            "$bin/deno" lint && "$bin/deno" check --no-remote --no-npm --quiet webui extensions
+            ;;
+        *) fail "no check is called '$1'; there are format, lint, types, javascript." ;;
+    esac
+}
+
+case ${1:-} in
+    test)
+        shift
+        need requirements requirements-test
+        need_browser
+        cd "$root"
+        exec "$python" -m pytest "$@"
+        ;;
+    check)
+        shift
+        [ $# != 0 ] || set -- format lint types javascript
+        need requirements requirements-test
+        cd "$root"
+        for name; do check "$name" || fail "the check '$name' failed; the lines above say where."; done
+        exit 0
+        ;;
+esac
 need requirements
 exec "$python" "$root/app.py" "$@"
