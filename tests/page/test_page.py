@@ -6,11 +6,10 @@ from __future__ import annotations
 from types import MappingProxyType
 
 import pytest
-from fastapi import FastAPI
 
 from tests.conftest import ROOT
 from webui.application import App
-from webui.page.page import LOOK, _Page, build, mount
+from webui.page.page import _Page, build
 from webui.settings import Settings
 
 NAMES = sorted(path.parent.name for path in (ROOT / "extensions").glob("*/__init__.py"))
@@ -90,11 +89,3 @@ def test_nothing_of_the_page_is_sent_that_is_not_shown(made):
     assert isinstance(app.registry.failed, MappingProxyType)
     text = str(build(app).get_config_file())
     assert str(app.settings.models) not in text and str(app.settings.data) not in text
-
-
-def test_no_event_uses_gradios_queue_which_is_looked_at_seldom(made):
-    app, server = made(NAMES), FastAPI()
-    mount(app, server)
-    (demo,) = [route.app.blocks for route in server.routes if hasattr(getattr(route, "app", None), "blocks")]
-    assert demo.has_launched and not any(event["queue"] for event in demo.get_config_file()["dependencies"])
-    assert demo._queue.sleep_when_free == demo._queue.progress_update_sleep_when_free == LOOK

@@ -1,2 +1,8 @@
-"""The page: Gradio for the controls, one dependency-free component for the live canvas. Draws; holds no
-logic."""
+"""The web page: controls that Gradio draws from the fields of a request, and a canvas without dependencies.
+
+It draws; the program's logic is elsewhere.
+"""
+
+import os
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # Gradio reads it while it is imported

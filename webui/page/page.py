@@ -5,15 +5,13 @@ from __future__ import annotations
 
 import html
 import json
-import os
 from collections.abc import Sequence
 from typing import Any
-
-os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before the import: Gradio reads it then
 
 import gradio as gr
 from fastapi import FastAPI
 
+from webui.page import gradio_internals
 from webui.page.controls import Control, controls_of, draw, preset_value, show
 from webui.page.desk import Desk, offered
 from webui.page.frame import TITLE, VIEWS, Head, extensions_view, navigation, said, serve_assets
@@ -27,9 +25,6 @@ FREQUENT = (
     "temperature",
 )  # core parameters that are always in sight
 LAST = ("count", "seed")  # ... and after those of the extensions
-# seconds between two looks at Gradio's queue, which no event of ours uses: its 0.001 keep a core busy for
-# nothing
-LOOK = 0.05
 PLACEHOLDER = "What is the text about?"  # of the prompt
 UNKNOWN = "unknown"  # the hidden field that carries what only missing extensions understand
 LAST_JOB = "() => localStorage.getItem('tdw.job') || ''"  # written by canvas.js
@@ -42,10 +37,9 @@ def mount(app: Any, server: FastAPI) -> FastAPI:
     serve_assets(server)
     server.add_middleware(Head, program=app)
     demo = build(app)
-    gr.mount_gradio_app(
+    gradio_internals.mount(
         server,
         demo,
-        path="/",
         theme=theme(),
         footer_links=[],
         run_history=False,
@@ -54,10 +48,6 @@ def mount(app: Any, server: FastAPI) -> FastAPI:
         mcp_server=False,
         pwa=False,
     )
-    demo.has_launched = (
-        True  # mount_gradio_app forgets it; without it any file path in an input is read and served
-    )
-    demo._queue.sleep_when_free = demo._queue.progress_update_sleep_when_free = LOOK
     return server
 
 

@@ -1,3 +1,4 @@
+// @ts-check
 // This browser's name for its own jobs, made once.
 
 const CLIENT = "tdw.client";

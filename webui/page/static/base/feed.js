@@ -1,3 +1,4 @@
+// @ts-check
 // All jobs and what is in memory, by one stream of the server for the whole page: queue, model bar and notifications read it.
 
 import { client } from "./client.js";

@@ -1,6 +1,7 @@
+// @ts-check
 // What a control is for, beside its name: on hover, when it is reached by Tab, on a touch of its name.
 
-import { element } from "./parts.js";
+import { element, origin } from "./parts.js";
 import { say } from "./strings.js";
 
 const NAMED = "[data-testid=block-info], .tool, .kind-checkbox label";
@@ -28,19 +29,20 @@ function tell(name) {
   tip.style.top = `${above >= 8 ? above : box.bottom + 6}px`;
 }
 
-document.addEventListener("pointerover", ({ target }) => tell(target.closest?.(NAMED)));
+document.addEventListener("pointerover", (event) => tell(origin(event).closest?.(NAMED)));
 document.addEventListener("pointerdown", (event) => {
   tabbed = false;
   if (event.pointerType !== "touch") return;
   touched = performance.now();
-  tell(event.target.closest?.(NAMED));
+  tell(origin(event).closest?.(NAMED));
 });
 document.addEventListener("keydown", ({ key }) => {
   tabbed = key === "Tab";
   if (key === "Escape") tell(null);
 });
-document.addEventListener("focusin", ({ target }) => {
+document.addEventListener("focusin", (event) => {
   if (!tabbed) return;
+  const target = origin(event);
   const block = target.closest?.(".block:has(.info-text)");
   tell(target.matches(".tool") ? target : block?.querySelector(NAMED));
   if (!tip.hidden) target.setAttribute("aria-describedby", tip.id);

@@ -1,10 +1,12 @@
+// @ts-check
 // The keyboard: Ctrl+Enter writes, Escape closes what is open and then interrupts, ? tells of it; arrows in number fields.
 
-import { element } from "./parts.js";
+import { element, origin } from "./parts.js";
 import { popover } from "./popover.js";
 import { say } from "./strings.js";
 
 const OPEN = "[role=listbox], [role=menu], [popover]:popover-open, dialog[open]"; // what Escape closes first
+/** [keys, words] @type {[string[], string][]} */
 const KEYS = [
   [["Ctrl", "Enter"], "page.key_generate"],
   [["Esc"], "page.key_escape"],
@@ -14,7 +16,7 @@ const KEYS = [
 ];
 
 document.addEventListener("keydown", (event) => {
-  const typing = event.target.closest?.("input, textarea, select, [contenteditable]");
+  const typing = origin(event).closest?.("input, textarea, select, [contenteditable]");
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
     event.preventDefault();
     window.tdw.write();
@@ -29,18 +31,20 @@ document.addEventListener("keydown", (event) => {
 
 /** Numbers that may be empty are text boxes: the arrow keys and the phone's keyboard treat them as numbers all the same. */
 function number(event) {
-  const box = event.target.closest?.(".kind-number");
+  const field = origin(event);
+  const box = field.closest?.(".kind-number");
   const way = { ArrowUp: 1, ArrowDown: -1 }[event.key];
-  if (!box || event.target.type !== "text" || !way || event.ctrlKey) return;
+  if (!box || field.type !== "text" || !way || event.ctrlKey) return;
   const { labels } = document.querySelector("tdw-canvas");
   const [, , step = 1] = labels[box.id.replace("field-", "").replace("-", ".")] ?? [];
   event.preventDefault();
-  event.target.value = String(Number(((Number(event.target.value) || 0) + way * step).toFixed(4)));
-  event.target.dispatchEvent(new Event("input", { bubbles: true }));
+  field.value = String(Number(((Number(field.value) || 0) + way * step).toFixed(4)));
+  field.dispatchEvent(new Event("input", { bubbles: true }));
 }
 
 document.addEventListener("keydown", number);
-document.addEventListener("focusin", ({ target }) => {
+document.addEventListener("focusin", (event) => {
+  const target = origin(event);
   if (target.type === "text" && target.closest(".kind-number")) target.inputMode = "decimal";
 });
 

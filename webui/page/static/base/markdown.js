@@ -1,3 +1,4 @@
+// @ts-check
 // Markdown as the server renders it. The server cleans it; what is not on the short list here is left out once more.
 
 const ALLOWED = new Set(

@@ -1,3 +1,4 @@
+// @ts-check
 // What the page tells: the sentence about bad input beside Generate, and the calm bar at the bottom with its Undo.
 
 import { button, element } from "./parts.js";
@@ -12,7 +13,7 @@ document.body.append(bar);
 let timer = 0;
 
 /** Tells one sentence for a while, with a way back if `undo` is given. While it is pointed at or has the focus, it stays. */
-export function tell({ sentence, undo, label = say("page.undo") }) {
+export function tell({ sentence, undo = undefined, label = say("page.undo") }) {
   clearTimeout(timer);
   const text = element("span", "", sentence);
   const close = button("×", quiet);

@@ -1,3 +1,4 @@
+// @ts-check
 // Tells that a long job has ended while nobody looks at the page. Permission is asked for by pressing the switch, never by itself.
 
 import { feed } from "./feed.js";
@@ -49,7 +50,7 @@ function tell(job) {
   });
 }
 
-feed.addEventListener("change", ({ detail: { ended } }) => {
+feed.addEventListener("change", (/** @type {CustomEvent} */ event) => {
   if (!document.hidden || !wanted()) return;
-  for (const job of ended) if (job.client_is_you && job.state !== "cancelled" && job.seconds >= after()) tell(job);
+  for (const job of event.detail.ended) if (job.client_is_you && job.state !== "cancelled" && job.seconds >= after()) tell(job);
 });

@@ -1,3 +1,4 @@
+// @ts-check
 // Joins Gradio's controls, the canvas and the views: what Gradio's events call (window.tdw), and the events of the page's parts.
 
 import "../canvas/canvas.js";
@@ -14,6 +15,7 @@ import "../settings/settings.js";
 import "../controls/tokens.js";
 import { client } from "./client.js";
 import { complain, tell } from "./notice.js";
+import { origin } from "./parts.js";
 import { shown } from "./shown.js";
 import { say, speech } from "./strings.js";
 import { open } from "./views.js";
@@ -21,7 +23,7 @@ import { open } from "./views.js";
 const canvas = () => document.querySelector("tdw-canvas");
 const press = (button) => document.getElementById(button)?.click();
 const { title } = window.gradio_config; // document.title is set later
-let waiting = []; // for what the controls say
+const waiting = []; // for what the controls say
 
 const tdw = {
   question: "", // what the next press of a hidden button sends ("fill", "merge")
@@ -86,11 +88,7 @@ const tdw = {
 
 function start(job) {
   const place = canvas();
-  if (!place.wired) {
-    place.wired = true;
-    place.addEventListener("change", settle);
-    place.addEventListener("use", (event) => use(event.detail));
-  }
+  place.addEventListener("change", settle); // adding it again does nothing
   place.follow(job);
 }
 
@@ -133,7 +131,7 @@ function settings({ theme, palette, quick_settings: quick, language, notify_afte
   if (language && language !== before) location.reload();
 }
 
-/** What parts of the page ask of it, from wherever they stand. */
+/** What parts of the page ask of it, from wherever they stand. @type {Record<string, (detail: any) => void>} */
 const EVENTS = {
   "tdw:use": ({ request, keepSeed }) => use(request, keepSeed),
   "tdw:write": ({ field, text }) => (open("write"), write(text, field)),
@@ -145,7 +143,7 @@ const EVENTS = {
   "tdw:count": ({ view, count }) => tally(view, count),
   "tdw:rescanned": () => press("rescan"),
 };
-for (const [name, act] of Object.entries(EVENTS)) document.addEventListener(name, (event) => act(event.detail));
+for (const [name, act] of Object.entries(EVENTS)) document.addEventListener(name, (/** @type {any} */ event) => act(event.detail));
 
 /** A number beside a view's name, such as that of the jobs in the queue; 0 is not shown. */
 function tally(view, count) {
@@ -171,7 +169,7 @@ function calm() {
 /** Puts a text into a control as if the user typed it; a folded one is opened. */
 function write(text, field = "prompt") {
   const block = document.getElementById(`field-${field.replaceAll(".", "-")}`);
-  const area = block?.querySelector("textarea, input");
+  const area = /** @type {HTMLInputElement} */ (block?.querySelector("textarea, input"));
   if (!area) return complain(say("page.no_field", { field }));
   if (!area.checkVisibility()) block.closest(".fold")?.querySelector(":scope > button")?.click();
   area.value = text;
@@ -180,10 +178,10 @@ function write(text, field = "prompt") {
 }
 
 document.addEventListener("click", (event) => {
-  const example = event.target.closest?.(".example");
+  const example = origin(event).closest?.(".example");
   if (example) write(example.textContent);
   const busy = ["sending", "running"].includes(document.body.dataset.tdw);
-  if (busy && event.target.closest?.("#generate")) event.stopImmediatePropagation();
+  if (busy && origin(event).closest?.("#generate")) event.stopImmediatePropagation();
 }, true);
 
 /** Words in the reader's language, in markup that Python made: <tdw-say key="page.write">; without words, what stands in it. */

@@ -1,3 +1,4 @@
+// @ts-check
 // Small pieces of the page: elements, buttons, menus, what leaves the page, the list of a result's parameters.
 
 import { figure, say } from "./strings.js";
@@ -29,6 +30,12 @@ export function choice(name, options, take) {
   });
   node.value = options[0][0];
   return node;
+}
+
+/** The element an event came from; `?.closest` where it may be the document.
+ *  @param {Event} event @returns {HTMLElement & HTMLInputElement} */
+export function origin(event) {
+  return /** @type {any} */ (event.target);
 }
 
 /** A button with a menu below it. `list` gives [label, act] pairs when it is opened; null is a line between them. */
@@ -90,7 +97,7 @@ export function menu(label, list) {
 
 /** Copies a text, also where the page is not a secure context and the clipboard's API is missing. */
 export async function copied(text) {
-  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  if (navigator.clipboard) return await navigator.clipboard.writeText(text);
   const area = element("textarea");
   area.value = text;
   document.body.append(area);

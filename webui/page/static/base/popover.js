@@ -1,3 +1,4 @@
+// @ts-check
 // A panel that opens below a button and closes by Escape or a press elsewhere; on a phone it lies at the bottom.
 
 import { button, element } from "./parts.js";

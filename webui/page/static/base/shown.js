@@ -1,3 +1,4 @@
+// @ts-check
 // What the controls show: Gradio tells of every change, and here it is compared with the preset, kept as a draft, taken back.
 
 import { tell } from "./notice.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // Runs before the page is drawn: theme and palette as attributes of <html>, and Gradio's controls in the reader's language.
 
 {
@@ -29,7 +30,7 @@
   });
   // A browser opens a dropped file in place of the page; restore.js does better, but comes later than the first drop may.
   for (const name of ["dragover", "drop"]) {
-    document.addEventListener(name, (event) => event.dataTransfer?.types.includes("Files") && event.preventDefault());
+    document.addEventListener(/** @type {"drop"} */ (name), (event) => event.dataTransfer?.types.includes("Files") && event.preventDefault());
   }
   dark.addEventListener("change", () => dress());
   dress();

@@ -1,3 +1,4 @@
+// @ts-check
 // The words of the page. They come with it, in every language there is; the first the reader prefers is taken.
 
 const held = document.querySelector("#tdw-strings");

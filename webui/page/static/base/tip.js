@@ -1,3 +1,4 @@
+// @ts-check
 // What a word of a board is about: token, confidence, step. By the mouse, by a touch, by the arrow keys.
 
 import { element, visible } from "./parts.js";
@@ -8,6 +9,8 @@ const WAYS = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: 1, ArrowUp: -1 };
 export class Tip {
   constructor(board) {
     this.board = board;
+    /** @type {HTMLElement | null} */
+    this.node = null;
     const { node } = board;
     node.addEventListener("pointerover", ({ target }) => this.show(target.closest(".at")));
     node.addEventListener("pointerleave", ({ pointerType }) => pointerType !== "touch" && this.show(null)); // a lifted finger leaves

@@ -1,3 +1,4 @@
+// @ts-check
 // The views of the page (write, history, ...): one is seen at a time, the address names it, the others keep their state.
 
 import { say } from "./strings.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // The board: the positions of a text, open ones as bars, decided ones as words. Live rows, replays and token views use it.
 
 import { cellsOf, settle } from "./lines.js";
@@ -7,10 +8,17 @@ import { Tip } from "../base/tip.js";
 
 export const SHADES = 5; // levels of confidence that the style knows
 
+/**
+ * The nodes of one position: `node` holds a blank (the text node `gap`), a line end (`turn`) where there is one, and what
+ * is seen (`show`), a bar `width` px wide or a word. `reopened`: the word that stood here before it was masked again.
+ * @typedef {{node: HTMLElement, blank?: string, gap?: any, show?: HTMLElement, turn?: HTMLElement, width?: number, reopened?: string | null}} Position
+ */
+
 export class Board {
   constructor() {
     this.known = []; // per column [text or null, confidence or null, step]
-    this.nodes = []; // per column {node, blank, turn, show, width}
+    /** @type {Position[]} */
+    this.nodes = [];
     this.fresh = []; // the words of the last step, which stand out until the next one
     this.end = Infinity; // from this column on, what stands there is not part of the text
     this.node = element("div", "text tokens");
@@ -60,7 +68,9 @@ export class Board {
   paint(column, fresh, reopened = null) {
     const [text, confidence] = this.known[column];
     const { node } = this.nodes[column];
-    const at = (this.nodes[column] = { node, blank: column ? " " : "", lead: "" });
+    /** @type {Position} */
+    const at = { node, blank: column ? " " : "" };
+    this.nodes[column] = at;
     node.classList.toggle("beyond", column >= this.end);
     if (text === null) {
       at.show = element("i", reopened === null ? "mask" : "mask reopened"); // the blank stands where a word's would
@@ -138,8 +148,9 @@ export class Board {
   }
 
   ruler(font) {
-    if (this.font !== font) Object.assign(this, { font, ruled: ruler(font) });
-    return this.ruled;
+    if (this.font !== font) this.measure = ruler(font);
+    this.font = font;
+    return this.measure;
   }
 }
 

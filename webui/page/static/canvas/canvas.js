@@ -1,3 +1,4 @@
+// @ts-check
 // <tdw-canvas>: follows a job by server-sent events and shows it. It needs nothing but a place in the page.
 
 import { ENDED, Job } from "./job.js";
@@ -7,7 +8,7 @@ import { say } from "../base/strings.js";
 const KEPT = 12; // jobs that stay below the current one
 const STORE = "tdw.job";
 
-class Canvas extends HTMLElement {
+export class Canvas extends HTMLElement {
   connectedCallback() {
     if (this.jobs) return;
     this.jobs = [];

@@ -1,3 +1,4 @@
+// @ts-check
 // One job: its state and progress, and its rows as a list, as a table of cells, or as a grid when two axes span it.
 
 import { element } from "../base/parts.js";
@@ -9,7 +10,10 @@ export const ENDED = ["done", "failed", "cancelled"];
 
 export class Job {
   constructor(id) {
-    Object.assign(this, { id, state: "queued", rows: null });
+    this.id = id;
+    this.state = "queued";
+    /** @type {Map<string, Row> | null} */
+    this.rows = null;
     this.status = element("span", "job-state");
     this.status.setAttribute("role", "status");
     this.meta = element("span", "job-meta");
@@ -89,7 +93,7 @@ export class Job {
     });
     this.node.dataset.rows = entries.length === 1 ? "one" : "many";
     if (!names.length) this.body.append(...placed([...rows.values()]));
-    else this.body.append(scrolled(names.length === 2 ? grid(names, entries, rows) ?? table(entries, rows) : table(entries, rows)));
+    else this.body.append(scrolled(names.length === 2 ? grid(names[0], names[1], entries, rows) ?? table(entries, rows) : table(entries, rows)));
     return rows;
   }
 }
@@ -118,7 +122,7 @@ function table(entries, rows) {
 }
 
 /** Two axes as a grid, or null if several cells stand at one place. */
-function grid([down, across], entries, rows) {
+function grid(down, across, entries, rows) {
   const label = (cell, name) => String(cell.axes.find((axis) => axis[0] === name)?.[2] ?? "");
   const places = new Map(entries.map(([id, cell]) => [JSON.stringify([label(cell, down), label(cell, across)]), id]));
   if (places.size < entries.length) return null;

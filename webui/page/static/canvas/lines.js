@@ -1,3 +1,4 @@
+// @ts-check
 // Where the lines of a text end while words still settle in it. No part of the page is touched here: widths in, lines out.
 //
 // A position that is open is a bar whose width can be squeezed and stretched within limits. A line keeps its positions

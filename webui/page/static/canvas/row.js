@@ -1,3 +1,4 @@
+// @ts-check
 // One text of a job: its board while it is written; when it is done, the text and everything that can be done with it.
 
 import { Board } from "./board.js";
@@ -57,7 +58,7 @@ export class Row {
     for (const [column, text, confidence, step] of cell.changes) {
       const before = target.known[column];
       if (before === undefined) continue;
-      this.decided += (text !== null && confidence !== null) - (before[0] !== null && before[1] !== null);
+      this.decided += Number(text !== null && confidence !== null) - Number(before[0] !== null && before[1] !== null);
       target.put(column, [text, confidence, step], fresh);
     }
     target.settle();

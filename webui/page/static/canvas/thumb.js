@@ -1,3 +1,4 @@
+// @ts-check
 // A row in small: one <canvas> with a bar for every position, so that a job of 256 texts can be watched.
 
 import { SHADES } from "./board.js";

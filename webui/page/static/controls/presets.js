@@ -1,3 +1,4 @@
+// @ts-check
 // <tdw-presets>: the checkpoint's preset, and those a person named. A preset holds everything but prompt, checkpoint and seed.
 
 import { complain, tell } from "../base/notice.js";
@@ -15,8 +16,9 @@ class Presets extends HTMLElement {
     this.label = element("bdi");
     const opener = element("button", "", say("page.presets"), this.label);
     opener.type = "button";
-    this.append(...popover(opener, "presets", (panel) => this.draw(panel)));
-    this.panel = this.lastChild;
+    const parts = popover(opener, "presets", (panel) => this.draw(panel));
+    this.panel = parts[1];
+    this.append(...parts);
     shown.watch(() => this.mark());
   }
 

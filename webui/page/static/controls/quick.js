@@ -1,10 +1,13 @@
+// @ts-check
 // <tdw-quick>: the strip on top with the controls that the settings name. They are moved there, and back when they are not.
 
 import { say } from "../base/strings.js";
 
-class Quick extends HTMLElement {
+export class Quick extends HTMLElement {
+  /** block: the mark in its usual place @type {Map<HTMLElement, Comment>} */
+  places = new Map();
+
   connectedCallback() {
-    this.places ??= new Map(); // block: the mark in its usual place
     this.setAttribute("role", "group");
     this.setAttribute("aria-label", say("page.quick"));
     this.wait(100);

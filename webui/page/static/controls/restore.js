@@ -1,7 +1,8 @@
+// @ts-check
 // A saved file dropped on the page, or its JSON pasted, puts every parameter back. What else is dropped gets one sentence.
 
 import { complain, tell } from "../base/notice.js";
-import { button, element } from "../base/parts.js";
+import { button, element, origin } from "../base/parts.js";
 import { shown } from "../base/shown.js";
 import { say } from "../base/strings.js";
 
@@ -32,8 +33,7 @@ async function restore(text, name = "") {
 /** A saved text without what restoring does not need: with its trace it may be larger than the server takes. */
 function slim(stored) {
   if (stored === null || typeof stored !== "object" || Array.isArray(stored)) return stored;
-  const { trace, pieces, parts, ...rest } = stored;
-  return rest;
+  return { ...stored, trace: undefined, pieces: undefined, parts: undefined };
 }
 
 /** Whether a text looks like something that can be restored; pasted prompts rarely do. */
@@ -53,7 +53,7 @@ document.body.append(cover);
 
 const files = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
 for (const name of ["dragenter", "dragover"]) {
-  document.addEventListener(name, (event) => {
+  document.addEventListener(/** @type {"dragenter"} */ (name), (event) => {
     if (!files(event)) return;
     event.preventDefault();
     event.dataTransfer.dropEffect = "copy";
@@ -78,7 +78,7 @@ async function read(file, more) {
 
 document.addEventListener("paste", (event) => {
   const text = event.clipboardData?.getData("text/plain") ?? "";
-  const field = event.target.closest?.("input, textarea, [contenteditable]");
+  const field = /** @type {HTMLInputElement | null} */ (origin(event).closest?.("input, textarea, [contenteditable]"));
   const [file] = event.clipboardData?.files ?? [];
   if (!field && file) return void read(file, 0);
   if (!text.trim() || !saved(text)) return !field && text.trim().startsWith("{") ? complain(say("page.restore_not_saved")) : undefined;

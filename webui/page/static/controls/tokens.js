@@ -1,3 +1,4 @@
+// @ts-check
 // <tdw-tokens>: how many tokens the prompt takes of the model's length, and whether the answer still fits.
 
 import { shown } from "../base/shown.js";

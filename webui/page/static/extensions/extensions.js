@@ -1,3 +1,4 @@
+// @ts-check
 // <tdw-extensions>: what each extension is, where it works and in which order, and the traceback of those that did not load.
 
 import { button, copied, element } from "../base/parts.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // The line over the list: how many texts there are, or what can be done with those selected; and the question before all go.
 
 import { button, element } from "../base/parts.js";

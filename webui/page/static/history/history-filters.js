@@ -1,3 +1,4 @@
+// @ts-check
 // Search and filters of the history: a state of plain strings, shown as a search box and a line of quiet controls.
 
 import { button, element } from "../base/parts.js";

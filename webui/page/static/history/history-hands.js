@@ -1,3 +1,4 @@
+// @ts-check
 // What the reader does in the history by mouse and keyboard: select, open, compare, mark, delete, bring back.
 
 import { say } from "../base/strings.js";
@@ -8,7 +9,11 @@ const NARROW = matchMedia("(max-width: 1099px)"); // here what is open covers th
 export class Hands {
   /** `view` is the <tdw-history> they work in. */
   constructor(view) {
-    Object.assign(this, { view, selected: new Set(), opened: null, pivot: null, lost: 0 });
+    this.view = view;
+    this.selected = new Set(); // ids
+    this.opened = null; // the id of the text in the reader
+    this.pivot = null; // the id a range of selected rows starts at
+    this.lost = 0; // texts that "delete all" deleted and that can be restored
     view.list.node.addEventListener("click", (event) => this.pressed(event));
     view.list.node.addEventListener("keydown", (event) => this.key(event));
     addEventListener("keydown", (event) => this.escape(event), true); // before the page's own Escape, which stops a run

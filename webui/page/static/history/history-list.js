@@ -1,3 +1,4 @@
+// @ts-check
 // A windowed list: of ten thousand entries only those in sight are in the document. Rows have fixed heights, set in CSS.
 
 import { element } from "../base/parts.js";
@@ -8,9 +9,19 @@ const MARGIN = 400; // px above and below what is seen that are drawn too
 const REST = 100_000; // entries that the space for what is not loaded yet may stand for; browsers limit heights
 
 export class List {
-  /** `draw(item)` makes a row, `paint(node, item)` shows what changes of it, `more(wanted)` is asked to load that many entries. */
-  constructor({ draw, paint, more, moved }) {
-    Object.assign(this, { draw, paint, more, moved, items: [], total: 0, tops: [], nodes: new Map(), active: null });
+  /**
+   * `draw(item)` makes a row, `paint(node, item)` shows what changes of it, `more(wanted)` is asked to load that many entries.
+   */
+  constructor({ draw, paint, more }) {
+    this.draw = draw;
+    this.paint = paint;
+    this.more = more;
+    this.items = [];
+    this.total = 0;
+    this.tops = []; // px, per entry
+    this.nodes = new Map(); // id: the row that is drawn
+    this.active = null; // the id of the row that keys act on
+    this.row = this.head = 0; // px: heights of a row and of a day's title, set in CSS
     this.label = element("div", "history-day history-day-now");
     this.label.setAttribute("aria-hidden", "true");
     this.sheet = element("div", "history-sheet");
@@ -87,7 +98,8 @@ export class List {
     const [row, head] = ["--row", "--head"].map((name) => parseFloat(style.getPropertyValue(name)) || 100);
     if (row !== this.row || head !== this.head) {
       const anchor = this.anchor();
-      Object.assign(this, { row, head });
+      this.row = row;
+      this.head = head;
       this.layout();
       this.hold(anchor);
     }
@@ -245,7 +257,6 @@ export class List {
     if (bottom > this.node.scrollTop) this.node.scrollTop = bottom;
     this.render();
     this.nodes.get(this.active)?.focus({ preventScroll: true });
-    this.moved?.(this.active);
   }
 
   /** How many rows a page is. */

@@ -1,3 +1,4 @@
+// @ts-check
 // The pane beside the list (a sheet on the phone): one saved text as a whole.
 
 import { button, element } from "../base/parts.js";
@@ -7,7 +8,9 @@ import { moment, read } from "./history-store.js";
 export class Reader {
   /** `close`, `star(id, on)`, `remove(id)` act on what is shown; `gone(id)` is told of a text that is not there any more. */
   constructor({ close, star, remove, gone }) {
-    Object.assign(this, { gone, turn: 0, id: null });
+    this.gone = gone;
+    this.turn = 0; // counts what was opened: only the last one is shown
+    this.id = null;
     this.back = button("", close);
     this.back.append(element("span", "history-as-sheet", say("history.back")), element("span", "history-as-pane", say("history.close")));
     this.back.className = "history-back";
@@ -28,7 +31,7 @@ export class Reader {
   /** Nothing is open. */
   empty() {
     this.turn += 1;
-    Object.assign(this, { id: null, result: null });
+    this.id = this.result = null;
     this.node.dataset.shows = "nothing";
     const keys = ["move", "open", "select", "star", "delete", "search"].map((name) =>
       element("div", "", element("dt", "", ...say(`history.keys.${name}.keys`).split(" ").map((key) => element("kbd", "", key))), element("dd", "", say(`history.keys.${name}`))),
@@ -49,7 +52,7 @@ export class Reader {
       const { unknown = [], ...stored } = result;
       this.result = stored;
       this.mark(stored.favourite === true);
-      this.body.replaceChildren(this.title(stored), ...notes(stored, unknown), showResult(stored));
+      this.body.replaceChildren(this.title(stored), ...notes(unknown), showResult(stored));
     } catch (error) {
       if (turn !== this.turn) return;
       this.result = null;
@@ -82,7 +85,7 @@ export class Reader {
 }
 
 /** What is to be said before the text: fields that nothing here understands. */
-function notes(result, unknown) {
+function notes(unknown) {
   if (!unknown.length) return [];
   const names = unknown.flatMap((name, index) => [index ? ", " : "", element("bdi", "", name)]);
   return [element("p", "history-note", say("history.unknown"), " ", ...names, ". ", say("history.unknown.kept"))];

@@ -1,3 +1,4 @@
+// @ts-check
 // One row of the history: the text's beginning, its prompt, and what tells it from the others.
 
 import { element } from "../base/parts.js";

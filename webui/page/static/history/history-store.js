@@ -1,3 +1,4 @@
+// @ts-check
 // What the history view asks the server, and dates and numbers in the reader's language.
 
 import { say, speech } from "../base/strings.js";
@@ -7,7 +8,7 @@ const LATEST = 8.64e15; // ms since 1970 that a Date can hold
 const AT_ONCE = 6; // requests in flight when many texts are changed: what a browser opens to one host
 
 /** One page of the list: {items, total, all, checkpoints, extensions}. Empty filters are left out. Items gain `at`, in ms. */
-export async function page(filters, { before = "", limit = 50, signal } = {}) {
+export async function page(filters, { before = "", limit = 50, signal = undefined } = {}) {
   const answer = await ask(`?${query({ ...filters, before, limit })}`, { signal });
   for (const item of answer.items) item.at = Math.min(parseInt(item.id.slice(0, 16), 16) / 1000, LATEST); // as the list is sorted
   return answer;
@@ -57,24 +58,30 @@ export function query(values) {
   return new URLSearchParams(Object.entries(values).filter(([, value]) => value !== "" && value !== false && value != null));
 }
 
-async function send(path, method, body) {
+function send(path, method, body) {
   return ask(path, { method, ...(body && { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }) });
 }
 
-/** The answer as JSON. An Error with a sentence for the reader; `gone` is true if there is no such text. */
+/** An error of the server, as a sentence. `gone`: there is no such text. */
+class Refusal extends Error {
+  constructor(sentence, gone = false) {
+    super(sentence);
+    this.gone = gone;
+  }
+}
+
+/** The answer as JSON. Throws a Refusal. */
 async function ask(path, options) {
   let reply;
   try {
     reply = await fetch(ROOT + path, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Error(say("history.unreachable"));
+    throw new Refusal(say("history.unreachable"));
   }
   const answer = await reply.json().catch(() => null);
   if (reply.ok && answer) return answer;
-  const error = new Error(answer?.error?.message ?? say("history.unreachable"));
-  error.gone = reply.status === 404;
-  throw error;
+  throw new Refusal(answer?.error?.message ?? say("history.unreachable"), reply.status === 404);
 }
 
 // -- in the reader's language ------------------------------------------------------------------------------------------

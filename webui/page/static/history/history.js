@@ -1,3 +1,4 @@
+// @ts-check
 // <tdw-history>: every saved text, to search, read, replay, mark, compare and delete. Its state stands in the address.
 
 import { Bar, Confirm } from "./history-bar.js";
@@ -7,7 +8,7 @@ import { List } from "./history-list.js";
 import { Reader } from "./history-reader.js";
 import { row, show } from "./history-row.js";
 import * as store from "./history-store.js";
-import { button, element } from "../base/parts.js";
+import { button, element, origin } from "../base/parts.js";
 import { say } from "../base/strings.js";
 
 const PEEK = 5000; // ms between two looks for new texts while the view is open
@@ -17,7 +18,12 @@ const DAY = /^\d{4}-\d\d-\d\d$/;
 class HistoryView extends HTMLElement {
   connectedCallback() {
     if (this.list) return;
-    Object.assign(this, { all: 0, newest: "", visible: false, keeps: true, broken: "", retry: null });
+    this.all = 0; // texts there are, whatever is filtered
+    this.newest = ""; // the newest id that was loaded
+    this.visible = false;
+    this.keeps = true; // whether new texts are saved
+    this.broken = ""; // why the list could not be loaded
+    this.retry = () => {};
     this.filters = new Filters(() => this.filtered());
     this.list = new List({ draw: row, paint: (node, item) => this.paint(node, item), more: (wanted) => this.more(wanted) });
     const hands = (this.hands = new Hands(this));
@@ -53,7 +59,7 @@ class HistoryView extends HTMLElement {
       this.list.focus();
     });
     document.addEventListener("keydown", (event) => {
-      const writing = event.target.closest?.("input:not([type=checkbox]), textarea, select, [contenteditable]");
+      const writing = origin(event).closest?.("input:not([type=checkbox]), textarea, select, [contenteditable]");
       if (event.key !== "/" || !this.visible || writing || event.ctrlKey || event.metaKey || event.altKey) return;
       event.preventDefault();
       this.filters.box.focus();
@@ -75,7 +81,7 @@ class HistoryView extends HTMLElement {
   // -- the address -----------------------------------------------------------------------------------------------------
 
   /** The view came into sight, or went. */
-  async seen(visible) {
+  seen(visible) {
     const came = visible && !this.visible;
     this.visible = visible;
     if (visible) this.fit();
@@ -98,9 +104,9 @@ class HistoryView extends HTMLElement {
     if (view !== "history" || !this.visible) return;
     const given = new URLSearchParams(rest);
     if (back && this.asking && !rest) return this.address();
-    const state = Object.fromEntries(Object.keys(NONE).map((name) => [name, given.get(name) ?? ""]));
-    state.favourite = state.favourite === "1";
-    for (const name of ["since", "until"]) if (!DAY.test(state[name])) state[name] = "";
+    const texts = Object.fromEntries(Object.keys(NONE).map((name) => [name, given.get(name) ?? ""]));
+    const state = { ...texts, favourite: given.get("favourite") === "1" };
+    for (const name of ["since", "until"]) if (!DAY.test(texts[name])) state[name] = "";
     if (!this.asking || JSON.stringify(state) !== JSON.stringify(this.filters.state)) {
       this.filters.set(state);
       this.load(true);
@@ -175,7 +181,8 @@ class HistoryView extends HTMLElement {
 
   /** Says why the list could not be had, with a way to try again; what is there stays. */
   fail(error, retry) {
-    Object.assign(this, { broken: error.message, retry });
+    this.broken = error.message;
+    this.retry = retry;
     this.tell();
   }
 

@@ -1,3 +1,4 @@
+// @ts-check
 // What there is to say of a checkpoint: numbers in words, its details as a list, and those that cannot be used.
 
 import { element } from "../base/parts.js";

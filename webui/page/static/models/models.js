@@ -1,3 +1,4 @@
+// @ts-check
 // <tdw-models>: the checkpoint that is chosen: what it is, whether it is loaded, what failed; load, let go, look again.
 
 import { feed } from "../base/feed.js";
@@ -39,7 +40,7 @@ class Models extends HTMLElement {
 
   /** The entry of the checkpoint that the page's control shows; before it is drawn, the default. */
   get chosen() {
-    const shown = document.querySelector(CHOICE)?.value ?? "";
+    const shown = /** @type {HTMLInputElement | null} */ (document.querySelector(CHOICE))?.value ?? "";
     const told = shown.replace(/[\u202c\u2069]+ · /, " · "); // without what the page puts behind a name that turns the direction
     const named = this.entries.filter(({ name }) => shown === name || [shown, told].some((words) => words.startsWith(`${name} · `)));
     const longest = named.sort((one, other) => other.name.length - one.name.length)[0];

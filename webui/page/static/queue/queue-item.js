@@ -1,3 +1,4 @@
+// @ts-check
 // One job in the queue: prompt, checkpoint, state, progress, and what can be done with it.
 
 import { client } from "../base/client.js";

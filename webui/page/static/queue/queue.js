@@ -1,3 +1,4 @@
+// @ts-check
 // <tdw-queue>: what runs and waits, and what has ended lately, of this browser first and of others too.
 
 import { ENDED, feed } from "../base/feed.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // Two texts side by side, what differs marked. `choose` collects the two, `compare` shows them.
 
 import { diff } from "./diff.js";
@@ -56,7 +57,7 @@ function summed(pieces) {
 }
 
 /** Holds the first text of two until the second is chosen, and says so at the bottom of the page. */
-class Chooser extends HTMLElement {
+export class Compare extends HTMLElement {
   wait(result, near) {
     this.forget();
     this.first = result;
@@ -74,7 +75,7 @@ class Chooser extends HTMLElement {
   }
 }
 
-customElements.define("tdw-compare", Chooser);
+customElements.define("tdw-compare", Compare);
 
 function host() {
   const there = document.querySelector("tdw-compare");

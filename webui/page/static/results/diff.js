@@ -1,3 +1,4 @@
+// @ts-check
 // What two texts share, word by word: Myers' greedy algorithm (1986), with blanks as words of their own.
 
 const FARTHEST = 1000; // differences after which the rest counts as replaced: time grows with their square

@@ -1,3 +1,4 @@
+// @ts-check
 // The film of a run: drawn with the page's fonts, colours and line ends, saved as an animated GIF.
 
 import { SHADES, ruler } from "../canvas/board.js";
@@ -14,7 +15,7 @@ const OPENING = 60;
 const HELD = 200; // the finished text, before it begins anew
 
 /** The GIF of a run as a Blob, set like the text in `place`. `told` hears of the progress, from 0 to 1. */
-export async function film(run, place, told = () => {}) {
+export async function film(run, place, told = (/** @type {number} */ _done) => {}) {
   const look = looks(place);
   const stride = Math.max(1, Math.ceil(run.steps / FRAMES));
   const steps = [];

@@ -1,3 +1,4 @@
+// @ts-check
 // A small writer of GIF89a files: one palette for all frames, each frame the part that changed, looping for ever.
 
 const LARGEST = 4096; // codes of GIF's LZW: 12 bits
@@ -115,7 +116,9 @@ function packed(pixels, bits) {
 class Writer {
   constructor(guess) {
     this.data = new Uint8Array(guess + 64);
-    [this.at, this.held, this.count] = [0, 0, 0];
+    this.at = 0; // bytes written
+    this.held = 0; // bits that are not a whole byte yet ...
+    this.count = 0; // ... and how many
   }
 
   write(code, size) {

@@ -1,3 +1,4 @@
+// @ts-check
 // The heat map: words shaded by how sure the model was, by the step they were decided in, or by their place in the order.
 
 import { choice, element } from "../base/parts.js";
@@ -7,7 +8,8 @@ const KINDS = ["confidence", "step", "order"];
 
 export class Heat {
   constructor(board, run) {
-    Object.assign(this, { board, run });
+    this.board = board;
+    this.run = run;
     this.places = run.order();
     board.places = this.places; // for the tip
     this.kinds = choice(say("canvas.heat"), KINDS.map((kind) => [kind, say(`canvas.heat.${kind}`)]), (kind) => this.show(kind));

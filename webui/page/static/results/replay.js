@@ -1,3 +1,4 @@
+// @ts-check
 // The player: shows the run of a text again on its board, with play and pause, a bar to any step, and speed.
 
 import { button, element } from "../base/parts.js";
@@ -11,7 +12,12 @@ const SPEEDS = [0.25, 0.5, 1, 2, 4];
 export class Player {
   /** `board` is where the `run` is shown. */
   constructor(board, run) {
-    Object.assign(this, { board, run, step: 0, speed: 1 });
+    this.board = board;
+    this.run = run;
+    this.step = 0;
+    this.speed = 1;
+    this.timer = 0;
+    this.shown = false; // whether it was in the page yet
     this.toggle = button("", () => (this.timer ? this.pause() : this.play()));
     this.toggle.className = "play";
     this.scrub = element("input", "scrub");

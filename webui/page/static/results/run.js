@@ -1,3 +1,4 @@
+// @ts-check
 // The run that made a text, as far as it is known: what stood at every position after every step.
 
 import { feed } from "../base/feed.js";

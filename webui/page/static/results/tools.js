@@ -1,3 +1,4 @@
+// @ts-check
 // What can be done with a finished text: its views, the actions, what it cost, and the parameters that made it.
 
 import { choose } from "./compare.js";
@@ -134,7 +135,7 @@ export class Tools {
     this.replayer.textContent = say("canvas.stop");
     this.row.final.hidden = true;
     this.row.board.node.hidden = false;
-    this.player = new Player(this.row.board, this.run, this.result.statistics?.seconds);
+    this.player = new Player(this.row.board, this.run);
     this.below.append(this.player.node);
     this.player.play();
   }

@@ -1,3 +1,4 @@
+// @ts-check
 // <tdw-settings>: a form made from the settings' JSON schema alone. What is changed is saved at once; a fault stands beside it.
 
 import { complain, tell } from "../base/notice.js";
@@ -22,7 +23,8 @@ class Settings extends HTMLElement {
   }
 
   draw({ values, schema, changeable, restart, file }) {
-    Object.assign(this, { schema, restart });
+    this.schema = schema;
+    this.restart = restart; // names of settings that act after a restart
     const row = (name) => this.row(name, values[name], changeable.includes(name));
     const names = Object.keys(schema.properties);
     const fixed = names.filter((name) => !changeable.includes(name));
@@ -93,7 +95,7 @@ class Settings extends HTMLElement {
 
 /** What a control is drawn as, by the type in the schema. Each gives an element with `read()`. */
 const CONTROLS = {
-  boolean: (kind, value) => {
+  boolean: (_, value) => {
     const box = element("input");
     Object.assign(box, { type: "checkbox", checked: value });
     box.setAttribute("role", "switch");
@@ -114,12 +116,12 @@ const CONTROLS = {
     Object.assign(box, { type: "number", min, max, step: kind.whole ? 1 : "any", value: value ?? "" });
     return Object.assign(box, { read: () => (box.value === "" ? null : Number(box.value)) });
   },
-  list: (kind, value) => {
+  list: (_, value) => {
     const area = element("textarea");
     Object.assign(area, { value: (value ?? []).join("\n"), rows: Math.max(2, (value ?? []).length), spellcheck: false });
     return Object.assign(area, { read: () => area.value.split("\n").map((line) => line.trim()).filter(Boolean) });
   },
-  text: (kind, value) => {
+  text: (_, value) => {
     const box = element("input");
     Object.assign(box, { type: "text", value: value ?? "", spellcheck: false });
     return Object.assign(box, { read: () => box.value });
