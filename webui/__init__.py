@@ -20,7 +20,7 @@ _HOMES = MappingProxyType(
         "Extension": "webui.extension.extension",
         "Found": "webui.core.syntax",
         "Gap": "webui.core.prompt",
-        "Link": "webui.denoising.batch",
+        "Link": "webui.extension.link",
         "Options": "webui.core.options",
         "Piece": "webui.core.prompt",
         "Plain": "webui.core.syntax",
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from webui.core.request import Cell, Request
     from webui.core.result import Result
     from webui.core.syntax import Found, Plain, scan
-    from webui.denoising.batch import Link
     from webui.extension.extension import Command, Extension
+    from webui.extension.link import Link
     from webui.extension.row import Row
     from webui.settings import Settings
 

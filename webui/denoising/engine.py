@@ -173,9 +173,9 @@ class Engine:
                 for row in ended:
                     yield self._finish(batch, row, job, began)
                 batch.leave(ended)
-                _check_progress(batch)
+                batch.check_progress()
         except HookError as error:
-            failed = set(batch.without(error.extension))
+            failed = {row for row in batch.live if batch.chain.works_for(error.extension, row)}
             yield from (Failed(batch.live[row].cell, str(error)) for row in failed)
             left = [live.packed for row, live in batch.live.items() if row not in failed]
             if left:
@@ -201,15 +201,15 @@ class Engine:
 
     def _result(self, batch: Batch, row: int, live: LiveRow, job: str, began: float) -> Result:
         facts, packed = batch.model.description, live.packed
-        text, pieces, complete = batch.text(row)
+        decoded = batch.decode(row)
         return Result(
             id=new_id(),
-            text=text,
-            complete=complete,
+            text=decoded.text,
+            complete=decoded.complete,
             request=packed.row.request,
             preset=packed.preset,
             axes=packed.row.cell.axes,
-            pieces=pieces,
+            pieces=decoded.pieces,
             trace=tuple(live.trace),
             statistics=Statistics(
                 forwards=live.step,
@@ -231,14 +231,6 @@ class Engine:
             ),
             notes=packed.row.notes,
         )
-
-
-def _check_progress(batch: Batch) -> None:
-    """A row that has been called more often than it has positions and steps will never end: the fault of the
-    last `pick`."""
-    for row, live in batch.live.items():
-        if live.step > len(live.packed.answer) + live.packed.options.steps:
-            raise HookError(batch.last("pick", row), ValueError("the text never got finished."))
 
 
 def _failure(cell: Cell, sentence: str) -> Result:

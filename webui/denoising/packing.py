@@ -8,7 +8,7 @@ from typing import Any
 
 from webui.checkpoints.tokenizer import Encoded, Tokenizer
 from webui.core.options import Options
-from webui.core.prompt import Gap
+from webui.core.prompt import Draft, Gap
 from webui.core.request import Request
 from webui.denoising import samplers
 from webui.extension.row import Row
@@ -35,6 +35,7 @@ class PackedRow:
     answer: tuple[int, ...]
     preset: tuple[str, ...]  # fields that came from the preset
     options: samplers.SamplerOptions
+    spans: tuple[tuple[int, int], ...] = ()  # (start, end) in the answer of each gap, in the draft's order
 
     @property
     def width(self) -> int:
@@ -86,7 +87,7 @@ def tokenize(
             f"The prompt takes {len(prompt.tokens)} tokens; this checkpoint has room for {max_length} in all."
         )
     if row.draft is not None:
-        answer = _draft(row, tokenizer, mask, prefix)
+        answer, spans = _draft(row.draft, tokenizer, mask, prefix)
         if len(answer) > room:
             raise ValueError(
                 f"Text and gaps take {len(answer)} tokens; beside the prompt there is room for {room}."
@@ -103,7 +104,7 @@ def tokenize(
                 f"The prompt takes {len(prompt.tokens)} tokens: the length can be at most {room}, not "
                 f"{request.length}."
             )
-        answer = (mask,) * request.length
+        answer, spans = (mask,) * request.length, ((0, request.length),)
     for name in row.prompts.keys() - {"main"}:
         taken, left = len(encode(row, name, tokenizer, mask).tokens), max_length - len(answer)
         if taken > left:
@@ -128,7 +129,7 @@ def tokenize(
     options = samplers.SamplerOptions(
         **{name: getattr(request, name) for name in names}, late=request.end_of_text == "late"
     )
-    return PackedRow(row.replace(request=request), prompt, answer, (*preset, *settled), options)
+    return PackedRow(row.replace(request=request), prompt, answer, (*preset, *settled), options, spans)
 
 
 def encode(row: Row, name: str, tokenizer: Tokenizer, mask: int) -> Encoded:
@@ -147,16 +148,20 @@ def batches(rows: Sequence[PackedRow], limit: int) -> list[list[PackedRow]]:
     return [ordered[i : i + limit] for i in range(0, len(ordered), limit)]
 
 
-def _draft(row: Row, tokenizer: Tokenizer, mask: int, prefix: str) -> tuple[int, ...]:
+def _draft(
+    draft: Draft, tokenizer: Tokenizer, mask: int, prefix: str
+) -> tuple[tuple[int, ...], tuple[tuple[int, int], ...]]:
+    """The draft in tokens, and the span of each gap in them."""
     tokens: list[int] = []
-    for i, part in enumerate(row.draft.parts if row.draft else ()):
+    spans: list[tuple[int, int]] = []
+    for i, part in enumerate(draft.parts):
         if isinstance(part, Gap):
+            spans.append((len(tokens), len(tokens) + part.tokens))
             tokens += [mask] * part.tokens
         else:
-            tokens += tokenizer.encode(
-                (prefix if i == 0 and not part.text.startswith(prefix) else "") + part.text
-            )
-    return tuple(tokens)
+            lead = prefix if i == 0 and not part.text.startswith(prefix) else ""
+            tokens += tokenizer.encode(lead + part.text)
+    return tuple(tokens), tuple(spans)
 
 
 def _known(part: str, name: Any, there: Mapping[str, Any]) -> Any:

@@ -20,18 +20,17 @@ from webui.extension.row import Row
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from webui.application import App
     from webui.canvas import Canvas, Choice
-    from webui.denoising.batch import Link
+    from webui.extension.link import Link
 
 
 @dataclass(frozen=True)
 class Command:
-    """A subcommand of `python app.py`. `run` returns the exit status; ValueError is shown as one sentence,
-    status 2."""
+    """A subcommand of `python app.py`. `run` gets the App and the parsed flags and returns the exit status;
+    ValueError is shown as one sentence, status 2."""
 
     help: str
-    run: Callable[[App, Namespace], int]
+    run: Callable[[Any, Namespace], int]  # Any: App is of a higher layer
     arguments: Callable[[ArgumentParser], None] = lambda parser: None
 
 

@@ -1,0 +1,56 @@
+"""From the tokens of a row to its text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from webui.checkpoints.model import Model
+from webui.core.prompt import Draft
+from webui.denoising.packing import PackedRow
+
+MASKED = "…"  # stands for masked positions in the text of a row that was stopped
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What a row's answer reads like.
+
+    text      the whole text, each run of masked positions as one ellipsis
+    pieces    the text of each token, None where a position is masked; joined they are the answer
+    complete  whether no position is masked that belongs to the text
+    """
+
+    text: str
+    pieces: tuple[str | None, ...]
+    complete: bool
+
+
+def decode(model: Model, packed: PackedRow, tokens: Sequence[int]) -> Decoded:
+    """The answer `tokens` of a packed row as text. A text ends before its first end-of-text token, a draft
+    where its last part does."""
+    pieces = model.tokenizer.pieces([None if token == model.mask else token for token in tokens])
+    prefix = model.description.prefix
+    draft = packed.row.draft
+    if draft is not None:
+        return Decoded(_filled(draft, packed, pieces, prefix), tuple(pieces), model.mask not in tokens)
+    end = next((i for i, token in enumerate(tokens) if token in model.ends), len(tokens))
+    text = _join(pieces[:end])
+    if packed.row.request.template != "raw":
+        text = text.removeprefix(prefix)
+    return Decoded(text, tuple(pieces), None not in pieces[:end])
+
+
+def _filled(draft: Draft, packed: PackedRow, pieces: Sequence[str | None], prefix: str) -> str:
+    """The draft's text: what was given byte for byte, and between it what the model wrote."""
+    fillings = [_join(pieces[start:end]) for start, end in packed.spans]
+    if packed.spans and packed.spans[0][0] == 0:
+        fillings[0] = fillings[0].removeprefix(prefix)
+    return draft.filled(fillings)
+
+
+def _join(pieces: Sequence[str | None]) -> str:
+    """The text of pieces, each run of masked positions as one ellipsis."""
+    runs = groupby(pieces, key=lambda piece: piece is None)
+    return "".join(MASKED if masked else "".join(piece or "" for piece in run) for masked, run in runs)

@@ -1,0 +1,64 @@
+"""The model as one extension sees it: what lies below it in the chain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol, overload
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from webui.canvas import Canvas, Template
+
+
+class Link(Protocol):
+    """The model with the extensions that lie below this one, and the rows of the batch in tokens.
+
+    mask        the mask token
+    ends        tokens that end a text
+    vocabulary  V, the width of logits; may be larger than the number of tokens
+    device      where canvases and logits live
+    """
+
+    mask: int
+    ends: tuple[int, ...]
+    vocabulary: int
+    device: torch.device
+
+    @overload
+    def __call__(self, canvas: Canvas, /) -> Tensor: ...
+
+    @overload
+    def __call__(self, first: Canvas, second: Canvas, /, *more: Canvas) -> tuple[Tensor, ...]: ...
+
+    def __call__(self, *canvases: Canvas) -> Tensor | tuple[Tensor, ...]:
+        """Logits (N, V) of the active positions of each canvas, all of them in one forward pass. One canvas
+        gives one tensor, several give a tuple."""
+        ...
+
+    def template(self, name: str) -> Template:
+        """The rows' prompts of this name. A row without one gets the empty branch: its own prompt with the
+        content masked and the frame kept."""
+        ...
+
+    def encode(self, text: str) -> list[int]:
+        """User text in tokens; nothing in it is special."""
+        ...
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of tokens, special ones left out."""
+        ...
+
+    def words(self) -> tuple[str, ...]:
+        """The text of every token by itself, special tokens empty: what spelling tables are built from."""
+        ...
+
+    def answer(self, row: int) -> tuple[int, ...]:
+        """The tokens that the answer of row number `row` starts from; `mask` where a position is masked."""
+        ...
+
+    def spans(self, row: int) -> tuple[tuple[int, int], ...]:
+        """Where each gap of the row's draft lies in its answer, as (start, end) positions, in the draft's
+        order; one span over the whole answer for a row without a draft."""
+        ...
