@@ -296,9 +296,11 @@ class Checkpoints:
             self.max_length(entry.name),
             profile["preset"],
             profile.get("answer_prefix", ""),
+            plan.family.block_length(read_json(entry.folder / "config.json")),
         )
         return Model(
             module,
+            plan.family,
             plan.tokenizer,
             plan.mask,
             tuple(dict.fromkeys(i for i in ends if i is not None)),

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from webui.canvas import Canvas
+from webui.checkpoints.families.base import Family
 from webui.checkpoints.tokenizer import Tokenizer
 
 # in numbers of rows not a multiple of it, matrix products round some rows differently (see noise.py,
@@ -32,27 +33,30 @@ class Description:
     max_length: int
     preset: Mapping[str, Any]
     prefix: str = ""  # what the checkpoint writes between its frame and an answer
+    block_length: int = 0  # columns of a block, if the family's attention is block-causal
 
 
 class Model:
     """A native transformers model of a checkpoint, its tokenizer and special tokens."""
 
     def __init__(
-        self, module: Any, tokenizer: Tokenizer, mask: int, ends: tuple[int, ...], description: Description
+        self,
+        module: Any,
+        family: Family,
+        tokenizer: Tokenizer,
+        mask: int,
+        ends: tuple[int, ...],
+        description: Description,
     ):
-        self.module, self.tokenizer, self.mask, self.ends, self.description = (
-            module,
-            tokenizer,
-            mask,
-            ends,
-            description,
-        )
-        self.body, self.head = module.model, module.get_output_embeddings()
+        self.module, self.family, self.tokenizer = module, family, tokenizer
+        self.mask, self.ends, self.description = mask, ends, description
+        self.body, self.head = family.split(module)
         self.device = next(module.parameters()).device
 
     @property
     def vocabulary(self) -> int:
-        return self.head.weight.shape[0]
+        """Rows of the output matrix: as many as a position has logits."""
+        return self.module.get_output_embeddings().weight.shape[0]
 
     @cached_property
     def words(self) -> tuple[str, ...]:
@@ -87,7 +91,7 @@ class Model:
         """Hidden states (B, L, D). The mask is always given, so that a row is computed alike with and without
         padding."""
         length = canvas.tokens.shape[1]
-        dtype = self.head.weight.dtype
+        dtype = self.module.dtype
         positions = (canvas.weights.isfinite().long().cumsum(1) - 1).clamp(min=0)
         keys = canvas.weights.to(dtype).clamp(min=torch.finfo(dtype).min)
         mask = keys[:, None, None, :].expand(-1, 1, length, -1)

@@ -1,18 +1,28 @@
-"""What a family file says."""
+"""What a family file declares."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
 
+# bidirectional: every position sees every other; causal: itself and those before it;
+# block-causal: all of its own block and those before it
+Attention = Literal["bidirectional", "block-causal", "causal"]
+
+
+def split_causal_lm(module: Any) -> tuple[Any, Any]:
+    """Body and head of the `...ForCausalLM` classes of transformers."""
+    return module.model, module.get_output_embeddings()
+
+
 @dataclass(frozen=True)
 class Family:
-    """A family of published checkpoints, as data and three small functions.
+    """A family of published checkpoints, as data and a few small functions.
 
     claims      config.json -> whether it is of this family
     check       config.json -> nothing; ValueError for what the native class cannot do. Cheap: lists call it
@@ -21,6 +31,14 @@ class Family:
                 each)
     prepare     makes the loaded model exact for its dtype (attention implementation, rotary precision)
     max_length  config.json -> longest canvas, prompt included
+    shift       whether the output at column i predicts the token of column i + 1, as in models made from
+                autoregressive ones; the output of the first column then also stands for itself
+    attention   which columns a column sees
+    block_length
+                config.json -> columns of a block of block-causal attention, 0 for the others
+    split       loaded module -> (body, head). `body(input_ids=, attention_mask=, position_ids=, use_cache=)`
+                gives an object with `last_hidden_state` (B, L, D); `head(hidden (N, D))` gives logits (N, V).
+                The head is everything after the body, a transform before the decoder included
     mask_tokens names under which the mask token may be in the tokenizer, if nothing declares it
     end_tokens  names of further tokens that end a text
     preset      request fields that suit the family; a checkpoint's profile.json goes over them
@@ -32,6 +50,10 @@ class Family:
     model_class: str
     names: Mapping[str, str]
     max_length: Callable[[Mapping[str, Any]], int]
+    shift: bool = False
+    attention: Attention = "bidirectional"
+    block_length: Callable[[Mapping[str, Any]], int] = lambda config: 0
+    split: Callable[[Any], tuple[Any, Any]] = split_causal_lm
     check: Callable[[Mapping[str, Any]], None] = lambda config: None
     prepare: Callable[[PreTrainedModel], None] = lambda model: None
     mask_tokens: tuple[str, ...] = (
