@@ -1,5 +1,5 @@
-"""The house rules of CONTRIBUTING.md that a machine can check: layers, imports, state, sizes, hooks,
-extensions that go."""
+"""The rules of CONTRIBUTING.md that a machine can check: layers, imports, state, names, hooks, and that any
+extension can be deleted."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from webui.extension.registry import Registry
 
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = {
-    0: {"webui", "webui.core", "webui.settings"},
+    0: {"webui.core", "webui.settings"},
     1: {"webui.canvas"},
     2: {"webui.extension", "webui.checkpoints"},
     3: {"webui.denoising"},
@@ -28,10 +29,9 @@ LAYERS = {
     7: {"app"},
 }
 HEAVY = {"torch", "transformers", "gradio"}
-# Functions that remember what they returned: each must be pure, and say so here.
-REMEMBERING = {
-    "extensions.training.corpus._shuffled": "an order of numbers, decided by its arguments, asked for row by "
-    "row"
+# Functions that cache their results: each must be pure.
+CACHED = {
+    "extensions.training.corpus._shuffled": "a permutation given by its arguments, asked for row by row"
 }
 
 EXTENSIONS = sorted(path.parent.name for path in (ROOT / "extensions").glob("*/__init__.py"))
@@ -47,30 +47,19 @@ def module(path: Path) -> str:
 
 
 def layer(name: str) -> int:
-    """The layer of a module or of what a module defines: the longest known name that it begins with."""
+    """The layer of a module: that of the longest prefix of its name that is in the table."""
     known = {prefix: number for number, names in LAYERS.items() for prefix in names}
     parts = name.split(".")
     for length in range(len(parts), 0, -1):
-        prefix = ".".join(parts[:length])
-        if prefix in known and (prefix != "webui" or length == len(parts)):
+        if (prefix := ".".join(parts[:length])) in known:
             return known[prefix]
-    raise AssertionError(f"{name} is in no layer: add it to the table in design and here")
+    raise AssertionError(f"{name} is in no layer: add it to LAYERS and to docs/architecture.md")
 
 
-def imports(path: Path, types: bool = False) -> Iterator[tuple[str, str]]:
-    """(module, name in it or "") of every import, also those within functions; those for type checkers only
-    on request."""
-    tree = ast.parse(path.read_text("utf-8"))
-    for_types = {
-        node
-        for block in ast.walk(tree)
-        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
-        for node in ast.walk(block)
-    }
+def imports(path: Path) -> Iterator[tuple[str, str]]:
+    """(module, name in it or "") of every import: at module level, within functions, for type checkers."""
     package = module(path).split(".") if path.name == "__init__.py" else module(path).split(".")[:-1]
-    for node in ast.walk(tree):
-        if node in for_types and not types:
-            continue
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
             yield from ((alias.name, "") for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -78,22 +67,53 @@ def imports(path: Path, types: bool = False) -> Iterator[tuple[str, str]]:
             yield from ((".".join([*base, *filter(None, [node.module])]), alias.name) for alias in node.names)
 
 
-# -- layers and imports --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("path", [*sources("webui"), ROOT / "app.py"], ids=module)
-def test_no_layer_imports_a_higher_one(path):
-    own = layer(module(path))
+def targets(path: Path) -> set[str]:
+    """The modules of webui that a file imports; for `from package import name` the submodule if it is one."""
+    found = set()
     for name, part in imports(path):
         if name == "webui" or name.startswith("webui."):
-            there = f"{name}.{part}"
-            target = there if name == "webui" and (ROOT / "webui" / f"{part}.py").exists() else name
+            place = ROOT.joinpath(*name.split("."), part) if part else ROOT
+            submodule = part and (place.with_suffix(".py").is_file() or (place / "__init__.py").is_file())
+            found.add(f"{name}.{part}" if submodule else name)
+    return found
+
+
+# -- layers and imports --------------------------------------------------------------------------------------
+
+# webui/__init__.py is the face for extensions; it names modules of every layer for type checkers only.
+INSIDE = [path for path in sources("webui") if path != ROOT / "webui" / "__init__.py"]
+
+
+@pytest.mark.parametrize("path", [*INSIDE, ROOT / "app.py"], ids=module)
+def test_no_layer_imports_a_higher_one(path):
+    own = layer(module(path))
+    for target in targets(path):
+        if target == "webui":
+            names = {part for name, part in imports(path) if name == "webui"}
+            assert names <= {"__version__"}, (
+                f"{module(path)} imports {names} from webui, not from their module"
+            )
+        else:
             assert layer(target) <= own, (
                 f"{module(path)} (layer {own}) imports {target} (layer {layer(target)})"
             )
-        assert name.split(".")[0] not in ("extensions", "tests", "benchmarks"), (
-            f"{module(path)} imports {name}"
-        )
+    tops = {name.split(".")[0] for name, _ in imports(path)}
+    assert not tops & {"extensions", "tests", "benchmarks"}
+
+
+def test_no_import_circles():
+    """Not between modules, and not between the packages of the tree; imports for type checkers count."""
+    modules = {module(path): targets(path) - {"webui", module(path)} for path in INSIDE}
+    packages: dict[str, set[str]] = {}
+    for name, there in modules.items():
+        package = ".".join(name.split(".")[:2])
+        packages.setdefault(package, set()).update(".".join(target.split(".")[:2]) for target in there)
+        packages[package].discard(package)
+    for graph in (modules, packages):
+        try:
+            TopologicalSorter(graph).prepare()
+        except CycleError as error:
+            pytest.fail("circle: " + " imports ".join(reversed(error.args[1])))
 
 
 @pytest.mark.parametrize("path", sources("webui"), ids=module)
@@ -105,7 +125,7 @@ def test_gradio_is_imported_only_by_the_page(path):
 @pytest.mark.parametrize("path", sources("extensions"), ids=module)
 def test_extensions_import_only_names_of_webui(path):
     own = module(path).split(".")[1]
-    for name, part in imports(path, types=True):
+    for name, part in imports(path):
         top = name.split(".")[0]
         if top == "webui":
             import webui
@@ -128,35 +148,75 @@ def test_every_public_name_exists():
         webui.nonsense  # noqa: B018
 
 
+LIGHT = [
+    "webui",
+    *map(module, sources("webui/core", "webui/extension", "webui/service")),
+    "webui.settings",
+    "webui.application",
+    "webui.cli.main",
+    "app",
+    *(f"extensions.{name}" for name in EXTENSIONS),
+]
+# Imports each module afresh while HEAVY cannot be found, so that no import is hidden by an earlier one or by an
+# `except ImportError`, and prints "module heavy" for each heavy one that was asked for.
+WATCH = f"""
+import importlib, sys
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {HEAVY!r}:
+            asked.append(name)
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Watch())
+sys.path.insert(0, "")
+for name in sys.argv[1:]:
+    asked = []
+    for known in list(sys.modules):
+        if known.split(".")[0] in ("app", "webui", "extensions", name):
+            del sys.modules[known]
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if not asked:
+            raise
+    for heavy in asked:
+        print(name, heavy)
+"""
+
+
+def heavy_imports(names: list[str], folder: Path) -> list[list[str]]:
+    done = subprocess.run(
+        [sys.executable, "-c", WATCH, *names], cwd=folder, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return [line.split() for line in done.stdout.splitlines()]
+
+
 def test_light_modules_import_nothing_heavy():
     """--help, listing and the tests of pure parts stay instant."""
-    light = [
-        "webui",
-        *map(module, sources("webui/core", "webui/extension", "webui/service")),
-        "webui.settings",
-        "webui.application",
-        "webui.cli.main",
-        "app",
-    ]
+    assert heavy_imports(LIGHT, ROOT) == []
+
+
+def test_a_heavy_import_is_seen(tmp_path):
+    (tmp_path / "plain.py").write_text("import json\n")
+    (tmp_path / "direct.py").write_text("import torch\n")
+    (tmp_path / "indirect.py").write_text("import direct\n")
+    (tmp_path / "caught.py").write_text(
+        "try:\n    from gradio import Blocks\nexcept ImportError:\n    pass\n"
+    )
+    found = heavy_imports(["plain", "direct", "indirect", "caught"], tmp_path)
+    assert found == [["direct", "torch"], ["indirect", "torch"], ["caught", "gradio"]]
+
+
+def test_the_app_is_built_without_anything_heavy(tmp_path):
     program = f"""
-import importlib, sys
-from pathlib import Path
-def check(name):
-    heavy = {HEAVY!r} & set(sys.modules)
-    assert not heavy, f"{{name}} imports {{heavy}}"
-for name in {light!r}:
-    importlib.import_module(name)
-    check(name)
-from webui.extension.registry import Registry
-for name in {EXTENSIONS!r}:
-    Registry(Path("extensions"))
-    check("an extension")
+import sys
 from webui.application import App
 from webui.settings import Settings
-App(Settings(data="/nowhere")).Request.model_json_schema()
-check("App")
+App(Settings(data=sys.argv[1])).Request.model_json_schema()
+heavy = {HEAVY!r} & set(sys.modules)
+assert not heavy, heavy
 """
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", program, tmp_path], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
@@ -173,20 +233,19 @@ def docstrings(tree: ast.AST) -> set[ast.AST]:
 
 
 def words(path: Path) -> Iterator[str]:
-    """Everything a Python file says in code: names, attributes, arguments and texts, without docstrings and
-    comments."""
+    """Every word in a file's code: names, attributes, arguments and strings, not docstrings and comments."""
     tree = ast.parse(path.read_text("utf-8"))
-    said = docstrings(tree)
+    documentation = docstrings(tree)
     for node in ast.walk(tree):
         for field in ("id", "attr", "arg", "name", "module"):
             if isinstance(value := getattr(node, field, None), str):
                 yield value
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in said:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in documentation:
             yield node.value
 
 
 @pytest.mark.parametrize("name", EXTENSIONS)
-def test_the_machine_names_no_extension(name):
+def test_webui_names_no_extension(name):
     pattern = re.compile(rf"\b{name}\b")
     for path in [*sources("webui"), ROOT / "app.py"]:
         named = [word for word in words(path) if pattern.search(word)]
@@ -195,7 +254,7 @@ def test_the_machine_names_no_extension(name):
         assert not pattern.search(path.read_text("utf-8")), f"{path.name} names the extension {name}"
 
 
-def test_no_module_is_called_what_could_be_anything():
+def test_no_module_has_a_name_that_says_nothing():
     for path in sources("webui", "extensions", "tests", "benchmarks"):
         assert not {"utils", "util", "common", "helpers", "helper", "manager", "misc", "shared"} & set(
             module(path).split(".")
@@ -240,7 +299,7 @@ def assigned(body: list[ast.stmt]) -> Iterator[tuple[str, ast.AST | None]]:
 
 
 def changes(tree: ast.AST) -> Iterator[str]:
-    """Names of which the code changes an item or calls a method that changes them."""
+    """Names that the code changes: by an item, by a method that changes its object, by += and the like."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del):
             yield ast.unparse(node.value)
@@ -272,10 +331,8 @@ def test_no_module_holds_state(path):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             defaults = [*node.args.defaults, *(value for value in node.args.kw_defaults if value)]
             assert not any(map(mutable, defaults)), f"{node.name} has a default that can be changed"
-            remembers = [d for d in node.decorator_list if re.search(r"\b(lru_)?cache\b", ast.unparse(d))]
-            assert not remembers or f"{module(path)}.{node.name}" in REMEMBERING, (
-                f"{node.name} remembers its results"
-            )
+            caches = [d for d in node.decorator_list if re.search(r"\b(lru_)?cache\b", ast.unparse(d))]
+            assert not caches or f"{module(path)}.{node.name}" in CACHED, f"{node.name} caches its results"
 
 
 @pytest.mark.parametrize("path", sources("webui", "extensions"), ids=module)
@@ -309,12 +366,14 @@ def test_importing_does_no_work(path):
 def test_every_hook_is_documented_and_has_a_user(hook):
     text = getattr(Extension, hook).__doc__
     assert text and len(text) > 40
-    users = {name for name, kind in Registry(ROOT / "extensions").extensions.items() if kind.has(hook)}
+    folders = (ROOT / "extensions", ROOT / "tests" / "extensions")
+    kinds = {name: kind for folder in folders for name, kind in Registry(folder).extensions.items()}
+    users = {name for name, kind in kinds.items() if kind.has(hook)}
     assert users, f"no extension uses {hook}: hooks without a user do not exist"
-    told = re.search(r"Used by: ([a-z_, ]+)", text)
-    if told:
-        named = set(re.findall(r"[a-z_]+", told.group(1)))
-        assert named & set(EXTENSIONS) <= users, f"{hook} names a user that does not have it"
+    named = re.search(r"Used by: ([a-z_, ]+)", text)
+    if named:
+        unknown = set(re.findall(r"[a-z_]+", named[1])) & set(EXTENSIONS) - users
+        assert not unknown, f"the docstring of {hook} names {unknown}, which do not have it"
 
 
 def test_every_public_method_of_an_extension_is_documented():
@@ -356,14 +415,13 @@ inner = next(route.app for route in http.routes if route.path == "/api/v1")
 assert gone not in inner.openapi()["components"]["schemas"]["Request"]["properties"]
 cli._parser(app)
 app.close()
-print("well")
+print("built")
 """
 
 
 @pytest.mark.parametrize("gone", EXTENSIONS)
 def test_any_extension_can_be_deleted(gone, tmp_path):
-    """A copy of the program without that folder: it builds its App, its API and its commands (tests/cli runs
-    one too)."""
+    """A copy of the program without that folder builds its App, its API and its commands."""
     for name in ("app.py", "webui", "extensions"):
         source = ROOT / name
         if source.is_dir():
@@ -374,4 +432,4 @@ def test_any_extension_can_be_deleted(gone, tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", CHECK, gone], cwd=tmp_path, capture_output=True, text=True, timeout=60
     )
-    assert done.returncode == 0 and done.stdout == "well\n", done.stderr
+    assert done.returncode == 0 and done.stdout == "built\n", done.stderr
