@@ -70,9 +70,7 @@ def main() -> None:
         "temperature": args.temperature,
         "end_of_text": "keep",
     }
-    same |= (
-        {"negative_prompt": {"scale": args.scale}} if "negative_prompt" in app.Request.model_fields else {}
-    )
+    same |= {"guidance": {"scale": args.scale}} if "guidance" in app.Request.model_fields else {}
     run(app, seed=0, **same)
     single, batched, equal = [], [], True
     for _ in range(args.rounds):

@@ -59,7 +59,7 @@ def test_the_readmes_request_is_valid():
     app = App(Settings())
     body = re.search(r"-d '(\{.*\})'", (ROOT / "README.md").read_text("utf-8"))
     assert body and app.Request.model_validate_json(body[1])
-    assert json.loads(body[1])["negative_prompt"]
+    assert json.loads(body[1])["guidance"]
 
 
 def test_files_that_the_readme_links_to_are_there():

@@ -40,11 +40,8 @@ def test_a_change_is_there_and_in_the_file_with_its_comments(settings):
         + 'language = "de"\n'
     )
     assert Settings.read(data=settings.data) == changed
-    again = changed.change({"quick_settings": ["negative_prompt.scale", "steps"], "notify_after": 0})
-    assert (
-        again.quick_settings == ("negative_prompt.scale", "steps")
-        and Settings.read(data=settings.data) == again
-    )
+    again = changed.change({"quick_settings": ["guidance.scale", "steps"], "notify_after": 0})
+    assert again.quick_settings == ("guidance.scale", "steps") and Settings.read(data=settings.data) == again
 
 
 def test_without_a_file_one_is_made_with_what_was_changed(tmp_path):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from webui import __version__
 from webui.checkpoints.catalogue import Checkpoints
 from webui.core.events import Event
+from webui.core.renamed import current_path
 from webui.core.request import Cell, Request
 from webui.extension.registry import Registry
 from webui.service.history.store import History
@@ -32,9 +33,10 @@ class App:
     """
 
     def __init__(self, settings: Settings):
-        self.settings = settings  # as they act
-        self.written = settings  # as the next start will have them
         self.registry = Registry(settings.extensions, settings.max_cells)
+        quick = [current_path(path, self.registry.Request.renamed) for path in settings.quick_settings]
+        self.settings = settings.model_copy(update={"quick_settings": tuple(quick)})  # as they act
+        self.written = self.settings  # as the next start will have them
         self.Request: type[Request] = self.registry.Request
         self.checkpoints = Checkpoints(settings)
         self.history = History(settings.history, self.Request, settings.keep_history)

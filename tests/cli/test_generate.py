@@ -99,7 +99,7 @@ def test_every_field_and_option_is_a_flag(run, extensions):
         "--json",
         "--prompt-matrix-enabled",
         "--no-prompt-matrix-enabled",
-        "--negative-prompt-text",
+        "--guidance-negative-prompt",
         "--top-p",
         "--data",
     } <= told
@@ -120,9 +120,9 @@ def test_flags_reach_the_request(run):
         "--no-keep-history",
     )
     options = (
-        "--negative-prompt-text",
+        "--guidance-negative-prompt",
         "a, b",
-        "--negative-prompt-scale",
+        "--guidance-scale",
         "2",
         "--prompt-matrix-one-of",
         "--infill-passage",
@@ -135,7 +135,7 @@ def test_flags_reach_the_request(run):
         7,
         "be kind",
     )
-    assert request["negative_prompt"] | {"text": "a, b", "scale": 2.0} == request["negative_prompt"]
+    assert request["guidance"] | {"negative_prompt": "a, b", "scale": 2.0} == request["guidance"]
     assert request["prompt_matrix"]["one_of"] is True and request["infill"]["passage"] == 9
     assert (
         result(run("generate", "x", *QUICK, "--no-prompt-matrix-one-of", "--json"))["request"][
@@ -157,7 +157,7 @@ BAD = {
     "no number": (["--steps", "many"], "steps"),
     "too small": (["--steps", "0"], "steps"),
     "not finite": (["--temperature", "nan"], "temperature"),
-    "infinite": (["--negative-prompt-scale", "inf"], "negative_prompt.scale"),
+    "infinite": (["--guidance-scale", "inf"], "guidance.scale"),
     "not one of": (["--end-of-text", "never"], "end_of_text"),
     "no value": (["--steps"], "--steps"),
     "a sampler that is not": (["--sampler", "nope"], "nope"),

@@ -16,7 +16,7 @@ CONFIDENCES = ("probability", "margin", "entropy", "random")
 EXTENSIONS: dict[str, dict | None] = {
     "infill": {"prompt": "The naïve ____ sat\n[[3]] 猫."},
     "logit_bias": {"logit_bias": {"more": "and, the end", "less": "t", "never": "he"}},
-    "negative_prompt": {"negative_prompt": {"text": "a much longer story about rain", "scale": 3.0}},
+    "guidance": {"guidance": {"negative_prompt": "a much longer story about rain", "scale": 3.0}},
     "prompt_matrix": {"prompt": "a cat | in rain", "prompt_matrix": {"enabled": True}},
     "training": None,
 }

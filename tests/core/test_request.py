@@ -22,7 +22,7 @@ def composed() -> type[Request]:
 
 BAD = [
     ({"nope": 1}, "There is no field 'nope'."),
-    ({"negative_prompt": {"nope": 1}}, "There is no field 'negative_prompt.nope'."),
+    ({"guidance": {"nope": 1}}, "There is no field 'guidance.nope'."),
     ({"steps": 0}, "steps: "),
     ({"steps": 1.5}, "steps: "),
     ({"seed": -2}, "seed: "),
@@ -31,11 +31,14 @@ BAD = [
     ({"top_p": 0}, "top_p: "),
     ({"temperature": float("nan")}, "temperature: "),
     ({"temperature": float("inf")}, "temperature: "),
-    ({"negative_prompt": {"scale": float("nan")}}, "negative_prompt.scale: "),
+    ({"guidance": {"scale": float("nan")}}, "guidance.scale: "),
     ({"template": "html"}, "template: "),
     ({"prompt": "x" * (MAX_TEXT + 1)}, "prompt: "),
     ({"prompt": "half \ud83d"}, "prompt: contains half of a surrogate pair"),
-    ({"negative_prompt": {"text": "\udc00"}}, "negative_prompt.text: contains half of a surrogate pair"),
+    (
+        {"guidance": {"negative_prompt": "\udc00"}},
+        "guidance.negative_prompt: contains half of a surrogate pair",
+    ),
     ({"logit_bias": {"more": "\udc00"}}, "logit_bias.more: contains half of a surrogate pair"),
     ({"prompt": 5}, "prompt: "),
     ({"prompt_matrix": 5}, "prompt_matrix: "),
@@ -82,23 +85,21 @@ def test_a_request_is_frozen_and_replaced(composed):
 def test_everything_that_decides_a_text_is_in_the_file(composed):
     """The full dump, never only what was changed: a default may change in a later version."""
     stored = json.loads(composed(prompt="a").model_dump_json())
-    assert set(stored) == set(composed.model_fields) and set(stored["negative_prompt"]) == {
-        "text",
+    assert set(stored) == set(composed.model_fields) and set(stored["guidance"]) == {
+        "negative_prompt",
         "scale",
         "start",
         "end",
     }
-    result = Result(
-        id="0", text="t", complete=True, request=composed(prompt="a", negative_prompt={"scale": 2.0})
-    )
-    assert json.loads(result.model_dump_json())["request"]["negative_prompt"]["scale"] == 2.0, (
+    result = Result(id="0", text="t", complete=True, request=composed(prompt="a", guidance={"scale": 2.0}))
+    assert json.loads(result.model_dump_json())["request"]["guidance"]["scale"] == 2.0, (
         "also through the base type"
     )
 
 
 def test_a_saved_request_or_result_is_read_back(composed):
     request = composed(
-        prompt="猫", seed=MAX_SEED, length=12, temperature=0.25, negative_prompt={"text": "no"}
+        prompt="猫", seed=MAX_SEED, length=12, temperature=0.25, guidance={"negative_prompt": "no"}
     )
     result = Result(
         id="0",
@@ -164,22 +165,20 @@ def test_what_is_unknown_is_kept_and_written_back(composed):
 
 
 def test_what_was_kept_comes_back_with_its_extension(composed):
-    request, unknown = Request.read({"prompt": "a", "negative_prompt": {"scale": 2.0}, "lost": {"x": 1}})
-    assert set(unknown) == {"negative_prompt", "lost"}
+    request, unknown = Request.read({"prompt": "a", "guidance": {"scale": 2.0}, "lost": {"x": 1}})
+    assert set(unknown) == {"guidance", "lost"}
     back, unknown = composed.read(request.model_dump_json())
-    assert back.negative_prompt.scale == 2.0 and back.unknown == unknown == {"lost": {"x": 1}}
+    assert back.guidance.scale == 2.0 and back.unknown == unknown == {"lost": {"x": 1}}
 
 
 def test_an_option_that_an_extension_no_longer_has_is_kept(composed):
-    request, unknown = composed.read({"negative_prompt": {"scale": 2.0, "old": "x"}})
-    assert request.negative_prompt.scale == 2.0 and request.unknown == unknown == {
-        "negative_prompt": {"old": "x"}
-    }
+    request, unknown = composed.read({"guidance": {"scale": 2.0, "old": "x"}})
+    assert request.guidance.scale == 2.0 and request.unknown == unknown == {"guidance": {"old": "x"}}
     again, unknown = composed.read(request.model_dump_json())
-    assert again == request and unknown == {"negative_prompt": {"old": "x"}}
+    assert again == request and unknown == {"guidance": {"old": "x"}}
     changed = json.loads(request.model_dump_json())
-    changed["negative_prompt"]["scale"] = 3.0
-    assert composed.read(changed)[0].negative_prompt.scale == 3.0, "what is set wins over what was kept"
+    changed["guidance"]["scale"] = 3.0
+    assert composed.read(changed)[0].guidance.scale == 3.0, "what is set wins over what was kept"
 
 
 def nested(depth: int) -> dict:

@@ -34,7 +34,7 @@ from webui.extension.row import Row
 from webui.settings import ROOT, Settings
 
 REGISTRY = Registry(ROOT / "extensions")
-GUIDANCE = REGISTRY.extensions["negative_prompt"]
+GUIDANCE = REGISTRY.extensions["guidance"]
 
 
 class Numbers:
@@ -79,7 +79,7 @@ def ours(model, tokens: Tensor, answer: int, counts: list | None = None, **optio
             template="raw",
             seed=i,
             length=len(row) - answer,
-            negative_prompt={"scale": scale},
+            guidance={"scale": scale},
             **{"end_of_text": "keep", "temperature": 0.0, **options},
         )
         request, preset = packing.resolve(request, {})

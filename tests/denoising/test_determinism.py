@@ -56,7 +56,7 @@ def requests() -> list:
             top_k=(0, 0, 20)[i % 3],
             seed=2**40 * (i % 2) + i,
             end_of_text=("keep", "stop", "late", "ban")[i % 4],
-            negative_prompt={"scale": (1.0, 2.5)[i % 2], "text": ("", "", "a long grey day " * 9)[i % 3]},
+            guidance={"scale": (1.0, 2.5)[i % 2], "negative_prompt": ("", "", "a long grey day " * 9)[i % 3]},
         )
         for i in range(8)
     ]
@@ -129,5 +129,5 @@ def test_guidance_of_others_does_not_reach_a_row(engine):
     longer."""
     plain, guided = requests()[0], requests()[5]
     assert texts(engine, [plain, guided, plain])[::2] == texts(engine, [plain]) * 2
-    off = guided.replace(negative_prompt={"scale": 1.0})
+    off = guided.replace(guidance={"scale": 1.0})
     assert texts(engine, [guided]) != texts(engine, [off])

@@ -163,7 +163,7 @@ def folder(tmp_path_factory) -> Path:
     for name, source in EXTENSIONS.items():
         (folder / name).mkdir()
         (folder / name / "__init__.py").write_text("from webui import Extension, Options, field\n" + source)
-    (folder / "negative_prompt").symlink_to(ROOT / "extensions" / "negative_prompt")
+    (folder / "guidance").symlink_to(ROOT / "extensions" / "guidance")
     return folder
 
 
@@ -321,7 +321,7 @@ def test_after_a_cancel_the_worker_is_free(app):
 def test_every_link_is_called_once_on_the_canvases_together(app):
     counter = app.registry.extensions["counter"]
     counter.made.clear(), counter.calls.clear()
-    guided = [asked(app, counter={"on": True}, negative_prompt={"scale": 2.0}, seed=i) for i in range(3)]
+    guided = [asked(app, counter={"on": True}, guidance={"scale": 2.0}, seed=i) for i in range(3)]
     parts = run(app, *guided, asked(app)).parts
     assert counter.made == [4]
     assert counter.calls == [(7, ())] * 8, (
@@ -343,7 +343,7 @@ def test_every_canvas_of_a_call_gets_its_own_logits_back(app):
 def test_an_extension_that_is_neutral_is_not_even_made(app):
     counter = app.registry.extensions["counter"]
     counter.made.clear(), counter.calls.clear()
-    run(app, asked(app), asked(app, negative_prompt={"scale": 2.0}))
+    run(app, asked(app), asked(app, guidance={"scale": 2.0}))
     assert counter.made == counter.calls == []
 
 
@@ -410,12 +410,12 @@ def test_what_is_none_is_resolved_and_said_to_be(tmp_path, folder):
     checkpoint = llada(tmp_path / "checkpoints" / "storyteller")
     write_json(
         checkpoint / "profile.json",
-        {"preset": {"length": 12, "negative_prompt": {"scale": 2.0}, "temperature": 0.5}},
+        {"preset": {"length": 12, "guidance": {"scale": 2.0}, "temperature": 0.5}},
     )
     app = App(Settings(models=tmp_path, extensions=folder, data=tmp_path, device="cpu"))
     result = run(app, app.Request(prompt="a", seed=1, temperature=0.25))
     told_ = result.request
-    assert (told_.length, told_.temperature, told_.negative_prompt.scale) == (12, 0.25, 2.0)
+    assert (told_.length, told_.temperature, told_.guidance.scale) == (12, 0.25, 2.0)
     assert (told_.sampler, told_.schedule, told_.confidence, told_.block_length) == (
         "low_confidence",
         "even",
@@ -429,9 +429,7 @@ def test_what_is_none_is_resolved_and_said_to_be(tmp_path, folder):
         and told_.end_of_text == "stop"
     )
     assert not any(value is None for _, value in told_)
-    assert {"length", "negative_prompt.scale", "sampler", "schedule", "confidence", "steps"} <= set(
-        result.preset
-    )
+    assert {"length", "guidance.scale", "sampler", "schedule", "confidence", "steps"} <= set(result.preset)
     assert not {"temperature", "seed", "prompt"} & set(result.preset)
 
 
@@ -445,7 +443,7 @@ def test_too_long_a_preset_length_is_shortened_with_a_note_and_too_long_a_reques
     refused = run(app, app.Request(prompt=words, template="raw", length=room + 1)).error
     assert refused.endswith(f"the length can be at most {room}, not {room + 1}.")
     assert run(app, app.Request(prompt=words, template="raw", length=room, steps=8, seed=1)).error is None
-    long = run(app, asked(app, negative_prompt={"text": "word " * 400, "scale": 2.0}))
+    long = run(app, asked(app, guidance={"negative_prompt": "word " * 400, "scale": 2.0}))
     assert long.error.startswith("The negative prompt takes") and long.error.endswith(".")
 
 
@@ -458,7 +456,7 @@ def test_every_text_is_a_file_that_gives_the_same_text_again(app):
         asked(app, temperature=0.9, top_p=0.9, sampler="random"),
         asked(
             app,
-            negative_prompt={"scale": 2.0, "text": "a grey day"},
+            guidance={"scale": 2.0, "negative_prompt": "a grey day"},
             seed=2**40,
             steps=None,
             end_of_text="keep",
@@ -483,7 +481,7 @@ def test_fields_of_extensions_that_are_gone_are_told(app, models, tmp_path):
     bare = App(Settings(models=models, extensions=tmp_path / "none", data=app.settings.data, device="cpu"))
     (file,) = app.settings.history.glob(f"*/{part.id}.json")
     request, unknown = bare.Request.read(file.read_text())
-    assert set(unknown) == set(EXTENSIONS) | {"negative_prompt"} and unknown["counter"] == {"on": True}
+    assert set(unknown) == set(EXTENSIONS) | {"guidance"} and unknown["counter"] == {"on": True}
     assert told(run(bare, request)) == told(part)
     assert bare.history.get(part.id).text == part.text
 

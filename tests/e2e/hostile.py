@@ -93,7 +93,7 @@ def result(index: int) -> dict:
         "steps": 4,
         "system": EVIL,
         "gone": {"option": EVIL, EVIL: 1},
-        "negative_prompt": {"text": EVIL, "scale": 2.0},
+        "guidance": {"negative_prompt": EVIL, "scale": 2.0},
         "hostile": {"words": EVIL},
     }
     pieces = [f" {text}" for text in (*STRINGS, NUL, LONG)]

@@ -74,7 +74,7 @@ def special(index: int, result: dict) -> dict:
         result.update(text="", complete=False, error=f"It failed. {HOSTILE}")
         result["request"]["prompt"] = "failure"
     if index == 44:
-        result["request"] |= {"prompt": "guided", "negative_prompt": {"text": "a fox", "scale": 2.0}}
+        result["request"] |= {"prompt": "guided", "guidance": {"negative_prompt": "a fox", "scale": 2.0}}
     return result
 
 
@@ -233,7 +233,7 @@ def test_search_and_filters_stay_after_a_reload(read, api):
     reader.filter("Checkpoint").select_option("other")
     reader.counted(f"{number(api, checkpoint='other'):,} of {all_texts:,}")
     reader.filter("Checkpoint").select_option("")
-    reader.filter("Extension").select_option("negative_prompt")
+    reader.filter("Extension").select_option("guidance")
     reader.counted(f"1 of {all_texts:,}")
     assert "guided" in reader.rows.first.text_content()
     page.get_by_role("button", name="Clear filters").click()

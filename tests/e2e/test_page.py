@@ -110,12 +110,12 @@ def test_a_reload_in_the_middle_shows_the_canvas_again(visit):
     assert len(user.texts()) == 1, "and an ended job is there after a reload, too"
 
 
-def test_negative_prompt_and_matrix_through_the_page(visit):
+def test_guidance_and_matrix_through_the_page(visit):
     user = visit()
     page = user.page
     user.type("prompt", "a fox | red | old")
-    user.type("negative_prompt-text", "rain")
-    user.type("negative_prompt-scale", "2")
+    user.type("guidance-negative_prompt", "rain")
+    user.type("guidance-scale", "2")
     user.unfold("Prompt matrix")
     page.get_by_role("checkbox", name="Prompt matrix").click()
     page.locator(".extension[data-changed]", has_text="Prompt matrix").wait_for()
@@ -279,10 +279,7 @@ def test_the_extensions_with_their_hooks_and_their_order(visit):
     page = visit(permissions=["clipboard-read", "clipboard-write"]).page
     page.get_by_role("link", name="Extensions").click()
     card = page.locator(".card", has_text="Guidance")
-    assert (
-        "loaded" in card.locator(".state").text_content()
-        and "extensions/negative_prompt" in card.text_content()
-    )
+    assert "loaded" in card.locator(".state").text_content() and "extensions/guidance" in card.text_content()
     hooks = card.locator("tbody th").all_text_contents()
     assert "denoise" in hooks and all(
         " of " in turn for turn in card.locator("tbody td:nth-child(2)").all_text_contents()

@@ -35,7 +35,7 @@ def three(own) -> list[dict]:
     """A history of three texts, oldest first: plain, with an extension, in the raw template."""
     own.delete("history?confirm=all")
     own.delete("history/trash")
-    guided = {"prompt": "a lamp", "negative_prompt": {"text": "rain", "scale": 2.0}}
+    guided = {"prompt": "a lamp", "guidance": {"negative_prompt": "rain", "scale": 2.0}}
     made = [{"prompt": "the Fox"}, guided, {"prompt": "100% <b>fox</b>"}]
     for request in made:
         assert own.post("txt2txt", json={**QUICK, **request}).status_code == 200
@@ -53,7 +53,7 @@ def test_a_text_is_in_the_history_as_it_was_made(own, three):
     told = own.get("history").json()
     assert [item["id"] for item in told["items"]][:2] == [part["id"] for part in reversed(result["parts"])]
     assert told["total"] == told["all"] == 5 and told["checkpoints"] == {"storyteller": 5}
-    assert told["extensions"] == {"negative_prompt": 1}
+    assert told["extensions"] == {"guidance": 1}
     for part in result["parts"]:
         stored = own.get(f"history/{part['id']}").json()
         about = {name: stored.pop(name) for name in ("favourite", "extensions", "unknown")}
@@ -72,7 +72,7 @@ def test_search_and_filters(own, three):
         and ids(own, search="<b>") == [markup]
     )
     assert ids(own, search="fox the") in ([plain], [markup, plain]) and ids(own, search="xyzzy") == []
-    assert ids(own, extension="negative_prompt") == [extended] and ids(own, extension="nope") == []
+    assert ids(own, extension="guidance") == [extended] and ids(own, extension="nope") == []
     assert (
         ids(own, checkpoint="storyteller") == [markup, extended, plain] and ids(own, checkpoint="nope") == []
     )
@@ -181,19 +181,18 @@ def test_a_file_of_another_program_with_fields_unknown_here(own, three, place):
     stored = json.loads(path.read_text())
     stored["request"] |= {
         "lost": {"strength": 3},
-        "negative_prompt": stored["request"]["negative_prompt"] | {"old": True},
+        "guidance": stored["request"]["guidance"] | {"old": True},
     }
     stored["id"] = "0" * 20
     target = path.with_name("0" * 20 + ".json")
     target.write_text(json.dumps(stored))
     told = own.get("history/" + "0" * 20).json()
     assert (
-        told["unknown"] == ["lost", "negative_prompt"]
-        and told["request"]["negative_prompt"]["text"] == "rain"
+        told["unknown"] == ["lost", "guidance"] and told["request"]["guidance"]["negative_prompt"] == "rain"
     )
     restored = own.post("restore", json=told).json()
     assert (
-        restored["unknown"] == {"lost": {"strength": 3}, "negative_prompt": {"old": True}}
+        restored["unknown"] == {"lost": {"strength": 3}, "guidance": {"old": True}}
         and len(restored["notes"]) == 2
     )
     again = own.post("txt2txt", json=restored["request"]).json()

@@ -20,7 +20,7 @@ def test_a_job_is_made_runs_and_has_a_result(client, server):
     assert made["state"] in ("queued", "running", "done") and made["position"] >= 0
     assert made["cells"] == [{"id": "0", "axes": []}]
     assert made["request"]["prompt"] == "the cat" and made["request"]["steps"] == 2
-    assert made["request"]["negative_prompt"]["text"] == ""  # the composed request, extensions included
+    assert made["request"]["guidance"]["negative_prompt"] == ""  # the composed request, extensions included
 
     job = client.ended(made["id"])
     assert job["state"] == "done" and job["error"] is None and job["progress"] == 1.0 and job["seconds"] > 0

@@ -232,7 +232,7 @@ def test_updates_are_promised(document, client):
 BODIES = [
     QUICK,
     {},
-    {"prompt": "a", "negative_prompt": {"text": "b", "scale": 2}},
+    {"prompt": "a", "guidance": {"negative_prompt": "b", "scale": 2}},
     {"model": None, "steps": None, "seed": -1},
     {"temperature": 1},
     {"count": 0},
@@ -243,8 +243,8 @@ BODIES = [
     {"prompt": None},
     {"stepz": 1},
     {"end_of_text": "never"},
-    {"negative_prompt": {"weight": 1}},
-    {"negative_prompt": None},
+    {"guidance": {"weight": 1}},
+    {"guidance": None},
     {"top_p": 0},
     {"prompt_matrix": {"enabled": "yes"}},
 ]

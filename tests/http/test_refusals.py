@@ -38,13 +38,13 @@ BODIES = {
     "two values": (b"{} {}", "JSON"),
     "NaN": (b'{"temperature": NaN}', "temperature"),
     "Infinity": (b'{"temperature": Infinity}', "temperature"),
-    "-Infinity": (b'{"negative_prompt": {"scale": -Infinity}}', "negative_prompt.scale"),
+    "-Infinity": (b'{"guidance": {"scale": -Infinity}}', "guidance.scale"),
     "1e999": (b'{"temperature": 1e999}', "temperature"),
     "NaN for a whole number": (b'{"steps": NaN}', "steps"),
     "NaN in an unknown field": (b'{"other": NaN}', "'other'"),
     "a half surrogate": (b'{"prompt": "\\ud800"}', "JSON"),
     "the other half": (b'{"prompt": "a\\udc00b"}', "JSON"),
-    "a half surrogate in an option": (b'{"negative_prompt": {"text": "\\udfff"}}', "JSON"),
+    "a half surrogate in an option": (b'{"guidance": {"negative_prompt": "\\udfff"}}', "JSON"),
     "a half surrogate as a name": (b'{"\\ud800": 1}', "JSON"),
     "a half surrogate in bytes": (b'{"prompt": "\xed\xa0\x80"}', "JSON"),
     "Latin-1": ('{"prompt": "é"}'.encode("latin-1"), "JSON"),
@@ -54,15 +54,15 @@ BODIES = {
     "null": (b"null", "object"),
     "a number": (b"7", "object"),
     "an unknown field": (b'{"stepz": 5}', "'stepz'"),
-    "an unknown option": (b'{"negative_prompt": {"weight": 5}}', "'negative_prompt.weight'"),
+    "an unknown option": (b'{"guidance": {"weight": 5}}', "'guidance.weight'"),
     "an unknown extension": (b'{"gone": {}}', "'gone'"),
     "a text for a number": (b'{"steps": "5"}', "steps"),
     "a number for a text": (b'{"prompt": 5}', "prompt"),
     "a fraction for a whole number": (b'{"steps": 5.5}', "steps"),
     "true for a number": (b'{"steps": true}', "steps"),
     "1 for true": (b'{"prompt_matrix": {"enabled": 1}}', "prompt_matrix.enabled"),
-    "a list for options": (b'{"negative_prompt": []}', "negative_prompt"),
-    "null for options": (b'{"negative_prompt": null}', "negative_prompt"),
+    "a list for options": (b'{"guidance": []}', "guidance"),
+    "null for options": (b'{"guidance": null}', "guidance"),
     "too small": (b'{"steps": 0}', "steps"),
     "too large": (b'{"count": 257}', "count"),
     "a huge number": (b'{"seed": 1' + b"0" * 4000 + b"}", "seed"),
@@ -73,7 +73,7 @@ BODIES = {
     "an unknown checkpoint": (b'{"model": "../../etc"}', "checkpoint"),
     "deep lists": (b"[" * 200_000, "JSON"),
     "deep objects": (b'{"a":' * 100_000, "JSON"),
-    "deep in an option": (b'{"negative_prompt": ' + b'{"a":' * 5_000 + b"1" + b"}" * 5_001, "JSON"),
+    "deep in an option": (b'{"guidance": ' + b'{"a":' * 5_000 + b"1" + b"}" * 5_001, "JSON"),
     "a very long name": (b'{"' + b"n" * 500_000 + b'": 1}', "no field"),
 }
 
@@ -86,10 +86,8 @@ def test_wrong_bodies(client, path, body, words):
 
 
 def test_several_faults_are_all_told(client):
-    message = refused(
-        client.post("jobs", json={"steps": "a", "stepz": 1, "negative_prompt": {"scale": "x"}}), 422
-    )
-    assert all(path in message for path in ("steps:", "'stepz'", "negative_prompt.scale:"))
+    message = refused(client.post("jobs", json={"steps": "a", "stepz": 1, "guidance": {"scale": "x"}}), 422)
+    assert all(path in message for path in ("steps:", "'stepz'", "guidance.scale:"))
 
 
 def test_odd_texts_are_no_faults(client):

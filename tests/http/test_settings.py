@@ -90,7 +90,7 @@ def test_wrong_changes(own, place):
     "name", ["Night", "a/b", "%2e%2e%2f", "Älpler 猫", "<script>", "a%20b%3Fc%23", "x" * 80]
 )
 def test_presets_are_put_listed_used_and_deleted(own, place, name):
-    fields = {"steps": 3, "negative_prompt": {"scale": 2.0}, "lost": {"x": 1}}
+    fields = {"steps": 3, "guidance": {"scale": 2.0}, "lost": {"x": 1}}
     told = own.put(f"presets/{name}", json={"request": fields}).json()
     assert told["request"] == fields and own.get("presets").json() == [told]
     restored = own.post("restore", json=told).json()
@@ -124,7 +124,7 @@ def test_any_saved_thing_is_read_back(own):
     request = {
         **QUICK,
         "prompt": "the cat",
-        "negative_prompt": {"scale": 2.0, "text": "rain", "start": 0.0, "end": 1.0},
+        "guidance": {"scale": 2.0, "negative_prompt": "rain", "start": 0.0, "end": 1.0},
     }
     result = own.post("txt2txt", json={**request, "count": 2}).json()
     stored = own.get(f"history/{result['parts'][0]['id']}").json()

@@ -93,7 +93,7 @@ def many(tmp_path_factory, composed) -> History:
     for number in range(MANY):
         stored["text"] = " ".join(draw.choices(WORDS, k=120)) + f" number{number}."
         stored["request"]["prompt"] = f"prompt {number}"
-        stored["request"]["negative_prompt"]["scale"] = 2.5 if number % 10 == 0 else None
+        stored["request"]["guidance"]["scale"] = 2.5 if number % 10 == 0 else None
         stored["provenance"]["checkpoint"] = ("storyteller", "other")[number % 2]
         stored["favourite"] = number % 100 == 0
         path = made._place(identity(number))
@@ -113,12 +113,12 @@ def test_paging_gives_every_result_once_and_in_order(many):
         "storyteller": MANY // 2,
         "other": MANY // 2,
     }
-    assert told["extensions"] == {"negative_prompt": MANY // 10}
+    assert told["extensions"] == {"guidance": MANY // 10}
 
 
 FILTERS = {
     "checkpoint": (Query(checkpoint="other"), lambda n: n % 2 == 1),
-    "extension": (Query(extension="negative_prompt"), lambda n: n % 10 == 0),
+    "extension": (Query(extension="guidance"), lambda n: n % 10 == 0),
     "favourite": (Query(favourite=True), lambda n: n % 100 == 0),
     "no favourite": (Query(favourite=False), lambda n: n % 100 != 0),
     "dates": (Query(first=identity(100), last=identity(200)), lambda n: 100 <= n < 200),
@@ -126,7 +126,7 @@ FILTERS = {
         Query(
             search="NUMBER4",
             checkpoint="storyteller",
-            extension="negative_prompt",
+            extension="guidance",
             favourite=True,
             first=identity(400),
         ),
@@ -152,7 +152,7 @@ PLANS = {
     "": Query(),
     "by_checkpoint": Query(checkpoint="other"),
     "by_favourite": Query(favourite=True),
-    "uses": Query(extension="negative_prompt"),
+    "uses": Query(extension="guidance"),
 }
 
 
@@ -181,7 +181,7 @@ def test_a_word_is_found_wherever_it_stands(many):
 
 def test_a_saved_result_is_there_at_once(history, composed):
     for number in range(20):
-        saved = result(composed(prompt=f"p{number}", negative_prompt={"scale": 2.0}), "word " * 100)
+        saved = result(composed(prompt=f"p{number}", guidance={"scale": 2.0}), "word " * 100)
         history.save(saved)
         (item,) = history.list(limit=1)
         assert item == {
@@ -195,7 +195,7 @@ def test_a_saved_result_is_there_at_once(history, composed):
             "job": "j",
             "created": "2026-01-01T00:00:00+00:00",
             "favourite": False,
-            "extensions": ["negative_prompt"],
+            "extensions": ["guidance"],
             "tokens": 8,
             "seconds": 1.5,
         }
@@ -332,7 +332,7 @@ def ruined(kind: str, index: Path) -> None:
 def test_a_ruined_index_is_made_again(history, composed, kind, while_open):
     ids = []
     for number in range(40):
-        saved = result(composed(prompt=f"p{number}", negative_prompt={"scale": 2.0}), f"fox{number} " * 300)
+        saved = result(composed(prompt=f"p{number}", guidance={"scale": 2.0}), f"fox{number} " * 300)
         history.save(saved)
         ids.append(saved.id)
     assert found(history) == ids[::-1]
@@ -342,7 +342,7 @@ def test_a_ruined_index_is_made_again(history, composed, kind, while_open):
     ruined(kind, folder(history) / "index.sqlite")
     for _ in range(2):
         assert found(history) == ids[::-1] and found(history, search="FOX17") == [ids[17]]
-        assert found(history, extension="negative_prompt", limit=100) == ids[::-1]
+        assert found(history, extension="guidance", limit=100) == ids[::-1]
         history.save(more := result(composed(), "more"))
         ids.append(more.id)
         assert found(history, search="more") == [more.id]
@@ -449,22 +449,22 @@ def test_a_favourite_keeps_the_rest_of_its_file(history, composed):
 
 def test_what_a_missing_extension_said_is_written_back(history, composed, tmp_path):
     bare = History(folder(history), Registry(tmp_path / "none").Request)
-    history.save(first := result(composed(prompt="a", negative_prompt={"scale": 2.5})))
+    history.save(first := result(composed(prompt="a", guidance={"scale": 2.5})))
     request = bare.get(first.id).request
-    assert request.unknown["negative_prompt"]["scale"] == 2.5
+    assert request.unknown["guidance"]["scale"] == 2.5
     bare.save(second := result(request.replace(seed=9)))
     back = history.get(second.id).request
-    assert back.negative_prompt.scale == 2.5 and back.seed == 9 and back.unknown == {}
-    assert "negative_prompt" in bare.list()[1]["extensions"], "the file says so, the extension is not asked"
+    assert back.guidance.scale == 2.5 and back.seed == 9 and back.unknown == {}
+    assert "guidance" in bare.list()[1]["extensions"], "the file says so, the extension is not asked"
 
 
 def test_what_the_preset_filled_in_is_no_use_of_an_extension(history, composed):
-    filled = result(composed(negative_prompt={"scale": 2.5})).model_copy(
-        update={"preset": ("steps", "negative_prompt.scale")}
+    filled = result(composed(guidance={"scale": 2.5})).model_copy(
+        update={"preset": ("steps", "guidance.scale")}
     )
     history.save(filled)
-    history.save(result(composed(negative_prompt={"scale": 2.5, "text": "rain"})))
-    assert [item["extensions"] for item in history.list()] == [["negative_prompt"], []]
+    history.save(result(composed(guidance={"scale": 2.5, "negative_prompt": "rain"})))
+    assert [item["extensions"] for item in history.list()] == [["guidance"], []]
 
 
 # -- hostile -------------------------------------------------------------------------------------------------

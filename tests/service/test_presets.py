@@ -28,7 +28,7 @@ def test_only_what_it_sets_is_kept(presets):
     fields = {
         "steps": 12,
         "temperature": None,
-        "negative_prompt": {"scale": 2.5},
+        "guidance": {"scale": 2.5},
         "lost": {"x": [1]},
         "infill": {"gone": True},
     }
@@ -90,7 +90,7 @@ def test_names_that_are_none(presets, name):
 
 @pytest.mark.parametrize(
     "fields",
-    [{"steps": 0}, {"steps": "x"}, {"negative_prompt": {"scale": -1}}, {"prompt": "\udc00"}],
+    [{"steps": 0}, {"steps": "x"}, {"guidance": {"scale": -1}}, {"prompt": "\udc00"}],
     ids=repr,
 )
 def test_what_no_request_may_hold_is_no_preset(presets, fields):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
 
 from webui.core.fields import field
 from webui.core.options import Options, validate
-from webui.core.unknown import part, plain
+from webui.core.renamed import Renamed, current
+from webui.core.unknown import FIELD, OLD_FIELD, part, plain
 
 MAX_TEXT = 100_000  # characters of a prompt
 MAX_SEED = 2**53 - 1  # what JavaScript counts exactly
@@ -172,6 +174,14 @@ class Request(Options):
         axis=False,
     )
 
+    renamed: ClassVar[Renamed] = MappingProxyType({})  # set by the registry, from `Extension.replaces`
+
+    @model_validator(mode="before")
+    @classmethod
+    def _current(cls, value: Any) -> Any:
+        """Old names of extensions and options are read as today's."""
+        return current(value, cls.renamed) if isinstance(value, dict) and cls.renamed else value
+
     @field_validator("unknown")
     @classmethod
     def _plain(cls, value: dict[str, Any]) -> dict[str, Any]:
@@ -191,7 +201,11 @@ class Request(Options):
         if not isinstance(data, dict):
             raise ValueError("This is not a saved request: a JSON object is expected.")
         wrapped = isinstance(data.get("request"), dict) and "request" not in cls.model_fields
-        known, unknown = part(cls, data["request"] if wrapped else data)
+        fields = current(data["request"] if wrapped else data, cls.renamed)
+        for name in (FIELD, OLD_FIELD):
+            if isinstance(fields.get(name), dict):
+                fields[name] = current(fields[name], cls.renamed)
+        known, unknown = part(cls, fields)
         if not known and (unknown or not wrapped):
             raise ValueError("This is not a saved request: it has none of the fields of one.")
         return validate(cls, {**known, "unknown": unknown} if unknown else known), unknown

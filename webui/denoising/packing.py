@@ -9,6 +9,7 @@ from typing import Any
 from webui.checkpoints.tokenizer import Encoded, Tokenizer
 from webui.core.options import Options
 from webui.core.prompt import Draft, Gap
+from webui.core.renamed import current
 from webui.core.request import Request
 from webui.denoising import samplers
 from webui.extension.row import Row
@@ -46,9 +47,10 @@ def resolve(request: Request, preset: Mapping[str, Any]) -> tuple[Request, tuple
     """The request with every None that the preset (or the fallback) knows filled in, and the names of those
     fields.
 
-    Extensions' options are resolved alike: `{"negative_prompt": {"scale": 2.5}}`. ValueError if the preset
+    Extensions' options are resolved alike: `{"guidance": {"scale": 2.5}}`. ValueError if the preset
     does not fit.
     """
+    preset = current(preset, request.renamed)
     changes: dict[str, Any] = {}
     names: list[str] = []
     for name, value in request:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from webui.core.options import Options as BaseOptions
@@ -45,6 +46,10 @@ class Extension:
         0  # one number, or one per hook; lower runs first (denoise: nearest the model)
     )
 
+    replaces: ClassVar[Mapping[str, Mapping[str, str]]] = MappingProxyType({})
+    # former names of this extension, each with the options that were renamed (old to new), for saved files,
+    # presets and API bodies: {"negative_prompt": {"text": "negative_prompt"}}
+
     class Options(BaseOptions):
         """The extension's controls, API fields, metadata, flags and axes. Declare fields with
         `webui.fields`."""
@@ -65,7 +70,7 @@ class Extension:
         """Takes this extension's syntax out of the prompts, rewrites or adds prompts, sets the draft. Per
         row, before grouping.
 
-        ValueError fails the row with that sentence. Used by: negative_prompt, infill.
+        ValueError fails the row with that sentence. Used by: guidance, infill.
         """
         return row
 
@@ -75,7 +80,7 @@ class Extension:
         no cost.
 
         Default: its options have their default values; an extension without options always works. Used by:
-        negative_prompt.
+        guidance.
         """
         return bool(cls.Options.model_fields) and cls.options(row).defaults()
 
@@ -93,14 +98,14 @@ class Extension:
 
     def canvas(self, canvas: Canvas, model: Link) -> Canvas:
         """Once, before the first model call: build templates of other prompts, tables of token ids. Used by:
-        negative_prompt."""
+        guidance."""
         return canvas
 
     def denoise(self, canvas: Canvas, model: Link) -> Tensor:
         """Around every model call: logits (N, V) of the active positions. Call `model(canvas, ...)` once or
         more; finite values.
 
-        Used by: negative_prompt, logit_bias.
+        Used by: guidance, logit_bias.
         """
         return model(canvas)
 

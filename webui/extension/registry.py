@@ -14,6 +14,7 @@ from types import MappingProxyType
 from pydantic import Field, create_model
 
 from webui.core.options import Options
+from webui.core.renamed import Renamed
 from webui.core.request import Cell, Request
 from webui.extension.errors import HookError
 from webui.extension.extension import Extension
@@ -43,6 +44,7 @@ class Registry:
         self.Request: type[Request] = create_model(
             "Request", __base__=Request, __doc__=Request.__doc__, **options
         )
+        self.Request.renamed = MappingProxyType(_renamed(loaded))
 
     def chain(self, hook: str) -> list[type[Extension]]:
         """The extensions that have this hook, in its order."""
@@ -87,6 +89,17 @@ class Registry:
             with _blamed(kind):
                 kind.neutral(row)  # asked again by the batch; one that raises fails this row only
         return row
+
+
+def _renamed(loaded: Mapping[str, type[Extension]]) -> Renamed:
+    """The former names of the extensions. A name that an extension or a field of the request has today is its
+    own."""
+    return {
+        old: (name, options)
+        for name, kind in loaded.items()
+        for old, options in kind.replaces.items()
+        if old not in loaded and old not in Request.model_fields
+    }
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Any
 
 import gradio as gr
 
+from webui.core.renamed import current
 from webui.page.controls import PRESET, Control, preset_value, request_of, show, take, values_of
 from webui.page.languages import ENGLISH, languages
 
@@ -85,7 +86,7 @@ class Desk:
             request, unknown = self.app.Request.read(part)
         except ValueError as error:
             raise gr.Error(str(error)) from None
-        part = {**part, "unknown": unknown} if unknown else part
+        part = current({**part, "unknown": unknown} if unknown else part, self.app.Request.renamed)
         named = [self._names(part, control.path) for control in self.controls]
         values = values_of(self.controls, request, self.preset(model))
         return [value if mine else gr.skip() for value, mine in zip(values, named, strict=True)]
@@ -115,7 +116,8 @@ class Desk:
         """The preset of a checkpoint, or nothing if it cannot be used: then every field shows that it is
         open."""
         try:
-            return {**self.app.checkpoints.profile(model)["preset"], "model": self.model}
+            preset = self.app.checkpoints.profile(model)["preset"]
+            return {**current(preset, self.app.Request.renamed), "model": self.model}
         except ValueError:
             return {"model": self.model}
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from webui.core.atomic import write
+from webui.core.renamed import current
 from webui.core.request import Request
 from webui.core.unknown import plain
 
@@ -41,7 +42,8 @@ class Presets:
                 f"A preset's name is 1 to {MAX_NAME} characters, with no space around it and no control "
                 "characters."
             )
-        request, unknown = self._request.read({"request": dict(fields)})
+        fields = current(fields, self._request.renamed)
+        request, unknown = self._request.read({"request": fields})
         plain(unknown)
         told = {"name": name, "request": _set(fields, request.model_dump(mode="json"))}
         with self._lock:
@@ -66,7 +68,7 @@ class Presets:
         for path in sorted(self._folder.glob("*.json")):
             try:
                 data = json.loads(path.read_text("utf-8"))
-                name, fields = data["name"], plain(data["request"])
+                name, fields = data["name"], current(plain(data["request"]), self._request.renamed)
                 self._request.read({"request": fields})
                 name.encode()
             except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from webui.core.atomic import write
 from webui.core.options import Options
+from webui.core.renamed import current, current_path
 from webui.core.request import Request
 from webui.core.result import Result, new_id
 from webui.service.history.index import NAME, Index, Query, load
@@ -77,7 +78,8 @@ class History:
         try:
             data = load(path)
             request, unknown = self._request.read(data)
-            result = Result.model_validate({**data, "id": name, "request": request})
+            preset = [current_path(path, self._request.renamed) for path in data.get("preset", ())]
+            result = Result.model_validate({**data, "id": name, "request": request, "preset": preset})
             result.model_dump_json()  # a file may hold what no reply can
             about = {
                 "favourite": data.get("favourite") is True,
@@ -204,7 +206,9 @@ class History:
         """
         said, request, filled = data.get("extensions"), data["request"], set(data.get("preset", ()))
         if isinstance(said, list) and all(isinstance(name, str) for name in said):
-            return said
+            return sorted({current_path(name, self._request.renamed) for name in said})
+        request = current(request, self._request.renamed)
+        filled = {current_path(path, self._request.renamed) for path in filled}
         known = self._request.model_fields
         used = [name for name, value in request.items() if name not in known and isinstance(value, dict)]
         for name, info in known.items():

@@ -1,8 +1,9 @@
-"""Negative prompt and guidance: two canvases in one forward pass, the answer pushed from one prompt towards
-the other."""
+"""Classifier-free guidance: two canvases in one forward pass, the answer pushed away from the negative
+prompt (or from no prompt) and towards the prompt."""
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from webui import Extension, Options, Prompt, Row, field
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 NEAR = 1e-6  # shares of an answer that are equal may differ by the rounding of float32
 
 
-class NegativePrompt(Extension):
-    """What the text should not be like, and how strongly the prompt guides it.
+class Guidance(Extension):
+    """How strongly the prompt guides the text, and what the text should move away from.
 
     base + scale * (logits - base), as in Ho and Salimans 2022 and Nie et al. 2025 (whose w is scale - 1). The
     base is the negative prompt if there is one, else the empty branch: the prompt's content masked, the
@@ -26,9 +27,10 @@ class NegativePrompt(Extension):
     title = "Guidance"
     about = "base + scale x (prompt - base); the base is the negative prompt, or the prompt masked."
     order = 10
+    replaces = MappingProxyType({"negative_prompt": MappingProxyType({"text": "negative_prompt"})})
 
     class Options(Options):
-        text: str = field(
+        negative_prompt: str = field(
             "",
             label="Negative prompt",
             help="What the text should move away from. Acts with a guidance scale above 1.",
@@ -51,7 +53,7 @@ class NegativePrompt(Extension):
             le=1,
             step=0.05,
             label="Guidance from",
-            help="Share of the answer that is decided when it begins.",
+            help="Share of the answer that is committed when guidance begins.",
         )
         end: float = field(
             1.0,
@@ -59,17 +61,17 @@ class NegativePrompt(Extension):
             le=1,
             step=0.05,
             label="Guidance until",
-            help="Share of the answer that is decided when it ends.",
+            help="Share of the answer that is committed when guidance ends.",
         )
 
     @classmethod
     def prompt(cls, row: Row) -> Row:
         options = cls.options(row)
-        if not options.text:
+        if not options.negative_prompt:
             return row
         if cls.neutral(row):
             row = row.note("The negative prompt does nothing at guidance scale 1; raise the scale.")
-        return row.with_prompt("negative", Prompt.of(options.text))
+        return row.with_prompt("negative", Prompt.of(options.negative_prompt))
 
     @classmethod
     def neutral(cls, row: Row) -> bool:

@@ -69,14 +69,12 @@ def tokens(result) -> list[int]:
 
 
 def guided(app, prompt: str = "a cat", **options):
-    return write(
-        app, prompt=prompt, length=LENGTH, block_length=LENGTH, end_of_text="keep", negative_prompt=options
-    )
+    return write(app, prompt=prompt, length=LENGTH, block_length=LENGTH, end_of_text="keep", guidance=options)
 
 
 @pytest.mark.parametrize("scale", [0.0, 0.5, 2.0, 6.5])
 def test_the_formula_with_a_negative_prompt(app, scale):
-    result = guided(app, text="rain, at sea\n猫 <|mdm_mask|>", scale=scale)
+    result = guided(app, negative_prompt="rain, at sea\n猫 <|mdm_mask|>", scale=scale)
     assert tokens(result) == slowly(
         app, frame(app, "a cat"), frame(app, "rain, at sea\n猫 <|mdm_mask|>"), scale
     )
@@ -91,20 +89,25 @@ def test_without_one_the_base_is_the_content_masked_and_the_frame_kept(app, scal
 def test_the_scale_matters_and_so_does_the_negative_prompt(app):
     texts = [
         guided(app, **options).text
-        for options in ({}, {"scale": 3.0}, {"scale": 3.0, "text": "rain"}, {"scale": 6.0, "text": "rain"})
+        for options in (
+            {},
+            {"scale": 3.0},
+            {"scale": 3.0, "negative_prompt": "rain"},
+            {"scale": 6.0, "negative_prompt": "rain"},
+        )
     ]
     assert len(set(texts)) == 4
-    assert guided(app, scale=3.0, text="a cat").text == texts[0], "away from itself is nowhere"
+    assert guided(app, scale=3.0, negative_prompt="a cat").text == texts[0], "away from itself is nowhere"
 
 
 @pytest.mark.parametrize("start, end", [(0.0, 0.3), (0.5, 1.0), (0.25, 0.5), (0.9, 0.1)])
 def test_the_interval(app, start, end):
-    result = guided(app, text="rain", scale=5.0, start=start, end=end)
+    result = guided(app, negative_prompt="rain", scale=5.0, start=start, end=end)
     assert tokens(result) == slowly(app, frame(app, "a cat"), frame(app, "rain"), 5.0, start, end)
 
 
 def test_before_the_interval_the_text_is_the_unguided_one(app):
-    plain, late = guided(app).trace, guided(app, text="rain", scale=8.0, start=0.5).trace
+    plain, late = guided(app).trace, guided(app, negative_prompt="rain", scale=8.0, start=0.5).trace
     assert [d[:4] for d in plain[:4]] == [d[:4] for d in late[:4]] and plain[4:] != late[4:]
 
 
@@ -127,26 +130,31 @@ def test_scale_1_is_bit_for_bit_no_guidance_and_costs_nothing(app, tmp_path):
     fields = {"prompt": "a cat", "temperature": 0.7}
     plain = write(without, **fields)
     without.close()
-    for options in ({}, {"scale": 1.0}, {"scale": 1.0, "text": "rain"}, {"text": "rain"}):
-        result = write(app, **fields, negative_prompt=options)
+    for options in (
+        {},
+        {"scale": 1.0},
+        {"scale": 1.0, "negative_prompt": "rain"},
+        {"negative_prompt": "rain"},
+    ):
+        result = write(app, **fields, guidance=options)
         assert (result.text, result.trace) == (plain.text, plain.trace)
-        assert ("does nothing at guidance scale 1" in "".join(result.notes)) == ("text" in options)
-    assert rows_per_call(app, negative_prompt={"scale": 1.0, "text": "rain"}) == [1] * LENGTH
+        assert ("does nothing at guidance scale 1" in "".join(result.notes)) == ("negative_prompt" in options)
+    assert rows_per_call(app, guidance={"scale": 1.0, "negative_prompt": "rain"}) == [1] * LENGTH
 
 
 def test_a_branch_is_made_only_where_it_is_needed(app):
-    assert rows_per_call(app, negative_prompt={"scale": 2.0}) == [2] * LENGTH
-    assert rows_per_call(app, negative_prompt={"scale": 2.0, "start": 0.5}) == [1] * 4 + [2] * 4
-    assert rows_per_call(app, negative_prompt={"scale": 2.0, "end": 0.2}) == [2] * 2 + [1] * 6
+    assert rows_per_call(app, guidance={"scale": 2.0}) == [2] * LENGTH
+    assert rows_per_call(app, guidance={"scale": 2.0, "start": 0.5}) == [1] * 4 + [2] * 4
+    assert rows_per_call(app, guidance={"scale": 2.0, "end": 0.2}) == [2] * 2 + [1] * 6
     for length, start in (
         (5, 0.2),
         (10, 0.4),
         (10, 0.7),
     ):  # fractions that float32 cannot write: still the promised step
         unguided = round(length * start)
-        found = rows_per_call(app, length=length, negative_prompt={"scale": 2.0, "start": start})
+        found = rows_per_call(app, length=length, guidance={"scale": 2.0, "start": start})
         assert found == [1] * unguided + [2] * (length - unguided)
-        found = rows_per_call(app, length=length, negative_prompt={"scale": 2.0, "end": start})
+        found = rows_per_call(app, length=length, guidance={"scale": 2.0, "end": start})
         assert found == [2] * (unguided + 1) + [1] * (length - unguided - 1)
 
 
@@ -156,14 +164,14 @@ def test_rows_of_one_batch_are_what_they_are_alone(app):
     options = [
         {},
         {"scale": 2.0},
-        {"scale": 4.0, "text": "rain"},
-        {"scale": 0.5, "text": long},
-        {"scale": 3.0, "text": "x", "start": 0.4},
-        {"scale": 1.0, "text": long},
+        {"scale": 4.0, "negative_prompt": "rain"},
+        {"scale": 0.5, "negative_prompt": long},
+        {"scale": 3.0, "negative_prompt": "x", "start": 0.4},
+        {"scale": 1.0, "negative_prompt": long},
     ]
     request = app.Request(prompt="a cat", temperature=0.8, seed=2)
     cells = [
-        replace(app.expand(request.replace(length=6 + 3 * i, negative_prompt=given))[0], id=str(i))
+        replace(app.expand(request.replace(length=6 + 3 * i, guidance=given))[0], id=str(i))
         for i, given in enumerate(options)
     ]
 
@@ -179,7 +187,7 @@ def test_rows_of_one_batch_are_what_they_are_alone(app):
 
 def test_a_negative_prompt_that_does_not_fit_is_refused(app):
     error = finished(
-        app, app.Request(prompt="a", negative_prompt={"text": "rain " * 200, "scale": 2.0})
+        app, app.Request(prompt="a", guidance={"negative_prompt": "rain " * 200, "scale": 2.0})
     ).error
     assert error.startswith("The negative prompt takes ") and "room for" in error
 
@@ -187,8 +195,8 @@ def test_a_negative_prompt_that_does_not_fit_is_refused(app):
 def test_the_preset_may_set_the_scale(tmp_path):
     app = program(tmp_path)
     folder = app.checkpoints.entry(None).folder
-    (folder / "profile.json").write_text('{"preset": {"negative_prompt": {"scale": 3.0}}}')
+    (folder / "profile.json").write_text('{"preset": {"guidance": {"scale": 3.0}}}')
     from_preset = write(app, prompt="a cat")
-    assert from_preset.request.negative_prompt.scale == 3.0 and "negative_prompt.scale" in from_preset.preset
-    assert from_preset.text == write(app, prompt="a cat", negative_prompt={"scale": 3.0}).text
+    assert from_preset.request.guidance.scale == 3.0 and "guidance.scale" in from_preset.preset
+    assert from_preset.text == write(app, prompt="a cat", guidance={"scale": 3.0}).text
     app.close()
