@@ -1,5 +1,4 @@
-"""What tests of several folders use: a tiny checkpoint, all extensions and one that is only for tests, a real
-server."""
+"""Fixtures for tests of several folders: a tiny checkpoint, an extensions folder, a server process."""
 
 from __future__ import annotations
 
@@ -18,13 +17,21 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = [sys.executable, str(ROOT / "app.py")]
-# One thread, here and in what is started: small tensors are quicker so, above all beside other processes, and
-# sums depend on it.
-os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
+# Before torch is imported, and for every process that tests start. One thread: small tensors are faster so, above
+# all beside other processes, and the order of summation depends on the number of threads. Passive: threads that
+# wait do not spin.
+os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 ENVIRONMENT = {**os.environ, "PYTHONUNBUFFERED": "1"}
-signal.signal(
-    signal.SIGINT, signal.default_int_handler
-)  # a shell's background jobs ignore it, and so would what is started here
+# A shell's background jobs ignore SIGINT, and so would every process that is started here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever needs `flags` starts a process of the program."""
+    for item in items:
+        if "flags" in getattr(item, "fixturenames", ()):
+            item.add_marker("process")
 
 
 @pytest.fixture(scope="session")
@@ -39,12 +46,11 @@ def models(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def extensions(tmp_path_factory) -> Path:
-    """An extensions folder: the real ones, tests/extensions/rehearsal (slow or failing model calls), and one that
-    does not load."""
+    """An extensions folder: the real ones, tests/extensions/rehearsal, and one that does not load."""
     folder = tmp_path_factory.mktemp("extensions")
     for path in [
         *(ROOT / "extensions").glob("*/__init__.py"),
-        ROOT / "tests/extensions/rehearsal/__init__.py",
+        ROOT / "tests" / "extensions" / "rehearsal" / "__init__.py",
     ]:
         (folder / path.parent.name).symlink_to(path.parent)
     (folder / "broken").mkdir()
@@ -60,7 +66,7 @@ def flags(models, extensions) -> list[str]:
 
 @dataclass
 class Running:
-    """A server process: `url` as it printed it, `line` the whole line."""
+    """A server process; `line` is what it printed on standard output when it was ready."""
 
     process: subprocess.Popen
     line: str
@@ -78,7 +84,7 @@ class Running:
 
 @contextmanager
 def serve(*arguments: str, data: Path, timeout: float = 120) -> Iterator[Running]:
-    """Starts `python app.py ARGUMENTS --data DATA`, waits for its line, and stops it in the end."""
+    """A process `python app.py ARGUMENTS --data DATA` that has printed its address; stopped at the end."""
     data.mkdir(parents=True, exist_ok=True)
     errors = data / "stderr.txt"
     with errors.open("wb") as stream:
@@ -108,7 +114,7 @@ def serve(*arguments: str, data: Path, timeout: float = 120) -> Iterator[Running
 
 @contextmanager
 def serve_all_along(*arguments: str, data: Path) -> Iterator[Running]:
-    """The same; in the end it must still be there."""
+    """The same; it must still be running at the end."""
     with serve(*arguments, data=data, timeout=240) as running:
         yield running
         assert running.process.poll() is None, f"the server died: {running.errors.read_text()}"
@@ -116,7 +122,7 @@ def serve_all_along(*arguments: str, data: Path) -> Iterator[Running]:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory, flags) -> Iterator[Running]:
-    """A server process with the API alone and a queue of eight; `server.url` is its address."""
+    """A server process with the API only and a queue of eight jobs."""
     data = tmp_path_factory.mktemp("server")
     with serve_all_along("--api", "--port", "0", "--max-queue", "8", *flags, data=data) as running:
         yield running
