@@ -80,21 +80,21 @@ class App:
 
     def samplers(self) -> Mapping[str, str]:
         """Samplers by name, each with what it does."""
-        from webui.denoising.samplers import SAMPLERS
+        from webui.denoising.samplers import BUILT_IN
 
-        return {name: sampler.about for name, sampler in SAMPLERS.items()}
+        return {name: sampler.about for name, sampler in BUILT_IN.samplers.items()}
 
     def schedules(self) -> Mapping[str, str]:
         """Schedules by name, each with what it does."""
-        from webui.denoising.samplers import SCHEDULES
+        from webui.denoising.samplers import BUILT_IN
 
-        return {name: _first_line(schedule) for name, schedule in SCHEDULES.items()}
+        return {name: _first_line(schedule) for name, schedule in BUILT_IN.schedules.items()}
 
     def confidences(self) -> Mapping[str, str]:
         """Confidences by name, each with what it does."""
-        from webui.denoising.samplers import CONFIDENCES
+        from webui.denoising.samplers import BUILT_IN
 
-        return {name: _first_line(confidence) for name, confidence in CONFIDENCES.items()}
+        return {name: _first_line(confidence) for name, confidence in BUILT_IN.confidences.items()}
 
     @property
     def engine(self) -> Engine:

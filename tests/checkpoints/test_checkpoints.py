@@ -64,7 +64,7 @@ def checkpoints(models: Path, **settings) -> Checkpoints:
 def canvas(model, prompts, answers) -> Canvas:
     """All positions that are not padding wanted."""
     built = Canvas.build(prompts, answers, [0] * len(answers), model.mask, model.ends)
-    return replace(built, active=built.weights.isfinite())
+    return replace(built, active=~built.padding)
 
 
 # -- the same numbers as the published code ------------------------------------------------------------------

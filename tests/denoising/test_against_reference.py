@@ -27,8 +27,9 @@ from webui.checkpoints.model import Model
 from webui.checkpoints.tokenizer import Encoded
 from webui.core.prompt import Draft, Gap, Piece, Prompt
 from webui.core.request import Cell
-from webui.denoising import packing, samplers
+from webui.denoising import packing
 from webui.denoising.batch import Batch
+from webui.denoising.samplers.draw import draw
 from webui.extension.registry import Registry
 from webui.extension.row import Row
 from webui.settings import ROOT, Settings
@@ -92,7 +93,7 @@ def ours(model, tokens: Tensor, answer: int, counts: list | None = None, **optio
         "ban" if policy == "ban" else "keep" for policy in batch.policy
     ]  # a reference never stops early
     batch.start()
-    while batch.canvas.open.any():
+    while batch.canvas.masked.any():
         batch.step()
         if counts is not None:
             counts.append([len(live.trace) for live in batch.live.values()])
@@ -236,7 +237,7 @@ def test_draws_at_a_temperature_are_distributed_as_the_references():
     """And not as those of the mutant `wrong_temperature`."""
     logits, many = torch.tensor([2.0, 1.0, 0.5, 0.0, -1.0]), 100_000
     wide = logits.expand(many, -1)
-    mine = torch.bincount(samplers.draw(spread(wide, temperature=0.6), wide), minlength=5) / many
+    mine = torch.bincount(draw(spread(wide, temperature=0.6), wide), minlength=5) / many
     theirs = torch.bincount(llada.noisy(wide, 0.6, 0, uniform(1)).argmax(1), minlength=5) / many
     (mutant,) = [m for m in mutants.LLADA if m.name == "wrong_temperature"]
     wrong = torch.bincount(mutant.parts["noisy"](wide, 0.6, 0, uniform(1)).argmax(1), minlength=5) / many

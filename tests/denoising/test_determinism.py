@@ -85,13 +85,13 @@ def test_logits_are_equal_to_the_bit_alone_and_in_a_batch(engine, threads, reque
     prompts = [torch.randint(0, 256, (n,), generator=generator).tolist() for n in (0, 1, 15, 16, 40, 3)]
     answers = [[model.mask] * n for n in (1, 9, 17, 33, 5, 47)]
     canvas = Canvas.build(prompts, answers, [0] * 6, model.mask)
-    canvas = replace(canvas, active=canvas.open)
+    canvas = replace(canvas, active=canvas.masked)
     together = model(canvas).split(canvas.active.sum(1).tolist())
     for prompt, answer, logits in zip(prompts, answers, together, strict=True):
         alone = Canvas.build([prompt], [answer], [0], model.mask)
-        assert torch.equal(model(replace(alone, active=alone.open)), logits)
+        assert torch.equal(model(replace(alone, active=alone.masked)), logits)
         for many in (1, 3, 9):
-            some = alone.open & (alone.column < many)
+            some = alone.masked & (alone.column < many)
             assert torch.equal(model(replace(alone, active=some)), logits[:many])
 
 

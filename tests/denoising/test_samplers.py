@@ -18,7 +18,11 @@ from torch import Tensor
 from tests.reference.toy import MASK, VOCAB, mixed, toy
 from webui.canvas import Canvas
 from webui.denoising import noise, samplers
-from webui.denoising.samplers import CONFIDENCES, SAMPLERS, SCHEDULES, SamplerOptions
+from webui.denoising.samplers import BUILT_IN, SamplerOptions
+from webui.denoising.samplers.confidences import token_probability
+from webui.denoising.samplers.draw import LIKELIEST, draw
+
+SAMPLERS, SCHEDULES, CONFIDENCES = BUILT_IN.samplers, BUILT_IN.schedules, BUILT_IN.confidences
 
 ROOT = Path(__file__).resolve().parents[2]
 LogitsFn = Callable[[Tensor], Tensor]  # tokens (B, L) without padding -> logits (B, L, V)
@@ -28,10 +32,10 @@ def ask(canvas: Canvas, models: Sequence[LogitsFn]) -> Tensor:
     """Logits (N, V) of the active positions, as an engine gives them: each row's own model sees the row
     without its padding."""
     parts = []
-    for row, tokens, weights, active in zip(
-        canvas.row.tolist(), canvas.tokens, canvas.weights, canvas.active, strict=True
+    for row, tokens, padding, active in zip(
+        canvas.row.tolist(), canvas.tokens, canvas.padding, canvas.active, strict=True
     ):
-        real = weights.isfinite()
+        real = ~padding
         parts.append(models[row](tokens[real][None])[0][active[real]])
     logits = torch.cat(parts)
     logits[:, canvas.mask] = -torch.inf
@@ -47,7 +51,7 @@ def advance(canvas: Canvas, models: Sequence[LogitsFn]) -> Canvas:
 def finish(canvas: Canvas, models: Sequence[LogitsFn], steps: int = 1000) -> Canvas:
     """Up to `steps` more steps; rows leave nothing open in the end."""
     for _ in range(steps):
-        if not canvas.open.any():
+        if not canvas.masked.any():
             break
         canvas = advance(canvas, models)
     return canvas
@@ -101,7 +105,7 @@ def cases(temperature: float = 0.0) -> list[Case]:
             confidence,
             steps=blocks + i % 7,
             block_length=block,
-            threshold=0.5 + i % 5 / 10,
+            own={"threshold": 0.5 + i % 5 / 10},
             temperature=temperature * (i % 3),
             top_k=(0, 5, 0)[i % 3],
             top_p=(1.0, 1.0, 0.9)[i % 3],
@@ -137,11 +141,11 @@ def test_a_sampler_reaches_the_target_within_its_steps(case):
     """Each step decides something, touches nothing decided or given, and the steps told are enough."""
     canvas, steps = build([case]), 0
     models = [oracle(case.seed, case.target)]
-    while canvas.open.any():
+    while canvas.masked.any():
         after = advance(canvas, models)
-        known = ~canvas.open
+        known = ~canvas.masked
         assert torch.equal(after.tokens[known], canvas.tokens[known])
-        assert after.open.sum() < canvas.open.sum()
+        assert after.masked.sum() < canvas.masked.sum()
         canvas, steps = after, steps + 1
     assert answers(canvas) == [case.target]
     assert steps <= case.settings.steps and canvas.step.tolist() == [steps]
@@ -258,9 +262,9 @@ def test_blocks_are_decided_one_after_the_other_as_dealt(length, block, steps):
     settings = SamplerOptions("low_confidence", "even", "probability", steps=steps, block_length=block)
     canvas = build([Case("", 3, (1, 2), (MASK,) * length, settings)])
     decided: list[tuple[int, int]] = []  # block and number of each step
-    while canvas.open.any():
+    while canvas.masked.any():
         after = advance(canvas, [toy(3)])
-        columns = canvas.column[canvas.open & ~after.open]
+        columns = canvas.column[canvas.masked & ~after.masked]
         assert len(set((columns // block).tolist())) == 1
         decided.append((int(columns[0]) // block, len(columns)))
         canvas = after
@@ -293,22 +297,28 @@ def test_confidences_are_what_their_names_say():
     ordered = p.sort(1, descending=True).values
     plogp = torch.where(p > 0, p * p.log(), 0.0).sum(1)
     close = {"rtol": 1e-12, "atol": 1e-12}
-    torch.testing.assert_close(
-        CONFIDENCES["probability"](canvas, logits, token), p[torch.arange(50), token], **close
-    )
-    torch.testing.assert_close(
-        CONFIDENCES["margin"](canvas, logits, token), ordered[:, 0] - ordered[:, 1], **close
-    )
-    torch.testing.assert_close(CONFIDENCES["entropy"](canvas, logits, token), plogp, **close)
+    likelihood = token_probability(logits, token)
+    torch.testing.assert_close(likelihood, p[torch.arange(50), token], **close)
+
+    def measured(name: str) -> Tensor:
+        return CONFIDENCES[name](canvas, logits, token, likelihood)
+
+    torch.testing.assert_close(measured("probability"), p[torch.arange(50), token], **close)
+    torch.testing.assert_close(measured("margin"), ordered[:, 0] - ordered[:, 1], **close)
+    torch.testing.assert_close(measured("entropy"), plogp, **close)
 
 
 def test_random_order_is_uniform_and_another_one_each_step_and_seed():
     logits = torch.zeros(2000, VOCAB)
     canvas = spread(logits)
-    one = CONFIDENCES["random"](canvas, logits, logits.argmax(1))
+
+    def order(canvas: Canvas) -> Tensor:
+        return CONFIDENCES["random"](canvas, logits, logits.argmax(1), logits[:, 0])
+
+    one = order(canvas)
     assert abs(one.mean().item() - 0.5) < 0.03
-    later = CONFIDENCES["random"](replace(canvas, step=canvas.step + 1), logits, logits.argmax(1))
-    other = CONFIDENCES["random"](replace(canvas, seed=canvas.seed + 1), logits, logits.argmax(1))
+    later = order(replace(canvas, step=canvas.step + 1))
+    other = order(replace(canvas, seed=canvas.seed + 1))
     for changed in (later, other):
         assert torch.corrcoef(torch.stack([one, changed]))[0, 1].abs() < 0.1
 
@@ -320,7 +330,7 @@ def test_the_threshold_decides_all_that_is_sure_and_else_the_surest():
     surest_alone = [0]
     for threshold, expected in ((0.89, [0, 2]), (0.96, surest_alone), (0.0, [0, 1, 2, 3])):
         told = SamplerOptions(
-            "threshold", "even", "probability", steps=4, block_length=4, threshold=threshold
+            "threshold", "even", "probability", steps=4, block_length=4, own={"threshold": threshold}
         )
         canvas = samplers.activate(samplers.prepare(Canvas.build([[]], [[MASK] * 4], [0], MASK), [told]))
         chosen = samplers.choose(canvas, logits).commit.nonzero()[:, 0].tolist()
@@ -337,13 +347,15 @@ def test_of_equally_sure_positions_the_leftmost_comes_first():
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_late_end_of_text_is_decided_last_and_still_decided(sampler):
     end = 9
-    told = SamplerOptions(sampler, "even", "probability", steps=16, block_length=16, threshold=0.9, late=True)
+    told = SamplerOptions(
+        sampler, "even", "probability", steps=16, block_length=16, late=True, own={"threshold": 0.9}
+    )
     canvas = samplers.prepare(Canvas.build([[1]], [[MASK] * 16], [0], MASK, ends=[end]), [told])
     target = [end if i % 3 == 0 else 2 for i in range(16)]
     order: list[int] = []
-    while canvas.open.any():
+    while canvas.masked.any():
         after = advance(canvas, [oracle(2, target)])
-        order += after.tokens[canvas.open & ~after.open].tolist()
+        order += after.tokens[canvas.masked & ~after.masked].tolist()
         canvas = after
     assert answers(canvas) == [target]
     assert [token == end for token in order] == sorted(token == end for token in order)
@@ -355,7 +367,7 @@ def test_late_end_of_text_is_decided_last_and_still_decided(sampler):
 def frequencies(logits: Tensor, many: int, **settings) -> Tensor:
     """How often each token is drawn at `many` positions that all have these logits (V,)."""
     wide = logits.expand(many, -1)
-    return torch.bincount(samplers.draw(spread(wide, **settings), wide), minlength=len(logits)).double()
+    return torch.bincount(draw(spread(wide, **settings), wide), minlength=len(logits)).double()
 
 
 def deviations(counts: Tensor, p: Tensor) -> float:
@@ -374,14 +386,14 @@ def test_a_draw_at_a_temperature_has_the_softmax_as_distribution(temperature):
     logits = torch.randn(200, generator=torch.Generator().manual_seed(3))
     p = (logits.double() / temperature).softmax(0)
     if temperature > 1:
-        assert p.topk(samplers.LIKELIEST).values.sum() < 0.6
+        assert p.topk(LIKELIEST).values.sum() < 0.6
     assert deviations(frequencies(logits, 40_000, temperature=temperature), p) < 5
 
 
 def test_temperature_zero_takes_the_likeliest_token():
     logits = torch.randn(300, 200, generator=torch.Generator().manual_seed(4))
-    assert torch.equal(samplers.draw(spread(logits), logits), logits.argmax(1))
-    cold = samplers.draw(spread(logits, temperature=1e-4), logits)
+    assert torch.equal(draw(spread(logits), logits), logits.argmax(1))
+    cold = draw(spread(logits, temperature=1e-4), logits)
     assert (cold == logits.argmax(1)).float().mean() > 0.99
 
 
@@ -455,7 +467,7 @@ def test_each_row_draws_by_its_own_settings():
     def drawn_by(rows: list[SamplerOptions]) -> Tensor:
         canvas = Canvas.build([[]] * len(rows), [[MASK] * 500] * len(rows), [7] * len(rows), MASK)
         canvas = samplers.activate(samplers.prepare(canvas, rows))
-        return samplers.draw(canvas, LOGITS.expand(500 * len(rows), -1)).view(-1, 500)
+        return draw(canvas, LOGITS.expand(500 * len(rows), -1)).view(-1, 500)
 
     drawn = drawn_by(rows)
     for row, mine in zip(rows, drawn, strict=True):
@@ -472,7 +484,7 @@ def test_a_draw_depends_on_seed_position_and_step_only(monkeypatch):
         torch.manual_seed(len(prompt))
         canvas = Canvas.build([prompt], [[MASK] * 40], [2**35 + 1], MASK)
         canvas = samplers.activate(samplers.prepare(canvas, [told]))
-        drawn.append(samplers.draw(canvas, LOGITS.expand(40, -1)).tolist())
+        drawn.append(draw(canvas, LOGITS.expand(40, -1)).tolist())
     assert drawn[0] == drawn[1] == drawn[2]
     monkeypatch.setattr(noise, "DRAW", noise.DRAW + 10)
-    assert samplers.draw(canvas, LOGITS.expand(40, -1)).tolist() != drawn[0], "the noise is what decides"
+    assert draw(canvas, LOGITS.expand(40, -1)).tolist() != drawn[0], "the noise is what decides"

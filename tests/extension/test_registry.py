@@ -312,7 +312,7 @@ def test_a_column_is_gathered_by_row_also_in_branches():
     rows = [None, Row(None, request), None, Row(None, type("R", (), {"sized": Sized.Options(size=7)})())]
     canvas = Canvas.build([[1]] * 4, [[9, 9]] * 4, [0] * 4, mask=9)
     canvas = canvas.take(torch.tensor([3, 1, 0]))
-    canvas = type(canvas)(**{**vars(canvas), "active": canvas.open})
+    canvas = type(canvas)(**{**vars(canvas), "active": canvas.masked})
     extension = Sized(rows)
     assert extension.rows_column("size", canvas, default=-1).tolist() == [7, 4, -1]
     assert extension.column("size", canvas, default=-1).tolist() == [[7], [7], [4], [4], [-1], [-1]]

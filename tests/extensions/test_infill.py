@@ -135,7 +135,7 @@ def test_what_may_stand_in_a_gap(app, prompt, allowed):
         token for part in row.draft.parts for token in ([0] * part.tokens if isinstance(part, Gap) else [9])
     ]
     canvas = Canvas.build([[]], [link.tokens], [0], mask=0)
-    canvas = replace(canvas, active=canvas.open)
+    canvas = replace(canvas, active=canvas.masked)
     extension = infill([row])
     banned = extension.ban(extension.canvas(canvas, link), link)
     assert [

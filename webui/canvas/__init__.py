@@ -1,5 +1,6 @@
-"""The canvas: the tokens being denoised, as frozen tensors. What engine and extensions share."""
+"""The canvas: the tokens being denoised, as frozen tensors. What engine, samplers and extensions share."""
 
-from webui.canvas.canvas import ALIGN, Canvas, Choice, Template
+from webui.canvas.canvas import ALIGN, Canvas, Choice, Count, Template
+from webui.canvas.state import SamplerState
 
-__all__ = ["ALIGN", "Canvas", "Choice", "Template"]
+__all__ = ["ALIGN", "Canvas", "Choice", "Count", "SamplerState", "Template"]

@@ -4,58 +4,81 @@ anywhere."""
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from types import MappingProxyType
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-ALIGN = (
-    16  # columns; with it a row's sums are grouped the same way in every batch (see noise.py, determinism)
-)
-NOTHING: Mapping = MappingProxyType({})
+from webui.canvas.state import COLUMNS, SamplerState, renumber
+
+ALIGN = 16  # columns; a row's sums are then grouped the same way in every batch
 
 
 @dataclass(frozen=True)
 class Template:
-    """Prompts in tokens, flush right: row i of the batch has `lengths[i]` of them at the end of
-    `tokens[i]`."""
+    """Prompts in tokens, flush right: row i of the batch has the last `lengths[i]` columns of `tokens[i]`."""
 
     tokens: Tensor  # (rows of the batch, width) long
     lengths: Tensor  # (rows of the batch,) long
+    host: tuple[int, ...]  # `lengths`, known without asking the device
 
     @classmethod
     def of(cls, prompts: Sequence[Sequence[int]], device: torch.device | str = "cpu") -> Template:
+        """A template of token lists, one per row of the batch; a row may have none."""
         width = max((len(prompt) for prompt in prompts), default=0)
         padded = [[0] * (width - len(prompt)) + list(prompt) for prompt in prompts]
-        lengths = [len(prompt) for prompt in prompts]
+        lengths = tuple(len(prompt) for prompt in prompts)
         return cls(
             torch.tensor(padded, dtype=torch.long, device=device).reshape(len(prompts), width),
             torch.tensor(lengths, dtype=torch.long, device=device),
+            lengths,
         )
+
+
+class Count(NamedTuple):
+    """What the host knows of one row of a canvas without asking the device."""
+
+    row: int  # its number in the batch
+    length: int  # positions of its answer
+    masked: int  # positions that are masked
+    active: int  # positions whose logits are wanted
+
+
+class _Known(NamedTuple):
+    """Counts, and the tensors that they were counted in: they hold for no others."""
+
+    tokens: Tensor
+    active: Tensor
+    counts: tuple[Count, ...]
 
 
 @dataclass(frozen=True)
 class Canvas:
-    """B rows of L columns, flush right: `[padding | prompt | answer]`; L is a multiple of 16."""
+    """B rows of L columns, flush right: `[padding | prompt | answer]`; L is a multiple of 16.
 
-    tokens: Tensor  # (B, L) long; `mask` where a position is open
+    Positions are counted from `start`, whatever the weights: a key of weight -inf is not attended to, and
+    moves nothing. `branches` names the numbers in `branch`: "" is the canvas itself, "negative" one derived
+    with that name, "negative/weights" one derived from it.
+    """
+
+    tokens: Tensor  # (B, L) long; `mask` where a position is masked
     given: Tensor  # (B, L) bool: padding, prompt, given text: never changed
-    weights: Tensor  # (B, L) float: log-weight of a position as attention key; -inf is padding, 0 ordinary
+    weights: Tensor  # (B, L) float: log-weight of a position as attention key: 0 ordinary, -inf none
     active: Tensor  # (B, L) bool: positions whose logits are wanted now, N of them
+    start: Tensor  # (B,) long: column where the row begins; padding lies before it
     answer: Tensor  # (B,) long: column where the answer starts
     row: Tensor  # (B,) long: number of the row in its batch
+    branch: Tensor  # (B,) long: number of the branch in `branches`
     seed: Tensor  # (B,) long
     step: Tensor  # (B,) long: the row's own model calls so far
     mask: int  # the mask token
     ends: tuple[int, ...] = ()  # tokens that end a text
-    branch: tuple[str, ...] = ()  # () is the canvas itself; a derived one says how it was made
-    kept: Mapping[str, Tensor] = field(default_factory=lambda: NOTHING)  # what the sampler keeps: (B, ...)
-    names: Mapping[str, tuple[str, ...]] = field(
-        default_factory=lambda: NOTHING
-    )  # per part of the samplers, the kinds that `kept` numbers
+    branches: tuple[str, ...] = ("",)
+    sampler: SamplerState | None = None  # options and progress of the rows' samplers
+    known: _Known | None = None  # see `counts`
 
     @classmethod
     def build(
@@ -67,38 +90,44 @@ class Canvas:
         ends: Sequence[int] = (),
         device: torch.device | str = "cpu",
     ) -> Canvas:
-        """A canvas from prompts and answers in tokens; positions of an answer that hold `mask` are open, the
-        others given."""
+        """A canvas from prompts and answers in tokens; positions of an answer that hold `mask` are masked,
+        the others given."""
         rows = len(answers)
         length = _aligned(max(len(p) + len(a) for p, a in zip(prompts, answers, strict=True)))
         tokens = torch.full((rows, length), mask, dtype=torch.long)
         given = torch.ones((rows, length), dtype=torch.bool)
-        weights = torch.full((rows, length), -torch.inf)
         for i, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
             line = torch.tensor([*prompt, *answer], dtype=torch.long)
             tokens[i, length - len(line) :] = line
-            weights[i, length - len(line) :] = 0.0
             given[i, length - len(answer) :] = line[len(prompt) :] != mask
-        start = torch.tensor([length - len(answer) for answer in answers])
         counter = torch.arange(rows)
         whole = cls(
-            tokens,
-            given,
-            weights,
-            torch.zeros_like(given),
-            start,
-            counter,
-            torch.tensor(seeds),
-            torch.zeros_like(counter),
-            mask,
-            tuple(ends),
+            tokens=tokens,
+            given=given,
+            weights=torch.zeros((rows, length)),
+            active=torch.zeros_like(given),
+            start=torch.tensor([length - len(p) - len(a) for p, a in zip(prompts, answers, strict=True)]),
+            answer=torch.tensor([length - len(answer) for answer in answers]),
+            row=counter,
+            branch=torch.zeros_like(counter),
+            seed=torch.tensor(seeds),
+            step=torch.zeros_like(counter),
+            mask=mask,
+            ends=tuple(ends),
         )
         return whole.to(device)
 
     @property
-    def open(self) -> Tensor:
-        """(B, L) bool: positions still to be decided."""
+    def masked(self) -> Tensor:
+        """(B, L) bool: positions not committed yet."""
         return ~self.given & (self.tokens == self.mask)
+
+    @property
+    def state(self) -> SamplerState:
+        """The samplers' state. ValueError before `samplers.prepare`."""
+        if self.sampler is None:
+            raise ValueError("This canvas was not prepared for sampling.")
+        return self.sampler
 
     @property
     def column(self) -> Tensor:
@@ -106,18 +135,52 @@ class Canvas:
         return torch.arange(self.tokens.shape[1], device=self.tokens.device) - self.answer[:, None]
 
     @property
+    def position(self) -> Tensor:
+        """(B, L) long: position within the row, as the model counts it; 0 in the padding."""
+        return (torch.arange(self.tokens.shape[1], device=self.tokens.device) - self.start[:, None]).clamp(
+            min=0
+        )
+
+    @property
+    def padding(self) -> Tensor:
+        """(B, L) bool: columns before the row begins."""
+        return torch.arange(self.tokens.shape[1], device=self.tokens.device) < self.start[:, None]
+
+    @property
     def t(self) -> Tensor:
-        """(B,) float: share of the answer's positions that are open."""
-        return self.open.sum(1) / (self.tokens.shape[1] - self.answer).clamp(min=1)
+        """(B,) float: share of the answer's positions that are masked."""
+        return self.masked.sum(1) / (self.tokens.shape[1] - self.answer).clamp(min=1)
+
+    @property
+    def counts(self) -> tuple[Count, ...]:
+        """Per row what the host knows of it. Free on a canvas that the engine made and on those derived from
+        it; others are counted, which asks the device."""
+        if self.known is not None and self.known.tokens is self.tokens and self.known.active is self.active:
+            return self.known.counts
+        length = self.tokens.shape[1] - self.answer
+        columns = torch.stack([self.row, length, self.masked.sum(1), self.active.sum(1)], 1)
+        return tuple(Count(*line) for line in columns.tolist())
+
+    def counted(self, counts: Sequence[Count]) -> Canvas:
+        """With these `counts`, which must be true, so that nobody has to ask the device for them."""
+        return replace(self, known=_Known(self.tokens, self.active, tuple(counts)))
 
     @cached_property
     def at(self) -> tuple[Tensor, Tensor]:
         """Rows and columns of the N active positions, row by row."""
-        return self.active.nonzero(as_tuple=True)
+        if self.active.device.type == "cpu":
+            rows, columns = self.active.nonzero(as_tuple=True)
+            return rows, columns
+        size = sum(count.active for count in self.counts)
+        return self.active.nonzero_static(size=size).unbind(1)
 
-    def keep(self, **state: Tensor) -> Canvas:
-        """With these entries of `kept` set."""
-        return replace(self, kept=MappingProxyType({**self.kept, **state}))
+    def activate(self, where: Tensor) -> Canvas:
+        """With the positions of `where` (B, L) active."""
+        return replace(self, active=where)
+
+    def with_sampler(self, state: SamplerState) -> Canvas:
+        """With this state of the samplers."""
+        return replace(self, sampler=state)
 
     def fill(self, where: Tensor, tokens: Tensor) -> Canvas:
         """With `tokens` (N,) at the active positions where `where` (N,) is true."""
@@ -126,31 +189,56 @@ class Canvas:
         changed[rows, columns] = torch.where(where, tokens, changed[rows, columns])
         return replace(self, tokens=changed)
 
-    def reopen(self, where: Tensor) -> Canvas:
-        """With the positions of `where` (B, L) open again; given ones stay."""
+    def remask(self, where: Tensor) -> Canvas:
+        """With the positions of `where` (B, L) masked again; given ones stay."""
         return replace(self, tokens=torch.where(where & ~self.given, self.mask, self.tokens))
 
-    def take(self, rows: Tensor) -> Canvas:
-        """These rows (bool (B,) or indices), in this order."""
-        changes = {name: getattr(self, name)[rows] for name in _TENSORS}
-        return replace(
-            self, **changes, kept=MappingProxyType({name: value[rows] for name, value in self.kept.items()})
-        )
+    def take(self, rows: Tensor | Sequence[bool] | Sequence[int]) -> Canvas:
+        """These rows (bools, one per row, or indices), in this order. A sequence asks nothing of the device
+        and sends it nothing; a tensor of bools has to be counted."""
+        if isinstance(rows, Tensor):
+            # An index on the device cannot be followed on the host: the counts are left behind.
+            return self._each(lambda value: value[rows], None)
+        chosen = [i for i, on in enumerate(rows) if on] if _bools(rows) else [int(i) for i in rows]
+        parts = list(_runs(chosen))
+
+        def cut(value: Tensor) -> Tensor:
+            pieces = [value[first:last] for first, last in parts]
+            return pieces[0] if len(pieces) == 1 else torch.cat(pieces) if pieces else value[:0]
+
+        if self.known is None:
+            return self._each(cut, None)
+        counts = self.counts
+        return self._each(cut, [counts[i] for i in chosen])
 
     def cat(self, *others: Canvas) -> Canvas:
-        """One canvas of all rows, the shorter padded on the left. The sampler's state is not carried over."""
+        """One canvas of all rows, the shorter padded on the left."""
+        if not others:
+            return self
         length = max(canvas.tokens.shape[1] for canvas in (self, *others))
         wide = [canvas._widen(length) for canvas in (self, *others)]
+        branches = tuple(dict.fromkeys(name for canvas in wide for name in canvas.branches))
         changes = {name: torch.cat([getattr(canvas, name) for canvas in wide]) for name in _TENSORS}
-        return replace(self, **changes, kept=NOTHING, names=NOTHING)
+        changes["branch"] = torch.cat([renumber(canvas.branch, canvas.branches, branches) for canvas in wide])
+        states = [canvas.sampler for canvas in wide if canvas.sampler is not None]
+        whole = replace(
+            self,
+            **changes,
+            branches=branches,
+            sampler=states[0].cat(*states[1:]) if len(states) == len(wide) else None,
+            known=None,
+        )
+        if any(canvas.known is None for canvas in wide):
+            return whole
+        return whole.counted([count for canvas in wide for count in canvas.counts])
 
     def with_prompt(self, template: Template, name: str = "prompt") -> Canvas:
         """A branch with other prompts before the same answers."""
+        counts, device = self.counts, self.tokens.device
         answers = self.tokens.shape[1] - self.answer  # (B,) lengths
-        length = _aligned(template.tokens.shape[1] + self.tokens.shape[1] - int(self.answer.min()))
-        device = self.tokens.device
-        wide = self._widen(max(length, self.tokens.shape[1]))
-        wide = wide._narrow(length)
+        longest = max(count.length for count in counts)
+        length = _aligned(template.tokens.shape[1] + longest)
+        wide = self._widen(max(length, self.tokens.shape[1]))._narrow(length)
         relative = (
             torch.arange(length, device=device) - (length - answers)[:, None]
         )  # (B, L): negative before the answer
@@ -159,22 +247,27 @@ class Canvas:
         source = (relative + prompts.shape[1]).clamp(0, max(prompts.shape[1] - 1, 0))
         before = prompts.gather(1, source) if prompts.shape[1] else torch.zeros_like(relative)
         tokens = torch.where(relative >= 0, wide.tokens, torch.where(inside, before, self.mask))
-        weights = torch.where(relative >= 0, wide.weights, torch.where(inside, 0.0, -torch.inf))
-        return replace(
-            wide, tokens=tokens, weights=weights, answer=length - answers, branch=(*self.branch, name)
-        )
+        derived = replace(
+            wide,
+            tokens=tokens,
+            weights=torch.where(relative >= 0, wide.weights, 0.0),
+            answer=length - answers,
+            start=length - answers - lengths,
+            known=None,
+        )._named(name)
+        return derived.counted(counts) if self.known is not None else derived
 
     def with_weights(self, weights: Tensor) -> Canvas:
-        """A branch with other attention log-weights (B, L) of keys."""
-        return replace(self, weights=weights, branch=(*self.branch, "weights"))
+        """A branch with other attention log-weights (B, L) of keys; -inf takes a key out without moving the
+        others."""
+        return replace(self, weights=weights)._named("weights")
 
     def to(self, device: torch.device | str) -> Canvas:
-        changes = {name: getattr(self, name).to(device) for name in _TENSORS}
-        return replace(
-            self,
-            **changes,
-            kept=MappingProxyType({name: value.to(device) for name, value in self.kept.items()}),
-        )
+        """The same canvas on a device; itself if it is there."""
+        if self.tokens.device == torch.device(device):
+            return self
+        counts = self.counts if self.known is not None else None
+        return self._each(lambda value: value.to(device), counts)
 
     def dump(self) -> bytes:
         """Everything, as safetensors with a JSON header; `load` gives the same canvas again, in any
@@ -182,71 +275,128 @@ class Canvas:
         from safetensors.torch import save
 
         tensors = {name: getattr(self, name) for name in _TENSORS}
-        tensors |= {f"kept.{name}": value for name, value in self.kept.items()}
-        host = {"mask": self.mask, "ends": self.ends, "branch": self.branch, "names": dict(self.names)}
-        own = {
+        host: dict = {"mask": self.mask, "ends": self.ends, "branches": self.branches}
+        if (state := self.sampler) is not None:
+            tensors |= {f"sampler.{name}": getattr(state, name) for name in COLUMNS}
+            tensors |= {f"own.{name}": value for name, value in state.own.items()}
+            host["sampler"] = {name: getattr(state, name) for name in _NAMES}
+            host["sampler"] |= {"draws": sorted(state.draws), "largest_k": state.largest_k}
+        separate = {
             name: value.clone(memory_format=torch.contiguous_format) for name, value in tensors.items()
-        }  # none shared
-        return save(own, {"canvas": json.dumps(host)})
+        }  # safetensors refuses tensors that share memory
+        return save(separate, {"canvas": json.dumps(host)})
 
     @classmethod
     def load(cls, data: bytes) -> Canvas:
+        """The canvas that `dump` wrote. ValueError or SafetensorError if it did not."""
         from safetensors.torch import load
 
         size = int.from_bytes(data[:8], "little")
         host = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["canvas"])
         tensors = load(data)
-        kept = {
-            name.removeprefix("kept."): value for name, value in tensors.items() if name.startswith("kept.")
-        }
+        state = None
+        if (names := host.get("sampler")) is not None:
+            state = SamplerState(
+                **{name: tensors[f"sampler.{name}"] for name in COLUMNS},
+                own={
+                    name.removeprefix("own."): value
+                    for name, value in tensors.items()
+                    if name.startswith("own.")
+                },
+                **{name: tuple(names[name]) for name in _NAMES},
+                draws=frozenset(names["draws"]),
+                largest_k=names["largest_k"],
+            )
         return cls(
             **{name: tensors[name] for name in _TENSORS},
             mask=host["mask"],
             ends=tuple(host["ends"]),
-            branch=tuple(host["branch"]),
-            kept=MappingProxyType(kept),
-            names=MappingProxyType({name: tuple(kinds) for name, kinds in host["names"].items()}),
+            branches=tuple(host["branches"]),
+            sampler=state,
         )
+
+    def _named(self, name: str) -> Canvas:
+        """With every branch derived under `name`."""
+        derived = tuple(f"{branch}/{name}" if branch else name for branch in self.branches)
+        branches = tuple(dict.fromkeys((*self.branches, *derived)))
+        return replace(self, branches=branches, branch=renumber(self.branch, derived, branches))
+
+    def _each(self, change: Callable[[Tensor], Tensor], counts: Sequence[Count] | None) -> Canvas:
+        """With `change` applied to every tensor, the samplers' included."""
+        changed = replace(
+            self,
+            **{name: change(getattr(self, name)) for name in _TENSORS},
+            sampler=None if self.sampler is None else self.sampler.each(change),
+            known=None,
+        )
+        return changed if counts is None else changed.counted(counts)
 
     def _widen(self, length: int) -> Canvas:
         more = length - self.tokens.shape[1]
         if not more:
             return self
 
-        def pad(x: Tensor, value: float) -> Tensor:
+        def pad(x: Tensor, value: float = 0) -> Tensor:
             return torch.nn.functional.pad(x, (more, 0), value=value)
 
-        return replace(
+        wide = replace(
             self,
             tokens=pad(self.tokens, self.mask),
             given=pad(self.given, True),
-            weights=pad(self.weights, -torch.inf),
+            weights=pad(self.weights),
             active=pad(self.active, False),
+            start=self.start + more,
             answer=self.answer + more,
+            sampler=None if self.sampler is None else self.sampler.each_column(pad),
+            known=None,
         )
+        return wide if self.known is None else wide.counted(self.counts)
 
     def _narrow(self, length: int) -> Canvas:
         less = self.tokens.shape[1] - length
         if not less:
             return self
         cut = {name: getattr(self, name)[:, less:] for name in ("tokens", "given", "weights", "active")}
-        return replace(self, **cut, answer=self.answer - less)
+        state = None if self.sampler is None else self.sampler.each_column(lambda x: x[:, less:])
+        narrow = replace(
+            self, **cut, start=self.start - less, answer=self.answer - less, sampler=state, known=None
+        )
+        return narrow if self.known is None else narrow.counted(self.counts)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What a sampler makes of the logits: for the N active positions the token, how sure it is, and whether
-    to decide it now."""
+    """What a sampler makes of the logits: for the N active positions the token, its confidence, and whether
+    to commit it now; and which committed positions to remask."""
 
     token: Tensor  # (N,) long
-    confidence: Tensor  # (N,) float; what the order was made by
+    confidence: Tensor  # (N,) float; what positions were ordered by
     commit: Tensor  # (N,) bool
     probability: Tensor  # (N,) float in [0, 1], for people to look at
-    reopen: Tensor | None = None  # (B, L) bool: decided positions that become open again
+    remask: Tensor | None = None  # (B, L) bool: committed positions to mask again
 
 
 def _aligned(length: int) -> int:
     return max(ALIGN, -(-length // ALIGN) * ALIGN)
 
 
+def _bools(rows: Sequence[bool] | Sequence[int]) -> bool:
+    return bool(rows) and all(isinstance(row, bool) for row in rows)
+
+
+def _runs(indices: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Ascending neighbours together: [3, 4, 5, 1] gives (3, 6), (1, 2)."""
+    first = last = None
+    for index in indices:
+        if last is not None and index == last:
+            last += 1
+            continue
+        if first is not None and last is not None:
+            yield first, last
+        first, last = index, index + 1
+    if first is not None and last is not None:
+        yield first, last
+
+
 _TENSORS = tuple(f.name for f in fields(Canvas) if f.type == "Tensor")
+_NAMES = ("samplers", "schedules", "confidences")

@@ -92,9 +92,9 @@ class Model:
         padding."""
         length = canvas.tokens.shape[1]
         dtype = self.module.dtype
-        positions = (canvas.weights.isfinite().long().cumsum(1) - 1).clamp(min=0)
-        keys = canvas.weights.to(dtype).clamp(min=torch.finfo(dtype).min)
+        least = torch.finfo(dtype).min
+        keys = canvas.weights.to(dtype).clamp(min=least).masked_fill(canvas.padding, least)
         mask = keys[:, None, None, :].expand(-1, 1, length, -1)
         return self.body(
-            input_ids=canvas.tokens, attention_mask=mask, position_ids=positions, use_cache=False
+            input_ids=canvas.tokens, attention_mask=mask, position_ids=canvas.position, use_cache=False
         ).last_hidden_state

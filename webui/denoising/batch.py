@@ -68,7 +68,7 @@ class Batch:
         canvas = self.canvas
         columns = torch.arange(canvas.tokens.shape[1], device=canvas.tokens.device)
         far = canvas.tokens.shape[1]
-        first_open = torch.where(canvas.open, columns, far).amin(1)
+        first_masked = torch.where(canvas.masked, columns, far).amin(1)
         ends = (
             torch.isin(canvas.tokens, torch.tensor(canvas.ends, device=canvas.tokens.device)) & ~canvas.given
         )
@@ -76,7 +76,7 @@ class Batch:
         stops = torch.tensor([policy != "keep" for policy in self.policy], device=canvas.tokens.device)[
             canvas.row
         ]
-        done = (first_open == far) | ((first_end < first_open) & stops)
+        done = samplers.finished(canvas) | ((first_end < first_masked) & stops)
         return canvas.row[done].tolist()
 
     def leave(self, rows: Sequence[int]) -> None:

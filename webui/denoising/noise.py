@@ -11,7 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-DRAW, REST, INSIDE, ORDER = range(4)  # streams: token, the rest as one, inside the rest, random order
+# Streams: token, the rest as one, inside the rest, random order, commit by chance, remask by chance.
+DRAW, REST, INSIDE, ORDER, COMMIT, REMASK = range(6)
 _LOW = 0xFFFFFFFF
 
 

@@ -11,7 +11,7 @@ from webui.core.options import Options
 from webui.core.prompt import Draft, Gap
 from webui.core.renamed import current
 from webui.core.request import Request
-from webui.denoising import samplers
+from webui.denoising.samplers import BUILT_IN, SamplerOptions, SamplerTable
 from webui.extension.row import Row
 
 FALLBACK: dict[str, Any] = {
@@ -35,7 +35,7 @@ class PackedRow:
     prompt: Encoded
     answer: tuple[int, ...]
     preset: tuple[str, ...]  # fields that came from the preset
-    options: samplers.SamplerOptions
+    options: SamplerOptions
     spans: tuple[tuple[int, int], ...] = ()  # (start, end) in the answer of each gap, in the draft's order
 
     @property
@@ -43,7 +43,9 @@ class PackedRow:
         return len(self.prompt.tokens) + len(self.answer)
 
 
-def resolve(request: Request, preset: Mapping[str, Any]) -> tuple[Request, tuple[str, ...]]:
+def resolve(
+    request: Request, preset: Mapping[str, Any], table: SamplerTable = BUILT_IN
+) -> tuple[Request, tuple[str, ...]]:
     """The request with every None that the preset (or the fallback) knows filled in, and the names of those
     fields.
 
@@ -64,17 +66,23 @@ def resolve(request: Request, preset: Mapping[str, Any]) -> tuple[Request, tuple
             changes[name] = told
             names.append(name)
     resolved = request.replace(**changes)
-    sampler = _known("sampler", resolved.sampler, samplers.SAMPLERS)
+    sampler = table.known("sampler", resolved.sampler)
     own = {
         part: getattr(sampler, part) for part in ("schedule", "confidence") if getattr(resolved, part) is None
     }
-    _known("schedule", own.get("schedule", resolved.schedule), samplers.SCHEDULES)
-    _known("confidence", own.get("confidence", resolved.confidence), samplers.CONFIDENCES)
+    for part in ("schedule", "confidence"):
+        table.known(part, own.get(part, getattr(resolved, part)))
     return resolved.replace(**own), (*names, *own)
 
 
 def tokenize(
-    row: Row, preset: tuple[str, ...], tokenizer: Tokenizer, mask: int, max_length: int, prefix: str = ""
+    row: Row,
+    preset: tuple[str, ...],
+    tokenizer: Tokenizer,
+    mask: int,
+    max_length: int,
+    prefix: str = "",
+    table: SamplerTable = BUILT_IN,
 ) -> PackedRow:
     """The row in tokens, steps and length settled. ValueError if it does not fit the model's `max_length`.
 
@@ -116,21 +124,7 @@ def tokenize(
     settled = {"steps": answer.count(mask) or 1} if request.steps is None else {}
     settled |= {"block_length": len(answer)} if request.block_length is None else {}
     request = request.replace(**settled)
-    names = (
-        "sampler",
-        "schedule",
-        "confidence",
-        "steps",
-        "block_length",
-        "temperature",
-        "top_k",
-        "top_p",
-        "min_p",
-        "threshold",
-    )
-    options = samplers.SamplerOptions(
-        **{name: getattr(request, name) for name in names}, late=request.end_of_text == "late"
-    )
+    options = SamplerOptions.of(request, table)
     return PackedRow(row.replace(request=request), prompt, answer, (*preset, *settled), options, spans)
 
 
@@ -164,9 +158,3 @@ def _draft(
             lead = prefix if i == 0 and not part.text.startswith(prefix) else ""
             tokens += tokenizer.encode(lead + part.text)
     return tuple(tokens), tuple(spans)
-
-
-def _known(part: str, name: Any, there: Mapping[str, Any]) -> Any:
-    if name not in there:
-        raise ValueError(f"{part}: there is no {name!r}. There are: {', '.join(there)}.")
-    return there[name]

@@ -83,7 +83,7 @@ def _losses(model: Any, passages: Sequence[Passage], rows: Sequence[_Row]) -> li
         answers.append(answer)
     prompts = [passages[row.passage].prompt for row in rows]
     canvas = Canvas.build(prompts, answers, [0] * len(rows), model.mask, model.ends, model.device)
-    logits = model(replace(canvas, active=canvas.open)).clone()
+    logits = model(replace(canvas, active=canvas.masked)).clone()
     logits[:, model.mask] = -torch.inf
     losses = torch.nn.functional.cross_entropy(
         logits, torch.tensor(targets, device=logits.device), reduction="none"

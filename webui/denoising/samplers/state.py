@@ -1,0 +1,233 @@
+"""The life of a canvas under the samplers: prepared once, then activate, choose and commit in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from webui.canvas import Canvas, Choice, SamplerState
+from webui.denoising.samplers.confidences import token_probability
+from webui.denoising.samplers.draw import draw
+from webui.denoising.samplers.plan import Plan, plan
+from webui.denoising.samplers.table import BUILT_IN, SamplerTable
+
+
+@dataclass(frozen=True)
+class SamplerOptions:
+    """What the samplers need to know of one row. The one list of their parameters: those with a default here
+    or there are fields of the request, which `of` reads by name.
+
+    own     numbers that the row's sampler alone needs, by name (`Sampler.options`)
+    """
+
+    sampler: str
+    schedule: str
+    confidence: str
+    steps: int
+    block_length: int
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    late: bool = False  # end-of-text is committed last
+    own: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, request: Any, table: SamplerTable = BUILT_IN) -> SamplerOptions:
+        """The options of a request whose parameters are all resolved. ValueError for a name that is not in
+        the table."""
+        values = {name: getattr(request, name) for name in REQUESTED}
+        own = dict(table.known("sampler", request.sampler).options(request))
+        return cls(**values, late=request.end_of_text == "late", own=own)
+
+
+REQUESTED = tuple(f.name for f in fields(SamplerOptions) if f.name not in ("late", "own"))
+_NAMED = {"sampler": "samplers", "schedule": "schedules", "confidence": "confidences"}
+_USED: Mapping[str, Callable[[SamplerOptions], bool]] = MappingProxyType(
+    {
+        "temperature": lambda row: row.temperature > 0,
+        "top_k": lambda row: row.top_k > 0,
+        "top_p": lambda row: row.top_p < 1,
+        "min_p": lambda row: row.min_p > 0,
+        "late": lambda row: row.late,
+    }
+)
+
+
+def prepare(canvas: Canvas, rows: Sequence[SamplerOptions], table: SamplerTable = BUILT_IN) -> Canvas:
+    """The canvas with the samplers' state, from the options of each row. ValueError if the steps cannot fill
+    the blocks."""
+    for row, masked, column in zip(rows, canvas.masked.tolist(), canvas.column.tolist(), strict=True):
+        blocks = len({at // row.block_length for at, on in zip(column, masked, strict=True) if on})
+        if row.steps < blocks:
+            raise ValueError(
+                f"{row.steps} steps cannot fill {blocks} blocks: take at least {blocks} steps or a longer "
+                "block length."
+            )
+    device = canvas.tokens.device
+    names = {
+        kinds: tuple(dict.fromkeys(getattr(row, part) for row in rows)) for part, kinds in _NAMED.items()
+    }
+    columns = {
+        f.name: torch.tensor(
+            [
+                names[_NAMED[f.name]].index(getattr(row, f.name))
+                if f.name in _NAMED
+                else getattr(row, f.name)
+                for row in rows
+            ],
+            device=device,
+        )
+        for f in fields(SamplerOptions)
+        if f.name != "own"
+    }
+    own = {
+        name: torch.tensor([float(row.own.get(name, 0.0)) for row in rows], device=device)
+        for name in dict.fromkeys(name for row in rows for name in row.own)
+    }
+    nothing = torch.zeros(len(rows), dtype=torch.long, device=device)
+    state = SamplerState(
+        **columns,
+        **names,
+        block=nothing - 1,
+        block_begin=nothing,
+        block_masked=nothing,
+        block_steps=nothing + 1,
+        own=MappingProxyType(own),
+        draws=frozenset(name for name, used in _USED.items() if any(used(row) for row in rows)),
+        largest_k=max(row.top_k for row in rows),
+    )
+    canvas = canvas.with_sampler(state)
+    for name in state.samplers:
+        canvas = canvas.with_sampler(canvas.state.with_own(**table.samplers[name].begin(canvas)))
+    return canvas
+
+
+def activate(canvas: Canvas, table: SamplerTable = BUILT_IN) -> Canvas:
+    """Makes the masked positions of each row's leftmost unfinished block active, and begins that block if it
+    is a new one. Where the sampler revises what is committed, the block's committed positions are active too.
+
+    A new block gets its share of the steps that are left, in proportion to its masked positions, at least
+    one, and leaves one for each later block; with full blocks that is LLaDA's steps / blocks.
+    """
+    state, masked = canvas.state, canvas.masked
+    block_of = torch.div(canvas.column, state.block_length[:, None], rounding_mode="floor")
+    block = torch.where(masked, block_of, torch.iinfo(torch.long).max).amin(1)
+    if any(table.samplers[name].stays for name in state.samplers):
+        block = torch.where(_running(canvas, table), state.block, block)
+    inside = block_of == block[:, None]
+    active = masked & inside
+    new = block != state.block
+    n, left = active.sum(1), masked.sum(1)
+    blocks_after = _distinct(torch.where(masked & (block_of > block[:, None]), block_of, -1))
+    steps_left = (state.steps - canvas.step).clamp(min=1)
+    share = torch.div(steps_left * n, left.clamp(min=1), rounding_mode="floor")
+    share = torch.maximum(torch.minimum(share, steps_left - blocks_after), torch.ones_like(share))
+    revising = [table.samplers[name].revises for name in state.samplers]
+    if any(revising):
+        active = active | (inside & ~canvas.given & _is_one_of(state, revising)[:, None])
+    state = replace(
+        state,
+        block=block,
+        block_begin=torch.where(new, canvas.step, state.block_begin),
+        block_masked=torch.where(new, n, state.block_masked),
+        block_steps=torch.where(new, share, state.block_steps),
+    )
+    return replace(canvas, active=active, sampler=state)
+
+
+def finished(canvas: Canvas, table: SamplerTable = BUILT_IN) -> Tensor:
+    """(B,) bool: rows that their sampler is done with: nothing is masked, and nothing will be again."""
+    done = ~canvas.masked.any(1)
+    if any(table.samplers[name].stays for name in canvas.state.samplers):
+        done = done & ~_running(canvas, table)
+    return done
+
+
+def choose(canvas: Canvas, logits: Tensor, table: SamplerTable = BUILT_IN) -> Choice:
+    """Draws a token for every active position of `logits` (N, V), measures confidence, and selects what is
+    committed and what is masked again."""
+    logits = logits.double() if logits.dtype == torch.float64 else logits.float()
+    state = canvas.state
+    token = draw(canvas, logits)
+    probability = token_probability(logits, token)
+    at = canvas.at[0]
+    confidence = _each(
+        state.confidences,
+        state.confidence[at],
+        lambda name: table.confidences[name](canvas, logits, token, probability),
+    )
+    if canvas.ends and "late" in state.draws:
+        ending = _is_in(token, canvas.ends) & state.late[at]
+        confidence = torch.where(ending, -torch.inf, confidence)
+    plans = _plan(canvas, table)
+    commit = _each(
+        state.samplers, state.sampler[at], lambda name: table.samplers[name].select(canvas, confidence, plans)
+    )
+    choice = Choice(token, confidence, commit, probability)
+    remasks = [(number, table.samplers[name].remask) for number, name in enumerate(state.samplers)]
+    for number, remask in remasks:
+        if remask is not None:
+            mine = remask(canvas, plans, choice) & (state.sampler == number)[:, None]
+            choice = replace(choice, remask=mine if choice.remask is None else choice.remask | mine)
+    return choice
+
+
+def commit(canvas: Canvas, choice: Choice) -> Canvas:
+    """The canvas after the choice: committed positions filled, remasked ones masked, one step further."""
+    after = canvas if choice.remask is None else canvas.remask(choice.remask)
+    return replace(after.fill(choice.commit, choice.token), step=canvas.step + 1)
+
+
+def _plan(canvas: Canvas, table: SamplerTable) -> Plan:
+    """What its schedule asks of each row."""
+    state = canvas.state
+
+    def schedule(size: Tensor, step: Tensor, steps: Tensor) -> Tensor:
+        return _each(state.schedules, state.schedule, lambda name: table.schedules[name](size, step, steps))
+
+    return plan(canvas, schedule)
+
+
+def _running(canvas: Canvas, table: SamplerTable) -> Tensor:
+    """(B,) bool: rows whose sampler stays in a block until its steps are used up, and they are not."""
+    state = canvas.state
+    staying = _is_one_of(state, [table.samplers[name].stays for name in state.samplers])
+    return staying & (state.block_masked > 0) & (canvas.step - state.block_begin < state.block_steps)
+
+
+def _is_one_of(state: SamplerState, wanted: Sequence[bool]) -> Tensor:
+    """(B,) bool: rows whose sampler is among those of `state.samplers` that are wanted."""
+    found = torch.zeros_like(state.late)
+    for number, on in enumerate(wanted):
+        if on:
+            found = found | (state.sampler == number)
+    return found
+
+
+def _is_in(token: Tensor, tokens: Sequence[int]) -> Tensor:
+    """Whether each token is one of a few, without sending these to the device."""
+    found = token == tokens[0]
+    for other in tokens[1:]:
+        found = found | (token == other)
+    return found
+
+
+def _each(kinds: Sequence[str], number: Tensor, make: Callable[[str], Tensor]) -> Tensor:
+    """`make(kind)` for each kind in the batch, each row (or active position) taking its own by number."""
+    value = make(kinds[0])
+    for i, kind in enumerate(kinds[1:], start=1):
+        value = torch.where(number == i, make(kind), value)
+    return value
+
+
+def _distinct(later: Tensor) -> Tensor:
+    """(B,): number of different non-negative values in each row of `later`, whose values never decrease where
+    not -1."""
+    running = torch.nn.functional.pad(later, (1, 0), value=-1).cummax(1).values
+    return (running[:, 1:] > running[:, :-1]).sum(1)
