@@ -11,6 +11,7 @@ from tests.reference.llada_model import reference_logits
 from tests.tiny_checkpoints import llada
 from webui.canvas import Canvas
 from webui.checkpoints.catalogue import Checkpoints
+from webui.checkpoints.model import Model
 from webui.settings import Settings
 
 
@@ -65,3 +66,50 @@ def test_padding_is_never_attended_to_whatever_its_weight(model, folder):
     expected = reference_logits(folder, canvas.tokens[:, int(canvas.start[0]) :], dtype=torch.float64)
     for each in (canvas, canvas.with_weights(weights)):
         assert (model(each) - expected[0, 2:]).abs().max() < 5e-6
+
+
+def variant(model: Model, block_length: int = 0, **family) -> Model:
+    """The same weights as of a family with other properties."""
+    facts = replace(model.description, block_length=block_length)
+    return Model(
+        model.module, replace(model.family, **family), model.tokenizer, model.mask, model.ends, facts
+    )
+
+
+def test_a_shifted_family_reads_the_column_before(model):
+    """The output at i - 1 predicts position i; the first column of a row stands for itself too."""
+    rows = [[5, 6, 7], []], [[model.mask] * 4, [model.mask, 9, model.mask]]
+    canvas = build(model, *rows)
+    plain = model(canvas.activate(~canvas.padding))
+    shifted = variant(model, shift=True)(canvas.activate(~canvas.padding))
+    first, second = plain.split([7, 3])
+    expected = torch.cat([first[:1], first[:-1], second[:1], second[:-1]])
+    assert torch.equal(shifted, expected)
+
+
+@pytest.mark.parametrize(("attention", "block"), [("causal", 1), ("block-causal", 3), ("block-causal", 4)])
+def test_attention_sees_no_later_block(model, attention, block):
+    """Blocks are counted from the row's first position, padding or not. A token changes the outputs of its own
+    block and later ones, and no earlier one; within a block all see all."""
+    limited = variant(model, block, attention=attention)
+    prompts, answers = [[5, 6, 7, 8, 9], [3]], [[model.mask] * 8, [model.mask] * 4]
+    canvas = build(limited, prompts, answers)
+    canvas = canvas.activate(~canvas.padding)
+    before = limited(canvas).split([13, 5])
+    for changed in (2, 7, 12):
+        tokens = canvas.tokens.clone()
+        tokens[0, int(canvas.start[0]) + changed] = 100
+        after = limited(replace(canvas, tokens=tokens)).split([13, 5])
+        moved = (after[0] != before[0]).any(1).tolist()
+        assert moved == [i // block >= changed // block for i in range(13)]
+        assert torch.equal(after[1], before[1])
+    end = 2 * block
+    assert (limited(beginning(limited, prompts[0] + answers[0], end)) - before[0][:end]).abs().max() < 1e-9
+    first = model(beginning(model, prompts[0] + answers[0], block))
+    assert (first - before[0][:block]).abs().max() < 1e-9, "within a block attention is bidirectional"
+
+
+def beginning(model: Model, line: list[int], end: int) -> Canvas:
+    """The first `end` positions of a row, all of them active."""
+    canvas = Canvas.build([line[: end - 1]], [line[end - 1 : end]], [0], model.mask)
+    return canvas.activate(~canvas.padding)

@@ -56,7 +56,11 @@ class Model:
     @property
     def vocabulary(self) -> int:
         """Rows of the output matrix: as many as a position has logits."""
-        return self.module.get_output_embeddings().weight.shape[0]
+        return self._output.shape[0]
+
+    @property
+    def _output(self) -> Tensor:
+        return self.module.get_output_embeddings().weight
 
     @cached_property
     def words(self) -> tuple[str, ...]:
@@ -67,34 +71,50 @@ class Model:
 
     @torch.no_grad()
     def __call__(self, canvas: Canvas) -> Tensor:
-        """Logits (N, V) of the canvas's active positions, row by row, in fp32 or better. Halves the rows if
-        memory runs out."""
-        rows, columns = canvas.at
-        hidden = self._wanted(canvas, rows, columns)
+        """Logits (N, V) of the canvas's active positions, row by row, in fp32 or better; always a tensor of
+        its own. Halves the rows if memory runs out."""
+        hidden = self._wanted(canvas)
         short = -hidden.shape[0] % HEAD_ROWS
         logits = self.head(torch.nn.functional.pad(hidden, (0, 0, 0, short)) if short else hidden)
         logits = logits[: hidden.shape[0]]
         return logits if logits.dtype == torch.float64 else logits.float()
 
-    def _wanted(self, canvas: Canvas, rows: Tensor, columns: Tensor) -> Tensor:
+    def _wanted(self, canvas: Canvas) -> Tensor:
+        """Hidden states (N, D) that the head turns into the logits of the active positions."""
+        rows, columns = canvas.at
         try:
+            if self.family.shift:
+                columns = torch.maximum(columns - 1, canvas.start[rows])
             return self._forward(canvas)[rows, columns]
         except torch.OutOfMemoryError:
             many = canvas.tokens.shape[0]
             if many == 1:
                 raise
             torch.cuda.empty_cache()
-            parts = [canvas.take(part) for part in torch.arange(many, device=rows.device).chunk(2)]
-            return torch.cat([self._wanted(part, *part.at) for part in parts])
+            half = many // 2
+            parts = canvas.take(range(half)), canvas.take(range(half, many))
+            return torch.cat([self._wanted(part) for part in parts])
 
     def _forward(self, canvas: Canvas) -> Tensor:
         """Hidden states (B, L, D). The mask is always given, so that a row is computed alike with and without
         padding."""
-        length = canvas.tokens.shape[1]
-        dtype = self.module.dtype
-        least = torch.finfo(dtype).min
+        output = self.body(
+            input_ids=canvas.tokens,
+            attention_mask=self._mask(canvas),
+            position_ids=canvas.position,
+            use_cache=False,
+        )
+        return output.last_hidden_state
+
+    def _mask(self, canvas: Canvas) -> Tensor:
+        """(B, 1, L, L): what is added to the attention logits of each query (rows) and key (columns)."""
+        length, dtype = canvas.tokens.shape[1], self._output.dtype
+        least = torch.finfo(dtype).min  # minus infinity would be NaN where a query sees no key at all
         keys = canvas.weights.to(dtype).clamp(min=least).masked_fill(canvas.padding, least)
         mask = keys[:, None, None, :].expand(-1, 1, length, -1)
-        return self.body(
-            input_ids=canvas.tokens, attention_mask=mask, position_ids=canvas.position, use_cache=False
-        ).last_hidden_state
+        if self.family.attention == "bidirectional":
+            return mask
+        block = self.description.block_length if self.family.attention == "block-causal" else 1
+        part = torch.div(canvas.position, block, rounding_mode="floor")
+        later = part[:, None, :, None] < part[:, None, None, :]
+        return mask.masked_fill(later, least)
