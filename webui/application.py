@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from webui import __version__
-from webui.checkpoints.catalogue import Checkpoints
+from webui.checkpoints.loading import Checkpoints
 from webui.core.events import Event
 from webui.core.renamed import current_path
 from webui.core.request import Cell, Request

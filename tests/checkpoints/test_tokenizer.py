@@ -4,8 +4,6 @@ text."""
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,9 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer as Fast
 from tokenizers import decoders, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast, Qwen2Tokenizer
 
-from tests.conftest import ROOT
 from tests.tiny_checkpoints import BOS, EOS, EOT, FIRST_SPECIAL, MASK, SPECIAL, llada, write_json
 from webui.checkpoints.tokenizer import Tokenizer
 
@@ -30,13 +27,14 @@ JOINED = (
 FEW = settings(max_examples=60, deadline=None)
 
 
-def tokenizer(folder: Path, chat_template: str | None = None, trim_offsets: bool = False) -> Tokenizer:
-    """The fixture's tokenizer, with another chat template; `trim_offsets` as Llama 3's tokenizers have it."""
+def written(folder: Path, chat_template: str | None = None, trim_offsets: bool = False) -> Path:
+    """A folder with the fixture's tokenizer and another chat template; `trim_offsets` as Llama 3's tokenizers
+    have it."""
     llada(folder, n_layers=1)
     config = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
     write_json(
         folder / "tokenizer_config.json",
-        {**config, "chat_template": chat_template or config["chat_template"]},
+        {**config, "chat_template": config["chat_template"] if chat_template is None else chat_template},
     )
     if trim_offsets:
         stored = json.loads((folder / "tokenizer.json").read_text("utf-8"))
@@ -47,7 +45,11 @@ def tokenizer(folder: Path, chat_template: str | None = None, trim_offsets: bool
             "use_regex": True,
         }
         write_json(folder / "tokenizer.json", stored)
-    return Tokenizer.read(folder)
+    return folder
+
+
+def tokenizer(folder: Path, chat_template: str | None = None, trim_offsets: bool = False) -> Tokenizer:
+    return Tokenizer.read(written(folder, chat_template, trim_offsets))
 
 
 @pytest.fixture(scope="module")
@@ -157,8 +159,8 @@ def test_auto_is_the_template_if_there_is_one(plain, tmp_path):
     raw = plain.prompt("Hi", template="raw")
     assert list(raw.tokens) == plain.encode("Hi") and all(raw.content)
     assert plain.decode(plain.prompt("Hi", "Be brief.", "raw").tokens) == "Be brief.\n\nHi"
-    without = tokenizer(tmp_path / "bare")
-    without._fast.chat_template = None
+    without = tokenizer(tmp_path / "bare", "")
+    assert plain.has_template and not without.has_template
     assert without.prompt("Hi") == without.prompt("Hi", template="raw")
     with pytest.raises(ValueError, match="no chat template; use template auto or raw"):
         without.prompt("Hi", template="chat")
@@ -174,6 +176,33 @@ def test_a_broken_template_is_a_sentence(tmp_path, template):
         broken.prompt("Hi")
     assert "\n" not in str(refused.value)
     assert broken.prompt("Hi", template="raw").tokens, "raw needs no template"
+
+
+TWICE = "{% for m in messages %}{{ m['content'] }}|{{ m['content'] | trim }}{% endfor %}<|eot_id|>"
+AFTER = (
+    "{{ messages[-1]['content'] }}{% if messages | length > 1 %} ({{ messages[0]['content'] }}){% endif %}."
+)
+
+
+@pytest.mark.parametrize("text", [" a cat", "\ue000", "\ue000\ue001 \ue000"])
+def test_a_text_that_the_template_prints_twice_is_content_twice(tmp_path, text):
+    twice = tokenizer(tmp_path / "t", TWICE)
+    mine, frame = content(twice, text)
+    assert mine == text + text.strip() and frame == "|"
+    encoded = twice.prompt(text, "Be brief.")
+    whole = f"Be brief.|Be brief.{text}|{text.strip()}"
+    assert twice.decode(encoded.tokens) == whole
+
+
+def test_a_system_prompt_after_the_text_is_no_content(tmp_path):
+    mine, frame = content(tokenizer(tmp_path / "t", AFTER), "a cat", system="Be brief.")
+    assert mine.strip(" (") == "a cat" and "Be brief." in frame
+
+
+def test_a_text_that_the_template_changes_is_content(tmp_path):
+    shouting = tokenizer(tmp_path / "t", "[{{ messages[0]['content'] | upper }}]")
+    mine, frame = content(shouting, "a cat")
+    assert "A CAT" in mine and not any(letter in frame for letter in "ACT")
 
 
 # -- pieces --------------------------------------------------------------------------------------------------
@@ -207,7 +236,8 @@ def test_pieces_keep_the_blanks_of_tokenizers_that_drop_the_first(tmp_path):
     """SentencePiece's manner: a word's blank is in its token, and the text's first one is dropped."""
     words = Fast(models.WordLevel({"▁the": 0, "▁cat": 1, "s": 2, "?": 3}, unk_token="?"))
     words.pre_tokenizer, words.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
-    spaced = Tokenizer(PreTrainedTokenizerFast(tokenizer_object=words))
+    words.save(str(tmp_path / "tokenizer.json"))
+    spaced = Tokenizer.read(tmp_path)
     assert spaced.decode([0, 1, 2, 1]) == "the cats cat"
     assert spaced.pieces([0, 1, 2, 1]) == ["the", " cat", "s", " cat"]
 
@@ -224,21 +254,49 @@ def test_a_character_cut_by_a_hole_is_a_replacement(plain):
     assert plain.pieces([a, None, cat[2], b]) == ["a", None, "", "\ufffdb"]
 
 
-def test_several_threads_may_import_the_library_at_once(tmp_path):
-    """Whoever comes while another thread imports transformers gets it whole: tokens are counted while a first
-    text begins."""
-    code = (
-        "import sys, threading, time\n"
-        "from pathlib import Path\n"
-        "from webui.checkpoints.tokenizer import Tokenizer, library\n"
-        "folder, done = Path(sys.argv[1]), []\n"
-        "ways = [lambda: library().LlamaForCausalLM, lambda: Tokenizer.read(folder)] * 2\n"
-        "threads = [threading.Thread(target=lambda way=way: done.append(way())) for way in ways]\n"
-        "for thread in threads: thread.start(); time.sleep(0.02)\n"
-        "for thread in threads: thread.join()\n"
-        "assert len(done) == len(ways)\n"
-    )
-    ran = subprocess.run(
-        [sys.executable, "-c", code, llada(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=120
-    )
-    assert ran.returncode == 0, ran.stderr
+# -- the same as transformers --------------------------------------------------------------------------------
+
+
+def test_prompts_are_those_of_transformers(framed, tmp_path):
+    """Chat template, special tokens and tokens as `apply_chat_template` makes them."""
+    for manner, template in (("trims", None), ("keeps", PLAIN)):
+        fast = PreTrainedTokenizerFast.from_pretrained(written(tmp_path / manner, template))
+        for system in ("", "Be brief."):
+            messages = [{"role": "system", "content": system}] if system else []
+            messages.append({"role": "user", "content": "a cat – 猫\n"})
+            expected = fast.apply_chat_template(messages, add_generation_prompt=True)["input_ids"]
+            assert list(framed[manner].prompt("a cat – 猫\n", system).tokens) == expected
+
+
+def test_tokens_of_tokenizer_config_are_added(tmp_path):
+    folder = written(tmp_path / "t")
+    config = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
+    config["added_tokens_decoder"]["900"] = {"content": "<|extra|>", "special": True}
+    config["mask_token"] = "<|new mask|>"
+    write_json(folder / "tokenizer_config.json", config)
+    mine, fast = Tokenizer.read(folder), PreTrainedTokenizerFast.from_pretrained(folder)
+    assert mine.id("<|extra|>") == fast.get_vocab()["<|extra|>"]
+    assert mine.declared_mask == fast.mask_token_id and len(mine) == len(fast)
+    assert mine.id("<|extra|>") not in mine.encode("<|extra|>")
+
+
+def test_vocabulary_and_merges_without_tokenizer_json(tmp_path):
+    folder = written(tmp_path / "t")
+    model = json.loads((folder / "tokenizer.json").read_text("utf-8"))["model"]
+    (folder / "tokenizer.json").unlink()
+    write_json(folder / "vocab.json", model["vocab"])
+    merges = [" ".join(pair) if isinstance(pair, list) else pair for pair in model["merges"]]
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n", "utf-8")
+    mine, reference = Tokenizer.read(folder), Qwen2Tokenizer.from_pretrained(folder)
+    for text in ("The cat and the other, 1234!\n\n  naïve 猫", "it's"):
+        assert mine.encode(text) == reference.encode(text, add_special_tokens=False)
+        assert mine.decode(mine.encode(text)) == text
+    assert mine.id("<|mdm_mask|>") == reference.get_vocab()["<|mdm_mask|>"]
+
+
+def test_many_at_once_are_as_one_by_one(plain):
+    texts = ["a cat", "", "<|mdm_mask|>", "猫"]
+    assert plain.encode_all(texts) == [plain.encode(text) for text in texts]
+    rows = [plain.encode(text) for text in texts]
+    assert plain.decode_all(rows) == texts == [plain.decode(row) for row in rows]
+    assert plain.words(len(plain) + 2) == [*(plain.decode([i]) for i in range(len(plain))), "", ""]

@@ -22,7 +22,7 @@ from tests.reference import fast_dllm, llada, mutants
 from tests.reference.llada_model import reference_logits
 from tests.reference.toy import EOS, MASK, VOCAB, canvas, toy, uniform
 from tests.tiny_checkpoints import llada as write_llada
-from webui.checkpoints.catalogue import Checkpoints
+from webui.checkpoints.loading import Checkpoints
 from webui.checkpoints.model import Model
 from webui.checkpoints.tokenizer import Encoded
 from webui.core.prompt import Draft, Gap, Piece, Prompt

@@ -14,7 +14,7 @@ import torch
 
 from tests.tiny_checkpoints import llada
 from webui.canvas import Canvas
-from webui.checkpoints.catalogue import Checkpoints
+from webui.checkpoints.loading import Checkpoints
 from webui.core.events import Finished
 from webui.core.request import Cell
 from webui.core.result import Result

@@ -1,47 +1,64 @@
-"""What a checkpoint's folder says of itself: config.json and profile.json, read with suspicion, and its
-lexicon."""
+"""What a checkpoint's folder says of itself in profile.json, and its lexicon."""
 
 from __future__ import annotations
 
-import json
 import re
+from collections.abc import Container
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from webui.checkpoints.files import printable, read_json, read_text, status
+from webui.core.errors import Refusal
+from webui.core.options import validate
+from webui.core.request import Request
+
 KINDS = MappingProxyType(
-    {"preset": dict, "license": str, "answer_prefix": str, "mask_token_id": int, "max_length": int}
+    {
+        "preset": dict,
+        "license": str,
+        "answer_prefix": str,
+        "understands": str,
+        "examples": list,
+        "mask_token_id": int,
+        "max_length": int,
+    }
 )
-NAMES = MappingProxyType({dict: "JSON object", str: "text", int: "whole number"})
+NAMES = MappingProxyType({dict: "JSON object", str: "text", int: "whole number", list: "list of texts"})
+RANGES = MappingProxyType({"mask_token_id": (0, 2**31), "max_length": (1, 2**31)})
+LEXICON = "lexicon.txt"
 WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file. ValueError with the file's name if it is not one."""
-    try:
-        data = json.loads(path.read_text("utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"{path.parent.name}/{path.name} is not valid JSON: {error}.") from error
-    if not isinstance(data, dict):
-        raise ValueError(f"{path.parent.name}/{path.name} is not a JSON object.")
-    return data
-
-
 def read_profile(folder: Path) -> dict[str, Any]:
-    """profile.json, or nothing. ValueError if what a person wrote there cannot be meant."""
-    profile = read_json(folder / "profile.json") if (folder / "profile.json").is_file() else {}
+    """profile.json, or nothing. Refusal names the key with a value that it cannot have."""
+    file, here = folder / "profile.json", f"{printable(folder.name)}/profile.json"
+    profile = read_json(file) if status(file) else {}
     for key, kind in KINDS.items():
-        if key in profile and (not isinstance(profile[key], kind) or isinstance(profile[key], bool)):
-            raise ValueError(f"{folder.name}/profile.json: {key} must be a {NAMES[kind]}.")
+        value = profile.get(key)
+        if key in profile and (not isinstance(value, kind) or isinstance(value, bool)):
+            raise Refusal(f"{here}: {key} must be a {NAMES[kind]}.")
+    if not all(isinstance(text, str) for text in profile.get("examples", ())):
+        raise Refusal(f"{here}: examples must be a list of texts.")
+    for key, (least, beyond) in RANGES.items():
+        if key in profile and not least <= profile[key] < beyond:
+            raise Refusal(f"{here}: {key} must be from {least} to {beyond - 1}.")
+    preset = profile.get("preset", {})
+    try:  # what extensions add is checked by them, when a text is made
+        validate(Request, {key: value for key, value in preset.items() if key in Request.model_fields})
+    except ValueError as error:
+        raise Refusal(f"{here}: preset: {error}") from error
     return profile
 
 
-def strange_words(folder: Path, text: str) -> list[str]:
-    """Words of a text that are not in the folder's lexicon.txt, if they are most of its words."""
+def read_lexicon(folder: Path) -> frozenset[str] | None:
+    """The words of lexicon.txt, or None without one. Refusal if it is not UTF-8."""
+    file = folder / LEXICON
+    return frozenset(read_text(file).split()) if status(file) else None
+
+
+def unknown_words(known: Container[str], text: str) -> list[str]:
+    """Words of a text that are not known, each once, if they are most of its words."""
     words = WORD.findall(text.lower())
-    file = folder / "lexicon.txt"
-    if not words or not file.is_file():
-        return []
-    known = frozenset(file.read_text("utf-8").split())
-    strange = [word for word in words if word not in known]
-    return list(dict.fromkeys(strange)) if 2 * len(strange) > len(words) else []
+    unknown = [word for word in words if word not in known]
+    return list(dict.fromkeys(unknown)) if 2 * len(unknown) > len(words) else []

@@ -1,5 +1,5 @@
-"""The safetensors files of a checkpoint: whole, named as the native model names them, read with every byte
-counted."""
+"""The safetensors files of a checkpoint: exactly those that its index names, matched to the native model
+before anything is read, then read with every byte counted."""
 
 from __future__ import annotations
 
@@ -8,15 +8,47 @@ import json
 import math
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+from webui.checkpoints import recipes
+from webui.checkpoints.files import check_pointer, label, printable, read_json, status
+from webui.checkpoints.recipes import Recipe, Take
+from webui.core.errors import Refusal
+
+if TYPE_CHECKING:
+    from webui.checkpoints.families.base import Family
+
+INDEX = "model.safetensors.index.json"
+MAX_INDEX = 64 << 20  # bytes
 MAX_HEADER = 100_000_000  # bytes, safetensors' own limit
+MAX_DIMENSIONS = 8
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 CHUNK = 4 << 20  # bytes read at once for the fingerprint
-NOTCH = 0.01  # progress is told in steps of at least this much
+STEP = 0.01  # progress is reported in steps of at least this much
+BYTES = {  # of a number of each type
+    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E5M2", "F8_E4M3", "F8_E8M0"), 1),
+    **dict.fromkeys(("U16", "I16", "F16", "BF16"), 2),
+    **dict.fromkeys(("U32", "I32", "F32"), 4),
+    **dict.fromkeys(("U64", "I64", "F64", "C64"), 8),
+}
+FLOATS = ("F16", "BF16", "F32", "F64")  # what weights may be; the others are quantized
+SIZES = (  # of a configuration, each at most a dimension or the number of tensors
+    "hidden_size",
+    "intermediate_size",
+    "moe_intermediate_size",
+    "vocab_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "num_experts",
+    "num_local_experts",
+    "n_routed_experts",
+    "n_shared_experts",
+)
 
 ReportProgress = Callable[[float], None]
 
@@ -26,55 +58,51 @@ class Stopped(Exception):
 
 
 class Meter:
-    """Adds up bytes from several threads and tells the share of all there are, 0 to 1, a hundred times at
-    most."""
+    """Adds up work from several threads, in bytes or what takes as long, and reports the share of all of it,
+    0 to 1, a hundred times at most."""
 
     def __init__(self, total: int, report: ReportProgress):
         self._total, self._report = max(1, total), report
-        self._done, self._told = 0, 0.0
+        self._done, self._reported = 0.0, 0.0
         self._lock = threading.Lock()
 
-    def add(self, count: int) -> None:
+    def add(self, work: float) -> None:
         """Raises what the progress function raises."""
         with self._lock:
-            self._done += count
+            self._done += work
             share = min(1.0, self._done / self._total)
-            if share - self._told >= NOTCH or (share == 1.0 != self._told):
-                self._told = share
+            if share - self._reported >= STEP or (share == 1.0 != self._reported):
+                self._reported = share
                 self._report(share)
 
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """A tensor in a file, by its header: `size` in bytes."""
+    """A tensor in a file, by its header: `size` bytes from byte `start` on."""
 
     file: Path
     name: str
+    dtype: str
     shape: tuple[int, ...]
+    start: int
     size: int
 
 
-class _Lazy:
-    """What transformers takes for a tensor of a file and reads with [...]: then its bytes count."""
-
-    def __init__(self, piece: Any, size: int, meter: Meter):
-        self._piece, self._size, self._meter = piece, size, meter
-        self.stop: Stopped | None = None
-
-    def __getitem__(self, index: Any) -> Any:
-        try:
-            self._meter.add(self._size)
-        except (
-            Stopped
-        ) as stop:  # kept: transformers collects the errors of single tensors and raises one of its own
-            self.stop = stop
-            raise
-        return self._piece[index]
+# -- files and headers ---------------------------------------------------------------------------------------
 
 
 def files(folder: Path) -> list[Path]:
-    """The files with weights, in order. ValueError if there are none."""
-    found = sorted(folder.glob("*.safetensors"))
+    """The files with weights, in order: those that the index names or, without one, all safetensors files.
+    Refusal if there are none or one is missing."""
+    if status(folder / INDEX):
+        found = [folder / name for name in sorted(set(_weight_map(folder).values()))]
+        for file in found:
+            if status(file) is None:
+                raise Refusal(
+                    f"{printable(folder.name)} lacks {printable(file.name)}, which its index names."
+                )
+        return found
+    found = sorted(file for file in folder.glob("*.safetensors") if status(file))
     if not found:
         pickled = any(next(folder.glob(pattern), None) for pattern in PICKLES)
         reason = (
@@ -82,54 +110,66 @@ def files(folder: Path) -> list[Path]:
             if pickled
             else "no weights"
         )
-        raise ValueError(f"{folder.name} has {reason}.")
+        raise Refusal(f"{printable(folder.name)} has {reason}.")
     return found
 
 
 def tensors(folder: Path) -> list[TensorInfo]:
-    """Every tensor of a folder, by the headers, without torch. ValueError for missing shards and files cut
-    short."""
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        try:
-            shards = set(map(str, json.loads(index.read_text("utf-8"))["weight_map"].values()))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{folder.name}/{index.name} has no weight_map.") from error
-        for shard in sorted(shards):
-            if not (folder / shard).is_file():
-                raise ValueError(f"{folder.name} lacks {shard}, which its index names.")
-    return [tensor for file in files(folder) for tensor in _header(file)]
-
-
-def _header(file: Path) -> Iterator[TensorInfo]:
-    damaged = f"{file.parent.name}/{file.name} is damaged:"
-    with file.open("rb") as stream:
-        size = int.from_bytes(stream.read(8), "little")
-        try:
-            header = json.loads(stream.read(size) if size <= MAX_HEADER else b"")
-            header.pop("__metadata__", None)
-            found = [
-                (
-                    TensorInfo(
-                        file,
-                        name,
-                        tuple(map(int, told["shape"])),
-                        told["data_offsets"][1] - told["data_offsets"][0],
-                    ),
-                    told["data_offsets"][1],
+    """Every tensor of a folder, by the headers alone, without torch. With an index: those that it names, each
+    in the file it says. Refusal for missing ones, for a name in two files and for damaged files."""
+    headers = {file.name: header(file) for file in files(folder)}
+    found: dict[str, TensorInfo] = {}
+    if status(folder / INDEX):
+        for name, file in _weight_map(folder).items():
+            if name not in headers[file]:
+                raise Refusal(
+                    f"{printable(folder.name)}/{printable(file)} lacks {printable(name)}, which its index "
+                    "says it has."
                 )
-                for name, told in header.items()
-            ]
-            said = 8 + size + max((end for _, end in found), default=0)
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-            raise ValueError(f"{damaged} it is no safetensors file.") from error
-    there = file.stat().st_size
-    if there != said:
-        raise ValueError(f"{damaged} it has {there} bytes where its header says {said}.")
-    yield from (tensor for tensor, _ in found)
+            found[name] = headers[file][name]
+        return list(found.values())
+    for file, there in headers.items():
+        for name, tensor in there.items():
+            if name in found:
+                raise Refusal(
+                    f"{printable(folder.name)} has {printable(name)} in two files, "
+                    f"{printable(found[name].file.name)} and {printable(file)}; remove one of them."
+                )
+            found[name] = tensor
+    return list(found.values())
 
 
-def parameters(found: list[TensorInfo]) -> int:
+def header(file: Path) -> dict[str, TensorInfo]:
+    """The tensors of a safetensors file by name. Refusal if the file is not exactly what its header says."""
+    found = status(file)
+    if found is None:
+        raise Refusal(f"{label(file)} does not exist.")
+    try:
+        with file.open("rb") as stream:
+            first = stream.read(64)
+            check_pointer(file, first)
+            size = int.from_bytes(first[:8], "little")
+            stream.seek(8)
+            data = stream.read(size) if size <= min(MAX_HEADER, found.st_size - 8) else b""
+    except OSError as error:
+        raise Refusal(f"{label(file)} cannot be read: {error.strerror}.") from error
+    try:
+        entries = json.loads(data)
+        entries.pop("__metadata__", None)
+        listed = [_tensor(file, name, entry, 8 + size) for name, entry in entries.items()]
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise Refusal(f"{label(file)} is damaged: it is no safetensors file.") from error
+    end = 8 + size
+    for tensor in sorted(listed, key=lambda tensor: (tensor.start, tensor.size)):
+        if tensor.start != end:
+            raise Refusal(f"{label(file)} is damaged: it is no safetensors file.")
+        end += tensor.size
+    if end != found.st_size:
+        raise Refusal(f"{label(file)} is damaged: it has {found.st_size} bytes where its header says {end}.")
+    return {tensor.name: tensor for tensor in listed}
+
+
+def parameters(found: Iterable[TensorInfo]) -> int:
     """How many numbers the weights are."""
     return sum(math.prod(tensor.shape) for tensor in found)
 
@@ -148,47 +188,179 @@ def fingerprint(folder: Path, meter: Meter | None = None) -> str:
     return digest.hexdigest()[:16]
 
 
-def match(folder: Path, kind: Any, config: Any, names: Mapping[str, str]) -> dict[str, TensorInfo]:
-    """The tensors of a folder under the native model's names; no weight is read.
+def _weight_map(folder: Path) -> dict[str, str]:
+    """Tensor names to file names, as the index has them."""
+    mapping = read_json(folder / INDEX, MAX_INDEX).get("weight_map")
+    if not isinstance(mapping, dict) or not all(isinstance(file, str) for file in mapping.values()):
+        raise Refusal(f"{printable(folder.name)}/{INDEX} has no weight_map.")
+    for file in set(mapping.values()):
+        if file in ("", ".", "..") or "\0" in file or Path(file).name != file:
+            raise Refusal(
+                f"{printable(folder.name)}/{INDEX} names {file!r}, which is not a file of the folder."
+            )
+    return mapping
+
+
+def _tensor(file: Path, name: str, entry: Mapping[str, Any], offset: int) -> TensorInfo:
+    """An entry of a header. ValueError, TypeError or KeyError if it is malformed."""
+    dtype, shape, (start, stop) = entry["dtype"], entry["shape"], entry["data_offsets"]
+    whole = all(type(number) is int and 0 <= number < 2**63 for number in (*shape, start, stop))
+    if not whole or len(shape) > MAX_DIMENSIONS or math.prod(shape) * BYTES[dtype] != stop - start:
+        raise ValueError(name)
+    name.encode()  # a lone surrogate cannot be shown
+    return TensorInfo(file, name, dtype, tuple(shape), offset + start, stop - start)
+
+
+# -- matching ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Matched:
+    """The tensors of a native model, each as the recipe that makes it, and the published ones by the names
+    that recipes use."""
+
+    recipes: Mapping[str, Recipe]
+    published: Mapping[str, TensorInfo]
+
+    @property
+    def size(self) -> int:
+        """Bytes that reading them takes; what several recipes use counts each time."""
+        return sum(self.published[name].size for one in self.recipes.values() for name in recipes.names(one))
+
+
+def check_sizes(folder: Path, config: Any, found: Sequence[TensorInfo]) -> None:
+    """Refuses a configuration of more layers, width, rows ... than the weights have, before a model of it is
+    built."""
+    most = 2 * max([len(found), *(size for tensor in found for size in tensor.shape)], default=0)
+    for key in SIZES:
+        value = getattr(config, key, None)
+        limit = len(found) if key == "num_hidden_layers" else most
+        if isinstance(value, int) and value > limit:
+            raise Refusal(
+                f"{printable(folder.name)}/config.json makes {key} {value}, which the weights do not have."
+            )
+
+
+def match(folder: Path, kind: Any, config: Any, family: Family) -> Matched:
+    """Recipes for every tensor of the native model; no weight is read but those that must be equal.
 
     kind    the native class of transformers, `config` its configuration
-    names   regular expressions from published to native names, in order
-    ValueError says what is missing, unknown or of another shape: partial weights are not loaded.
+    Refusal says what is missing, unknown, of another shape or not equal: partial weights are not loaded.
     """
     import torch
 
+    here = printable(folder.name)
+    found = tensors(folder)
+    check_sizes(folder, config, found)
     with torch.device("meta"):
-        wanted = {name: tuple(value.shape) for name, value in kind(config).state_dict().items()}
-    if config.tie_word_embeddings:
-        names = {old: new for old, new in names.items() if new != "lm_head."}
-    found = {
-        tensor.name if tensor.name in wanted else _renamed(tensor.name, names): tensor
-        for tensor in tensors(folder)
-    }
-    shapes = [name for name, tensor in found.items() if name in wanted and tensor.shape != wanted[name]]
-    if shapes:
-        raise ValueError(
-            f"{folder.name} has weights of another shape than its config.json says, {min(shapes)} among them."
-        )
-    tied = {"lm_head.weight"} if config.tie_word_embeddings else set()
-    for fault, keys in (
-        ("lacks", wanted.keys() - found.keys() - tied),
-        ("has unknown", found.keys() - wanted.keys()),
-    ):
-        if keys:
-            raise ValueError(
-                f"{folder.name} {fault} weights, {min(keys)} among them; partial weights are not loaded."
+        module = kind(config)
+    wanted = {name: tuple(value.shape) for name, value in module.state_dict().items()}
+    tied = module.get_expanded_tied_weights_keys(all_submodels=True)
+    unused = re.compile("|".join(f"(?:{pattern})" for pattern in family.unused) or "(?!)")
+    published: dict[str, TensorInfo] = {}
+    for tensor in found:
+        name = tensor.name if tensor.name in wanted else _renamed(tensor.name, family.names)
+        if unused.search(tensor.name) and name not in wanted:
+            continue
+        if name in published:
+            raise Refusal(f"{here} has {printable(tensor.name)} twice, the other as {published[name].name}.")
+        if tensor.dtype not in FLOATS:
+            raise Refusal(
+                f"{here} has weights of type {tensor.dtype}, {printable(tensor.name)} among them; quantized "
+                "weights are not loaded."
             )
-    return found
+        published[name] = tensor
+    made = {name: family.assemble(name, config) or Take(name) for name in wanted}
+    there = {name for name, one in made.items() if all(part in published for part in recipes.names(one))}
+    for target, source in tied.items():
+        if target in there and source in there:
+            _check_equal(here, made[target], made[source], published)
+        if target in there and source not in there:  # published under the other name
+            made[source] = made[target]
+            there.add(source)
+    made = {name: one for name, one in made.items() if name not in tied}
+    lacking = [name for name in made if name not in there]
+    used = {part for name in wanted if name in there for part in recipes.names(made.get(name, Take(name)))}
+    used |= {
+        part for target in tied for part in recipes.names(family.assemble(target, config) or Take(target))
+    }
+    strange = [published[name].name for name in published.keys() - used]
+    for fault, names in (("lacks", lacking), ("has unknown", strange)):
+        if names:
+            raise Refusal(
+                f"{here} {fault} weights, {printable(min(names))} among them; partial weights are not loaded."
+            )
+    for name, one in made.items():
+        if recipes.shape(one, lambda part: published[part].shape) != wanted[name]:
+            part = published[next(recipes.names(one))].name
+            raise Refusal(
+                f"{here} has weights of another shape than in its config.json, {printable(part)} among them."
+            )
+    return Matched(made, published)
 
 
-def read(found: Mapping[str, TensorInfo], kind: Any, config: Any, dtype: Any, meter: Meter) -> Any:
-    """The native model with these tensors, on the CPU. ValueError with a sentence; Stopped if the meter's
+def _check_equal(here: str, target: Recipe, source: Recipe, published: Mapping[str, TensorInfo]) -> None:
+    """Refuses two tensors that the model has as one and that are not equal, by their published names."""
+    one, other = (published[next(recipes.names(recipe))] for recipe in (target, source))
+    if type(target) is not type(source) or not _equal(one, other):
+        raise Refusal(
+            f"{here} ties {printable(one.name)} to {printable(other.name)} in its config.json, but the two "
+            "differ in its weights."
+        )
+
+
+def _equal(one: TensorInfo, other: TensorInfo) -> bool:
+    if (one.dtype, one.shape) != (other.dtype, other.shape):
+        return False
+    with one.file.open("rb") as first, other.file.open("rb") as second:
+        first.seek(one.start)
+        second.seek(other.start)
+        left = one.size
+        while left:
+            count = min(CHUNK, left)
+            if first.read(count) != second.read(count):
+                return False
+            left -= count
+    return True
+
+
+def _renamed(name: str, names: Mapping[str, str]) -> str:
+    for old, new in names.items():
+        name = re.sub(old, new, name, count=1)
+    return name
+
+
+# -- reading -------------------------------------------------------------------------------------------------
+
+
+class _Lazy:
+    """What transformers takes for a tensor of a file and reads with [...]: then its bytes count."""
+
+    def __init__(self, recipe: Recipe, read: Callable[[str], Any]):
+        self._recipe, self._read = recipe, read
+        self.stop: Stopped | None = None
+
+    def __getitem__(self, index: Any) -> Any:
+        try:
+            return recipes.make(self._recipe, self._read)[index]
+        except Stopped as stop:  # kept: transformers collects errors of tensors and raises one of its own
+            self.stop = stop
+            raise
+
+
+def read(matched: Matched, kind: Any, config: Any, dtype: Any, meter: Meter) -> Any:
+    """The native model with these tensors, on the CPU. Refusal with a sentence; Stopped if the meter's
     function says so."""
     from safetensors import safe_open
 
-    opened = {tensor.file: safe_open(tensor.file, framework="pt") for tensor in found.values()}
-    state = {name: _Lazy(opened[t.file].get_slice(t.name), t.size, meter) for name, t in found.items()}
+    opened = {tensor.file: safe_open(tensor.file, framework="pt") for tensor in matched.published.values()}
+
+    def take(name: str) -> Any:
+        tensor = matched.published[name]
+        meter.add(tensor.size)
+        return opened[tensor.file].get_slice(tensor.name)[...]
+
+    state = {name: _Lazy(recipe, take) for name, recipe in matched.recipes.items()}
     try:
         model, info = kind.from_pretrained(
             None,
@@ -203,14 +375,20 @@ def read(found: Mapping[str, TensorInfo], kind: Any, config: Any, dtype: Any, me
             if lazy.stop:
                 raise lazy.stop from None
         line = (str(error) or type(error).__name__).strip().splitlines()[0]
-        raise ValueError(f"The weights cannot be read: {line}") from error
+        raise Refusal(f"The weights cannot be read: {line}") from error
+    tied = set(model.get_expanded_tied_weights_keys(all_submodels=True))
     wrong = set(info["missing_keys"]) | set(info["unexpected_keys"]) | set(map(str, info["mismatched_keys"]))
-    if wrong - ({"lm_head.weight"} if config.tie_word_embeddings else set()):
-        raise ValueError(f"The weights cannot be read: {min(wrong)} did not fit.")
+    if wrong - tied:
+        raise Refusal(f"The weights cannot be read: {min(wrong - tied)} did not fit.")
     return model
 
 
-def _renamed(name: str, names: Mapping[str, str]) -> str:
-    for old, new in names.items():
-        name = re.sub(old, new, name, count=1)
-    return name
+def faulty_weight(module: Any) -> str | None:
+    """The name of a weight of a loaded model that is not a finite number, or None. For when logits are not
+    finite: it reads every weight once."""
+    import torch
+
+    for name, value in (*module.named_parameters(), *module.named_buffers()):
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            return name
+    return None

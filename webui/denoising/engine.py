@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import torch
 
-from webui.checkpoints.catalogue import Checkpoints
+from webui.checkpoints.loading import Checkpoints
 from webui.checkpoints.model import Model
 from webui.checkpoints.weights import Stopped
 from webui.core.events import Event, Failed, Finished, Loading, Progress

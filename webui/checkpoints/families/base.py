@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from webui.checkpoints.recipes import Recipe
+from webui.core.errors import Refusal
+
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
@@ -24,11 +27,16 @@ def split_causal_lm(module: Any) -> tuple[Any, Any]:
 class Family:
     """A family of published checkpoints, as data and a few small functions.
 
+    `Checkpoints(settings, families=(*FAMILIES, OWN))` knows one more.
+
     claims      config.json -> whether it is of this family
     check       config.json -> nothing; ValueError for what the native class cannot do. Cheap: lists call it
     translate   config.json that passed `check` -> transformers config
     names       regular expressions from published weight names to native ones, in order (one capture group
                 each)
+    assemble    (native weight name, transformers config) -> the recipe that makes it of published ones under
+                their new names, or None if it is the one of its name
+    unused      regular expressions of published weights that the native class does not have or need
     prepare     makes the loaded model exact for its dtype (attention implementation, rotary precision)
     max_length  config.json -> longest canvas, prompt included
     shift       whether the output at column i predicts the token of column i + 1, as in models made from
@@ -54,6 +62,8 @@ class Family:
     attention: Attention = "bidirectional"
     block_length: Callable[[Mapping[str, Any]], int] = lambda config: 0
     split: Callable[[Any], tuple[Any, Any]] = split_causal_lm
+    assemble: Callable[[str, Any], Recipe | None] = lambda name, config: None
+    unused: tuple[str, ...] = ()
     check: Callable[[Mapping[str, Any]], None] = lambda config: None
     prepare: Callable[[PreTrainedModel], None] = lambda model: None
     mask_tokens: tuple[str, ...] = (
@@ -69,3 +79,15 @@ class Family:
     end_tokens: tuple[str, ...] = ()
     preset: Mapping[str, Any] = field(default_factory=dict)
     license: str = "unknown"
+
+
+def check_number(
+    config: Mapping[str, Any], key: str, least: int, most: int, kind: type[int] | type[float] = int
+) -> None:
+    """Refuses a number of config.json that is not there, of another type or out of range."""
+    value = config.get(key)
+    fits = isinstance(value, int | kind) and not isinstance(value, bool)
+    if not fits or not least <= value <= most:  # type: ignore[operator]
+        needed = "whole number" if kind is int else "number"
+        shown = repr(value) if len(repr(value)) <= 40 else f"{repr(value)[:40]} ..."
+        raise Refusal(f"config.json says {key} = {shown}, where a positive {needed} up to {most} is needed.")

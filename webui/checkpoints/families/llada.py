@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from webui.checkpoints.families.attention import FULL_PRECISION_ROPE, register, rope_in_fp32
-from webui.checkpoints.families.base import Family
+from webui.checkpoints.families.base import Family, check_number
+from webui.core.errors import Refusal
 
 if TYPE_CHECKING:
     from transformers import LlamaConfig, PreTrainedModel
@@ -40,7 +41,19 @@ NEEDED = {  # what the native class computes; anything else is refused rather th
     "scale_logits": (False,),
     "bias_for_layer_norm": (False, None),
 }
-NUMBERS = ("d_model", "n_heads", "n_layers", "vocab_size", "max_sequence_length")
+NUMBERS = {  # the most there can be of each; what the weights really have is checked when they are loaded
+    "d_model": 1 << 20,
+    "n_heads": 1 << 16,
+    "n_layers": 1 << 12,
+    "vocab_size": 1 << 24,
+    "max_sequence_length": 1 << 28,
+}
+OPTIONAL = {
+    "embedding_size": 1 << 24,
+    "mlp_hidden_size": 1 << 22,
+    "mlp_ratio": 1 << 10,
+    "n_kv_heads": 1 << 16,
+}
 
 
 def claims(config: Mapping[str, Any]) -> bool:
@@ -49,17 +62,29 @@ def claims(config: Mapping[str, Any]) -> bool:
 
 
 def check(config: Mapping[str, Any]) -> None:
-    """ValueError names the key that the native model cannot honour, or that is not there."""
+    """Refusal names the key that the native model cannot honour, or that is not there."""
     for key, allowed in NEEDED.items():
         if key in config and config[key] not in allowed:
-            raise ValueError(
-                f"config.json says {key} = {config[key]!r}, which the native LLaDA model does not compute."
+            raise Refusal(
+                f"config.json says {key} = {str(config[key])[:40]!r}, which the native LLaDA model does not "
+                "compute."
             )
-    for key in NUMBERS:
-        if not isinstance(config.get(key), int) or config[key] < 1:
-            raise ValueError(
-                f"config.json says {key} = {config.get(key)!r}, where a positive whole number is needed."
-            )
+    for key, most in NUMBERS.items():
+        check_number(config, key, 1, most)
+    for key, most in OPTIONAL.items():
+        if config.get(key) is not None:
+            check_number(config, key, 1, most)
+    for key, most in (("rms_norm_eps", 1), ("rope_theta", 1 << 40)):
+        if config.get(key) is not None:
+            check_number(config, key, 0, most, float)
+    if config.get("mlp_hidden_size") is None:
+        check_number(config, "mlp_ratio", 1, OPTIONAL["mlp_ratio"])
+    heads, key_heads = config["n_heads"], config.get("n_kv_heads") or config["n_heads"]
+    if config["d_model"] % heads or heads % key_heads:
+        raise Refusal(
+            f"config.json says d_model = {config['d_model']}, n_heads = {heads}, n_kv_heads = {key_heads}: "
+            "each must be a multiple of the next."
+        )
 
 
 def translate(config: Mapping[str, Any]) -> LlamaConfig:
@@ -74,8 +99,8 @@ def translate(config: Mapping[str, Any]) -> LlamaConfig:
         num_hidden_layers=config["n_layers"],
         num_attention_heads=heads,
         num_key_value_heads=config.get("n_kv_heads") or heads,
-        rms_norm_eps=config.get("rms_norm_eps", 1e-5),
-        rope_parameters={"rope_type": "default", "rope_theta": float(config.get("rope_theta", 10000.0))},
+        rms_norm_eps=config.get("rms_norm_eps") or 1e-5,
+        rope_parameters={"rope_type": "default", "rope_theta": float(config.get("rope_theta") or 10000.0)},
         max_position_embeddings=config["max_sequence_length"],
         attention_bias=bool(config.get("include_qkv_bias", False)),
         mlp_bias=bool(config.get("include_bias", False)),
@@ -83,7 +108,7 @@ def translate(config: Mapping[str, Any]) -> LlamaConfig:
         bos_token_id=None,
         eos_token_id=config.get("eos_token_id"),
         pad_token_id=None,
-        is_causal=False,
+        is_causal=False,  # type: ignore[call-arg]
         use_cache=False,
     )
 

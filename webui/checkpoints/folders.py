@@ -1,0 +1,117 @@
+"""The folders below models/checkpoints that have a config.json: each once, through any links, found again
+quickly."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from webui.checkpoints.files import printable
+
+DEPTH = 4  # folders below the root
+FRESH = (
+    2_000_000_000  # nanoseconds within which a folder may change without a new mtime, on some file systems
+)
+FILE = "config.json"
+
+Key = tuple[int, int]  # device and inode: one for a folder, whatever leads to it
+
+
+class Listing(NamedTuple):
+    """What a folder holds: whether there is a config.json, the names of folders, and those of links."""
+
+    model: bool
+    folders: tuple[str, ...]
+    links: tuple[str, ...]
+
+
+class Folders:
+    """Finds model folders. A folder that did not change, by its mtime, is not listed again. Thread-safe: what
+    it remembers is replaced whole."""
+
+    def __init__(self, root: Path):
+        self._root = root
+        self._listings: dict[Path, tuple[int, Listing]] = {}  # with its mtime
+        self._found: dict[str, Path] = {}
+        self._names: dict[Key, str] = {}
+
+    def find(self) -> Mapping[str, Path]:
+        """Every model folder by its name, its path below the root. Of several ways to one, that without a
+        link counts, then the shortest, then the first by name."""
+        listings: dict[Path, tuple[int, Listing]] = {}
+        found: dict[str, Path] = {}
+        names: dict[Key, str] = {}
+        seen: set[Key] = set()
+        plain: deque[tuple[Path, str, int]] = deque([(self._root, ".", 0)])
+        linked: deque[tuple[Path, str, int]] = deque()
+        while plain or linked:
+            path, name, depth = (plain or linked).popleft()
+            key, mtime = _folder(path)
+            if key is None or key in seen:
+                continue
+            seen.add(key)
+            listing = self._listing(path, mtime)
+            if time.time_ns() - mtime > FRESH:
+                listings[path] = (mtime, listing)
+            if listing.model:
+                found[name] = path
+                names[key] = name
+            if depth < DEPTH:
+                prefix = "" if name == "." else f"{name}/"
+                for queue, inner in ((plain, listing.folders), (linked, listing.links)):
+                    queue.extend((path / one, f"{prefix}{printable(one)}", depth + 1) for one in inner)
+        self._listings, self._names = listings, names
+        self._found = dict(sorted(found.items()))
+        return self._found
+
+    def get(self, name: str) -> tuple[str, Path] | None:
+        """Name and path of a model folder, also under another name that leads to it. Looks at that folder
+        alone if it was found before. No name leads out of the root."""
+        for again in (False, True):
+            if again:
+                self.find()
+            path = self._found.get(name) or self._path(name)
+            key = _folder(path)[0] if path and os.path.lexists(path / FILE) else None
+            known = self._names.get(key) if key else None
+            if known in self._found and _folder(self._found[known])[0] == key:
+                return known, self._found[known]
+        return None
+
+    def _path(self, name: str) -> Path | None:
+        parts = name.split("/")
+        bad = any(part in ("", ".", "..") or "\0" in part or Path(part).name != part for part in parts)
+        return None if bad else self._root.joinpath(*parts)
+
+    def _listing(self, path: Path, mtime: int) -> Listing:
+        known = self._listings.get(path)
+        if known is not None and known[0] == mtime:
+            return known[1]
+        folders, links, model = [], [], False
+        try:
+            with os.scandir(path) as entries:
+                for entry in entries:
+                    if entry.name == FILE:
+                        model = True
+                    elif entry.is_symlink():
+                        links.append(entry.name)
+                    elif entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.name)
+        except OSError:
+            return Listing(False, (), ())
+        return Listing(model, tuple(sorted(folders)), tuple(sorted(links)))
+
+
+def _folder(path: Path) -> tuple[Key | None, int]:
+    """Key and mtime in nanoseconds of a folder; no key for anything else."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return None, 0
+    if not stat.S_ISDIR(found.st_mode):
+        return None, 0
+    return (found.st_dev, found.st_ino), found.st_mtime_ns

@@ -1,0 +1,289 @@
+"""Checkpoints in memory: plan what can go wrong, read the weights, hold one model. Safetensors only; partial
+weights are refused."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from webui.checkpoints import weights
+from webui.checkpoints.catalogue import Catalogue, Described, Entry, Stamp, stamp_of, with_state
+from webui.checkpoints.families import FAMILIES
+from webui.checkpoints.families.base import Family
+from webui.checkpoints.files import printable
+from webui.checkpoints.tokenizer import Tokenizer
+from webui.checkpoints.weights import Matched, Meter, ReportProgress, Stopped, fingerprint
+from webui.core.errors import Refusal
+from webui.settings import Settings
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+    from webui.checkpoints.model import Model
+
+MODULES = 2400  # that torch and transformers import for a model
+IMPORTS = 2_000_000_000  # bytes that could be read while they are imported
+PLANNING = 200_000_000  # bytes that could be read while a checkpoint is matched
+COUNTERS = 2  # tokenizers held for counting
+
+Key = tuple[str, Stamp, str, str]  # name, files, device, dtype
+
+
+class Plan(NamedTuple):
+    """What is known of a checkpoint before its weights are read: then little can go wrong with those."""
+
+    family: Family
+    tokenizer: Tokenizer
+    config: PretrainedConfig
+    mask: int
+    kind: Any  # the native class of transformers
+    matched: Matched
+
+
+class Count(NamedTuple):
+    """Tokens of a text, of the whole prompt it makes, and how many there may be with the answer."""
+
+    text: int
+    prompt: int
+    limit: int
+
+
+class Checkpoints(Catalogue):
+    """The catalogue, and at most one model in memory; asking for another one unloads it.
+
+    Only the worker thread loads and unloads; everything else may be asked from any thread and never waits for
+    a load.
+    """
+
+    def __init__(self, settings: Settings, families: Sequence[Family] = FAMILIES):
+        super().__init__(settings, families)
+        self._loaded: tuple[Key, Model] | None = None
+        self._failed: dict[str, tuple[Stamp, str]] = {}  # name: its files, sentence
+        self._fingerprints: dict[str, tuple[Stamp, str]] = {}  # name: its files, fingerprint
+        self._counters: dict[tuple[str, Stamp], Tokenizer] = {}
+        self._lock, self._counting = threading.Lock(), threading.Lock()
+        self.version = 0  # changes when a checkpoint is loaded, unloaded or could not be loaded
+
+    @property
+    def loaded(self) -> str | None:
+        """The name of the checkpoint in memory."""
+        held = self._loaded
+        return held[0][0] if held else None
+
+    def load(self, name: str | None, progress: ReportProgress = lambda done: None) -> Model:
+        """The model of this name, loaded if it is not. Worker thread only. Refusal with one sentence if it
+        cannot be.
+
+        `progress` gets the share of the work done, 0 to 1: libraries imported, files matched, bytes read
+        (twice, once for the fingerprint). It may raise Stopped. What can fail without the weights fails
+        before the model in memory is unloaded.
+        """
+        described = self._usable(name)
+        entry, stamp = described.entry, described.stamp
+        with self._lock:
+            if self._loaded is not None and self._loaded[0] == (
+                entry.name,
+                stamp,
+                self.device(),
+                self.dtype(),
+            ):
+                return self._loaded[1]
+            tokenizer: Tokenizer | None = None
+            try:
+                progress(0.0)
+                meter = Meter(self._work(described), progress)
+                tokenizer = Tokenizer(entry.folder)  # is read while the libraries are imported
+                with _imports_counted(meter):
+                    import transformers
+                    import transformers.modeling_utils
+                plan = self._plan(described, tokenizer, transformers, meter)
+                self._loaded = None  # before the next one takes memory
+                key = (entry.name, stamp, self.device(), self.dtype())
+                self._loaded = (key, self._read_weights(described, plan, meter))
+                self._failed = {name: failure for name, failure in self._failed.items() if name != entry.name}
+                progress(1.0)
+            except BaseException as error:
+                if tokenizer is not None and self.loaded != entry.name:
+                    tokenizer.close()
+                if isinstance(error, Exception) and not isinstance(error, Stopped):
+                    sentence = _sentence(entry.name, error)
+                    self._failed = {**self._failed, entry.name: (stamp, sentence)}
+                    if isinstance(error, ValueError | OSError):
+                        raise Refusal(sentence) from error
+                raise
+            finally:
+                self.version += 1
+            return self._loaded[1]
+
+    def unload(self) -> None:
+        """Frees the memory of the model. Worker thread only."""
+        with self._lock:
+            self._loaded = None
+            self.version += 1
+        gc.collect()
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def count(self, name: str | None, text: str, system: str = "", template: str = "auto") -> Count:
+        """How many tokens a prompt takes. No weights are read and nothing waits for a load. Refusal."""
+        described = self._usable(name)
+        key = (described.entry.name, described.stamp)
+        with self._counting:
+            tokenizer = self._counters.pop(key, None) or Tokenizer(described.entry.folder)
+            self._counters[key] = tokenizer  # the last one asked for
+            while len(self._counters) > COUNTERS:  # ends its process when the last call has returned
+                del self._counters[next(iter(self._counters))]
+        whole = tokenizer.prompt(text, system, template)
+        return Count(len(tokenizer.encode(text)), len(whole.tokens), self.max_length(name))
+
+    def device(self) -> str:
+        """The device that models run on."""
+        if self._settings.device != "auto":
+            return self._settings.device
+        import torch
+
+        return "cuda" if torch.cuda.is_available() else "cpu"
+
+    def dtype(self) -> str:
+        """The type of the weights; on CPUs fp32 is faster than bf16."""
+        if self._settings.dtype != "auto":
+            return self._settings.dtype
+        return "float32" if self.device() == "cpu" else "bfloat16"
+
+    def _entry(self, described: Described) -> Entry:
+        entry = described.entry
+        stamp, failed = self._failed.get(entry.name, (None, None))
+        return with_state(entry, entry.name == self.loaded, failed if stamp == described.stamp else None)
+
+    def _work(self, described: Described) -> int:
+        """What loading it takes, in bytes read."""
+        imports = 0 if "transformers.modeling_utils" in sys.modules else IMPORTS
+        passes = 1 if self._known_fingerprint(described) else 2
+        return imports + PLANNING + passes * described.entry.size
+
+    def _plan(self, described: Described, tokenizer: Tokenizer, transformers: Any, meter: Meter) -> Plan:
+        """Everything about a checkpoint but its weights. Refusal says in a sentence why it cannot be
+        loaded."""
+        transformers.utils.logging.set_verbosity_error()
+        transformers.utils.logging.disable_progress_bar()
+        entry, config, family = described.entry, described.config, described.family
+        assert family is not None
+        translated = family.translate(config)
+        weights.check_sizes(entry.folder, translated, weights.tensors(entry.folder))
+        meter.add(PLANNING * 0.2)
+        with _imports_counted(meter):
+            kind = getattr(transformers, family.model_class)
+        mask = _mask(config, entry, family, tokenizer)
+        if not 0 <= mask < translated.vocab_size:
+            raise Refusal(
+                f"{entry.name}: the mask token {mask} is outside the {translated.vocab_size} embedding rows."
+            )
+        meter.add(PLANNING * 0.4)
+        matched = weights.match(entry.folder, kind, translated, family)
+        meter.add(PLANNING * 0.4)
+        return Plan(family, tokenizer, translated, mask, kind, matched)
+
+    def _read_weights(self, described: Described, plan: Plan, meter: Meter) -> Model:
+        import torch
+
+        from webui.checkpoints import model as models
+
+        entry = described.entry
+        identity = self._known_fingerprint(described)
+        if identity is None:
+            identity = fingerprint(entry.folder, meter)
+            self._fingerprints[entry.name] = (described.stamp, identity)
+        module = weights.read(plan.matched, plan.kind, plan.config, getattr(torch, self.dtype()), meter)
+        try:
+            module = module.to(self.device()).eval()
+        except torch.OutOfMemoryError as error:
+            raise Refusal(f"The memory of {self.device()} is too small for it.") from error
+        plan.family.prepare(module)
+        if stamp_of(entry.folder) != described.stamp:
+            raise Refusal("Its files changed while they were read; load it again.")
+        profile = self.profile(entry.name)
+        ends = (plan.tokenizer.end, *map(plan.tokenizer.id, plan.family.end_tokens))
+        description = models.Description(
+            entry.name,
+            plan.family.name,
+            identity,
+            self.device(),
+            self.dtype(),
+            self.max_length(entry.name),
+            profile["preset"],
+            profile.get("answer_prefix", ""),
+            plan.family.block_length(described.config),
+        )
+        return models.Model(
+            module,
+            plan.family,
+            plan.tokenizer,
+            plan.mask,
+            tuple(dict.fromkeys(i for i in ends if i is not None)),
+            description,
+        )
+
+    def _known_fingerprint(self, described: Described) -> str | None:
+        stamp, identity = self._fingerprints.get(described.entry.name, (None, None))
+        return identity if stamp == described.stamp else None
+
+
+@contextmanager
+def _imports_counted(meter: Meter) -> Iterator[None]:
+    """Reports imports of this thread as progress. A stop waits until the import ends: a library that is
+    imported half cannot be imported again."""
+    counter = _Counter(meter)
+    sys.meta_path.insert(0, counter)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(counter)
+    if counter.stop is not None:
+        raise counter.stop
+    if counter.first:
+        meter.add(max(0.0, IMPORTS * 0.9 - counter.counted))
+
+
+class _Counter(MetaPathFinder):
+    """Finds no module, but is asked for each that is imported."""
+
+    def __init__(self, meter: Meter):
+        self._meter, self._thread = meter, threading.get_ident()
+        self.first = "transformers.modeling_utils" not in sys.modules
+        self.counted = 0.0
+        self.stop: BaseException | None = None
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> None:
+        if threading.get_ident() != self._thread or self.stop is not None or self.counted >= IMPORTS:
+            return
+        work = IMPORTS / MODULES
+        self.counted += work
+        try:
+            self._meter.add(work)
+        except BaseException as stop:
+            self.stop = stop
+
+
+def _mask(config: Mapping[str, Any], entry: Entry, family: Family, tokenizer: Tokenizer) -> int:
+    """Profile, config, tokenizer, then the names the family's checkpoints use (LLaDA's declares none)."""
+    declared = (entry.profile.get("mask_token_id"), config.get("mask_token_id"), tokenizer.declared_mask)
+    for value in (*declared, *map(tokenizer.id, family.mask_tokens)):
+        if value is None:
+            continue
+        if type(value) is not int:
+            raise Refusal(f"{entry.name}: mask_token_id must be a whole number.")
+        return value
+    raise Refusal(f"{entry.name} declares no mask token; set mask_token_id in its profile.json.")
+
+
+def _sentence(name: str, error: Exception) -> str:
+    """What went wrong in one line that names the checkpoint."""
+    line = (str(error) or type(error).__name__).strip().splitlines()[0]
+    line = line if printable(name.rpartition("/")[2]) in line else f"{name} cannot be loaded: {line}"
+    return line if line.endswith(".") else f"{line}."

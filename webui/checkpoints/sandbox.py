@@ -1,0 +1,397 @@
+"""The tokenizer process: `python -m webui.checkpoints.sandbox`, started by process.py.
+
+A tokenizer.json has regular expressions and a chat template is a program, both written by whoever published
+the checkpoint. They run here, where time and memory are bounded and the process can be killed, and nowhere
+else. Requests come on standard input and replies go to standard output, each a length (4 bytes, little
+endian) and JSON: [method, arguments] and {"value"} or {"error"}. The process ends with its input.
+
+Imports neither torch nor transformers; jinja2 only if there is a chat template.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from webui.checkpoints.files import MAX_JSON, printable, read_json, read_text, status
+from webui.core.errors import Refusal
+
+LOAD_SECONDS, CALL_SECONDS = 30.0, 3.0  # processor time
+LOAD_MEMORY, CALL_MEMORY = 4 << 30, 1 << 30  # bytes of address space; the second beside what is in use then
+MAX_TOKENIZER = 256 << 20  # bytes of tokenizer.json
+MAX_RENDERED = 1_000_000  # characters that a chat template may make of a prompt
+MAX_REPLY = 64 << 20  # bytes
+FRAME, SYSTEM, TEXT = "frame", "system", "text"  # what a part of a rendered prompt comes from
+NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
+# the regular expression of tokenizers that are published as vocab.json and merges.txt (Qwen2)
+SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+Part = tuple[str, str]  # text, FRAME, SYSTEM or TEXT
+
+
+class Worker:
+    """The tokenizer and chat template of one folder. ValueError says what is wrong with them."""
+
+    def __init__(self, folder: Path):
+        config = _optional(folder / "tokenizer_config.json")
+        self.named = _named_tokens(config, _optional(folder / "special_tokens_map.json"))
+        self.fast = _tokenizer(folder)
+        _add_tokens(self.fast, config, list(self.named.values()))
+        self.fast.no_truncation()
+        self.fast.no_padding()
+        self.fast.post_processor = None  # adds special tokens and takes blanks off offsets: not wanted here
+        added = self.fast.get_added_tokens_decoder().values()
+        special = {*self.named.values(), *(str(token.content) for token in added if token.special)}
+        self.special = sorted((token for token in special if token), key=len, reverse=True)
+        self.source = _chat_template(folder, config)
+        self.template: Any = None
+
+    def facts(self) -> dict[str, Any]:
+        """Number of tokens, ids of end and mask token, whether there is a chat template."""
+        ids = {name: self.fast.token_to_id(token) for name, token in self.named.items()}
+        return {
+            "size": self.fast.get_vocab_size(with_added_tokens=True),
+            "end": ids.get("eos_token"),
+            "mask": ids.get("mask_token"),
+            "template": bool(self.source),
+        }
+
+    def ids(self, tokens: Sequence[str]) -> list[int | None]:
+        return [self.fast.token_to_id(token) for token in tokens]
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """User texts: nothing in them is a special token, whatever it spells."""
+        return [self._literal(text) for text in texts]
+
+    def decode(self, rows: Sequence[Sequence[int]]) -> list[str]:
+        return [self.fast.decode(row, skip_special_tokens=True) for row in rows]
+
+    def words(self, count: int) -> list[str]:
+        """The text of each of the first `count` tokens by itself."""
+        size = self.fast.get_vocab_size(with_added_tokens=True)
+        return [self.fast.decode([i], skip_special_tokens=True) if i < size else "" for i in range(count)]
+
+    def pieces(self, tokens: Sequence[int | None]) -> list[str | None]:
+        """See Tokenizer.pieces."""
+        pieces: list[str | None] = []
+        run: list[int] = []
+        shown = 0
+        for token in (*tokens, None):
+            if token is None:
+                if run and shown < len(text := self._text(run)):
+                    pieces[-1] = (pieces[-1] or "") + text[shown:]
+                run, shown = [], 0
+                pieces.append(None)
+                continue
+            run.append(token)
+            text = self._text(run)
+            whole = not text.endswith("\ufffd")
+            pieces.append(text[shown:] if whole else "")
+            if whole:  # start a new run: decoding stays linear in the length
+                run, shown = [token], len(self._text([token]))
+        return pieces[:-1]
+
+    def prompt(self, text: str, system: str, template: str) -> dict[str, Any]:
+        """Tokens and flags of a prompt; see Tokenizer.prompt."""
+        if template == "raw" or not self.source:
+            tokens = self._literal(f"{system}\n\n{text}" if system else text)
+            return {"tokens": tokens, "content": [1] * len(tokens)}
+        parts = self.parts(text, system)
+        users = [part for part, kind in parts if kind != FRAME]
+        if any(special in part for part in users for special in self.special) or not any(users):
+            return self._in_parts(parts)
+        whole = self.fast.encode("".join(part for part, _ in parts), add_special_tokens=False)
+        spans, at = [], 0
+        for part, kind in parts:
+            if kind == TEXT:
+                spans.append((at, at + len(part)))
+            at += len(part)
+        content = [int(any(a < end and b > start for start, end in spans)) for a, b in whole.offsets]
+        return {"tokens": whole.ids, "content": content}
+
+    def parts(self, text: str, system: str) -> list[Part]:
+        """The rendered prompt in parts: what the template adds, the system prompt and the text, each as often
+        and as trimmed as the template writes it.
+
+        The template is rendered with two characters that nobody uses in place of the texts, and once more
+        with the texts. What differs for other reasons counts as text.
+        """
+        free = (
+            chr(code) for code in range(0xE000, 0xF8FF) if chr(code) not in text and chr(code) not in system
+        )
+        marks = {next(free): TEXT, next(free): SYSTEM}
+        mark, other = marks
+        marked = self.render(mark, other if system else "")
+        whole = self.render(text, system)
+        parts = _filled(_split(marked, marks), whole, {TEXT: text, SYSTEM: system})
+        if parts is not None:
+            return parts
+        before = len(os.path.commonprefix([marked, whole]))
+        after = len(os.path.commonprefix([marked[before:][::-1], whole[before:][::-1]]))
+        end = len(whole) - after
+        return [(whole[:before], FRAME), (whole[before:end], TEXT), (whole[end:], FRAME)]
+
+    def render(self, text: str, system: str) -> str:
+        """What the chat template makes of a conversation."""
+        messages = [{"role": "system", "content": system}] if system else []
+        messages.append({"role": "user", "content": text})
+        try:
+            if self.template is None:
+                self.template = compiled(self.source)
+            rendered, size = [], 0
+            for piece in self.template.generate(
+                messages=messages, tools=None, documents=None, add_generation_prompt=True, **self.named
+            ):
+                rendered.append(piece)
+                size += len(piece)
+                if size > MAX_RENDERED:
+                    raise ValueError(f"it wrote more than {MAX_RENDERED} characters")
+        except MemoryError:
+            raise Refusal("The checkpoint's chat template failed: it took too much memory.") from None
+        except Exception as error:
+            told = " ".join((str(error) or type(error).__name__).split())[:300]
+            raise Refusal(f"The checkpoint's chat template failed: {told}") from error
+        return "".join(rendered)
+
+    def _text(self, tokens: Sequence[int]) -> str:
+        return self.fast.decode(tokens, skip_special_tokens=True)
+
+    def _literal(self, text: str) -> list[int]:
+        self.fast.encode_special_tokens = any(special in text for special in self.special)
+        try:
+            return self.fast.encode(text, add_special_tokens=False).ids
+        finally:
+            self.fast.encode_special_tokens = False
+
+    def _in_parts(self, parts: Sequence[Part]) -> dict[str, Any]:
+        tokens: list[int] = []
+        content: list[int] = []
+        for part, kind in parts:
+            literal = kind != FRAME
+            more = self._literal(part) if literal else self.fast.encode(part, add_special_tokens=False).ids
+            tokens += more
+            content += [int(kind == TEXT)] * len(more)
+        return {"tokens": tokens, "content": content}
+
+
+def compiled(source: str) -> Any:
+    """A chat template as transformers runs them: sandboxed, with loop controls and a few functions."""
+    from jinja2 import TemplateError, nodes, utils
+    from jinja2.exceptions import SecurityError
+    from jinja2.ext import Extension, loopcontrols
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    class Generation(Extension):
+        """{% generation %} marks what the assistant writes; here its inside is written as it is."""
+
+        tags = frozenset({"generation"})  # type: ignore[assignment]
+
+        def parse(self, parser: Any) -> list[nodes.Node]:
+            next(parser.stream)
+            return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+    class Namespace(utils.Namespace):
+        def __setitem__(self, name: str, value: Any) -> None:
+            if name.startswith("_"):
+                raise SecurityError(f"{name} begins with an underscore")
+            super().__setitem__(name, value)
+
+    def raise_exception(message: str) -> None:
+        raise TemplateError(message)
+
+    def tojson(value: Any, ensure_ascii: bool = False, **keywords: Any) -> str:
+        return json.dumps(value, ensure_ascii=ensure_ascii, **keywords)
+
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
+    )
+    environment.filters["tojson"] = tojson
+    environment.globals["raise_exception"] = raise_exception
+    environment.globals["strftime_now"] = lambda form: datetime.datetime.now().strftime(form)
+    environment.globals["namespace"] = Namespace
+    return environment.from_string(source)
+
+
+def _split(marked: str, marks: dict[str, str]) -> list[Part]:
+    """A text with marks in parts; the marks themselves are empty parts of their kind."""
+    parts: list[Part] = []
+    frame = ""
+    for character in marked:
+        if character in marks:
+            parts += [(frame, FRAME), ("", marks[character])]
+            frame = ""
+        else:
+            frame += character
+    return [*parts, (frame, FRAME)]
+
+
+def _filled(parts: Sequence[Part], whole: str, texts: dict[str, str]) -> list[Part] | None:
+    """Parts with each mark filled in so that they join to `whole`: the texts themselves, or trimmed. None if
+    they do not."""
+    found: list[Part] = []
+    at = 0
+    for i, (part, kind) in enumerate(parts):
+        after = parts[i + 1][0] if i + 1 < len(parts) else ""
+        text = texts.get(kind, part)
+        tried = (text, text.strip(), text.lstrip(), text.rstrip()) if kind != FRAME else (part,)
+        fits = [one for one in dict.fromkeys(tried) if whole.startswith(one + after, at)]
+        if not fits:
+            return None
+        found.append((fits[0], kind))
+        at += len(fits[0])
+    return found if at == len(whole) else None
+
+
+def _optional(path: Path) -> dict[str, Any]:
+    return read_json(path) if status(path) else {}
+
+
+def _tokenizer(folder: Path) -> Any:
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+
+    if status(folder / "tokenizer.json"):
+        return Tokenizer.from_str(read_text(folder / "tokenizer.json", MAX_TOKENIZER))
+    if not (status(folder / "vocab.json") and status(folder / "merges.txt")):
+        raise Refusal(f"{printable(folder.name)} has no tokenizer.json (nor vocab.json with merges.txt).")
+    lines = read_text(folder / "merges.txt", MAX_TOKENIZER).splitlines()
+    pairs = (line.partition(" ") for line in lines if line and not line.startswith("#version"))
+    merges = [(first, second) for first, _, second in pairs]
+    vocabulary = read_json(folder / "vocab.json", MAX_TOKENIZER)
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
+    tokenizer.normalizer = normalizers.NFC()
+    split = pre_tokenizers.Split(Regex(SPLIT), behavior="isolated")
+    level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, level])
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+def _add_tokens(tokenizer: Any, config: dict[str, Any], named: Sequence[str]) -> None:
+    """Tokens that tokenizer_config.json has and tokenizer.json has not."""
+    from tokenizers import AddedToken
+
+    there = {str(token.content) for token in tokenizer.get_added_tokens_decoder().values()}
+    listed = config.get("added_tokens_decoder")
+    listed = listed if isinstance(listed, dict) else {}
+    try:
+        ordered = [token for _, token in sorted((int(id), token) for id, token in listed.items())]
+        for token in ordered:
+            if token["content"] not in there:
+                flags = {name: bool(token[name]) for name in FLAGS if name in token}
+                tokenizer.add_tokens([AddedToken(str(token["content"]), **flags)])
+    except (TypeError, KeyError, ValueError) as error:
+        raise ValueError(f"added_tokens_decoder is malformed: {error}") from error
+    there |= {str(token.get("content")) for token in ordered}
+    tokenizer.add_tokens([AddedToken(token, special=True) for token in named if token not in there])
+
+
+def _named_tokens(config: dict[str, Any], older: dict[str, Any]) -> dict[str, str]:
+    """bos_token, eos_token ... by name, each a text or an object with `content`."""
+    found = {}
+    for name in NAMED:
+        value = config.get(name, older.get(name))
+        value = value.get("content") if isinstance(value, dict) else value
+        if isinstance(value, str) and value:
+            found[name] = value
+    return found
+
+
+def _chat_template(folder: Path, config: dict[str, Any]) -> str:
+    if status(folder / "chat_template.jinja"):
+        return read_text(folder / "chat_template.jinja", MAX_JSON)
+    value = config.get("chat_template")
+    if isinstance(value, list):  # several by name
+        named = {part.get("name"): part.get("template") for part in value if isinstance(part, dict)}
+        value = named.get("default")
+    return value if isinstance(value, str) else ""
+
+
+# -- the process ---------------------------------------------------------------------------------------------
+
+
+def _bound(seconds: float, memory: int | None) -> None:
+    """Bounds the processor time from now on, and the address space. Where the system has no such bounds,
+    process.py ends the process by the clock."""
+    try:
+        import resource
+        import signal
+    except ImportError:  # Windows
+        return
+    signal.setitimer(signal.ITIMER_PROF, seconds)  # SIGPROF ends the process, whatever it is doing
+    if memory is not None:
+        try:
+            resource.setrlimit(resource.RLIMIT_AS, (memory, resource.getrlimit(resource.RLIMIT_AS)[1]))
+        except (ValueError, OSError):
+            return
+
+
+def _in_use() -> int | None:
+    """Bytes of address space of this process; None where that cannot be known."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def _receive(stream: BinaryIO) -> Any:
+    size = stream.read(4)
+    if len(size) < 4:
+        return None
+    return json.loads(stream.read(int.from_bytes(size, "little")))
+
+
+def _send(stream: BinaryIO, reply: dict[str, Any]) -> None:
+    data = json.dumps(reply).encode()
+    if len(data) > MAX_REPLY:
+        data = json.dumps({"error": "The tokenizer made too much of it."}).encode()
+    stream.write(len(data).to_bytes(4, "little") + data)
+    stream.flush()
+
+
+def _answer(call: Callable[[], Any], failed: str) -> dict[str, Any]:
+    try:
+        return {"value": call()}
+    except MemoryError:
+        return {"error": f"{failed}: it took too much memory."}
+    except Refusal as error:
+        return {"error": str(error)}
+    except BaseException as error:  # the library's own, a panic among them
+        line = " ".join((str(error) or type(error).__name__).split())[:300]
+        return {"error": f"{failed}: {line}"}
+
+
+def main(source: BinaryIO, sink: BinaryIO) -> None:
+    """Serves requests until the input ends."""
+    folder = _receive(source)
+    if folder is None:
+        return
+    workers: list[Worker] = []
+
+    def load() -> dict[str, Any]:
+        workers.append(Worker(Path(folder)))
+        return workers[0].facts()
+
+    _bound(LOAD_SECONDS, LOAD_MEMORY)
+    _send(sink, _answer(load, f"The tokenizer of {printable(Path(folder).name)} cannot be read"))
+    used = _in_use()
+    memory = used + CALL_MEMORY if used else None
+    _bound(0, memory)
+    while workers and (request := _receive(source)) is not None:
+        method, arguments = request
+        _bound(CALL_SECONDS, None)
+        _send(sink, _answer(lambda: getattr(workers[0], method)(*arguments), "The tokenizer failed"))  # noqa: B023
+        _bound(0, None)
+
+
+if __name__ == "__main__":
+    main(sys.stdin.buffer, sys.stdout.buffer)
