@@ -160,7 +160,7 @@ def tokens(gallery: Gallery, page: Page) -> None:
     show("Tokens")(gallery, page)
     page.locator("summary", has_text="Parameters").click()
     page.locator("#desk-right").evaluate("node => node.scrollTo(0, 0)")
-    page.locator(".tokens .word.sure-1, .tokens .word.sure-2, .tokens .word").first.hover()
+    page.locator(".tokens .word.confidence-1, .tokens .word.confidence-2, .tokens .word").first.hover()
 
 
 def more(gallery: Gallery, page: Page) -> None:

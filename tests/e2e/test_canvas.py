@@ -22,16 +22,16 @@ def test_lines_and_words_while_it_writes(visit):
     board = page.locator(".job .tokens").first
     assert board.evaluate("one => one.scrollWidth <= one.clientWidth + 1")
     assert board.locator(".mask").count() > 0 and board.locator("br").count() > 0, "lines are ended by us"
-    assert page.locator(".legend").is_visible() and "just decided" in page.locator(".legend").text_content()
+    assert page.locator(".legend").is_visible() and "just committed" in page.locator(".legend").text_content()
     classes = board.evaluate(
         "one => [...one.querySelectorAll('.word')].map(word => word.className).join(' ')"
     )
-    assert re.search(r"sure-\d", classes) and "calm" in classes
+    assert re.search(r"confidence-\d", classes) and "calm" in classes
     height = board.bounding_box()["height"]
     page.locator("#field-seed input").first.focus()
     board.focus()
     page.keyboard.press("Home")
-    assert re.search(r"\d+ % sure, step \d+", page.locator("tdw-canvas .tip").text_content())
+    assert re.search(r"\d+ % confidence, step \d+", page.locator("tdw-canvas .tip").text_content())
     pointed = "one => [...one.querySelectorAll('.at')].findIndex(at => at.hasAttribute('data-here'))"
     first = board.evaluate(pointed)
     page.keyboard.press("ArrowRight")
@@ -73,13 +73,15 @@ def test_no_motion_where_none_is_wanted_and_other_colours(visit, site, request):
     moving = page.evaluate("document.querySelector('tdw-canvas').getAnimations({ subtree: true }).length")
     assert moving == 0
     legend = page.locator(".legend")
-    assert legend.get_by_text("just decided").is_hidden(), "folded on a phone"
+    assert legend.get_by_text("just committed").is_hidden(), "folded on a phone"
     legend.locator("summary").tap()
-    assert legend.get_by_text("just decided").is_visible()
+    assert legend.get_by_text("just committed").is_visible()
     word = page.locator(".tokens .word", has_text=re.compile(r"\w")).first
     word.tap()
-    assert re.search(r"\d+ % sure", page.locator("tdw-canvas .tip").text_content()), "a touch tells, too"
-    look = "getComputedStyle(document.querySelector('.legend .sure-{0}')).{1}"
+    assert re.search(r"\d+ % confidence", page.locator("tdw-canvas .tip").text_content()), (
+        "a touch tells, too"
+    )
+    look = "getComputedStyle(document.querySelector('.legend .confidence-{0}')).{1}"
     unsure = page.evaluate(look.format(0, "color"))
     user.view("settings")
     page.locator("#setting-palette").select_option(label="Colour-blind safe")

@@ -40,7 +40,7 @@ def test_a_named_preset_is_saved_used_updated_and_deleted(visit, http):
     page.locator(".extension[data-changed]", has_text="Prompt matrix").wait_for()
     user.enter(open_presets(page).get_by_role("textbox", name="Name"), "quick")
     page.keyboard.press("Enter")
-    page.locator(".notice", has_text="quick is saved").wait_for()
+    page.locator(".notice", has_text="Preset quick saved").wait_for()
     (preset,) = http.get("/presets").json()
     assert (
         preset["name"] == "quick"
@@ -62,10 +62,10 @@ def test_a_named_preset_is_saved_used_updated_and_deleted(visit, http):
     user.type("steps", "5")
     user.wait("document.querySelector('tdw-presets').hasAttribute('data-touched')")
     open_presets(page).get_by_role("button", name="Update quick").click()
-    page.locator(".notice", has_text="quick holds").wait_for()
+    page.locator(".notice", has_text="Preset quick updated").wait_for()
     assert http.get("/presets").json()[0]["request"]["steps"] == 5
     open_presets(page).get_by_role("button", name="Delete quick").click()
-    page.locator(".notice", has_text="quick is deleted").wait_for()
+    page.locator(".notice", has_text="Preset quick deleted").wait_for()
     assert http.get("/presets").json() == []
     page.locator(".notice").get_by_role("button", name="Undo").click()
     user.wait("document.querySelector('.notice').hidden")
@@ -83,14 +83,14 @@ def test_using_a_preset_can_be_undone_and_the_checkpoints_is_apart(visit, http):
     user.type("steps", "11")
     user.type("length", "8")
     sheet = open_presets(page)
-    assert sheet.locator("h3").all_text_contents() == ["Of the checkpoint", "Your own"]
+    assert sheet.locator("h3").all_text_contents() == ["From the checkpoint", "Saved"]
     sheet.get_by_role("button", name="other", exact=True).click()
     user.wait("document.querySelector('#field-steps input').value === '3'")
     assert user.shown("length") == "8", "what the preset does not name stays"
     page.locator("tdw-unknown", has_text="gone").wait_for()
     page.locator(".notice").get_by_role("button", name="Undo").click()
     user.wait("document.querySelector('#field-steps input').value === '11'")
-    open_presets(page).get_by_role("button", name="Preset of the checkpoint").click()
+    open_presets(page).get_by_role("button", name="Checkpoint's preset").click()
     user.wait("document.querySelector('#field-steps input').value === '16'")
     assert user.shown("length") == "16"
 
@@ -153,7 +153,7 @@ def test_what_differs_from_the_preset_is_marked(visit):
     user.type("steps", "9")
     page.locator("#field-steps[data-changed]").wait_for()
     page.locator("#field-steps [data-testid=block-info]").hover()
-    assert "the preset says: 16" in page.locator("#help").text_content()
+    assert "the preset is: 16" in page.locator("#help").text_content()
     user.type("steps", "16")
     page.locator("#field-steps:not([data-changed])").wait_for()
 

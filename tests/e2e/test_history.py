@@ -207,7 +207,7 @@ def test_a_real_run_appears_replays_and_can_be_used_again(visit):
     user.wait("document.querySelectorAll('.history-pane .tokens .mask').length === 0")
     pane.locator("summary", has_text="Parameters").click()
     assert "77" in pane.locator("dl").last.text_content()
-    pane.get_by_role("button", name="Use these").click()
+    pane.get_by_role("button", name="Send to controls").click()
     user.wait("document.body.dataset.view === 'write'")
     user.wait("document.querySelector('#field-seed input').value === '77'")
     assert user.shown("prompt") == "A badger that really ran"
@@ -227,7 +227,7 @@ def test_search_and_filters_stay_after_a_reload(read, api):
     reader.search("heron", f"100 of {all_texts:,}")
     reader.filter("Checkpoint").select_option("other")
     reader.counted(f"0 of {all_texts:,}")
-    assert page.get_by_role("heading", name="Nothing found").is_visible()
+    assert page.get_by_role("heading", name="No matches").is_visible()
     page.locator(".history-blank").get_by_role("button", name="Clear filters").click()
     reader.counted(f"{all_texts:,} texts")
     reader.filter("Checkpoint").select_option("other")
@@ -302,10 +302,10 @@ def test_a_favourite_survives_a_reload(read):
         == "false"
     )
     reader.row("Text 513 ").locator("[type=checkbox]").click()
-    page.locator(".history-line").get_by_role("button", name="Unstar").click()
+    page.locator(".history-line").get_by_role("button", name="Remove from favourites").click()
     page.wait_for_timeout(300)
     page.reload()
-    page.get_by_role("heading", name="Nothing found").wait_for()
+    page.get_by_role("heading", name="No matches").wait_for()
 
 
 def test_one_is_deleted_by_key_and_comes_back(read):
@@ -369,12 +369,10 @@ def test_all_are_deleted_and_come_back(read, api, request):
         lambda: number(api) == total or api.post("history/restore")
     )  # whatever happens, for the others
     dialog.get_by_role("button", name=f"Delete {total:,} texts").click()
-    page.get_by_role("heading", name="Nothing written yet").wait_for()
+    page.get_by_role("heading", name="No saved texts yet").wait_for()
     page.get_by_text(f"{total:,} texts deleted").wait_for()
     assert number(api) == 0 and reader.pane.locator(".tdw-result").count() == 0
-    page.locator(".history-blank").get_by_role(
-        "button", name=f"Bring {total:,} deleted texts back"
-    ).wait_for()
+    page.locator(".history-blank").get_by_role("button", name=f"Restore {total:,} deleted texts").wait_for()
     reader.undo()
     reader.counted(f"{total:,} texts")
     assert number(api) == total

@@ -58,7 +58,7 @@ def test_two_browsers_share_one_queue(visit, api):
 
     queue(second)
     state(second, "the first fox", "running")
-    assert row(second, "the second hen").locator(".queue-state").text_content() == "Waiting, 1 before it"
+    assert row(second, "the second hen").locator(".queue-state").text_content() == "Waiting, 1 ahead"
     assert second.page.locator(".queue-now .queue-prompt").all_text_contents() == [
         "the second hen",
         "the first fox",
@@ -186,7 +186,7 @@ def test_a_long_job_notifies_only_who_asked_for_it_and_looks_away(visit, api, si
     state(user, "awaited", "queued")
     away(True)
     state(user, "awaited", "done")
-    assert user.page.evaluate("window.told") == [["Your text is written", "awaited"]]
+    assert user.page.evaluate("window.told") == [["Your text is ready", "awaited"]]
     away(False)
     user.page.locator(".switch").click()
     job("not told", client)

@@ -49,7 +49,7 @@ def test_the_bar_tells_what_the_checkpoint_is_and_loads_and_lets_go(visit):
     if pop.get_by_role("button", name="Unload").is_visible():
         pop.get_by_role("button", name="Unload").click()
     standing(user, "idle")
-    pop.get_by_role("button", name="Load now").click()
+    pop.get_by_role("button", name="Load", exact=True).click()
     standing(user, "loaded")
     user.page.keyboard.press("Escape")
     user.page.locator("#models-pop").wait_for(state="hidden")
@@ -69,9 +69,9 @@ def test_a_folder_added_on_disk_is_found_told_loaded_with_progress_and_gone_agai
     )
     user.wait("document.querySelector('tdw-models')?.known?.length")  # it has looked once
     llada(folder / "grown", seed=4, **LARGE)
-    details(user).get_by_role("button", name="Look for checkpoints").click()
+    details(user).get_by_role("button", name="Rescan checkpoints").click()
     user.wait("window.rescanned?.includes('grown')")
-    user.wait("document.querySelector('.notice:not([hidden])')?.textContent.includes('New: grown.')")
+    user.wait("document.querySelector('.notice:not([hidden])')?.textContent.includes('Added: grown.')")
     user.page.keyboard.press("Escape")
     user.choose("model", "grown")
     user.wait("document.querySelector('#models-pop h3').textContent === 'grown'")
@@ -80,12 +80,12 @@ def test_a_folder_added_on_disk_is_found_told_loaded_with_progress_and_gone_agai
       const watch = () => seen.push(document.querySelector(".models-state").textContent);
       new MutationObserver(watch).observe(document.querySelector(".models-state"), { childList: true, subtree: true });
     }""")
-    details(user).get_by_role("button", name="Load now").click()
+    details(user).get_by_role("button", name="Load", exact=True).click()
     standing(user, "loaded")
     assert any(words.startswith("loading") for words in user.page.evaluate("window.seen"))
     shutil.rmtree(folder / "grown")
-    details(user).get_by_role("button", name="Look for checkpoints").click()
-    user.wait("document.querySelector('.notice:not([hidden])')?.textContent.includes('Gone: grown.')")
+    details(user).get_by_role("button", name="Rescan checkpoints").click()
+    user.wait("document.querySelector('.notice:not([hidden])')?.textContent.includes('Removed: grown.')")
 
 
 def test_what_cannot_be_used_and_what_failed_are_told_with_the_reason(visit, folder):
@@ -94,14 +94,14 @@ def test_what_cannot_be_used_and_what_failed_are_told_with_the_reason(visit, fol
     (folder / "missing tensor" / "profile.json").write_text(json.dumps({"license": HOSTILE}), "utf-8")
     user = visit()
     pop = details(user)
-    pop.get_by_role("button", name="Look for checkpoints").click()
+    pop.get_by_role("button", name="Rescan checkpoints").click()
     user.wait("document.querySelector('.models-bad li')?.textContent.includes('truncated')")
     assert "damaged" in pop.locator(".models-bad").text_content()
     user.page.keyboard.press("Escape")
     user.choose("model", "missing tensor")
     user.wait("document.querySelector('#models-pop h3').textContent === 'missing tensor'")
     assert HOSTILE in details(user).locator("dl").text_content()
-    details(user).get_by_role("button", name="Load now").click()
+    details(user).get_by_role("button", name="Load", exact=True).click()
     standing(user, "failed")
     why = details(user).locator(".models-why").text_content()
     assert "missing tensor" in why and "up_proj" in why

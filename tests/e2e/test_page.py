@@ -43,7 +43,7 @@ def test_a_result_shows_tokens_parameters_and_its_run_again(visit):
     page.get_by_role("button", name="Tokens").click()
     word = page.locator(".tokens .word").filter(has_text=re.compile(r"\w")).first
     word.hover()
-    assert re.search(r"\d+ % sure, step \d+", page.locator(".tip:not([hidden])").first.text_content())
+    assert re.search(r"\d+ % confidence, step \d+", page.locator(".tip:not([hidden])").first.text_content())
     page.get_by_role("button", name="Replay").click()
     user.wait("document.querySelectorAll('.tokens .mask').length > 0")
     user.wait("document.querySelectorAll('.tokens .mask').length < 16")
@@ -60,7 +60,7 @@ def test_a_result_shows_tokens_parameters_and_its_run_again(visit):
     assert (
         listed["Seed"] == "77"
         and listed["Denoising steps"] == "16preset"
-        and "16 model calls" in listed["Written"]
+        and "16 model calls" in listed["Generated"]
     )
     page.get_by_role("button", name="Random seed").click()
     user.wait("document.querySelector('#field-seed input').value === '-1'")
@@ -68,7 +68,7 @@ def test_a_result_shows_tokens_parameters_and_its_run_again(visit):
     user.wait("document.querySelector('#field-seed input').value === '77'")
     user.type("prompt", "Something else")
     user.type("steps", "3")
-    page.get_by_role("button", name="Use these").click()
+    page.get_by_role("button", name="Send to controls").click()
     user.wait("document.querySelector('#field-prompt textarea').value === 'A fox'")
     assert (user.shown("seed"), user.shown("steps")) == ("77", "16")
 

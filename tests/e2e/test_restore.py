@@ -118,7 +118,7 @@ def test_fields_of_missing_extensions_are_kept_and_sent(visit, saved, tmp_path):
     job = user.page.evaluate("localStorage.getItem('tdw.job')")
     made = httpx.get(f"{user.url}/api/v1/jobs/{job}", timeout=60).json()["request"]
     assert made["unknown"] == {"gone": request["gone"]}
-    user.page.locator("tdw-unknown").get_by_role("button", name="Forget").click()
+    user.page.locator("tdw-unknown").get_by_role("button", name="Discard").click()
     user.wait("!document.querySelector('tdw-unknown').firstChild")
 
 
@@ -127,7 +127,7 @@ def test_a_sampler_that_is_not_here_is_told(visit, saved, tmp_path):
     file.write_text(json.dumps({**saved, "request": {**saved["request"], "sampler": "lost"}}), "utf-8")
     user = visit()
     user.drop(file)
-    user.page.locator(".notice", has_text="Sampler: there is no “lost” here; choose another.").wait_for()
+    user.page.locator(".notice", has_text="Sampler: “lost” is not available here; choose another.").wait_for()
     as_saved(user)
 
 

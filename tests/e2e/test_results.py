@@ -101,7 +101,7 @@ def test_heat_map_by_confidence_step_and_order(visit, keep):
     place.get_by_role("button", name="Step").click()
     assert words.evaluate_all("all => all.map(one => one.dataset.number)") == ["2", "3", "1", "2"]
     words.nth(2).hover()
-    assert place.locator(".tip").text_content() == "“ ran”95 % sure, step 1, number 1"
+    assert place.locator(".tip").text_content() == "“ ran”95 % confidence, step 1, committed as number 1"
     place.get_by_role("button", name="Plain").click()
     assert place.locator(".final").text_content() == "Fox too ran." and place.locator(".tokens").is_hidden()
     place.locator("summary", has_text="Parameters").click()
@@ -129,7 +129,7 @@ def test_replay_plays_pauses_and_goes_to_any_step(visit, keep):
     assert at(place) == "step 2 of 5" and place.locator(".tokens .word").all_text_contents() == ["Fox", "ran"]
     assert place.locator(".tokens .fresh").all_text_contents() == ["ran"]
     user.page.keyboard.press("ArrowRight")
-    assert place.locator(".tokens .mask.reopened").count() == 1, "what was taken back is open again"
+    assert place.locator(".tokens .mask.remasked").count() == 1, "what was remasked is masked again"
     user.page.keyboard.press("End")
     assert place.locator(".tokens .word").all_text_contents() == ["Fox", "sat", "."]
     box = bar.bounding_box()
@@ -153,13 +153,13 @@ def test_what_was_written_comes_back_from_the_menu(visit):
     text = user.texts()[0]
     row = page.locator(".job").first
     user.type("steps", "3")
-    more(row, "Same seed, vary")
+    more(row, "Send to controls and edit")
     user.wait(
         "document.querySelector('#field-steps input').value === '16' && "
         "document.activeElement.closest('#parameters')"
     )
     assert user.shown("seed") == "77"
-    more(row, "New seed")
+    more(row, "Send with a random seed")
     user.wait("document.querySelector('#field-seed input').value === '-1'")
     more(row, "Send to Prompt")
     user.wait("document.querySelector('#field-prompt textarea').value.length > 10")

@@ -128,7 +128,7 @@ def test_what_a_model_says_in_every_view_of_it(visit, look, api):
     page.locator("dialog.compare").wait_for()
     look(user, "two texts compared")
     page.keyboard.press("Escape")
-    row.get_by_role("button", name="Use these").click()
+    row.get_by_role("button", name="Send to controls").click()
     user.wait(f"document.querySelector('#field-prompt textarea').value.startsWith({json.dumps(STRINGS[0])})")
     watch(user, made(api, prompt=EVIL, hostile={"number": 9}))
     assert STRINGS[0] in page.locator(".row-error").text_content()

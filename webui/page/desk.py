@@ -140,7 +140,7 @@ class Desk:
             f"<button type=button class=example>{html.escape(p)}</button>"
             for p in profile.get("examples", ())
         )
-        name = '<tdw-say id=examples key="page.examples" hidden></tdw-say>'
+        name = '<tdw-words id=examples key="page.examples" hidden></tdw-words>'
         return (
             mark
             + words

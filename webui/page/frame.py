@@ -119,16 +119,16 @@ def _assets(*suffixes: str) -> list[str]:
 def navigation() -> str:
     """The links between the views, and a place for the number of waiting jobs."""
     links = (
-        f'<a href="#{view}" data-view="{view}">{said(f"page.{view}")}<b class=count hidden></b></a>'
+        f'<a href="#{view}" data-view="{view}">{words(f"page.{view}")}<b class=count hidden></b></a>'
         for view in VIEWS
     )
     return f'<tdw-views id="views">{"".join(links)}</tdw-views><tdw-keys></tdw-keys>'
 
 
-def said(key: str, otherwise: str = "") -> str:
+def words(key: str, otherwise: str = "") -> str:
     """An element that shows the words of a key in the reader's language; without words for it, the HTML
     given."""
-    return f'<tdw-say key="{html.escape(key)}">{otherwise}</tdw-say>'
+    return f'<tdw-words key="{html.escape(key)}">{otherwise}</tdw-words>'
 
 
 def extensions_view(registry: Any) -> str:

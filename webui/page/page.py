@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from webui.page import gradio_internals
 from webui.page.controls import Control, controls_of, draw, preset_value, show
 from webui.page.desk import Desk, offered
-from webui.page.frame import TITLE, VIEWS, Head, extensions_view, navigation, said, serve_assets
+from webui.page.frame import TITLE, VIEWS, Head, extensions_view, navigation, serve_assets, words
 from webui.page.theme import theme
 
 FREQUENT = (
@@ -130,7 +130,7 @@ class _Page(Desk):
         ]
         own = [c for c in rest if len(c.path) > 1]
         with gr.Row(elem_classes="heading"):
-            _html(f"<h2>{said('page.parameters')}</h2>")
+            _html(f"<h2>{words('page.parameters')}</h2>")
             _html("<tdw-presets></tdw-presets>", "presets")
             self.reset = gr.Button("Reset to preset", elem_id="reset", size="sm", min_width=0, scale=0)
         with gr.Column(elem_classes="grid", min_width=0):
@@ -155,7 +155,7 @@ class _Page(Desk):
         ]
         drawn = [(name, [c for c in controls if c.place == "accordion"]) for name, controls in drawn]
         if any(controls for _, controls in drawn) or self.app.registry.failed:
-            _html(f"<h2>{said('page.extensions')}</h2>", elem_classes="heading")
+            _html(f"<h2>{words('page.extensions')}</h2>", elem_classes="heading")
         for name, controls in drawn:
             if controls:
                 with gr.Accordion(
@@ -164,7 +164,7 @@ class _Page(Desk):
                     elem_id=f"extension-{name}",
                     elem_classes=["fold", "extension"],
                 ):
-                    about = said(f"extension.{name}.about", _text(extensions[name].about))
+                    about = words(f"extension.{name}.about", _text(extensions[name].about))
                     _html(f"<p class=about>{about}</p>")
                     with gr.Column(elem_classes="grid", min_width=0):
                         for control in controls:
@@ -172,7 +172,7 @@ class _Page(Desk):
         _html("<tdw-open-file></tdw-open-file>", "open-file")
         for name in self.app.registry.failed:
             _html(
-                f'<a class=failed href="#extensions"><bdi>{_text(name)}</bdi> {said("page.not_loaded")}</a>'
+                f'<a class=failed href="#extensions"><bdi>{_text(name)}</bdi> {words("page.not_loaded")}</a>'
             )
 
     def _draw(self, control: Control, **look: Any) -> None:
@@ -204,48 +204,48 @@ class _Page(Desk):
 
     def _wire(self) -> None:
         everything = self.components
-        self.answer = gr.JSON(None, visible="hidden", elem_id="answer")
-        self.question = gr.Textbox("", visible="hidden", elem_id="question", label="question")
+        self.reply = gr.JSON(None, visible="hidden", elem_id="reply")
+        self.payload = gr.Textbox("", visible="hidden", elem_id="payload", label="payload")
         old = gr.State(self.model)  # the checkpoint whose preset the controls show
         about = [old, self.guide]
         # page.js may load after this
         tell = "(...values) => { window.tdwShown = values; window.tdw?.changed(values) }"
         look = {"fn": None, "inputs": everything, "js": tell}
-        asked = "() => window.tdw.question"
+        asked = "() => window.tdw.payload"
         told = "(...values) => [...values.slice(0, -1), window.tdw.browser]"
-        sent = "(...values) => (window.tdw.pressed(), [...values.slice(0, -1), window.tdw.browser])"
-        self.generate.click(self.submit, [*everything, self.question], self.answer, js=sent, **QUIET).then(
-            None, self.answer, js="answer => window.tdw.answered(answer)", **QUIET
+        sent = "(...values) => (window.tdw.submitting(), [...values.slice(0, -1), window.tdw.browser])"
+        self.generate.click(self.submit, [*everything, self.payload], self.reply, js=sent, **QUIET).then(
+            None, self.reply, js="reply => window.tdw.submitted(reply)", **QUIET
         )
         self.interrupt.click(None, js="() => window.tdw.interrupt()", **QUIET)
         self.picker.input(self.switch, [old, *everything], [*about, *everything], **QUIET).then(
             **look, **QUIET
         )
         self.reset.click(
-            self.untouched, self.picker, everything, js="model => (window.tdw.remember(), model)", **QUIET
+            self.untouched, self.picker, everything, js="model => (window.tdw.resetting(), model)", **QUIET
         )
-        _hidden("fill").click(self.fill, self.question, [*about, *everything], js=asked, **QUIET).then(
+        _hidden("fill").click(self.fill, self.payload, [*about, *everything], js=asked, **QUIET).then(
             **look, **QUIET
         )
         _hidden("merge").click(
             self.merge,
-            [self.question, self.picker],
+            [self.payload, self.picker],
             everything,
-            js="(_, model) => [window.tdw.question, model]",
+            js="(_, model) => [window.tdw.payload, model]",
             **QUIET,
         ).then(**look, **QUIET)
         _hidden("put").click(None, None, everything, js="() => window.tdw.raw", **QUIET).then(
             self.follow, self.picker, about, **QUIET
         ).then(**look, **QUIET)
         _hidden("rescan").click(self.rescanned, None, self.picker, **QUIET)
-        _hidden("gather").click(
-            self.gather, [*everything, self.question], self.answer, js=told, **QUIET
-        ).then(None, self.answer, js="answer => window.tdw.gathered(answer)", **QUIET)
+        _hidden("gather").click(self.gather, [*everything, self.payload], self.reply, js=told, **QUIET).then(
+            None, self.reply, js="reply => window.tdw.gathered(reply)", **QUIET
+        )
         # page.js may load after this
-        resumed = "answer => { window.tdwResumed = answer; window.tdw?.resume(answer) }"
+        resumed = "reply => { window.tdwResumed = reply; window.tdw?.resume(reply) }"
         self.demo.load(
-            self.resume, self.question, [self.answer, *about, *everything], js=LAST_JOB, **QUIET
-        ).then(None, self.answer, js=resumed, **QUIET).then(**look, **QUIET)
+            self.resume, self.payload, [self.reply, *about, *everything], js=LAST_JOB, **QUIET
+        ).then(None, self.reply, js=resumed, **QUIET).then(**look, **QUIET)
         gr.on([c.change for c in everything], **look, **QUIET)
 
 

@@ -7,19 +7,19 @@ import type { Quick } from "./controls/quick.js";
 /** What Gradio's events and the scripts call, made in base/page.js. */
 interface Page {
   /** What the next press of a hidden button sends. */
-  question: string;
+  payload: string;
   /** What the next press of the hidden button "put" shows in the controls. */
   raw: unknown[];
   /** This browser's id and language. */
   readonly browser: string;
-  pressed(): void;
-  answered(answer: { job?: string; error?: string } | null): void;
+  submitting(): void;
+  submitted(answer: { job?: string; error?: string } | null): void;
   resume(answer: { job?: string }): void;
   interrupt(): void;
   write(): void;
   seed(): number;
   changed(values: unknown[]): void;
-  remember(): void;
+  resetting(): void;
   request(): Promise<{ request?: Record<string, unknown>; error?: string }>;
   gathered(answer: { request?: Record<string, unknown>; error?: string }): void;
   merge(part: Record<string, unknown>): void;
@@ -51,7 +51,7 @@ declare global {
   interface Window {
     tdw: Page;
     /** Set by base/start.js. */
-    tdwStart: { look: Look; dress(look?: Look): void; language: string };
+    tdwStart: { look: Look; applyLook(look?: Look): void; language: string };
     /** What Gradio's events said before base/page.js was there. */
     tdwShown?: unknown[];
     tdwResumed?: { job?: string };

@@ -16,12 +16,12 @@ class Feed extends EventTarget {
 
   /** Listens from now on. A hidden page without open jobs of its own lets go: browsers open few connections to one server. */
   start() {
-    if (!document.hidden || this.open().some((job) => job.client_is_you)) this.listen();
-    document.addEventListener("visibilitychange", () => (document.hidden ? this.rest() : this.listen()));
+    if (!document.hidden || this.active().some((job) => job.client_is_you)) this.listen();
+    document.addEventListener("visibilitychange", () => (document.hidden ? this.pause() : this.listen()));
   }
 
   /** The jobs that run or wait. */
-  open() {
+  active() {
     return [...this.jobs.values()].filter((job) => !ENDED.includes(job.state));
   }
 
@@ -32,7 +32,7 @@ class Feed extends EventTarget {
     let snapshot = true;
     source.addEventListener("open", () => (snapshot = true));
     source.addEventListener("queue", (event) => {
-      this.take(JSON.parse(event.data), snapshot);
+      this.apply(JSON.parse(event.data), snapshot);
       snapshot = false;
     });
     source.addEventListener("error", () => {
@@ -42,14 +42,14 @@ class Feed extends EventTarget {
     });
   }
 
-  rest() {
-    if (this.open().some((job) => job.client_is_you)) return;
+  pause() {
+    if (this.active().some((job) => job.client_is_you)) return;
     this.source?.close();
     this.source = null;
   }
 
   /** Enters one event; the first of a connection is everything there is. */
-  take({ jobs, gone, loading, wanted, loaded, checkpoints }, snapshot) {
+  apply({ jobs, gone, loading, wanted, loaded, checkpoints }, snapshot) {
     const before = this.jobs;
     this.jobs = new Map(snapshot ? [] : before);
     for (const id of gone) this.jobs.delete(id);
@@ -57,7 +57,7 @@ class Feed extends EventTarget {
     Object.assign(this, { loading, wanted, loaded, checkpoints, connected: true });
     const ended = jobs.filter((job) => ENDED.includes(job.state) && before.has(job.id) && !ENDED.includes(before.get(job.id).state));
     this.dispatchEvent(new CustomEvent("change", { detail: { ended } }));
-    if (document.hidden) this.rest();
+    if (document.hidden) this.pause();
   }
 }
 

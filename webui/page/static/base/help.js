@@ -13,10 +13,10 @@ document.body.append(tip);
 const TOUCH_MS = 700; // after a touch its own focus and scrolling hide nothing
 let tabbed = false;
 let touched = 0;
-const elsewhere = () => performance.now() - touched > TOUCH_MS && tell(null);
+const elsewhere = () => performance.now() - touched > TOUCH_MS && show(null);
 
 /** Shows the help of the control that `name` (its name, or a button without words) belongs to; null hides it. */
-function tell(name) {
+function show(name) {
   const block = name?.closest(".block");
   const help = name?.matches(".tool") ? name.textContent : block?.querySelector(".info-text")?.textContent.trim() ?? "";
   tip.hidden = !help;
@@ -29,22 +29,22 @@ function tell(name) {
   tip.style.top = `${above >= 8 ? above : box.bottom + 6}px`;
 }
 
-document.addEventListener("pointerover", (event) => tell(origin(event).closest?.(NAMED)));
+document.addEventListener("pointerover", (event) => show(origin(event).closest?.(NAMED)));
 document.addEventListener("pointerdown", (event) => {
   tabbed = false;
   if (event.pointerType !== "touch") return;
   touched = performance.now();
-  tell(origin(event).closest?.(NAMED));
+  show(origin(event).closest?.(NAMED));
 });
 document.addEventListener("keydown", ({ key }) => {
   tabbed = key === "Tab";
-  if (key === "Escape") tell(null);
+  if (key === "Escape") show(null);
 });
 document.addEventListener("focusin", (event) => {
   if (!tabbed) return;
   const target = origin(event);
   const block = target.closest?.(".block:has(.info-text)");
-  tell(target.matches(".tool") ? target : block?.querySelector(NAMED));
+  show(target.matches(".tool") ? target : block?.querySelector(NAMED));
   if (!tip.hidden) target.setAttribute("aria-describedby", tip.id);
 });
 document.addEventListener("focusout", elsewhere);

@@ -13,39 +13,39 @@ document.body.append(bar);
 let timer = 0;
 
 /** Tells one sentence for a while, with a way back if `undo` is given. While it is pointed at or has the focus, it stays. */
-export function tell({ sentence, undo = undefined, label = say("page.undo") }) {
+export function showNotice({ sentence, undo = undefined, label = say("page.undo") }) {
   clearTimeout(timer);
   const text = element("span", "", sentence);
-  const close = button("×", quiet);
+  const close = button("×", hide);
   close.setAttribute("aria-label", say("page.dismiss"));
   close.className = "close";
-  const back = undo && button(label, () => (quiet(), undo()));
+  const back = undo && button(label, () => (hide(), undo()));
   bar.replaceChildren(text, ...(back ? [back] : []), close);
   bar.hidden = false;
-  wait();
+  hideLater();
 }
 
-function wait() {
+function hideLater() {
   clearTimeout(timer);
-  timer = setTimeout(quiet, SHOWN_MS);
+  timer = setTimeout(hide, SHOWN_MS);
 }
 
-function quiet() {
+function hide() {
   clearTimeout(timer);
   bar.hidden = true;
 }
 
 bar.addEventListener("pointerenter", () => clearTimeout(timer));
 bar.addEventListener("focusin", () => clearTimeout(timer));
-bar.addEventListener("pointerleave", wait);
-bar.addEventListener("focusout", wait);
+bar.addEventListener("pointerleave", hideLater);
+bar.addEventListener("focusout", hideLater);
 
 /** Shows one sentence about what cannot be done until it is dismissed; "" takes it away. In every view but the first as a bar. */
-export function complain(sentence) {
+export function showError(sentence) {
   const place = document.querySelector("#alert");
-  if (sentence && (!place || document.body.dataset.view !== "write")) return tell({ sentence });
+  if (sentence && (!place || document.body.dataset.view !== "write")) return showNotice({ sentence });
   if (!place) return;
-  const close = button("×", () => complain(""));
+  const close = button("×", () => showError(""));
   close.setAttribute("aria-label", say("page.dismiss"));
   place.replaceChildren(...(sentence ? [element("span", "", sentence), close] : []));
   place.hidden = !sentence;

@@ -41,16 +41,16 @@ function after() {
   return window.tdwStart?.look.notify_after ?? LONG;
 }
 
-function tell(job) {
-  const told = new Notification(say(`jobs.notify.${job.state}`), { body: job.prompt || say("jobs.unprompted"), tag: job.id });
-  told.addEventListener("click", () => {
+function notify(job) {
+  const notification = new Notification(say(`jobs.notify.${job.state}`), { body: job.prompt || say("jobs.unprompted"), tag: job.id });
+  notification.addEventListener("click", () => {
     window.focus();
     document.dispatchEvent(new CustomEvent("tdw:watch", { detail: { job: job.id } }));
-    told.close();
+    notification.close();
   });
 }
 
 feed.addEventListener("change", (/** @type {CustomEvent} */ event) => {
   if (!document.hidden || !wanted()) return;
-  for (const job of event.detail.ended) if (job.client_is_you && job.state !== "cancelled" && job.seconds >= after()) tell(job);
+  for (const job of event.detail.ended) if (job.client_is_you && job.state !== "cancelled" && job.seconds >= after()) notify(job);
 });

@@ -14,10 +14,10 @@ import "../controls/restore.js";
 import "../settings/settings.js";
 import "../controls/tokens.js";
 import { client } from "./client.js";
-import { complain, tell } from "./notice.js";
+import { showError, showNotice } from "./notice.js";
 import { origin } from "./parts.js";
 import { shown } from "./shown.js";
-import { say, speech } from "./strings.js";
+import { say, locale } from "./strings.js";
 import { open } from "./views.js";
 
 const canvas = () => document.querySelector("tdw-canvas");
@@ -26,27 +26,27 @@ const { title } = window.gradio_config; // document.title is set later
 const waiting = []; // for what the controls say
 
 const tdw = {
-  question: "", // what the next press of a hidden button sends ("fill", "merge")
+  payload: "", // what the next press of a hidden button sends ("fill", "merge")
   raw: [], // what the next press of the hidden button "put" puts into the controls
 
   /** Who asks: this browser's id and the language it is answered in. */
   get browser() {
-    return `${client} ${speech}`;
+    return `${client} ${locale}`;
   },
 
   /** Generate was pressed: the server is asked now. */
-  pressed() {
-    complain("");
+  submitting() {
+    showError("");
     document.body.dataset.tdw = "sending";
   },
 
   /** The server's answer to Generate. */
-  answered(answer) {
+  submitted(answer) {
     if (answer?.job) {
       watch(answer.job);
     } else {
-      settle();
-      complain(answer?.error ?? say("page.no_answer"));
+      showState();
+      showError(answer?.error ?? say("page.no_answer"));
     }
   },
 
@@ -66,7 +66,7 @@ const tdw = {
   changed: (values) => shown.take(values),
 
   /** The controls are about to show the preset. */
-  remember: () => shown.undoable(say("page.was_reset")),
+  resetting: () => shown.undoable(say("page.was_reset")),
 
   /** What the controls say, as {request} or {error}. */
   request: () => new Promise((resolve) => (waiting.push(resolve), press("gather"))),
@@ -74,7 +74,7 @@ const tdw = {
 
   /** The controls that a part of a request names show what it says. */
   merge(part) {
-    tdw.question = JSON.stringify(part);
+    tdw.payload = JSON.stringify(part);
     press("merge");
   },
 
@@ -88,7 +88,7 @@ const tdw = {
 
 function start(job) {
   const place = canvas();
-  place.addEventListener("change", settle); // adding it again does nothing
+  place.addEventListener("change", showState); // adding it again does nothing
   place.follow(job);
 }
 
@@ -97,36 +97,36 @@ function watch(job) {
   start(job);
   const place = document.querySelector("#desk-right"); // on a phone a part of the page, on a desk it scrolls by itself
   place.scrollTo({ top: 0, behavior: "instant" });
-  if (matchMedia("(max-width: 900px)").matches) place.scrollIntoView({ block: "start", behavior: calm() });
+  if (matchMedia("(max-width: 900px)").matches) place.scrollIntoView({ block: "start", behavior: scrollBehavior() });
 }
 
 /** All controls show this request. */
 function use(request, keepSeed = true) {
-  tdw.question = JSON.stringify(keepSeed ? request : { ...request, seed: -1 });
+  tdw.payload = JSON.stringify(keepSeed ? request : { ...request, seed: -1 });
   press("fill");
   open("write");
 }
 
 /** Submits a whole request, whatever the controls show, and follows its job. */
 async function generate(request) {
-  tdw.pressed();
+  tdw.submitting();
   open("write");
   const headers = { "Content-Type": "application/json", "X-TDW-Client": client };
   try {
     const reply = await fetch("api/v1/jobs", { method: "POST", headers, body: JSON.stringify(request) });
-    const told = await reply.json();
-    tdw.answered(reply.ok ? { job: told.id } : { error: told.error.message });
+    const answer = await reply.json();
+    tdw.submitted(reply.ok ? { job: answer.id } : { error: answer.error.message });
   } catch {
-    tdw.answered(null);
+    tdw.submitted(null);
   }
 }
 
 /** Settings were changed: what the browser acts upon. Another language needs the page anew; what was typed stays. */
 function settings({ theme, palette, quick_settings: quick, language, notify_after }) {
-  const { look, dress } = window.tdwStart;
+  const { look, applyLook } = window.tdwStart;
   const before = look.language ?? "auto";
   look.notify_after = notify_after;
-  dress({ theme, palette });
+  applyLook({ theme, palette });
   document.querySelector("tdw-quick")?.arrange(quick ?? []);
   if (language && language !== before) location.reload();
 }
@@ -136,17 +136,17 @@ const EVENTS = {
   "tdw:use": ({ request, keepSeed }) => use(request, keepSeed),
   "tdw:write": ({ field, text }) => (open("write"), write(text, field)),
   "tdw:watch": ({ job }) => (open("write"), watch(job)),
-  "tdw:say": tell,
-  "tdw:complain": ({ sentence }) => complain(sentence),
+  "tdw:notice": showNotice,
+  "tdw:error": ({ sentence }) => showError(sentence),
   "tdw:generate": ({ request }) => void generate(request),
   "tdw:settings": settings,
-  "tdw:count": ({ view, count }) => tally(view, count),
+  "tdw:count": ({ view, count }) => showCount(view, count),
   "tdw:rescanned": () => press("rescan"),
 };
 for (const [name, act] of Object.entries(EVENTS)) document.addEventListener(name, (/** @type {any} */ event) => act(event.detail));
 
 /** A number beside a view's name, such as that of the jobs in the queue; 0 is not shown. */
-function tally(view, count) {
+function showCount(view, count) {
   const place = document.querySelector(`#views a[data-view="${view}"] .count`);
   if (!place) return;
   place.textContent = String(count);
@@ -154,7 +154,7 @@ function tally(view, count) {
 }
 
 /** Makes buttons and window title say what the canvas does. */
-function settle() {
+function showState() {
   const job = canvas().job;
   const running = canvas().running;
   document.body.dataset.tdw = running ? "running" : "idle";
@@ -162,7 +162,7 @@ function settle() {
   document.querySelector("#generate")?.setAttribute("aria-disabled", String(running));
 }
 
-function calm() {
+function scrollBehavior() {
   return matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
 }
 
@@ -170,7 +170,7 @@ function calm() {
 function write(text, field = "prompt") {
   const block = document.getElementById(`field-${field.replaceAll(".", "-")}`);
   const area = /** @type {HTMLInputElement} */ (block?.querySelector("textarea, input"));
-  if (!area) return complain(say("page.no_field", { field }));
+  if (!area) return showError(say("page.no_field", { field }));
   if (!area.checkVisibility()) block.closest(".fold")?.querySelector(":scope > button")?.click();
   area.value = text;
   area.dispatchEvent(new Event("input", { bubbles: true }));
@@ -184,15 +184,15 @@ document.addEventListener("click", (event) => {
   if (busy && origin(event).closest?.("#generate")) event.stopImmediatePropagation();
 }, true);
 
-/** Words in the reader's language, in markup that Python made: <tdw-say key="page.write">; without words, what stands in it. */
-class Said extends HTMLElement {
+/** Words in the reader's language, in markup that Python made: <tdw-words key="page.write">; without words, what stands in it. */
+class Words extends HTMLElement {
   connectedCallback() {
     const key = this.getAttribute("key");
     const words = say(key);
     if (words !== key) this.textContent = words;
   }
 }
-customElements.define("tdw-say", Said);
+customElements.define("tdw-words", Words);
 
 window.tdw = tdw;
 if (window.tdwShown) tdw.changed(window.tdwShown); // Gradio told it before this was there

@@ -1,7 +1,7 @@
 // @ts-check
 // Small pieces of the page: elements, buttons, menus, what leaves the page, the list of a result's parameters.
 
-import { figure, say } from "./strings.js";
+import { formatNumber, say } from "./strings.js";
 
 /** An element with a class and children; strings become text nodes, never markup. */
 export function element(tag, className = "", ...children) {
@@ -118,7 +118,7 @@ export function download(name, type, content) {
 }
 
 /** Tells the page something from a node in it; page.js answers. */
-export function tell(node, name, detail) {
+export function send(node, name, detail) {
   node.dispatchEvent(new CustomEvent(`tdw:${name}`, { bubbles: true, detail }));
 }
 
@@ -145,11 +145,11 @@ export function parameters(result) {
     add(label, typeof value === "object" ? JSON.stringify(value) : value, result.preset?.includes(path) ? say("canvas.preset") : "");
   }
   const { forwards = 0, tokens = 0, prompt_tokens = 0, seconds = 0 } = result.statistics ?? {};
-  const each = figure(tokens / Math.max(forwards, 1), 1);
+  const each = formatNumber(tokens / Math.max(forwards, 1), 1);
   const from = result.provenance;
-  add(say("canvas.read"), say("canvas.read.value", { tokens: prompt_tokens }));
-  add(say("canvas.written"), say("canvas.written.value", { tokens, forwards, each }));
-  add(say("canvas.time"), say("canvas.seconds", { seconds: figure(seconds, 2) }));
+  add(say("canvas.prompt"), say("canvas.prompt.value", { tokens: prompt_tokens }));
+  add(say("canvas.generated"), say("canvas.generated.value", { tokens, forwards, each }));
+  add(say("canvas.time"), say("canvas.seconds", { seconds: formatNumber(seconds, 2) }));
   if (from) add(say("canvas.made"), `${from.checkpoint} ${from.fingerprint}, ${from.family}, ${from.device} ${from.dtype}`);
   return list;
 }

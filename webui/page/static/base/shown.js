@@ -1,7 +1,7 @@
 // @ts-check
 // What the controls show: Gradio tells of every change, and here it is compared with the preset, kept as a draft, taken back.
 
-import { tell } from "./notice.js";
+import { showNotice } from "./notice.js";
 import { say } from "./strings.js";
 
 const DRAFT = "tdw.draft"; // of this tab, so that a reload loses nothing that was typed
@@ -67,7 +67,7 @@ class Shown {
   /** Tells what was done to the controls, with the way back to what they show now. */
   undoable(sentence) {
     const before = [...this.values];
-    tell({ sentence, undo: before.length ? () => this.put(before) : undefined });
+    showNotice({ sentence, undo: before.length ? () => this.put(before) : undefined });
   }
 
   /** What was in the controls of this tab before it was reloaded, if they still are the same controls. */

@@ -12,7 +12,7 @@
   const root = document.documentElement;
 
   /** Shows a theme ("auto", "light", "dark") and a palette, from now on. */
-  const dress = ({ theme = look.theme, palette = look.palette } = {}) => {
+  const applyLook = ({ theme = look.theme, palette = look.palette } = {}) => {
     Object.assign(look, { theme, palette });
     root.dataset.theme = theme === "light" || theme === "dark" ? theme : dark.matches ? "dark" : "light";
     root.dataset.palette = palette ?? "standard";
@@ -32,20 +32,20 @@
   for (const name of ["dragover", "drop"]) {
     document.addEventListener(/** @type {"drop"} */ (name), (event) => event.dataTransfer?.types.includes("Files") && event.preventDefault());
   }
-  dark.addEventListener("change", () => dress());
-  dress();
-  const speak = () => root.lang === chosen || (root.lang = chosen);
-  speak();
-  new MutationObserver(speak).observe(root, { attributeFilter: ["lang"] }); // Gradio sets the browser's
-  window.tdwStart = { look, dress, language: chosen };
+  dark.addEventListener("change", () => applyLook());
+  applyLook();
+  const setLanguage = () => root.lang === chosen || (root.lang = chosen);
+  setLanguage();
+  new MutationObserver(setLanguage).observe(root, { attributeFilter: ["lang"] }); // Gradio sets the browser's
+  window.tdwStart = { look, applyLook, language: chosen };
 
   /** Gradio reads its configuration after this: what it calls label, info, choices is put in the reader's words. */
   for (const { props } of window.gradio_config?.components ?? []) {
     if (props.elem_id === "canvas") {
       const canvas = new DOMParser().parseFromString(props.value, "text/html").querySelector("tdw-canvas");
       const labels = Object.entries(JSON.parse(canvas.dataset.labels));
-      const told = labels.map(([path, [label, ...rest]]) => [path, [words[`field.${path}.label`] ?? label, ...rest]]);
-      canvas.dataset.labels = JSON.stringify(Object.fromEntries(told));
+      const translated = labels.map(([path, [label, ...rest]]) => [path, [words[`field.${path}.label`] ?? label, ...rest]]);
+      canvas.dataset.labels = JSON.stringify(Object.fromEntries(translated));
       props.value = canvas.outerHTML;
     }
     const key = props.elem_id?.startsWith("field-") ? `field.${props.elem_id.slice(6).replaceAll("-", ".")}` : null;
@@ -55,9 +55,9 @@
       props.placeholder = words[`${key}.placeholder`] ?? (props.placeholder === "preset" ? words["page.preset"] : props.placeholder);
       props.choices = props.choices?.map(([name, value]) => [value === "" ? words["page.preset"] : words[`${key}.${value}`] ?? name, value]);
     } else if (props.elem_id) {
-      const said = words[`page.${props.elem_id}`] ?? words[props.elem_id.replace(/^extension-(.+)$/, "extension.$1.title")];
-      if (said && "label" in props) props.label = said;
-      if (said && props.name !== "html" && typeof props.value === "string" && props.variant) props.value = said;
+      const text = words[`page.${props.elem_id}`] ?? words[props.elem_id.replace(/^extension-(.+)$/, "extension.$1.title")];
+      if (text && "label" in props) props.label = text;
+      if (text && props.name !== "html" && typeof props.value === "string" && props.variant) props.value = text;
     }
   }
 }

@@ -8,7 +8,7 @@ const chosen = wanted.find((one) => one in languages) ?? "en";
 const words = { ...languages.en, ...languages[chosen] };
 
 /** The language the page speaks, as a tag. */
-export const speech = chosen;
+export const locale = chosen;
 
 /** The words for a key, `{name}` replaced by values; the key itself if there are none. */
 export function say(key, values = {}) {
@@ -16,8 +16,8 @@ export function say(key, values = {}) {
 }
 
 /** A number in the reader's language, with so many decimal places. */
-export function figure(value, places = 0) {
-  return value.toLocaleString(speech, { minimumFractionDigits: places, maximumFractionDigits: places });
+export function formatNumber(value, places = 0) {
+  return value.toLocaleString(locale, { minimumFractionDigits: places, maximumFractionDigits: places });
 }
 
 /** A value as it can stand in a sentence: signs that would turn the words behind it are written out, Hebrew and Arabic are isolated. */

@@ -66,8 +66,8 @@ export class Tip {
     at.setAttribute("data-here", "");
     const [text, confidence, step] = this.board.known[column];
     const place = this.board.places?.[column] ?? null;
-    const parts = [confidence === null ? say("canvas.given") : say("canvas.sure", { percent: Math.round(confidence * 100), step })];
-    if (place !== null) parts.push(say("canvas.place", { place }));
+    const parts = [confidence === null ? say("canvas.given") : say("canvas.confidence", { percent: Math.round(confidence * 100), step })];
+    if (place !== null) parts.push(say("canvas.order", { place }));
     this.node ??= element("div", "tip");
     this.node.setAttribute("role", "status");
     this.node.replaceChildren(element("b", "", element("bdi", "", `“${visible(text)}”`)), element("br"), parts.join(", "));

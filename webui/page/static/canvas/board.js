@@ -9,9 +9,9 @@ import { Tip } from "../base/tip.js";
 export const SHADES = 5; // levels of confidence that the style knows
 
 /**
- * The nodes of one position: `node` holds a blank (the text node `gap`), a line end (`turn`) where there is one, and what
- * is seen (`show`), a bar `width` px wide or a word. `reopened`: the word that stood here before it was masked again.
- * @typedef {{node: HTMLElement, blank?: string, gap?: any, show?: HTMLElement, turn?: HTMLElement, width?: number, reopened?: string | null}} Position
+ * The nodes of one position: `node` holds a blank (the text node `gap`), a line end (`lineBreak`) where there is one, and what
+ * is seen (`show`), a bar `width` px wide or a word. `remasked`: the word that stood here before it was masked again.
+ * @typedef {{node: HTMLElement, blank?: string, gap?: any, show?: HTMLElement, lineBreak?: HTMLElement, width?: number, remasked?: string | null}} Position
  */
 
 export class Board {
@@ -32,7 +32,7 @@ export class Board {
     }).observe(this.node);
   }
 
-  get open() {
+  get masked() {
     return this.known.filter(([text]) => text === null).length;
   }
 
@@ -56,7 +56,7 @@ export class Board {
   /** Shows what a list of positions holds; those that changed since the last call stand out if `fresh`. */
   show(known, fresh = false) {
     this.resize(known.length);
-    this.calm();
+    this.unhighlight();
     known.forEach((now, column) => {
       const [text, , step] = this.known[column];
       if (text !== now[0] || step !== now[2]) this.put(column, now, fresh);
@@ -65,7 +65,7 @@ export class Board {
   }
 
   /** Paints a position: a bar for a mask, a word, or nothing for tokens without text. */
-  paint(column, fresh, reopened = null) {
+  paint(column, fresh, remasked = null) {
     const [text, confidence] = this.known[column];
     const { node } = this.nodes[column];
     /** @type {Position} */
@@ -73,13 +73,13 @@ export class Board {
     this.nodes[column] = at;
     node.classList.toggle("beyond", column >= this.end);
     if (text === null) {
-      at.show = element("i", reopened === null ? "mask" : "mask reopened"); // the blank stands where a word's would
-      at.reopened = reopened;
+      at.show = element("i", remasked === null ? "mask" : "mask remasked"); // the blank stands where a word's would
+      at.remasked = remasked;
     } else {
       const blank = text.match(/^\s*/)[0];
       at.blank = column ? blank : "";
       at.show = element("span", "word", text.slice(blank.length));
-      if (confidence !== null) at.show.classList.add(`sure-${Math.min(SHADES - 1, Math.floor(confidence * SHADES))}`);
+      if (confidence !== null) at.show.classList.add(`confidence-${Math.min(SHADES - 1, Math.floor(confidence * SHADES))}`);
       if (fresh && at.show.textContent) {
         at.show.classList.add("fresh");
         this.fresh.push(at.show);
@@ -89,7 +89,7 @@ export class Board {
     at.gap = node.firstChild;
   }
 
-  calm() {
+  unhighlight() {
     for (const word of this.fresh.splice(0)) word.classList.replace("fresh", "calm");
   }
 
@@ -98,8 +98,8 @@ export class Board {
     this.flowing = false;
     this.starts = null;
     this.node.style.minHeight = "";
-    for (const at of this.nodes) at.turn?.remove();
-    for (const at of this.nodes) at.turn = null;
+    for (const at of this.nodes) at.lineBreak?.remove();
+    for (const at of this.nodes) at.lineBreak = null;
   }
 
   /** Lines are kept steady from now on: for texts that do. */
@@ -122,12 +122,12 @@ export class Board {
     if (!this.width) return; // out of sight; the observer comes back to it
     const size = Number.parseFloat(style.fontSize);
     const measure = this.ruler(`${style.fontStyle} ${style.fontWeight} ${style.fontSize} ${style.fontFamily}`);
-    const cells = cellsOf(this.known, measure, size, this.reopened());
+    const cells = cellsOf(this.known, measure, size, this.remasked());
     const { starts, widths, lines } = settle(cells, this.width - 2, this.starts);
     this.starts = starts;
     this.nodes.forEach((at, column) => {
-      if (starts.has(column) !== Boolean(at.turn)) this.turn(at, starts.has(column));
-      if (cells[column].open && cells[column].turns) at.gap.data = ""; // a bar after a line break is not indented
+      if (starts.has(column) !== Boolean(at.lineBreak)) this.breakLine(at, starts.has(column));
+      if (cells[column].masked && cells[column].breaks) at.gap.data = ""; // a bar after a line break is not indented
       const width = widths.get(column);
       if (width === undefined || Math.abs((at.width ?? 0) - width) < 0.5) return;
       at.width = width;
@@ -137,14 +137,14 @@ export class Board {
     this.node.style.minHeight = `${this.most * Number.parseFloat(style.lineHeight)}px`;
   }
 
-  turn(at, wanted) {
-    at.turn?.remove();
-    at.turn = wanted ? element("br") : null;
-    if (wanted) at.show.before(at.turn);
+  breakLine(at, wanted) {
+    at.lineBreak?.remove();
+    at.lineBreak = wanted ? element("br") : null;
+    if (wanted) at.show.before(at.lineBreak);
   }
 
-  reopened() {
-    return new Map(this.nodes.flatMap((at, column) => (typeof at.reopened === "string" ? [[column, at.reopened]] : [])));
+  remasked() {
+    return new Map(this.nodes.flatMap((at, column) => (typeof at.remasked === "string" ? [[column, at.remasked]] : [])));
   }
 
   ruler(font) {

@@ -64,7 +64,7 @@ export class Canvas extends HTMLElement {
     source.addEventListener("error", () => {
       if (ENDED.includes(job.state)) return;
       const lost = source.readyState === EventSource.CLOSED;
-      job.say(say(lost ? "canvas.lost" : "canvas.reconnecting"));
+      job.setStatus(say(lost ? "canvas.lost" : "canvas.reconnecting"));
       if (lost) this.source = null;
       this.changed(job);
     });

@@ -3,7 +3,7 @@
 
 import { element } from "../base/parts.js";
 import { Row } from "./row.js";
-import { figure, inside, say } from "../base/strings.js";
+import { formatNumber, inside, say } from "../base/strings.js";
 
 const LIVE_ROWS = 8; // more are thumbnails: a page of 256 boards would lag
 export const ENDED = ["done", "failed", "cancelled"];
@@ -29,7 +29,7 @@ export class Job {
     const head = element("header", "job-head", this.prompt, this.status, this.meta);
     this.node = element("section", "job", head, this.bar, this.error, this.body, legend());
     this.node.setAttribute("aria-label", say("canvas.texts"));
-    this.say(say("canvas.sending"));
+    this.setStatus(say("canvas.sending"));
   }
 
   /** Enters one update of the server; the first of a connection is a snapshot of everything so far. */
@@ -42,28 +42,28 @@ export class Job {
       this.error.textContent = update.error;
       this.error.hidden = false;
     }
-    this.tell(update);
+    this.describe(update);
   }
 
-  tell({ state, progress, position, seconds, loading }) {
+  describe({ state, progress, position, seconds, loading }) {
     const rows = [...this.rows.values()];
     const texts = say(rows.length === 1 ? "canvas.text" : "canvas.texts.count", { count: rows.length });
     const failed = rows.filter((row) => row.state === "failed").length;
-    const decided = rows.reduce((sum, row) => sum + row.decided, 0);
-    const speed = seconds > 0 && decided ? say("canvas.cost.speed", { speed: figure(decided / seconds, decided / seconds < 10 ? 1 : 0) }) : "";
+    const committed = rows.reduce((sum, row) => sum + row.committed, 0);
+    const speed = seconds > 0 && committed ? say("canvas.cost.speed", { speed: formatNumber(committed / seconds, committed / seconds < 10 ? 1 : 0) }) : "";
     const slowest = rows.filter((row) => row.state === "running" && row.steps).sort((a, b) => a.step / a.steps - b.step / b.steps)[0];
     const left = state === "running" && progress > 0.02 ? (seconds / progress) * (1 - progress) : 0;
     const preparing = loading ? say("canvas.loading", { checkpoint: loading.checkpoint, percent: Math.round(100 * loading.done) }) : say("canvas.preparing");
-    this.say(
+    this.setStatus(
       {
         queued: position ? say("canvas.waiting.behind", { count: position }) : say("canvas.waiting"),
-        running: slowest ? say("canvas.writing") : preparing,
+        running: slowest ? say("canvas.generating") : preparing,
         done: failed ? say("canvas.done.partly", { failed, texts }) : say("canvas.done"),
         failed: say("canvas.failed"),
         cancelled: say("canvas.cancelled"),
       }[state],
     );
-    const time = say("canvas.seconds", { seconds: figure(seconds, 1) });
+    const time = say("canvas.seconds", { seconds: formatNumber(seconds, 1) });
     const parts = ENDED.includes(state)
       ? [texts, time, rows.length > 1 && speed]
       : [slowest && say("canvas.step", { step: slowest.step, steps: slowest.steps }), speed, left >= 1.5 && say("canvas.left", { seconds: Math.round(left) })];
@@ -75,7 +75,7 @@ export class Job {
   }
 
   /** Sets the announced state; only what changed is said again. */
-  say(words) {
+  setStatus(words) {
     if (this.status.textContent !== words) this.status.textContent = words;
   }
 
@@ -165,13 +165,13 @@ function scrolled(node) {
 
 /** What bars and shades mean; folded on a phone. */
 function legend() {
-  const shades = [0, 2, 4].map((level) => element("span", `word sure-${level}`, say(`canvas.legend.sure.${level}`)));
+  const shades = [0, 2, 4].map((level) => element("span", `word confidence-${level}`, say(`canvas.legend.sure.${level}`)));
   const item = (sample, words) => element("span", "", sample, words);
   const items = [
-    item(element("i", "mask"), say("canvas.legend.mask")),
-    item(element("i", "dot"), say("canvas.legend.fresh")),
+    item(element("i", "mask"), say("canvas.legend.masked")),
+    item(element("i", "dot"), say("canvas.legend.committed")),
     element("span", "shades", ...shades),
-    item(element("i", "mask back"), say("canvas.legend.reopened")),
+    item(element("i", "mask remasked"), say("canvas.legend.remasked")),
   ];
   const node = element("details", "legend", element("summary", "", say("canvas.legend")), element("div", "", ...items));
   node.open = !matchMedia("(max-width: 900px)").matches;

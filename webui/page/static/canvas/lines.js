@@ -21,28 +21,28 @@ export function barWidth(column) {
 }
 
 /**
- * Lines for `cells`, one per position: {blank, width, open, turns, joined}: the width of the blank before it, its own, whether
+ * Lines for `cells`, one per position: {blank, width, open, breaks, joined}: the width of the blank before it, its own, whether
  * it is open, how many line ends the text itself has before it, whether it cannot be parted from the position before.
  * `before` are the columns that began lines the last time (null: begin anew). Gives {starts, widths, lines}: the columns
- * before which a line is to be turned, the width of every open position, the number of lines.
+ * before which a line is to be forced, the width of every open position, the number of lines.
  */
 export function settle(cells, width, before) {
-  const lines = before ? kept(cells, before) : filled(cells, width);
+  const lines = before ? continued(cells, before) : filled(cells, width);
   for (let i = 0; i < lines.length; i++) {
     const line = lines[i];
-    while (line.units.length > 1 && extent(line.units, line.units.at(-1)[0].open ? TIGHT : LEAST) > width) {
-      if (!lines[i + 1] || lines[i + 1].turned) lines.splice(i + 1, 0, { units: [], turned: false });
+    while (line.units.length > 1 && extent(line.units, line.units.at(-1)[0].masked ? TIGHT : LEAST) > width) {
+      if (!lines[i + 1] || lines[i + 1].forced) lines.splice(i + 1, 0, { units: [], forced: false });
       lines[i + 1].units.unshift(line.units.pop());
     }
-    while (lines[i + 1] && !lines[i + 1].turned) {
+    while (lines[i + 1] && !lines[i + 1].forced) {
       const [first] = lines[i + 1].units;
-      if (first && extent([...line.units, first], first[0].open ? LOOSE : MOST) > width) break;
+      if (first && extent([...line.units, first], first[0].masked ? LOOSE : MOST) > width) break;
       if (first) line.units.push(lines[i + 1].units.shift());
       if (!lines[i + 1].units.length) lines.splice(i + 1, 1);
     }
   }
-  const starts = new Set(lines.filter((line, i) => i && !line.turned).map((line) => line.units[0][0].column));
-  const empty = cells.reduce((sum, cell) => sum + Math.max(0, cell.turns - 1), 0);
+  const starts = new Set(lines.filter((line, i) => i && !line.forced).map((line) => line.units[0][0].column));
+  const empty = cells.reduce((sum, cell) => sum + Math.max(0, cell.breaks - 1), 0);
   return { starts, widths: stretched(lines, width), lines: lines.length + empty };
 }
 
@@ -50,9 +50,9 @@ export function settle(cells, width, before) {
 export function positions(cells, { starts, widths }) {
   let [x, line] = [0, 0];
   return cells.map((cell, column) => {
-    const turned = starts.has(column);
-    if (cell.turns || turned) [x, line] = [0, line + cell.turns + turned];
-    if (column && !turned) x += cell.blank;
+    const begins = starts.has(column);
+    if (cell.breaks || begins) [x, line] = [0, line + cell.breaks + Number(begins)];
+    if (column && !begins) x += cell.blank;
     const place = { x, line };
     x += widths.get(column) ?? cell.width;
     return place;
@@ -64,7 +64,7 @@ function units(cells) {
   const all = [];
   cells.forEach((cell, column) => {
     const one = { ...cell, column };
-    if (cell.joined && all.length && !cell.turns) all.at(-1).push(one);
+    if (cell.joined && all.length && !cell.breaks) all.at(-1).push(one);
     else all.push([one]);
   });
   return all;
@@ -72,7 +72,7 @@ function units(cells) {
 
 function extent(line, factor) {
   let sum = 0;
-  line.forEach((unit, i) => unit.forEach((cell, j) => (sum += (i || j || cell.turns ? cell.blank : 0) + cell.width * (cell.open ? factor : 1))));
+  line.forEach((unit, i) => unit.forEach((cell, j) => (sum += (i || j || cell.breaks ? cell.blank : 0) + cell.width * (cell.masked ? factor : 1))));
   return sum;
 }
 
@@ -81,9 +81,9 @@ function filled(cells, width) {
   let used = 0;
   for (const unit of units(cells)) {
     const more = extent([unit], 1);
-    const { turns, blank } = unit[0];
-    if (!lines.length || turns || used + blank + more > width) {
-      lines.push({ units: [], turned: turns > 0 || !lines.length });
+    const { breaks, blank } = unit[0];
+    if (!lines.length || breaks || used + blank + more > width) {
+      lines.push({ units: [], forced: breaks > 0 || !lines.length });
       used = 0;
     }
     used += more + (lines.at(-1).units.length ? blank : 0);
@@ -92,11 +92,11 @@ function filled(cells, width) {
   return lines;
 }
 
-function kept(cells, before) {
+function continued(cells, before) {
   const lines = [];
   for (const unit of units(cells)) {
-    const { turns, column } = unit[0];
-    if (!lines.length || turns || before.has(column)) lines.push({ units: [], turned: turns > 0 || !lines.length });
+    const { breaks, column } = unit[0];
+    if (!lines.length || breaks || before.has(column)) lines.push({ units: [], forced: breaks > 0 || !lines.length });
     lines.at(-1).units.push(unit);
   }
   return lines;
@@ -109,39 +109,39 @@ function stretched(lines, width) {
     const words = extent(line.units, 0);
     const bars = extent(line.units, 1) - words;
     const next = lines[i + 1];
-    const short = next && !next.turned ? Math.min(0.5 * extent([next.units[0]], 1), 0.1 * width) : Infinity; // ragged, as text is
+    const short = next && !next.forced ? Math.min(0.5 * extent([next.units[0]], 1), 0.1 * width) : Infinity; // ragged, as text is
     let factor = 1;
     if (words + bars > width) factor = Math.max((width - words) / bars, LEAST);
     else if (words + bars < width - short) factor = Math.min((width - short - words) / bars, MOST);
-    for (const cell of line.units.flat()) if (cell.open) widths.set(cell.column, cell.width * factor);
+    for (const cell of line.units.flat()) if (cell.masked) widths.set(cell.column, cell.width * factor);
   });
   return widths;
 }
 
-/** What `settle` wants to know of every position of a text. A reopened position keeps the width of the word that stood there. */
-export function cellsOf(known, measure, size, reopened = new Map()) {
+/** What `settle` wants to know of every position of a text. A remasked position keeps the width of the word that stood there. */
+export function cellsOf(known, measure, size, remasked = new Map()) {
   const space = measure(" ");
-  let turns = 0; // line ends of what stood before
+  let breaks = 0; // line ends of what stood before
   let last = ""; // what stood before, as far as it shows
   return known.map(([text], column) => {
     if (text === null) {
-      const width = reopened.has(column) ? Math.max(measure(reopened.get(column).trim()), 0.5 * size) : barWidth(column) * (EXPECTED * size - space);
-      const cell = { blank: column && !turns ? space : 0, width, open: true, turns, joined: false };
-      [turns, last] = [0, null];
+      const width = remasked.has(column) ? Math.max(measure(remasked.get(column).trim()), 0.5 * size) : barWidth(column) * (EXPECTED * size - space);
+      const cell = { blank: column && !breaks ? space : 0, width, masked: true, breaks, joined: false };
+      [breaks, last] = [0, null];
       return cell;
     }
     const blank = column ? text.match(/^\s*/)[0] : "";
     const word = column ? text.slice(blank.length) : text.trimStart();
-    const breaks = blank.split("\n").length - 1;
+    const own = blank.split("\n").length - 1;
     const free = blank || last === null || /[\s-]$/.test(last) || (word && (WIDE.test(word[0]) || WIDE.test(last.at(-1) ?? "")));
     const cell = {
       blank: measure(blank.slice(blank.lastIndexOf("\n") + 1)),
       width: measure(word.slice(word.lastIndexOf("\n") + 1)),
-      open: false,
-      turns: turns + breaks,
-      joined: !free && !breaks,
+      masked: false,
+      breaks: breaks + own,
+      joined: !free && !own,
     };
-    turns = word.split("\n").length - 1;
+    breaks = word.split("\n").length - 1;
     if (text) last = text;
     return cell;
   });

@@ -10,7 +10,7 @@ import { Tools } from "../results/tools.js";
 
 export class Row {
   constructor(name = "") {
-    this.decided = 0; // positions the model has decided
+    this.committed = 0; // positions the model has committed
     this.state = "queued";
     this.live = true; // false: a thumbnail, which becomes a board when it is opened
     this.board = new Board();
@@ -31,14 +31,14 @@ export class Row {
   /** Makes this a thumbnail, painted on one canvas, opened by a press. */
   compact() {
     this.live = false;
-    this.thumb = new Thumb(say("canvas.open"), this.name.textContent, () => this.open());
+    this.thumb = new Thumb(say("canvas.open"), this.name.textContent, () => this.expand());
     this.node.classList.add("compact");
     this.board.node.remove();
     this.place.before(this.thumb.node);
-    this.final.addEventListener("click", () => this.open());
+    this.final.addEventListener("click", () => this.expand());
   }
 
-  open() {
+  expand() {
     if (this.live) return;
     this.live = true;
     this.node.classList.remove("compact");
@@ -47,18 +47,18 @@ export class Row {
     this.place.prepend(this.board.node);
     this.board.show(known);
     this.thumb = null;
-    if (this.result) this.furnish();
+    if (this.result) this.addTools();
   }
 
-  /** Enters one update of the cell. `fresh`: its words were decided just now, not before we watched. */
+  /** Enters one update of the cell. `fresh`: its words were committed just now, not before we watched. */
   update(cell, fresh) {
     const target = this.live ? this.board : this.thumb;
     target.resize(cell.length);
-    if (cell.changes.length || cell.result) target.calm();
+    if (cell.changes.length || cell.result) target.unhighlight();
     for (const [column, text, confidence, step] of cell.changes) {
       const before = target.known[column];
       if (before === undefined) continue;
-      this.decided += Number(text !== null && confidence !== null) - Number(before[0] !== null && before[1] !== null);
+      this.committed += Number(text !== null && confidence !== null) - Number(before[0] !== null && before[1] !== null);
       target.put(column, [text, confidence, step], fresh);
     }
     target.settle();
@@ -67,7 +67,7 @@ export class Row {
     this.step = cell.step;
     this.node.dataset.state = cell.state;
     const length = target.known.length;
-    this.meta.textContent = cell.state === "running" ? say("canvas.row.progress", { done: length - target.open, length }) : "";
+    this.meta.textContent = cell.state === "running" ? say("canvas.row.progress", { done: length - target.masked, length }) : "";
     if (cell.error) this.fail(cell.error);
     if (cell.result && !this.result) this.finish(cell.result);
   }
@@ -86,13 +86,13 @@ export class Row {
     if (!result.complete) this.meta.textContent = say("canvas.unfinished");
     for (const note of result.notes ?? []) this.extras.append(element("p", "row-note", element("bdi", "", note)));
     if (result.error) this.fail(result.error);
-    if (this.live) return this.furnish();
-    this.thumb.calm();
+    if (this.live) return this.addTools();
+    this.thumb.unhighlight();
     this.thumb.settle();
   }
 
   /** Below a finished text: views, actions, cost and parameters. */
-  furnish() {
+  addTools() {
     this.board.end = new Run(this.result, this.board.known).end;
     this.node.append(new Tools(this).node);
   }

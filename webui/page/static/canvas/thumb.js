@@ -20,7 +20,7 @@ export class Thumb {
     this.node.setAttribute("aria-expanded", "false");
   }
 
-  get open() {
+  get masked() {
     return this.known.filter(([text]) => text === null).length;
   }
 
@@ -33,7 +33,7 @@ export class Thumb {
     if (fresh) this.fresh.add(column);
   }
 
-  calm() {
+  unhighlight() {
     this.fresh = new Set();
   }
 
@@ -62,8 +62,8 @@ export class Thumb {
     pen.clearRect(0, 0, WIDTH, height);
     for (const { column, x, line, width } of bars) {
       const [text, confidence] = this.known[column];
-      const sure = confidence === null || confidence * SHADES >= SHADES / 2;
-      pen.fillStyle = text === null ? mask : this.fresh?.has(column) ? accent : sure ? ink : faint;
+      const likely = confidence === null || confidence * SHADES >= SHADES / 2;
+      pen.fillStyle = text === null ? mask : this.fresh?.has(column) ? accent : likely ? ink : faint;
       pen.globalAlpha = text === null ? 1 : 0.8;
       pen.fillRect(x, line * LINE + 1, Math.max(width - 2, 1), text === null ? 3 : 4);
     }

@@ -1,7 +1,7 @@
 // @ts-check
 // <tdw-presets>: the checkpoint's preset, and those a person named. A preset holds everything but prompt, checkpoint and seed.
 
-import { complain, tell } from "../base/notice.js";
+import { showError, showNotice } from "../base/notice.js";
 import { button, element } from "../base/parts.js";
 import { popover } from "../base/popover.js";
 import { shown } from "../base/shown.js";
@@ -47,9 +47,9 @@ class Presets extends HTMLElement {
     use.append(element("bdi", "", name));
     use.className = "whole";
     const update = button(say("page.preset_update"), () => void this.save(name));
-    const drop = button(say("page.preset_delete"), () => void this.drop(name, request));
-    for (const [one, key] of [[update, "page.preset_update_of"], [drop, "page.preset_delete_of"]]) one.setAttribute("aria-label", say(key, { name }));
-    const item = element("li", "", use, update, drop);
+    const remove = button(say("page.preset_delete"), () => void this.delete(name, request));
+    for (const [one, key] of [[update, "page.preset_update_of"], [remove, "page.preset_delete_of"]]) one.setAttribute("aria-label", say(key, { name }));
+    const item = element("li", "", use, update, remove);
     if (this.applied?.name === name) item.setAttribute("aria-current", "true");
     return item;
   }
@@ -65,7 +65,7 @@ class Presets extends HTMLElement {
   async save(name) {
     if (!name) return;
     const { request, error } = await window.tdw.request();
-    if (error) return complain(error);
+    if (error) return showError(error);
     for (const field of NOT_IN_PRESETS) delete request[field];
     if (!Object.keys(request.unknown ?? {}).length) delete request.unknown;
     const before = (await this.call("GET", ""))?.find((preset) => preset.name === name);
@@ -73,14 +73,14 @@ class Presets extends HTMLElement {
     this.apply(name);
     this.panel.hidePopover();
     const back = () => (before ? this.call("PUT", name, { request: before.request }) : this.call("DELETE", name));
-    tell({ sentence: say(before ? "page.preset_updated" : "page.preset_saved", { name }), undo: () => void back() });
+    showNotice({ sentence: say(before ? "page.preset_updated" : "page.preset_saved", { name }), undo: () => void back() });
   }
 
-  async drop(name, request) {
+  async delete(name, request) {
     if (!(await this.call("DELETE", name))) return;
     if (this.applied?.name === name) this.apply(null);
     await this.draw(this.panel);
-    tell({ sentence: say("page.preset_deleted", { name }), undo: () => void this.call("PUT", name, { request }) });
+    showNotice({ sentence: say("page.preset_deleted", { name }), undo: () => void this.call("PUT", name, { request }) });
   }
 
   /** From now on this preset is the one that is named; the mark says when something was changed since. */
@@ -110,14 +110,14 @@ class Presets extends HTMLElement {
     this.toggleAttribute("data-touched", touched);
   }
 
-  /** Asks the server; a refusal is told as its sentence, and null is the answer. */
+  /** Asks the server; a refusal is answer as its sentence, and null is the answer. */
   async call(method, name, body) {
     const init = { method, ...(body && { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }) };
     const reply = await fetch(name ? `${ROOT}/${encodeURIComponent(name)}` : ROOT, init).catch(() => null);
-    const told = await reply?.json().catch(() => null);
-    if (reply?.ok) return told ?? true;
+    const answer = await reply?.json().catch(() => null);
+    if (reply?.ok) return answer ?? true;
     this.panel.hidePopover();
-    complain(told?.error?.message ?? say("page.no_answer"));
+    showError(answer?.error?.message ?? say("page.no_answer"));
     return null;
   }
 }

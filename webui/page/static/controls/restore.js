@@ -1,7 +1,7 @@
 // @ts-check
 // A saved file dropped on the page, or its JSON pasted, puts every parameter back. What else is dropped gets one sentence.
 
-import { complain, tell } from "../base/notice.js";
+import { showError, showNotice } from "../base/notice.js";
 import { button, element, origin } from "../base/parts.js";
 import { shown } from "../base/shown.js";
 import { say } from "../base/strings.js";
@@ -15,19 +15,19 @@ async function restore(text, name = "") {
   try {
     stored = JSON.parse(text);
   } catch {
-    return complain(name ? say("page.restore_no_json", { name }) : say("page.restore_not_saved"));
+    return showError(name ? say("page.restore_no_json", { name }) : say("page.restore_not_saved"));
   }
   const init = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(slim(stored)) };
   const reply = await fetch("api/v1/restore", init).catch(() => null);
-  const told = await reply?.json().catch(() => null);
-  if (!reply?.ok) return complain(told?.error?.message ?? say("page.no_answer"));
+  const answer = await reply?.json().catch(() => null);
+  if (!reply?.ok) return showError(answer?.error?.message ?? say("page.no_answer"));
   await shown.drawn;
-  const unknown = Object.keys(told.unknown);
+  const unknown = Object.keys(answer.unknown);
   const { labels } = document.querySelector("tdw-canvas");
-  const sentences = Object.entries(told.missing).map(([field, name]) => say("page.restored_missing", { label: labels[field]?.[0] ?? field, name }));
-  if (unknown.length) sentences.unshift(say("page.restored_kept", { names: listed(unknown) }));
+  const sentences = Object.entries(answer.missing).map(([field, name]) => say("page.restored_missing", { label: labels[field]?.[0] ?? field, name }));
+  if (unknown.length) sentences.unshift(say("page.restored_unknown", { names: listed(unknown) }));
   shown.undoable([say("page.restored"), ...sentences].join(" "));
-  document.dispatchEvent(new CustomEvent("tdw:use", { detail: { request: told.request, keepSeed: true } }));
+  document.dispatchEvent(new CustomEvent("tdw:use", { detail: { request: answer.request, keepSeed: true } }));
 }
 
 /** A saved text without what restoring does not need: with its trace it may be larger than the server takes. */
@@ -37,7 +37,7 @@ function slim(stored) {
 }
 
 /** Whether a text looks like something that can be restored; pasted prompts rarely do. */
-function saved(text) {
+function isSaved(text) {
   if (!/^\s*\{[^]*\}\s*$/.test(text)) return false;
   try {
     const { request, provenance, prompt } = JSON.parse(text);
@@ -71,8 +71,8 @@ document.addEventListener("drop", (event) => {
 }, true);
 
 async function read(file, more) {
-  if (more) return complain(say("page.restore_one"));
-  if (file.size > LARGEST) return complain(say("page.restore_large", { name: file.name }));
+  if (more) return showError(say("page.restore_one"));
+  if (file.size > LARGEST) return showError(say("page.restore_large", { name: file.name }));
   await restore(await file.text(), file.name);
 }
 
@@ -81,8 +81,8 @@ document.addEventListener("paste", (event) => {
   const field = /** @type {HTMLInputElement | null} */ (origin(event).closest?.("input, textarea, [contenteditable]"));
   const [file] = event.clipboardData?.files ?? [];
   if (!field && file) return void read(file, 0);
-  if (!text.trim() || !saved(text)) return !field && text.trim().startsWith("{") ? complain(say("page.restore_not_saved")) : undefined;
-  if (field?.value) return tell({ sentence: say("page.restore_offer"), label: say("page.restore"), undo: () => void restore(text) });
+  if (!text.trim() || !isSaved(text)) return !field && text.trim().startsWith("{") ? showError(say("page.restore_not_saved")) : undefined;
+  if (field?.value) return showNotice({ sentence: say("page.restore_offer"), label: say("page.restore"), undo: () => void restore(text) });
   event.preventDefault();
   void restore(text);
 }, true);
@@ -98,8 +98,8 @@ class Unknown extends HTMLElement {
     const same = this.names === listed(names);
     this.names = listed(names);
     if (same) return;
-    const forget = button(say("page.kept_forget"), () => shown.set("unknown", "{}"));
-    this.replaceChildren(...(names.length ? [element("span", "", say("page.kept", { names: this.names })), forget] : []));
+    const forget = button(say("page.unknown_discard"), () => shown.set("unknown", "{}"));
+    this.replaceChildren(...(names.length ? [element("span", "", say("page.unknown", { names: this.names })), forget] : []));
   }
 }
 

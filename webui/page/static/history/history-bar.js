@@ -2,25 +2,25 @@
 // The line over the list: how many texts there are, or what can be done with those selected; and the question before all go.
 
 import { button, element } from "../base/parts.js";
-import { say } from "../base/strings.js";
-import { counted, number } from "./history-store.js";
+import { formatNumber, say } from "../base/strings.js";
+import { counted } from "./history-store.js";
 
 export class Bar {
-  /** Each action is called when its button is pressed: clear, removeAll, star, remove, compare, none. */
+  /** Each action is called when its button is pressed: clear, removeAll, favourite, remove, compare, none. */
   constructor(actions) {
     const press = (name) => button(say(`history.${name}`), () => actions[name]());
     this.count = element("span", "history-count");
     this.count.setAttribute("role", "status");
     this.clear = press("clear");
     this.removeAll = press("removeAll");
-    this.star = press("star");
+    this.favourite = button("", () => actions.favourite());
     this.remove = press("remove");
     this.compare = press("compare");
     this.none = button("×", () => actions.none());
     this.none.setAttribute("aria-label", say("history.none"));
     this.none.title = say("history.none");
     this.found = element("span", "history-acts", this.clear, this.removeAll);
-    this.chosen = element("span", "history-acts", this.compare, this.star, this.remove, this.none);
+    this.chosen = element("span", "history-acts", this.compare, this.favourite, this.remove, this.none);
     this.chosen.setAttribute("role", "group");
     this.node = element("div", "history-line", this.count, this.found, this.chosen);
   }
@@ -29,12 +29,12 @@ export class Bar {
     this.node.setAttribute("aria-busy", String(on));
   }
 
-  /** `selected`: how many; `starred`: whether all of them are favourites. */
-  show({ found, all, filtered, selected, starred }) {
+  /** `selected`: how many; `favourites`: whether all of them are favourites. */
+  show({ found, all, filtered, selected, favourites }) {
     const words = selected
       ? counted("history.selected", selected)
       : filtered
-        ? say("history.found", { n: number(found), all: number(all) })
+        ? say("history.found", { n: formatNumber(found), all: formatNumber(all) })
         : counted("history.count", all);
     if (this.count.textContent !== words) this.count.textContent = words;
     this.node.hidden = !all && !filtered;
@@ -44,7 +44,7 @@ export class Bar {
     this.clear.hidden = !filtered;
     this.removeAll.hidden = !all;
     this.compare.hidden = selected !== 2;
-    this.star.textContent = say(starred ? "history.unstar" : "history.star");
+    this.favourite.textContent = say(favourites ? "history.favourite.remove" : "history.favourite.add");
   }
 }
 

@@ -2,8 +2,7 @@
 // Search and filters of the history: a state of plain strings, shown as a search box and a line of quiet controls.
 
 import { button, element } from "../base/parts.js";
-import { say } from "../base/strings.js";
-import { number } from "./history-store.js";
+import { formatNumber, say } from "../base/strings.js";
 
 const PAUSE = 180; // ms after the last key until the search is asked
 export const NONE = Object.freeze({ search: "", checkpoint: "", extension: "", favourite: false, since: "", until: "" });
@@ -27,7 +26,7 @@ export class Filters {
     this.dates.hidden = true;
     this.when = button(say("history.dates"), () => this.unfold(this.dates.hidden));
     this.favourite.className = this.when.className = "history-chip";
-    this.favourite.classList.add("history-chip-star");
+    this.favourite.classList.add("history-chip-favourite");
     const line = element("div", "history-chips", this.favourite, this.checkpoint.parentNode, this.extension.parentNode, this.when);
     this.node = element("search", "history-filters", this.box, line, this.dates);
     this.show();
@@ -100,7 +99,7 @@ export class Filters {
   fill(select, counts, chosen) {
     const names = Object.keys(counts).sort((a, b) => a.localeCompare(b));
     if (chosen && !names.includes(chosen)) names.push(chosen);
-    const label = (name) => (counts[name] == null ? name : `${name} (${number(counts[name])})`);
+    const label = (name) => (counts[name] == null ? name : `${name} (${formatNumber(counts[name])})`);
     const options = [new Option(select.any, ""), ...names.map((name) => new Option(label(name), name))];
     const same = options.length === select.length && options.every((one, at) => one.text === select[at].text);
     if (!same) select.replaceChildren(...options);

@@ -6,21 +6,21 @@ import { say } from "../base/strings.js";
 import { moment, read } from "./history-store.js";
 
 export class Reader {
-  /** `close`, `star(id, on)`, `remove(id)` act on what is shown; `gone(id)` is told of a text that is not there any more. */
-  constructor({ close, star, remove, gone }) {
+  /** `close`, `favourite(id, on)`, `remove(id)` act on what is shown; `gone(id)` is told of a text that is not there any more. */
+  constructor({ close, favourite, remove, gone }) {
     this.gone = gone;
     this.turn = 0; // counts what was opened: only the last one is shown
     this.id = null;
     this.back = button("", close);
     this.back.append(element("span", "history-as-sheet", say("history.back")), element("span", "history-as-pane", say("history.close")));
     this.back.className = "history-back";
-    this.star = button("", () => star(this.id, this.star.getAttribute("aria-pressed") !== "true"));
-    this.star.className = "history-star";
-    this.star.setAttribute("aria-label", say("history.favourite"));
+    this.favourite = button("", () => favourite(this.id, this.favourite.getAttribute("aria-pressed") !== "true"));
+    this.favourite.className = "history-favourite";
+    this.favourite.setAttribute("aria-label", say("history.favourite"));
     this.save = button(say("history.download"), () => download(this.result));
     this.save.title = say("history.download.about");
     this.remove = button(say("history.delete"), () => remove(this.id));
-    this.tools = element("div", "history-tools", this.star, this.save, this.remove);
+    this.tools = element("div", "history-tools", this.favourite, this.save, this.remove);
     this.head = element("header", "history-bar", this.back, this.tools);
     this.body = element("div", "history-body");
     this.node = element("section", "history-pane", this.head, this.body);
@@ -33,7 +33,7 @@ export class Reader {
     this.turn += 1;
     this.id = this.result = null;
     this.node.dataset.shows = "nothing";
-    const keys = ["move", "open", "select", "star", "delete", "search"].map((name) =>
+    const keys = ["move", "open", "select", "favourite", "delete", "search"].map((name) =>
       element("div", "", element("dt", "", ...say(`history.keys.${name}.keys`).split(" ").map((key) => element("kbd", "", key))), element("dd", "", say(`history.keys.${name}`))),
     );
     const hint = element("div", "history-hint", element("p", "", say("history.choose")), element("dl", "", ...keys));
@@ -65,13 +65,13 @@ export class Reader {
 
   shown() {
     this.node.removeAttribute("aria-busy");
-    this.save.disabled = this.star.disabled = this.remove.disabled = !this.result;
+    this.save.disabled = this.favourite.disabled = this.remove.disabled = !this.result;
     this.body.scrollTop = 0;
   }
 
   mark(favourite) {
     if (this.result) this.result.favourite = favourite;
-    this.star.setAttribute("aria-pressed", String(favourite));
+    this.favourite.setAttribute("aria-pressed", String(favourite));
   }
 
   title(result) {
@@ -88,7 +88,7 @@ export class Reader {
 function notes(unknown) {
   if (!unknown.length) return [];
   const names = unknown.flatMap((name, index) => [index ? ", " : "", element("bdi", "", name)]);
-  return [element("p", "history-note", say("history.unknown"), " ", ...names, ". ", say("history.unknown.kept"))];
+  return [element("p", "history-note", say("history.unknown"), " ", ...names, ". ", say("history.unknown.about"))];
 }
 
 /** Gives the reader the saved file as it is in the data folder. */

@@ -13,10 +13,10 @@ export function row(item) {
   pick.type = "checkbox";
   pick.tabIndex = -1;
   pick.setAttribute("aria-label", say("history.select"));
-  const star = element("button", "history-star");
-  star.type = "button";
-  star.tabIndex = -1;
-  star.dataset.act = "star";
+  const favourite = element("button", "history-favourite");
+  favourite.type = "button";
+  favourite.tabIndex = -1;
+  favourite.dataset.act = "favourite";
   const when = element("time", "", time(item.at));
   when.dateTime = new Date(item.at).toISOString();
   when.title = moment(item.at);
@@ -32,8 +32,8 @@ export function row(item) {
   };
   const side = cell("history-pick", pick); // the whole of it takes presses
   side.dataset.act = "pick";
-  node.append(side, cell("history-what", parts.prompt, parts.text, about), cell("history-mark", star));
-  return Object.assign(node, { pick, star, parts });
+  node.append(side, cell("history-what", parts.prompt, parts.text, about), cell("history-mark", favourite));
+  return Object.assign(node, { pick, favourite, parts });
 }
 
 /** Shows what may change of a row: whether it is selected, open, a favourite, and the words that were searched. */
@@ -43,8 +43,8 @@ export function show(node, item, { selected, opened, search }) {
   node.classList.toggle("opened", opened);
   if (opened) node.setAttribute("aria-current", "true");
   else node.removeAttribute("aria-current");
-  node.star.setAttribute("aria-pressed", String(item.favourite));
-  node.star.setAttribute("aria-label", say("history.favourite"));
+  node.favourite.setAttribute("aria-pressed", String(item.favourite));
+  node.favourite.setAttribute("aria-label", say("history.favourite"));
   if (node.search === search) return;
   node.search = search;
   const text = item.text.trim() || item.error || "";

@@ -1,7 +1,7 @@
 // @ts-check
 // What the history view asks the server, and dates and numbers in the reader's language.
 
-import { say, speech } from "../base/strings.js";
+import { formatNumber, locale, say } from "../base/strings.js";
 
 const ROOT = "api/v1/history";
 const LATEST = 8.64e15; // ms since 1970 that a Date can hold
@@ -17,7 +17,7 @@ export async function page(filters, { before = "", limit = 50, signal = undefine
 /** The whole of a saved text. */
 export const read = (id) => ask(`/${encodeURIComponent(id)}`);
 
-export const star = (id, favourite) => send(`/${encodeURIComponent(id)}`, "PATCH", { favourite });
+export const setFavourite = (id, favourite) => send(`/${encodeURIComponent(id)}`, "PATCH", { favourite });
 export const remove = (id) => send(`/${encodeURIComponent(id)}`, "DELETE");
 export const restore = (id) => send(`/${encodeURIComponent(id)}/restore`, "POST");
 export const removeAll = () => send("?confirm=all", "DELETE");
@@ -86,14 +86,12 @@ async function ask(path, options) {
 
 // -- in the reader's language ------------------------------------------------------------------------------------------
 
-const clock = new Intl.DateTimeFormat(speech, { hour: "2-digit", minute: "2-digit" });
-const whole = new Intl.DateTimeFormat(speech, { dateStyle: "full", timeStyle: "short" });
-const near = new Intl.DateTimeFormat(speech, { weekday: "long", day: "numeric", month: "long" });
-const far = new Intl.DateTimeFormat(speech, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
-const relative = new Intl.RelativeTimeFormat(speech, { numeric: "auto" });
-const figures = new Intl.NumberFormat(speech);
+const clock = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit" });
+const whole = new Intl.DateTimeFormat(locale, { dateStyle: "full", timeStyle: "short" });
+const near = new Intl.DateTimeFormat(locale, { weekday: "long", day: "numeric", month: "long" });
+const far = new Intl.DateTimeFormat(locale, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
+const relative = new Intl.RelativeTimeFormat(locale, { numeric: "auto" });
 
-export const number = (value) => figures.format(value);
 export const time = (at) => clock.format(at);
 
 /** Day and time of a moment, as ms or ISO; "" if it is none. */
@@ -112,8 +110,8 @@ export function dayNumber(at) {
 export function dayName(at) {
   const ago = dayNumber(at) - dayNumber(Date.now());
   const words = ago >= -1 && ago <= 0 ? relative.format(ago, "day") : (ago > -300 ? near : far).format(at);
-  return words.charAt(0).toLocaleUpperCase(speech) + words.slice(1);
+  return words.charAt(0).toLocaleUpperCase(locale) + words.slice(1);
 }
 
 /** A key's words for one or for many: `key.one` or `key.many`, with the number as `n`. */
-export const counted = (key, n) => say(n === 1 ? `${key}.one` : `${key}.many`, { n: number(n) });
+export const counted = (key, n) => say(n === 1 ? `${key}.one` : `${key}.many`, { n: formatNumber(n) });

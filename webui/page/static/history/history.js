@@ -3,7 +3,7 @@
 
 import { Bar, Confirm } from "./history-bar.js";
 import { Filters, NONE } from "./history-filters.js";
-import { Hands } from "./history-hands.js";
+import { Actions } from "./history-actions.js";
 import { List } from "./history-list.js";
 import { Reader } from "./history-reader.js";
 import { row, show } from "./history-row.js";
@@ -26,28 +26,28 @@ class HistoryView extends HTMLElement {
     this.retry = () => {};
     this.filters = new Filters(() => this.filtered());
     this.list = new List({ draw: row, paint: (node, item) => this.paint(node, item), more: (wanted) => this.more(wanted) });
-    const hands = (this.hands = new Hands(this));
+    const actions = (this.actions = new Actions(this));
     this.reader = new Reader({
-      close: () => hands.close(),
-      star: (id, on) => hands.star([id], on),
-      remove: (id) => hands.drop([id]),
-      gone: (id) => this.list.take([id]).length && this.tell(),
+      close: () => actions.close(),
+      favourite: (id, on) => actions.favourite([id], on),
+      remove: (id) => actions.delete([id]),
+      gone: (id) => this.list.take([id]).length && this.update(),
     });
     this.bar = new Bar({
       clear: () => this.filters.clear(),
       removeAll: () => this.confirm.ask(this.all),
-      star: () => hands.star([...hands.selected], !this.starred),
-      remove: () => hands.drop([...hands.selected]),
-      compare: () => hands.compare(),
-      none: () => hands.select([]),
+      favourite: () => actions.favourite([...actions.selected], !this.allFavourites),
+      remove: () => actions.delete([...actions.selected]),
+      compare: () => actions.compare(),
+      none: () => actions.select([]),
     });
-    this.confirm = new Confirm(() => hands.dropAll());
+    this.confirm = new Confirm(() => actions.deleteAll());
     this.notice = element("p", "history-notice");
-    this.pill = button("", () => this.renew());
+    this.pill = button("", () => this.showNew());
     this.pill.className = "history-pill";
-    this.blank = element("div", "history-blank");
-    this.notice.hidden = this.pill.hidden = this.blank.hidden = true;
-    const box = element("div", "history-box", this.pill, this.list.node, this.blank);
+    this.placeholder = element("div", "history-blank");
+    this.notice.hidden = this.pill.hidden = this.placeholder.hidden = true;
+    const box = element("div", "history-box", this.pill, this.list.node, this.placeholder);
     this.append(element("div", "history-side", this.filters.node, this.bar.node, this.notice, box), this.reader.node, this.confirm.node);
     this.wire();
   }
@@ -68,7 +68,7 @@ class HistoryView extends HTMLElement {
     addEventListener("resize", () => this.visible && this.fit());
     addEventListener("hashchange", () => this.arrive());
     addEventListener("popstate", () => this.arrive());
-    new IntersectionObserver(([{ isIntersecting }]) => this.seen(isIntersecting)).observe(this);
+    new IntersectionObserver(([{ isIntersecting }]) => this.visibleChanged(isIntersecting)).observe(this);
     setInterval(() => this.visible && !document.hidden && this.peek(), PEEK);
   }
 
@@ -81,7 +81,7 @@ class HistoryView extends HTMLElement {
   // -- the address -----------------------------------------------------------------------------------------------------
 
   /** The view came into sight, or went. */
-  seen(visible) {
+  visibleChanged(visible) {
     const came = visible && !this.visible;
     this.visible = visible;
     if (visible) this.fit();
@@ -91,10 +91,10 @@ class HistoryView extends HTMLElement {
     if (first && !this.asking) this.load(true);
     store.keeping().then((keeps) => {
       this.keeps = keeps;
-      this.tell();
+      this.update();
     });
     if (first) return;
-    if (this.list.atTop && !this.hands.selected.size) this.load(true);
+    if (this.list.atTop && !this.actions.selected.size) this.load(true);
     else this.peek();
   }
 
@@ -112,14 +112,14 @@ class HistoryView extends HTMLElement {
       this.load(true);
     }
     const open = given.get("open");
-    if (open && open !== this.hands.opened) this.hands.show(open);
-    else if (!open && this.hands.opened) this.hands.hide();
+    if (open && open !== this.actions.opened) this.actions.show(open);
+    else if (!open && this.actions.opened) this.actions.hide();
   }
 
   /** Writes the state into the address; `push` as a step that the browser's Back undoes. */
   address(push = false) {
     const { favourite, ...state } = this.filters.state;
-    const text = store.query({ ...state, favourite: favourite && "1", open: this.hands.opened }).toString();
+    const text = store.query({ ...state, favourite: favourite && "1", open: this.actions.opened }).toString();
     const hash = `#history${text && `?${text}`}`;
     if (push) history.pushState({ opened: true }, "", hash);
     else history.replaceState(history.state, "", hash);
@@ -129,7 +129,7 @@ class HistoryView extends HTMLElement {
 
   filtered() {
     this.address();
-    this.hands.select([]);
+    this.actions.select([]);
     this.load(true);
   }
 
@@ -154,7 +154,7 @@ class HistoryView extends HTMLElement {
     }
     this.known = true;
     this.bar.busy(false);
-    this.tell();
+    this.update();
   }
 
   /** Asks for the entries below those that are there. */
@@ -174,7 +174,7 @@ class HistoryView extends HTMLElement {
       this.fail(error, () => {
         this.broken = "";
         this.list.render();
-        this.tell();
+        this.update();
       });
     }
   }
@@ -183,11 +183,11 @@ class HistoryView extends HTMLElement {
   fail(error, retry) {
     this.broken = error.message;
     this.retry = retry;
-    this.tell();
+    this.update();
   }
 
   /** Everything that is found is in the list, or as much as could be loaded. */
-  async whole() {
+  async loadAll() {
     const asking = this.asking;
     while (asking === this.asking && !this.broken && this.list.items.length < this.list.total) {
       if (this.loading === asking) await new Promise((resolve) => setTimeout(resolve, 10));
@@ -214,7 +214,7 @@ class HistoryView extends HTMLElement {
         if (this.pill.textContent !== words) this.pill.textContent = words;
         this.pill.hidden = false;
       }
-      this.tell();
+      this.update();
     } catch {
       // the next look says it, or the next thing the reader does
     } finally {
@@ -223,7 +223,7 @@ class HistoryView extends HTMLElement {
   }
 
   /** The new texts come in, at the top. */
-  async renew() {
+  async showNew() {
     await this.load(true);
     this.list.go(0);
   }
@@ -231,36 +231,36 @@ class HistoryView extends HTMLElement {
   // -- saying what is there --------------------------------------------------------------------------------------------
 
   /** Whether everything selected is a favourite. */
-  get starred() {
-    return this.list.items.every((item) => item.favourite || !this.hands.selected.has(item.id));
+  get allFavourites() {
+    return this.list.items.every((item) => item.favourite || !this.actions.selected.has(item.id));
   }
 
   paint(node, item) {
-    show(node, item, { selected: this.hands.selected.has(item.id), opened: item.id === this.hands.opened, search: this.filters.state.search });
+    show(node, item, { selected: this.actions.selected.has(item.id), opened: item.id === this.actions.opened, search: this.filters.state.search });
   }
 
-  tell() {
-    const { list, filters, hands } = this;
-    this.dataset.shows = hands.opened ? "entry" : "list";
+  update() {
+    const { list, filters, actions } = this;
+    this.dataset.shows = actions.opened ? "entry" : "list";
     if (!this.known && !this.broken) return;
-    this.bar.show({ found: list.total, all: this.all, filtered: filters.any, selected: hands.selected.size, starred: this.starred });
+    this.bar.show({ found: list.total, all: this.all, filtered: filters.any, selected: actions.selected.size, favourites: this.allFavourites });
     filters.node.hidden = !this.all && !filters.any && !this.broken;
     const rows = list.items.length > 0;
     const words = this.broken ? "broken" : rows ? (this.keeps ? "" : "off") : this.all ? "none" : this.keeps ? "empty" : "off";
-    const key = [words, rows, this.broken, hands.lost].join(" ");
-    if (key === this.told) return; // a button there may have the focus
-    this.told = key;
+    const key = [words, rows, this.broken, actions.lost].join(" ");
+    if (key === this.drawn) return; // a button there may have the focus
+    this.drawn = key;
     this.notice.hidden = !rows || !words;
-    this.blank.hidden = rows;
-    const again = button(say("history.again"), () => this.retry());
+    this.placeholder.hidden = rows;
+    const again = button(say("history.retry"), () => this.retry());
     if (rows) this.notice.replaceChildren(...(this.broken ? [this.broken, " ", again] : [say("history.off.short")]));
-    else this.blank.replaceChildren(...this.nothing(words, again));
+    else this.placeholder.replaceChildren(...this.nothing(words, again));
   }
 
   /** What stands in the place of the list when there is nothing in it. */
   nothing(words, again) {
-    const { lost } = this.hands;
-    const back = lost > 0 && button(store.counted("history.bringBack", lost), () => this.hands.undoAll());
+    const { lost } = this.actions;
+    const back = lost > 0 && button(store.counted("history.bringBack", lost), () => this.actions.undoAll());
     const act = { broken: again, none: button(say("history.clear"), () => this.filters.clear()) }[words] ?? back;
     const title = this.broken || say(words === "none" ? "history.none.found" : `history.${words}`);
     const about = this.broken ? "" : say(`history.${words}.about`);

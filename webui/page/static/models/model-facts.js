@@ -2,7 +2,7 @@
 // What there is to say of a checkpoint: numbers in words, its details as a list, and those that cannot be used.
 
 import { element } from "../base/parts.js";
-import { say, speech } from "../base/strings.js";
+import { say, locale } from "../base/strings.js";
 
 /** "12.3 M": parameters if they are known, else bytes. */
 export function size({ parameters, size }) {
@@ -14,26 +14,26 @@ export function bytes(count) {
 }
 
 /** The details of a checkpoint, its state first. */
-export function details(entry, told) {
+export function details(entry, standing) {
   const name = element("bdi", "", entry.name);
-  const state = element("p", "models-told", told.words);
+  const state = element("p", "models-told", standing.words);
   state.setAttribute("role", "status");
   const bar = element("div", "models-bar", element("i"));
-  bar.hidden = told.state !== "loading";
-  bar.firstChild.style.width = `${told.percent}%`;
-  const reason = entry.error ?? (told.state === "failed" ? entry.failed : "");
+  bar.hidden = standing.state !== "loading";
+  bar.firstChild.style.width = `${standing.percent}%`;
+  const reason = entry.error ?? (standing.state === "failed" ? entry.failed : "");
   const why = element("p", "models-why", reason ?? "");
   why.hidden = !reason;
   const list = element("dl");
   const facts = [
     ["family", entry.family],
-    ["parameters", entry.parameters && `${size(entry)} (${entry.parameters.toLocaleString(speech)})`],
+    ["parameters", entry.parameters && `${size(entry)} (${entry.parameters.toLocaleString(locale)})`],
     ["size", entry.size && bytes(entry.size)],
     ["license", entry.license],
   ];
   for (const [key, value] of facts) if (value) list.append(element("div", "", element("dt", "", say(`models.${key}`)), element("dd", "", element("bdi", "", String(value)))));
   const node = element("div", "", element("h3", "", name), state, bar, why, list);
-  node.dataset.state = told.state;
+  node.dataset.state = standing.state;
   return [node];
 }
 
@@ -51,5 +51,5 @@ function scaled(value, units) {
     value /= 1000;
     at += 1;
   }
-  return `${value.toLocaleString(speech, { maximumSignificantDigits: 3 })} ${units[at]}`.trim();
+  return `${value.toLocaleString(locale, { maximumSignificantDigits: 3 })} ${units[at]}`.trim();
 }

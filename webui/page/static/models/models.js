@@ -73,21 +73,21 @@ class Models extends HTMLElement {
 
   async rescan() {
     const before = new Set(this.known); // not what was read meanwhile: the page's choice does not offer that yet
-    if (!(await this.read())) return this.ask("tdw:complain", { sentence: say("jobs.unanswered") });
+    if (!(await this.read())) return this.ask("tdw:error", { sentence: say("jobs.unanswered") });
     const added = this.entries.filter(({ name }) => !before.delete(name)).map(({ name }) => name);
     const lost = [...before];
     this.known = this.entries.map(({ name }) => name);
-    const told = [added.length && say("models.added", { names: added.join(", ") }), lost.length && say("models.lost", { names: lost.join(", ") })];
+    const changes = [added.length && say("models.added", { names: added.join(", ") }), lost.length && say("models.lost", { names: lost.join(", ") })];
     this.ask("tdw:rescanned", { checkpoints: this.entries, added, lost });
-    this.ask("tdw:say", { sentence: told.filter(Boolean).join(" ") || say("models.same", { n: this.entries.length }) });
+    this.ask("tdw:notice", { sentence: changes.filter(Boolean).join(" ") || say("models.same", { n: this.entries.length }) });
   }
 
   async call(path) {
     try {
       const reply = await fetch(`api/v1/checkpoints/${path}`, { method: "POST" });
-      if (!reply.ok) this.ask("tdw:complain", { sentence: (await reply.json()).error.message });
+      if (!reply.ok) this.ask("tdw:error", { sentence: (await reply.json()).error.message });
     } catch {
-      this.ask("tdw:complain", { sentence: say("jobs.unanswered") });
+      this.ask("tdw:error", { sentence: say("jobs.unanswered") });
     }
   }
 
@@ -95,20 +95,20 @@ class Models extends HTMLElement {
     const entry = this.chosen;
     this.chip.hidden = !entry && !this.entries.length;
     if (!entry) return;
-    const told = standing(entry);
-    this.chip.dataset.state = told.state;
-    set(this.label, entry.error ? "" : size(entry));
-    set(this.state, told.words);
-    this.bar.hidden = told.state !== "loading";
-    this.bar.firstChild.style.width = `${told.percent}%`;
-    this.chip.setAttribute("aria-label", say("models.chip", { name: entry.name, state: told.words }));
-    this.load.hidden = Boolean(entry.error) || told.state === "loaded" || told.state === "loading" || told.state === "wanted";
-    this.load.textContent = say(told.state === "failed" ? "models.again" : "models.load");
+    const state = stateOf(entry);
+    this.chip.dataset.state = state.state;
+    setText(this.label, entry.error ? "" : size(entry));
+    setText(this.state, state.words);
+    this.bar.hidden = state.state !== "loading";
+    this.bar.firstChild.style.width = `${state.percent}%`;
+    this.chip.setAttribute("aria-label", say("models.chip", { name: entry.name, state: state.words }));
+    this.load.hidden = Boolean(entry.error) || state.state === "loaded" || state.state === "loading" || state.state === "wanted";
+    this.load.textContent = say(state.state === "failed" ? "models.retry" : "models.load");
     this.unload.hidden = !this.entries.some(({ name }) => name === feed.loaded);
-    const key = JSON.stringify([entry, told.state, told.percent, this.entries.map(({ name, error }) => [name, error])]);
+    const key = JSON.stringify([entry, state.state, state.percent, this.entries.map(({ name, error }) => [name, error])]);
     if (key === this.drawn) return; // what is selected or focused in the details stays
     this.drawn = key;
-    this.facts.replaceChildren(...details(entry, told));
+    this.facts.replaceChildren(...details(entry, state));
     this.bad.replaceChildren(...refused(this.entries.filter((other) => other !== entry)));
   }
 
@@ -127,7 +127,7 @@ class Models extends HTMLElement {
 }
 
 /** How a checkpoint stands: {state, words, percent}. */
-function standing(entry) {
+function stateOf(entry) {
   if (entry.error) return { state: "unusable", words: say("models.state.unusable"), percent: 0 };
   if (feed.loading?.checkpoint === entry.name) {
     const percent = Math.round(100 * feed.loading.done);
@@ -142,7 +142,7 @@ function encode(name) {
   return name.split("/").map(encodeURIComponent).join("/");
 }
 
-function set(node, words) {
+function setText(node, words) {
   if (node.textContent !== words) node.textContent = words;
 }
 

@@ -4,9 +4,9 @@
 import { client } from "../base/client.js";
 import { ENDED } from "../base/feed.js";
 import { button, element } from "../base/parts.js";
-import { say, speech } from "../base/strings.js";
+import { say, locale } from "../base/strings.js";
 
-const clock = new Intl.DateTimeFormat(speech, { hour: "2-digit", minute: "2-digit" });
+const clock = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit" });
 
 export class QueueItem {
   constructor(id) {
@@ -32,16 +32,16 @@ export class QueueItem {
   show(job) {
     const over = ENDED.includes(job.state);
     const prompt = job.prompt || say("jobs.unprompted");
-    set(this.prompt, prompt);
+    setText(this.prompt, prompt);
     this.prompt.classList.toggle("none", !job.prompt);
-    set(this.state, state(job));
-    const told = facts(job).filter(Boolean);
-    if (this.facts.textContent !== told.join(" · ")) this.facts.replaceChildren(...told.flatMap((fact, at) => [at ? " · " : "", element("bdi", "", fact)]));
-    set(this.error, job.error ?? "");
+    setText(this.state, state(job));
+    const parts = facts(job).filter(Boolean);
+    if (this.facts.textContent !== parts.join(" · ")) this.facts.replaceChildren(...parts.flatMap((fact, at) => [at ? " · " : "", element("bdi", "", fact)]));
+    setText(this.error, job.error ?? "");
     this.error.hidden = !job.error;
     this.node.dataset.state = job.loading ? "loading" : job.state;
     this.node.dataset.mine = String(job.client_is_you);
-    set(this.whose, say(job.client_is_you ? "jobs.mine" : "jobs.others"));
+    setText(this.whose, say(job.client_is_you ? "jobs.mine" : "jobs.others"));
     this.bar.hidden = job.state !== "running";
     const percent = Math.round(100 * (job.loading?.done ?? job.progress));
     this.bar.firstChild.style.width = `${percent}%`;
@@ -67,11 +67,11 @@ export class QueueItem {
   async call(method, path) {
     try {
       const reply = await fetch(`api/v1/jobs/${encodeURIComponent(this.id)}${path}`, { method, headers: { "X-TDW-Client": client } });
-      const told = await reply.json();
-      if (reply.ok) return told;
-      this.ask("tdw:complain", { sentence: told.error.message });
+      const answer = await reply.json();
+      if (reply.ok) return answer;
+      this.ask("tdw:error", { sentence: answer.error.message });
     } catch {
-      this.ask("tdw:complain", { sentence: say("jobs.unanswered") });
+      this.ask("tdw:error", { sentence: say("jobs.unanswered") });
     }
     return null;
   }
@@ -84,22 +84,22 @@ export class QueueItem {
 function state({ state, position, loading, progress, seconds }) {
   if (loading) return say("jobs.state.loading", { checkpoint: loading.checkpoint, percent: Math.round(100 * loading.done) });
   if (state === "queued") return position > 1 ? say("jobs.state.queued.many", { n: position }) : say(position ? "jobs.state.queued.one" : "jobs.state.queued");
-  return say(`jobs.state.${state}`, { percent: Math.round(100 * progress), time: spell(seconds) });
+  return say(`jobs.state.${state}`, { percent: Math.round(100 * progress), time: duration(seconds) });
 }
 
 function facts(job) {
   const texts = job.texts === 1 ? say("jobs.texts.one") : say("jobs.texts.many", { n: job.texts });
   const rest = job.state === "running" && job.progress > 0.03 ? (job.seconds / job.progress) * (1 - job.progress) : 0;
   const at = ENDED.includes(job.state) ? clock.format(new Date(1000 * job.created)) : "";
-  return [rest >= 1 && say("jobs.left", { time: spell(rest) }), texts, job.checkpoint, at];
+  return [rest >= 1 && say("jobs.left", { time: duration(rest) }), texts, job.checkpoint, at];
 }
 
-function spell(seconds) {
-  if (seconds < 10) return say("jobs.seconds", { n: seconds.toLocaleString(speech, { maximumFractionDigits: 1 }) });
+function duration(seconds) {
+  if (seconds < 10) return say("jobs.seconds", { n: seconds.toLocaleString(locale, { maximumFractionDigits: 1 }) });
   if (seconds < 90) return say("jobs.seconds", { n: Math.round(seconds) });
   return say("jobs.minutes", { n: Math.round(seconds / 60) });
 }
 
-function set(node, words) {
+function setText(node, words) {
   if (node.textContent !== words) node.textContent = words;
 }

@@ -51,13 +51,13 @@ class Queue extends HTMLElement {
 
   /** Tells the navigation how many run or wait. */
   count() {
-    const open = feed.open();
-    const running = open.filter((job) => job.state === "running").length;
-    const words = open.length ? say("jobs.sum", { running, waiting: open.length - running }) : "";
+    const active = feed.active();
+    const running = active.filter((job) => job.state === "running").length;
+    const words = active.length ? say("jobs.sum", { running, waiting: active.length - running }) : "";
     if (this.sum.textContent !== words) this.sum.textContent = words;
-    if (this.counted === open.length) return;
-    this.counted = open.length;
-    this.dispatchEvent(new CustomEvent("tdw:count", { bubbles: true, detail: { count: open.length, view: "queue" } }));
+    if (this.counted === active.length) return;
+    this.counted = active.length;
+    this.dispatchEvent(new CustomEvent("tdw:count", { bubbles: true, detail: { count: active.length, view: "queue" } }));
   }
 }
 

@@ -11,17 +11,17 @@ const FRAMES = 160; // a longer run is shown in strides
 const WHOLE = 6000; // ms from the first step to the last ...
 const QUICKEST = 4; // ... but a frame stays at least and at most this long, in hundredths of a second
 const SLOWEST = 40;
-const OPENING = 60;
-const HELD = 200; // the finished text, before it begins anew
+const FIRST = 60;
+const LAST = 200; // the finished text, before it begins anew
 
-/** The GIF of a run as a Blob, set like the text in `place`. `told` hears of the progress, from 0 to 1. */
-export async function film(run, place, told = (/** @type {number} */ _done) => {}) {
-  const look = looks(place);
+/** The GIF of a run as a Blob, set like the text in `place`. `progress` hears of the progress, from 0 to 1. */
+export async function film(run, place, progress = (/** @type {number} */ _done) => {}) {
+  const look = styleOf(place);
   const stride = Math.max(1, Math.ceil(run.steps / FRAMES));
   const steps = [];
   for (let step = 0; step < run.steps; step += stride) steps.push(step);
   steps.push(run.steps);
-  const frames = arranged(run, steps, look);
+  const frames = layout(run, steps, look);
   const width = Math.ceil(look.width + 2 * MARGIN);
   const height = Math.ceil(Math.max(...frames.map((frame) => frame.lines)) * look.line + 2 * MARGIN);
   const canvas = Object.assign(element("canvas"), { width, height });
@@ -33,16 +33,16 @@ export async function film(run, place, told = (/** @type {number} */ _done) => {
   for (const [index, frame] of frames.entries()) {
     draw(pen, frame, look);
     const pixels = new Uint32Array(pen.getImageData(0, 0, width, height).data.buffer);
-    gif.frame(Uint8Array.from(pixels, nearest), index === 0 ? OPENING : index === frames.length - 1 ? HELD : pace);
+    gif.frame(Uint8Array.from(pixels, nearest), index === 0 ? FIRST : index === frames.length - 1 ? LAST : pace);
     if (index % 4) continue;
-    told(index / frames.length);
+    progress(index / frames.length);
     await new Promise((go) => setTimeout(go)); // the page stays alive
   }
   return gif.file();
 }
 
 /** Fonts, measures and colours of a text on the page. */
-function looks(place) {
+function styleOf(place) {
   const style = getComputedStyle(place);
   const probe = element("span", "");
   place.append(probe);
@@ -52,7 +52,7 @@ function looks(place) {
     size: Number.parseFloat(style.fontSize),
     line: Number.parseFloat(style.lineHeight) || 1.62 * Number.parseFloat(style.fontSize),
     font: `${style.fontStyle} ${style.fontWeight} ${style.fontSize} ${style.fontFamily}`,
-    sure: Array.from({ length: SHADES }, (_, level) => colour(`var(--sure-${level})`)),
+    shades: Array.from({ length: SHADES }, (_, level) => colour(`var(--confidence-${level})`)),
     ...Object.fromEntries(["paper", "ink", "mask", "accent", "accent-soft", "flash"].map((name) => [name, colour(`var(--${name})`)])),
   };
   probe.remove();
@@ -60,7 +60,7 @@ function looks(place) {
 }
 
 /** Every frame with its lines ended as on the page; the last is the finished text by itself. */
-function arranged(run, steps, look) {
+function layout(run, steps, look) {
   const measure = ruler(look.font);
   let [starts, before] = [null, -1];
   const frames = steps.map((step) => {
@@ -70,12 +70,12 @@ function arranged(run, steps, look) {
     starts = flow.starts;
     const places = positions(cells, flow);
     const fresh = known.map(([text, , at]) => step > 0 && at > before && at <= step && text !== null);
-    const back = known.map(([text, , at]) => text === null && at > before && at > 0);
+    const remasked = known.map(([text, , at]) => text === null && at > before && at > 0);
     before = step;
-    return { known, places, widths: flow.widths, lines: flow.lines, fresh, back, end: run.end };
+    return { known, places, widths: flow.widths, lines: flow.lines, fresh, remasked, end: run.end };
   });
   const last = frames.at(-1);
-  return [...frames, { ...last, known: last.known.slice(0, run.end), fresh: [], back: [], done: true }];
+  return [...frames, { ...last, known: last.known.slice(0, run.end), fresh: [], remasked: [], done: true }];
 }
 
 function draw(pen, frame, look) {
@@ -90,7 +90,7 @@ function draw(pen, frame, look) {
     pen.globalAlpha = column >= frame.end ? 0.3 : 1;
     if (text === null) {
       if (frame.done) return;
-      pen.fillStyle = frame.back[column] ? look.flash : look.mask;
+      pen.fillStyle = frame.remasked[column] ? look.flash : look.mask;
       pen.beginPath();
       pen.roundRect(left, base - 0.58 * look.size, frame.widths.get(column), 0.5 * look.size, 0.25 * look.size);
       pen.fill();
@@ -104,7 +104,7 @@ function draw(pen, frame, look) {
       pen.roundRect(left - 3, base - 0.98 * look.size, pen.measureText(word).width + 6, 1.36 * look.size, 5);
       pen.fill();
     }
-    const shade = confidence === null || frame.done ? look.ink : look.sure[Math.min(SHADES - 1, Math.floor(confidence * SHADES))];
+    const shade = confidence === null || frame.done ? look.ink : look.shades[Math.min(SHADES - 1, Math.floor(confidence * SHADES))];
     pen.fillStyle = frame.fresh[column] ? look.accent : shade;
     pen.fillText(word, left, base);
   });
@@ -128,7 +128,7 @@ function paletteOf(look, pen) {
       found.set(mixed.join(), mixed);
     }
   };
-  for (const colour of [...look.sure, look.ink, look.accent]) blend(paper, solid(colour), 16);
+  for (const colour of [...look.shades, look.ink, look.accent]) blend(paper, solid(colour), 16);
   blend(soft, solid(look.accent), 16);
   blend(paper, soft, 5);
   for (const colour of [look.mask, look.flash]) blend(paper, solid(colour), 5);

@@ -10,14 +10,14 @@ const SLOWEST = 400;
 const SPEEDS = [0.25, 0.5, 1, 2, 4];
 
 export class Player {
-  /** `board` is where the `run` is shown. */
+  /** `board` is where the `run` is placed. */
   constructor(board, run) {
     this.board = board;
     this.run = run;
     this.step = 0;
     this.speed = 1;
     this.timer = 0;
-    this.shown = false; // whether it was in the page yet
+    this.placed = false; // whether it was in the page yet
     this.toggle = button("", () => (this.timer ? this.pause() : this.play()));
     this.toggle.className = "play";
     this.scrub = element("input", "scrub");
@@ -44,19 +44,19 @@ export class Player {
     if (this.step >= this.run.steps) this.rewind();
     const wait = Math.min(SLOWEST, Math.max(FASTEST, WHOLE / Math.max(this.run.steps, 1))) / this.speed;
     this.timer = setTimeout(() => {
-      if (!this.node.isConnected && this.shown) return this.stop();
-      this.shown ||= this.node.isConnected;
+      if (!this.node.isConnected && this.placed) return this.stop();
+      this.placed ||= this.node.isConnected;
       this.seek(this.step + 1);
       if (this.step >= this.run.steps) this.pause();
       else this.play();
     }, wait);
-    this.tell();
+    this.show();
   }
 
   pause() {
     clearTimeout(this.timer);
     this.timer = 0;
-    this.tell();
+    this.show();
   }
 
   rewind() {
@@ -69,7 +69,7 @@ export class Player {
     const forward = step === this.step + 1;
     this.step = Math.max(0, Math.min(step, this.run.steps));
     this.board.show(this.run.at(this.step), forward);
-    this.tell();
+    this.show();
   }
 
   stop() {
@@ -77,7 +77,7 @@ export class Player {
     this.board.natural();
   }
 
-  tell() {
+  show() {
     const playing = Boolean(this.timer);
     this.toggle.setAttribute("aria-label", say(playing ? "canvas.replay.pause" : "canvas.replay.play"));
     this.toggle.dataset.playing = String(playing);

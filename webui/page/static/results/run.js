@@ -4,11 +4,11 @@
 import { feed } from "../base/feed.js";
 
 /** A whole Result, with pieces and trace, for one whose trace did not travel with it; the same if there is none. */
-export async function whole(result) {
+export async function withTrace(result) {
   if (result.trace?.length) return result;
   const { job } = result.provenance ?? {};
-  const made = feed.jobs.has(job) ? (await read(`api/v1/jobs/${encodeURIComponent(job)}`))?.result : null;
-  const found = [made, ...(made?.parts ?? [])].find((part) => part?.id === result.id && part.trace?.length);
+  const stored = feed.jobs.has(job) ? (await read(`api/v1/jobs/${encodeURIComponent(job)}`))?.result : null;
+  const found = [stored, ...(stored?.parts ?? [])].find((part) => part?.id === result.id && part.trace?.length);
   return found ?? (await read(`api/v1/history/${encodeURIComponent(result.id)}`)) ?? result;
 }
 
@@ -18,7 +18,7 @@ async function read(address) {
 }
 
 export class Run {
-  /** `known` ([text, confidence, step] per position) stands in where a result has no trace: then nothing is reopened. */
+  /** `known` ([text, confidence, step] per position) stands in where a result has no trace: then nothing is remasked. */
   constructor(result, known = []) {
     const trace = (result.trace ?? []).map((entry) => (Array.isArray(entry) ? entry : Object.values(entry)));
     const pieces = result.pieces ?? [];
@@ -35,7 +35,7 @@ export class Run {
       else if (changes.at(-1)[1] !== null) changes.at(-1)[1] = piece; // a character of several tokens stands with the last
     });
     this.steps = Math.max(0, ...this.columns.map((changes) => changes.at(-1)?.[0] ?? 0));
-    this.end = ended(this.at(this.steps), result.text ?? "");
+    this.end = endOf(this.at(this.steps), result.text ?? "");
   }
 
   /** What stands where after a step: [text or null, confidence, step it was decided in] per position. */
@@ -49,16 +49,16 @@ export class Run {
   /** Per position its place in the order of decisions, from 1; null where none was made. */
   order() {
     const last = this.at(this.steps).map(([text, confidence, step], column) => ({ text, confidence, step, column }));
-    const made = last.filter((one) => one.text !== null && one.step > 0);
-    made.sort((a, b) => a.step - b.step || b.confidence - a.confidence || a.column - b.column);
+    const committed = last.filter((one) => one.text !== null && one.step > 0);
+    committed.sort((a, b) => a.step - b.step || b.confidence - a.confidence || a.column - b.column);
     const places = new Array(this.length).fill(null);
-    made.forEach((one, index) => (places[one.column] = index + 1));
+    committed.forEach((one, index) => (places[one.column] = index + 1));
     return places;
   }
 }
 
 /** Where the text ends: behind it stand positions that were decided but do not count, as after an end-of-text token. */
-function ended(known, text) {
+function endOf(known, text) {
   const wanted = text.trimStart();
   let read = "";
   for (let column = 0; column < known.length; column++) {

@@ -5,10 +5,10 @@ import { choose } from "./compare.js";
 import { film } from "./film.js";
 import { Heat } from "./heat.js";
 import { rendered } from "../base/markdown.js";
-import { button, choice, copied, download, element, menu, parameters, tell } from "../base/parts.js";
+import { button, choice, copied, download, element, menu, parameters, send } from "../base/parts.js";
 import { Player } from "./replay.js";
-import { Run, whole } from "./run.js";
-import { figure, say } from "../base/strings.js";
+import { Run, withTrace } from "./run.js";
+import { formatNumber, say } from "../base/strings.js";
 
 export class Tools {
   constructor(row) {
@@ -36,12 +36,12 @@ export class Tools {
 
   more() {
     const targets = window.tdw?.targets?.() ?? [];
-    const send = ({ field, label }) => [say("canvas.send", { label }), () => tell(this.row.node, "write", { field, text: this.result.text.trim() })];
+    const entry = ({ field, label }) => [say("canvas.send", { label }), () => send(this.row.node, "write", { field, text: this.result.text.trim() })];
     return [
       [say("canvas.vary"), () => this.use(true, true)],
       [say("canvas.reseed"), () => this.use(false)],
       [say("canvas.compare"), () => choose(this.result, this.row.node)],
-      ...(targets.length ? [null, ...targets.map(send)] : []),
+      ...(targets.length ? [null, ...targets.map(entry)] : []),
       null,
       [say("canvas.save.text"), () => download(`${named(this.result)}.txt`, "text/plain;charset=utf-8", this.result.text)],
       [say("canvas.save.json"), () => this.save()],
@@ -51,7 +51,7 @@ export class Tools {
 
   /** Puts the request into the controls; `vary`: and goes on to them, so that one thing is changed. */
   use(keepSeed, vary = false) {
-    tell(this.row.node, "use", { request: this.result.request, keepSeed });
+    send(this.row.node, "use", { request: this.result.request, keepSeed });
     if (!vary) return;
     const control = [...document.querySelectorAll("#parameters input")].find((one) => one.offsetParent);
     control?.scrollIntoView({ block: "center" });
@@ -59,13 +59,13 @@ export class Tools {
   }
 
   async save() {
-    const result = await whole(this.result);
+    const result = await withTrace(this.result);
     download(`${named(result)}.json`, "application/json", JSON.stringify(result, null, 2));
   }
 
   async film() {
     const { board } = this.row;
-    const run = new Run(await whole(this.result), board.known);
+    const run = new Run(await withTrace(this.result), board.known);
     const place = [board.node, this.row.final].find((node) => node.clientWidth) ?? board.node;
     const status = element("span", "row-busy", say("canvas.gif.making"));
     status.setAttribute("role", "status");
@@ -127,7 +127,7 @@ export class Tools {
   async replay() {
     this.last(); // before the board shows anything else
     this.replayer.textContent = say("canvas.stop");
-    this.result = await whole(this.result);
+    this.result = await withTrace(this.result);
     this.run = new Run(this.result, this.run.at(this.run.steps));
     this.leave();
     this.row.node.dataset.view = "replay";
@@ -150,7 +150,7 @@ function named(result) {
 /** Tokens, model calls and speed in one quiet line. */
 function cost({ statistics }) {
   const { forwards = 0, tokens = 0, seconds = 0 } = statistics ?? {};
-  const parts = [say("canvas.cost.tokens", { tokens }), say("canvas.cost.calls", { forwards }), say("canvas.cost.each", { each: figure(tokens / Math.max(forwards, 1), 1) })];
-  if (seconds > 0) parts.push(say("canvas.cost.speed", { speed: figure(tokens / seconds, tokens / seconds < 10 ? 1 : 0) }));
+  const parts = [say("canvas.cost.tokens", { tokens }), say("canvas.cost.calls", { forwards }), say("canvas.cost.each", { each: formatNumber(tokens / Math.max(forwards, 1), 1) })];
+  if (seconds > 0) parts.push(say("canvas.cost.speed", { speed: formatNumber(tokens / seconds, tokens / seconds < 10 ? 1 : 0) }));
   return parts.join(" · ");
 }

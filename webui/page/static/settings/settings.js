@@ -1,7 +1,7 @@
 // @ts-check
 // <tdw-settings>: a form made from the settings' JSON schema alone. What is changed is saved at once; a fault stands beside it.
 
-import { complain, tell } from "../base/notice.js";
+import { showError, showNotice } from "../base/notice.js";
 import { button, element } from "../base/parts.js";
 import { confirmed } from "../base/popover.js";
 import { say } from "../base/strings.js";
@@ -18,8 +18,8 @@ class Settings extends HTMLElement {
   }
 
   async load() {
-    const told = await asked("GET", URL);
-    if (told) this.draw(told);
+    const answer = await call("GET", URL);
+    if (answer) this.draw(answer);
   }
 
   draw({ values, schema, changeable, restart, file }) {
@@ -43,7 +43,7 @@ class Settings extends HTMLElement {
   /** A setting: its name, its control, what it does, what is wrong with it. */
   row(name, value, free) {
     const kind = kinds(this.schema.properties[name], this.schema);
-    const words = (key, otherwise) => said(`setting.${name}.${key}`, otherwise);
+    const words = (key, otherwise) => translated(`setting.${name}.${key}`, otherwise);
     const id = `setting-${name}`;
     const control = CONTROLS[kind.type](kind, value, words);
     const field = control.matches("input, select, textarea") ? control : control.querySelector("input");
@@ -66,27 +66,27 @@ class Settings extends HTMLElement {
   async save(name, read, row) {
     const [mark, fault] = [row.querySelector(".saved"), row.querySelector(".fault")];
     const field = row.querySelector("input, select, textarea");
-    const { told, error } = field.checkValidity() ? await sent("PATCH", URL, { [name]: read() }) : { error: field.validationMessage };
+    const { answer, error } = field.checkValidity() ? await request("PATCH", URL, { [name]: read() }) : { error: field.validationMessage };
     fault.hidden = !error;
     fault.textContent = error ?? "";
     field.setAttribute("aria-invalid", String(Boolean(error)));
     if (error) return;
     mark.textContent = say("settings.saved");
     setTimeout(() => (mark.textContent = ""), SAVED_MS);
-    document.dispatchEvent(new CustomEvent("tdw:settings", { detail: told.values }));
+    document.dispatchEvent(new CustomEvent("tdw:settings", { detail: answer.values }));
   }
 
   /** Deletes the whole history, after a question; one press brings it back. */
   cleaner() {
     const clean = button(say("settings.delete_history"), async () => {
-      const all = (await asked("GET", "api/v1/history?limit=1"))?.all;
+      const all = (await call("GET", "api/v1/history?limit=1"))?.all;
       if (all === undefined) return;
-      if (!all) return tell({ sentence: say("settings.history_empty") });
+      if (!all) return showNotice({ sentence: say("settings.history_empty") });
       if (!(await confirmed(counted("settings.delete_sure", all), say("settings.delete_yes"), say("settings.delete_no")))) return;
-      const gone = await asked("DELETE", "api/v1/history?confirm=all");
+      const gone = await call("DELETE", "api/v1/history?confirm=all");
       if (!gone) return;
       changedHistory();
-      tell({ sentence: counted("settings.deleted", gone.deleted), undo: async () => (await asked("POST", "api/v1/history/restore")) && changedHistory() });
+      showNotice({ sentence: counted("settings.deleted", gone.deleted), undo: async () => (await call("POST", "api/v1/history/restore")) && changedHistory() });
     });
     clean.className = "danger";
     return element("div", "cleaner", element("p", "hint", say("settings.delete_help")), clean);
@@ -141,7 +141,7 @@ function part(key, ...nodes) {
 }
 
 /** The words of a key, or others where there are none. */
-function said(key, otherwise) {
+function translated(key, otherwise) {
   const words = say(key);
   return words === key ? otherwise : words;
 }
@@ -159,19 +159,19 @@ function changedHistory() {
   document.dispatchEvent(new CustomEvent("tdw:history"));
 }
 
-/** Asks the server: {told} or {error}, a sentence. */
-async function sent(method, url, body) {
+/** Asks the server: {answer} or {error}, a sentence. */
+async function request(method, url, body) {
   const init = { method, ...(body && { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }) };
   const reply = await fetch(url, init).catch(() => null);
-  const told = await reply?.json().catch(() => null);
-  return reply?.ok ? { told } : { error: told?.error?.message ?? say("page.no_answer") };
+  const answer = await reply?.json().catch(() => null);
+  return reply?.ok ? { answer } : { error: answer?.error?.message ?? say("page.no_answer") };
 }
 
-/** As `sent`; an error is told at once, and null is the answer. */
-async function asked(method, url) {
-  const { told, error } = await sent(method, url);
-  if (error) complain(error);
-  return told ?? null;
+/** As `sent`; an error is answer at once, and null is the answer. */
+async function call(method, url) {
+  const { answer, error } = await request(method, url);
+  if (error) showError(error);
+  return answer ?? null;
 }
 
 customElements.define("tdw-settings", Settings);

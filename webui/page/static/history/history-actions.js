@@ -6,7 +6,7 @@ import * as store from "./history-store.js";
 
 const NARROW = matchMedia("(max-width: 1099px)"); // here what is open covers the list
 
-export class Hands {
+export class Actions {
   /** `view` is the <tdw-history> they work in. */
   constructor(view) {
     this.view = view;
@@ -14,9 +14,9 @@ export class Hands {
     this.opened = null; // the id of the text in the reader
     this.pivot = null; // the id a range of selected rows starts at
     this.lost = 0; // texts that "delete all" deleted and that can be restored
-    view.list.node.addEventListener("click", (event) => this.pressed(event));
+    view.list.node.addEventListener("click", (event) => this.clicked(event));
     view.list.node.addEventListener("keydown", (event) => this.key(event));
-    addEventListener("keydown", (event) => this.escape(event), true); // before the page's own Escape, which stops a run
+    addEventListener("keydown", (event) => this.closeByEscape(event), true); // before the page's own Escape, which stops a run
   }
 
   get list() {
@@ -25,12 +25,12 @@ export class Hands {
 
   // -- mouse and keyboard ----------------------------------------------------------------------------------------------
 
-  pressed(event) {
+  clicked(event) {
     const node = event.target.closest(".history-row");
     if (!node) return;
     const act = event.target.closest("[data-act]")?.dataset.act;
     const { id } = node.item;
-    if (act === "star") this.star([id], !node.item.favourite);
+    if (act === "favourite") this.favourite([id], !node.item.favourite);
     else if (event.shiftKey) this.range(id);
     else if (act === "pick" || event.ctrlKey || event.metaKey) this.toggle(id);
     else this.open(id);
@@ -48,11 +48,11 @@ export class Hands {
     const way = { ArrowDown: 1, ArrowUp: -1, PageDown: list.page, PageUp: -list.page }[event.key];
     const act = {
       Home: () => list.go(0),
-      End: async () => (await this.view.whole()) && list.go(Infinity),
+      End: async () => (await this.view.loadAll()) && list.go(Infinity),
       Enter: () => this.open(item.id, true),
       " ": () => this.toggle(item.id),
-      Delete: () => this.drop(this.selected.size ? [...this.selected] : [item.id]),
-      s: () => (this.selected.size ? this.star([...this.selected], !this.view.starred) : this.star([item.id], !item.favourite)),
+      Delete: () => this.delete(this.selected.size ? [...this.selected] : [item.id]),
+      s: () => (this.selected.size ? this.favourite([...this.selected], !this.view.allFavourites) : this.favourite([item.id], !item.favourite)),
     }[event.key];
     if (!way && !act) return;
     event.preventDefault();
@@ -65,7 +65,7 @@ export class Hands {
   }
 
   /** Closes what is open, then lets go of what is selected. Here it does nothing to a run. */
-  escape(event) {
+  closeByEscape(event) {
     if (event.key !== "Escape" || !this.view.visible || document.querySelector("dialog[open], :popover-open")) return;
     event.stopPropagation();
     if (event.target.matches("[type=search]") && event.target.value) return; // the box empties itself
@@ -79,13 +79,13 @@ export class Hands {
     this.selected = new Set(ids);
     if (!this.selected.size) this.pivot = null;
     this.list.repaint();
-    this.view.tell();
+    this.view.update();
   }
 
   /** Selects everything that is found. */
   async all(event) {
     event.preventDefault();
-    if (await this.view.whole()) this.select(this.list.items.map((item) => item.id));
+    if (await this.view.loadAll()) this.select(this.list.items.map((item) => item.id));
   }
 
   toggle(id) {
@@ -120,7 +120,7 @@ export class Hands {
     this.opened = id;
     this.view.reader.open(id);
     this.list.repaint();
-    this.view.tell();
+    this.view.update();
   }
 
   /** Shows the two that are selected side by side, the older one first. */
@@ -130,7 +130,7 @@ export class Hands {
       const [{ compare }, ...results] = await Promise.all([import("../results/compare.js"), ...ids.map(store.read)]);
       compare(...results);
     } catch (error) {
-      this.complain(error.gone ? say("history.gone") : error.message);
+      this.error(error.gone ? say("history.gone") : error.message);
     }
   }
 
@@ -145,17 +145,17 @@ export class Hands {
     this.opened = null;
     this.view.reader.empty();
     this.list.repaint();
-    this.view.tell();
+    this.view.update();
     this.list.refocus();
   }
 
   // -- marking and deleting --------------------------------------------------------------------------------------------
 
-  async star(ids, on) {
+  async favourite(ids, on) {
     this.mark(ids, on);
-    const { failed, reason } = await store.each(ids, (id) => store.star(id, on));
+    const { failed, reason } = await store.each(ids, (id) => store.setFavourite(id, on));
     this.mark(failed, !on);
-    if (reason) this.complain(reason);
+    if (reason) this.error(reason);
   }
 
   mark(ids, on) {
@@ -163,11 +163,11 @@ export class Hands {
     for (const item of this.list.items) if (meant.has(item.id)) item.favourite = on;
     if (meant.has(this.opened)) this.view.reader.mark(on);
     this.list.repaint();
-    this.view.tell();
+    this.view.update();
   }
 
   /** Deletes texts; they leave the list at once, and Undo brings them back. */
-  async drop(ids) {
+  async delete(ids) {
     const asking = this.view.asking;
     const meant = new Set(ids);
     const taken = this.list.take(ids);
@@ -178,13 +178,13 @@ export class Hands {
     const stay = new Set(failed);
     const gone = ids.filter((id) => !stay.has(id));
     if (failed.length) this.back(taken.filter((item) => stay.has(item.id)), failed.length, asking);
-    if (reason) this.complain(reason);
-    if (gone.length) this.tell(store.counted("history.deleted", gone.length), () => this.undo(gone, taken, asking));
+    if (reason) this.error(reason);
+    if (gone.length) this.notice(store.counted("history.deleted", gone.length), () => this.undo(gone, taken, asking));
   }
 
   async undo(ids, taken, asking) {
     const { failed, reason } = await store.each(ids, store.restore);
-    if (reason) this.complain(reason);
+    if (reason) this.error(reason);
     const back = new Set(ids);
     for (const id of failed) back.delete(id);
     this.back(taken.filter((item) => back.has(item.id)), back.size, asking);
@@ -195,24 +195,24 @@ export class Hands {
     this.view.all += count;
     if (asking !== this.view.asking || items.length < count) return this.view.load();
     this.list.put(items);
-    this.view.tell();
+    this.view.update();
   }
 
-  async dropAll() {
+  async deleteAll() {
     const [items, total, all] = [this.list.items, this.list.total, this.view.all];
     if (this.opened) this.close();
     this.select([]);
     try {
       this.view.all = 0;
       this.list.set([], 0, true);
-      this.view.tell();
+      this.view.update();
       const { deleted } = await store.removeAll();
       this.lost = deleted;
-      this.tell(store.counted("history.deleted", deleted), () => this.undoAll());
+      this.notice(store.counted("history.deleted", deleted), () => this.undoAll());
     } catch (error) {
       this.view.all = all;
       this.list.set(items, total, true);
-      this.complain(error.message);
+      this.error(error.message);
     }
     this.view.load(true);
   }
@@ -222,17 +222,17 @@ export class Hands {
       await store.restoreAll();
       this.lost = 0;
     } catch (error) {
-      this.complain(error.message);
+      this.error(error.message);
     }
     this.view.load(true);
   }
 
-  tell(sentence, undo) {
-    this.send("tdw:say", { sentence, undo });
+  notice(sentence, undo) {
+    this.send("tdw:notice", { sentence, undo });
   }
 
-  complain(sentence) {
-    this.send("tdw:complain", { sentence });
+  error(sentence) {
+    this.send("tdw:error", { sentence });
   }
 
   send(name, detail) {
