@@ -91,6 +91,7 @@ def served(*arguments: str, own: tuple[int, ...] = (), data: Path | None = None)
             httpx.Client(timeout=120, limits=httpx.Limits(max_keepalive_connections=0)) as http,
         ):
             try:
+                assert process.stdout is not None
                 line = process.stdout.readline()
                 if ": " not in line:
                     raise SystemExit(f"The program did not start: {line}")

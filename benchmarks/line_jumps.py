@@ -72,7 +72,7 @@ MEASURE = """async ([results, width, steady]) => {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", help="the checkpoint (default: the program's)")
     parser.add_argument("--url", help="a running server to ask instead of starting one")
     options = parser.parse_args()

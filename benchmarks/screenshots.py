@@ -20,7 +20,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from benchmarks.browser import READY, ROOT, Site, chromium, served
 
@@ -310,7 +310,7 @@ def film(gallery: Gallery, browser: Browser) -> None:
     with Image.open(file) as picture:
         print(
             f"{file}: {file.stat().st_size // 1024} KiB, {picture.width} x {picture.height}, "
-            f"{picture.n_frames} frames"
+            f"{sum(1 for _ in ImageSequence.Iterator(picture))} frames"
         )
 
 

@@ -64,6 +64,7 @@ def checkpoint(folder: Path) -> Path:
     tokenizer.add_tokens([AddedToken(f" {token}", normalized=False) for token in (*STRINGS, NUL, LONG)])
     tokenizer.save(str(folder / "tokenizer.json"))
     first = tokenizer.token_to_id(f" {STRINGS[0]}")
+    assert first is not None
 
     def loud(weights: dict[str, torch.Tensor]) -> None:
         head = weights["model.transformer.ff_out.weight"]

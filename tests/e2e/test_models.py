@@ -5,13 +5,20 @@ from __future__ import annotations
 
 import json
 import shutil
+from typing import Any
 
 import pytest
 
 from tests.e2e.conftest import HOSTILE, User
 from tests.tiny_checkpoints import BROKEN, llada
 
-LARGE = {"d_model": 512, "mlp_hidden_size": 2048, "n_layers": 18, "n_heads": 8, "n_kv_heads": 8}
+LARGE: dict[str, Any] = {
+    "d_model": 512,
+    "mlp_hidden_size": 2048,
+    "n_layers": 18,
+    "n_heads": 8,
+    "n_kv_heads": 8,
+}
 
 
 @pytest.fixture

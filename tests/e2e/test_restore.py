@@ -150,3 +150,15 @@ def test_anything_else_is_one_sentence_and_loses_nothing(visit, tmp_path, name, 
     assert user.complaint().endswith(".")
     assert user.shown("prompt") == "Something of mine"
     assert user.page.locator("#alert b, #alert img").count() == 0
+
+
+def test_a_draft_of_an_earlier_version_is_read_with_the_former_names(visit):
+    draft = {
+        "paths": json.dumps(["prompt", "negative_prompt.text", "gone.x"]),
+        "values": ["A fox", "rain", 1],
+    }
+    user = visit()
+    user.page.add_init_script(f"sessionStorage.setItem('tdw.draft', JSON.stringify({json.dumps(draft)}))")
+    user.page.reload()
+    user.wait("document.querySelector('#field-prompt textarea')?.value === 'A fox'")
+    assert user.shown("guidance-negative_prompt") == "rain"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from types import SimpleNamespace
-from typing import Literal
+from typing import Any, Literal
 
 import gradio as gr
 import pytest
@@ -33,7 +33,7 @@ class Feature(Options):
     secret: int = field(1, label="Secret", help="h", place="hidden")
 
 
-Composed = create_model("Composed", __base__=Request, feature=(Feature, Field(default_factory=Feature)))
+Composed: Any = create_model("Composed", __base__=Request, feature=(Feature, Field(default_factory=Feature)))
 PRESET = {"sampler": "fast", "steps": 32, "temperature": 0.7, "feature": {"scale": 1.5}}
 
 
@@ -105,6 +105,7 @@ def test_every_field_is_drawn_with_its_label_and_help(made):
         assert component.value == value, control.path
         assert isinstance(component, kinds.get(control.kind, gr.Textbox if control.empty else gr.Number))
     slider = draw(by(made, "feature", "share"), 0.5)
+    assert isinstance(slider, gr.Slider)
     assert (slider.minimum, slider.maximum, slider.step) == (0, 1, 0.05)
 
 

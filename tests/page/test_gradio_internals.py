@@ -44,7 +44,8 @@ def test_the_page_is_marked_as_launched_and_its_queue_polls_seldom(tmp_path, mod
         mount(app, server)
     finally:
         app.close()
-    (demo,) = [route.app.blocks for route in server.routes if hasattr(getattr(route, "app", None), "blocks")]
+    served = [getattr(route, "app", None) for route in server.routes]
+    (demo,) = [app.blocks for app in served if app is not None and hasattr(app, "blocks")]
     assert demo.has_launched and not any(event["queue"] for event in demo.get_config_file()["dependencies"])
     queue = demo._queue
     assert queue.sleep_when_free == queue.progress_update_sleep_when_free == gradio_internals.POLL

@@ -1,5 +1,5 @@
-"""Turns fields into Gradio controls and their values back into a request. One way for core fields and every
-extension's."""
+"""Makes Gradio controls from fields, and a request from the controls' values; core fields and extensions'
+options alike."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import gradio as gr
+from gradio.components.base import Component
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
@@ -18,22 +19,22 @@ from webui.core.fields import choices_of
 from webui.core.options import sentence
 from webui.page.languages import ENGLISH, languages
 
-SLIDER_STEPS = 200  # a slider with more positions than this cannot be set by hand: it becomes a number
-LONG_TEXT = 3  # lines of a text field that is meant for several
-PRESET = ""  # the choice of a dropdown that means None
+SLIDER_STEPS = 200  # a slider with more positions cannot be set by hand: it becomes a number
+LONG_TEXT = 3  # lines of a text field for several
+PRESET = ""  # the value of a dropdown's choice that means None
 
 Kind = Literal["text", "lines", "list", "number", "slider", "seed", "checkbox", "dropdown", "json"]
 
 
 @dataclass(frozen=True)
 class Control:
-    """A field of the request, as the page shows it.
+    """A field of the request as a control of the page.
 
-    path      where its value stands in a request: ("steps",), ("<extension>", "<option>")
-    kind      what is drawn
-    empty     whether the field may be None, which means "what the checkpoint's preset says"
-    choices   values of a dropdown
-    place     "prompt", "parameters", "accordion" (see webui/fields.py)
+    path      of its value in a request: ("steps",), ("<extension>", "<option>")
+    kind      of component
+    empty     whether the field may be None, which means the value of the checkpoint's preset
+    choices   of a dropdown
+    place     "prompt", "parameters", "accordion" (see webui/core/fields.py)
     """
 
     path: tuple[str, ...]
@@ -59,8 +60,7 @@ class Control:
         return self.info.get_default(call_default_factory=True)
 
     def bounds(self) -> tuple[float | None, float | None]:
-        """The smallest and largest value allowed, as far as there is one. A slider treats an excluded bound
-        as included."""
+        """The smallest and largest value, or None. Excluded bounds count as included."""
         low = [
             value
             for m in self.info.metadata
@@ -80,8 +80,7 @@ class Control:
 
 
 def controls_of(model: type[BaseModel], app: Any, path: tuple[str, ...] = ()) -> list[Control]:
-    """The controls of a request model, in the order of its fields; an extension's options follow where their
-    field stands."""
+    """The controls of a request model in the order of its fields; an extension's options follow its field."""
     found: list[Control] = []
     for name, info in model.model_fields.items():
         inner = info.annotation
@@ -94,11 +93,11 @@ def controls_of(model: type[BaseModel], app: Any, path: tuple[str, ...] = ()) ->
     return found
 
 
-def draw(control: Control, value: Any, **look: Any) -> gr.components.Component:
+def draw(control: Control, value: Any, **look: Any) -> Component:
     """The Gradio component of a control, showing `value`. Bounds are checked by the request model, which has
-    better words.
+    better messages.
 
-    A number that may be empty is a text box: Gradio's number turns empty into 0 when it comes into sight.
+    A number that may be empty is a text box: Gradio's number turns an empty value into 0 when it is shown.
     """
     placeholder = look.pop("placeholder", "preset" if control.empty else None)
     common: dict[str, Any] = {
@@ -113,6 +112,7 @@ def draw(control: Control, value: Any, **look: Any) -> gr.components.Component:
         return gr.Dropdown(list(control.choices), value=value, **common)
     if control.kind == "slider":
         low, high = control.bounds()
+        assert low is not None and high is not None  # see _kind
         return gr.Slider(low, high, value, step=control.step(), buttons=[], **common)
     if control.kind in ("number", "seed") and not control.empty:
         return gr.Number(value, step=control.step(), **common)
@@ -153,7 +153,7 @@ def take(control: Control, shown: Any) -> Any:
 
 
 def preset_value(control: Control, preset: Mapping[str, Any]) -> Any:
-    """What the preset says about a field, or its default; None if neither says anything."""
+    """A field's value in the preset, or else its default; None if there is neither."""
     if not control.empty:
         return control.default()
     inside: Any = preset
@@ -163,7 +163,7 @@ def preset_value(control: Control, preset: Mapping[str, Any]) -> Any:
 
 
 def values_of(controls: Sequence[Control], request: Any, preset: Mapping[str, Any]) -> list[Any]:
-    """What the components show for a request (None: an untouched page)."""
+    """The components' values for a request (None: the preset's)."""
     return [show(control, _value(control, request, preset)) for control in controls]
 
 
@@ -174,9 +174,9 @@ def request_of(
     preset: Mapping[str, Any],
     words: Mapping[str, str] | None = None,
 ) -> Any:
-    """The request the components show. What equals the preset is left to the preset.
+    """The request that the components show; values equal to the preset's become None.
 
-    ValueError with sentences in the controls' labels and in the language of `words` (default: English).
+    ValueError: sentences with the controls' labels, in the language of `words` (default: English).
     """
     values: dict[str, Any] = {}
     for control, item in zip(controls, shown, strict=True):
@@ -215,7 +215,7 @@ def _value(control: Control, request: Any, preset: Mapping[str, Any]) -> Any:
 
 
 def _kind(info: FieldInfo, choices: tuple[Any, ...]) -> Kind:
-    """What a field's declaration asks for; without a word of its own, what suits its type."""
+    """The kind that a field declares, or else the kind for its type."""
     wanted, kinds = _extra(info).get("widget"), _types(info.annotation)
     control = Control((), info, "number", False)
     low, high = control.bounds()
@@ -237,8 +237,7 @@ def _kind(info: FieldInfo, choices: tuple[Any, ...]) -> Kind:
 
 
 def _choices(info: FieldInfo, app: Any) -> tuple[Any, ...]:
-    """What a dropdown offers: the field's own choices, or those of its type; for a nullable field, the preset
-    first."""
+    """The choices of a dropdown: the field's own or those of its type; the preset first if it may be None."""
     kinds = _types(info.annotation)
     offered: list[Any] = choices_of(info, app) or []
     for kind in kinds:
@@ -250,7 +249,7 @@ def _choices(info: FieldInfo, app: Any) -> tuple[Any, ...]:
 
 
 def _number(text: str) -> int | float | str:
-    """The number a text says; the text itself if it says none, for the request model to refuse."""
+    """The number in a text, or the text itself if it is not a number: the request model refuses it."""
     for kind in (int, float):
         try:
             return kind(text)

@@ -1,11 +1,10 @@
-"""What the controls answer: they become a request, show one, follow a checkpoint's preset. Nothing is drawn
-here."""
+"""The handlers of the page's events: controls become a request, show one, follow a checkpoint's preset."""
 
 from __future__ import annotations
 
 import html
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
@@ -14,13 +13,13 @@ from webui.core.renamed import current
 from webui.page.controls import PRESET, Control, preset_value, request_of, show, take, values_of
 from webui.page.languages import ENGLISH, languages
 
-EMBEDDING, EMBEDDED = "\u202a\u202b\u202d\u202e", "\u202c"  # signs of direction, and those that end them
+EMBEDDING, EMBEDDED = "\u202a\u202b\u202d\u202e", "\u202c"  # direction marks, and those that end them
 ISOLATING, ISOLATED = "\u2066\u2067\u2068", "\u2069"
 
 
 class Desk:
-    """The handlers of the page's events. `controls` are those that were drawn, in the order of the values
-    they are given."""
+    """The handlers of the page's events. `controls`: those that are drawn, in the order of the values that
+    handlers get."""
 
     def __init__(self, app: Any):
         self.app = app
@@ -29,8 +28,8 @@ class Desk:
         self.words = languages(app.settings.extensions)
 
     def submit(self, *given: Any) -> dict[str, Any]:
-        """Queues what the controls say; last comes the browser, as its id and its language. The job's id, or
-        one sentence."""
+        """Queues the request that the controls show. The last value is the browser's id and language. Returns
+        the job's id, or one sentence."""
         *shown, browser = given
         client, _, language = str(browser or "").partition(" ")
         try:
@@ -39,7 +38,7 @@ class Desk:
             return {"error": str(error)}
 
     def gather(self, *given: Any) -> dict[str, Any]:
-        """What the controls say as the JSON of a request, or one sentence."""
+        """The request that the controls show as JSON, or one sentence."""
         *shown, browser = given
         try:
             return {
@@ -49,8 +48,8 @@ class Desk:
             return {"error": str(error)}
 
     def switch(self, old: str, *shown: Any) -> list[Any]:
-        """Another checkpoint was chosen: what still shows the old preset shows the new one; what was touched
-        stays."""
+        """Another checkpoint was chosen: controls that show the old preset show the new one, changed ones
+        stay."""
         before, after = self.preset(old), self.preset(self._chosen(shown))
         values = [
             show(c, preset_value(c, after))
@@ -61,7 +60,7 @@ class Desk:
         return [self._chosen(shown), self.guide_of(self._chosen(shown)), *values]
 
     def untouched(self, model: str | None) -> list[Any]:
-        """Every parameter as the preset has it; texts and the options of accordions stay."""
+        """Resets every parameter to the preset; texts and the options in accordions stay."""
         preset = self.preset(model)
         return [
             show(c, preset_value(c, preset))
@@ -71,7 +70,7 @@ class Desk:
         ]
 
     def fill(self, stored: str) -> list[Any]:
-        """The controls show a stored request; what cannot be read leaves them as they are."""
+        """Shows a stored request in the controls; one that cannot be read changes nothing."""
         try:
             request, _ = self.app.Request.read(stored)
         except ValueError as error:
@@ -79,8 +78,7 @@ class Desk:
         return self._filled(request)
 
     def merge(self, stored: str, model: str | None) -> list[Any]:
-        """The controls that the JSON of a part of a request names show what it says; the others stay. null:
-        the preset."""
+        """Shows a part of a request, as JSON, in its controls; the others stay. null: the preset."""
         try:
             part = json.loads(stored)
             request, unknown = self.app.Request.read(part)
@@ -92,29 +90,27 @@ class Desk:
         return [value if mine else gr.skip() for value, mine in zip(values, named, strict=True)]
 
     def follow(self, model: str | None) -> list[Any]:
-        """The controls were set by the browser: which checkpoint's preset they are compared with from now
-        on."""
+        """The browser set the controls: the checkpoint whose preset they are compared with from now on."""
         return [model or self.model, self.guide_of(model)]
 
     def resume(self, job: str) -> list[Any]:
-        """After a reload: the browser's last job, if it is still known, with the request that made it."""
+        """After a reload: the browser's last job, if it is still known, with its request."""
         found = self.app.queue.get(job) if job else None
         if found is None:
             return [{}, *[gr.skip()] * (2 + len(self.controls))]
         return [{"job": found.id}, *self._filled(found.request)]
 
     def checkpoints(self, names: Sequence[str]) -> list[tuple[str, str]]:
-        """Checkpoints as a dropdown offers them: in one line, and by name."""
+        """Checkpoints as the choices of a dropdown: (description, name)."""
         listed = {entry.name: entry for entry in self.app.checkpoints.list()}
         return [(_described(listed[name]) if name in listed else name, name) for name in names]
 
     def rescanned(self) -> Any:
-        """The dropdown of checkpoints after the folder was looked through again."""
+        """The dropdown of checkpoints after a rescan."""
         return gr.Dropdown(choices=self.checkpoints(self.app.checkpoints.names()))
 
     def preset(self, model: str | None) -> Mapping[str, Any]:
-        """The preset of a checkpoint, or nothing if it cannot be used: then every field shows that it is
-        open."""
+        """The preset of a checkpoint; empty if the checkpoint cannot be used."""
         try:
             preset = self.app.checkpoints.profile(model)["preset"]
             return {**current(preset, self.app.Request.renamed), "model": self.model}
@@ -122,10 +118,12 @@ class Desk:
             return {"model": self.model}
 
     def guide_of(self, model: str | None) -> str:
-        """What the checkpoint understands, and prompts to try, as HTML; and what its preset says of every
-        control drawn."""
+        """What the checkpoint understands and examples of prompts, as HTML, with the preset's value of every
+        control."""
         preset = self.preset(model)
-        values = [[".".join(c.path), show(c, preset_value(c, preset))] for c in self.controls]
+        values = [
+            [".".join(c.path), show(c, preset_value(c, preset)), *self._former(c)] for c in self.controls
+        ]
         mark = f"<div class=preset data-values='{html.escape(json.dumps(values, default=str))}' hidden></div>"
         try:
             profile = self.app.checkpoints.profile(model)
@@ -151,6 +149,13 @@ class Desk:
             )
         )
 
+    def _former(self, control: Control) -> Iterator[str]:
+        """The former paths of an extension's option."""
+        for old, (name, options) in self.app.Request.renamed.items():
+            if control.path[0] == name:
+                options = {new: former for former, new in options.items()}
+                yield ".".join((old, *(options.get(part, part) for part in control.path[1:])))
+
     def _filled(self, request: Any) -> list[Any]:
         model = request.model or self.model
         return [model, self.guide_of(model), *values_of(self.controls, request, self.preset(model))]
@@ -174,13 +179,12 @@ class Desk:
 
 
 def offered(control: Control) -> list[str]:
-    """What a dropdown offers besides the preset."""
+    """The choices of a dropdown without the preset."""
     return [choice for choice in control.choices if isinstance(choice, str) and choice != PRESET]
 
 
 def _described(entry: Any) -> str:
-    """A checkpoint in one line: name, family, size. What the name turns around, it turns back: the rest reads
-    as it should."""
+    """A checkpoint in one line: name, family, size. Changes of direction in the name end with it."""
     size, unit = entry.size, "B"
     for unit in ("B", "kB", "MB", "GB"):
         if size < 1000 or unit == "GB":
@@ -190,8 +194,7 @@ def _described(entry: Any) -> str:
 
 
 def _closers(text: str) -> str:
-    """The signs that end what a text begins with signs of direction (Unicode's embeddings, overrides and
-    isolates)."""
+    """The marks that end the embeddings, overrides and isolates (Unicode) that a text leaves open."""
     open_ones: list[str] = []
     for sign in text:
         if sign in EMBEDDING:

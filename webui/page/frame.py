@@ -1,5 +1,5 @@
-"""What stands around the controls: the page's head with its words and settings, the views beside the desk,
-the assets."""
+"""What is around the controls: the page's head with texts and settings, the navigation, the view of
+extensions, the assets."""
 
 from __future__ import annotations
 
@@ -27,17 +27,16 @@ LOOK = (
     "palette",
     "quick_settings",
     "notify_after",
-)  # settings that the browser acts upon
-START, PAGE = "base/start.js", "base/page.js"  # before Gradio draws; once the page is read
+)  # settings that act in the browser
+START, PAGE = "base/start.js", "base/page.js"  # before Gradio draws; after the page is parsed
 BASE_STYLES = ("base/style.css", "canvas/canvas.css")  # the others come after these
 
 
 class Head:
-    """Puts our own head into Gradio's page, before its scripts run: it builds its head, title and language
-    only later.
+    """Middleware that puts our own head into Gradio's page, before Gradio's scripts run.
 
-    Plain ASGI. Only the page itself is changed; what else passes is not looked at. The settings are read for
-    every call, so that a change of theme or language acts with the next look at the page.
+    Plain ASGI; only the page itself is changed. The settings are read for every call, so that a change of
+    theme or language takes effect with the next load of the page.
     """
 
     def __init__(self, app: ASGIApp, program: Any):
@@ -57,12 +56,12 @@ class Head:
             body += message.get("body", b"")
             if not message.get("more_body", False):
                 page = body.replace(b"</head>", head(self.program).encode() + b"</head>", 1)
-                kept = [(name, value) for name, value in start["headers"] if name != b"content-length"]
+                headers = [(name, value) for name, value in start["headers"] if name != b"content-length"]
                 await send(
                     {
                         **start,
                         "headers": [
-                            *kept,
+                            *headers,
                             (b"content-length", b"%d" % len(page)),
                             (b"cache-control", b"no-cache"),
                         ],
@@ -74,8 +73,8 @@ class Head:
 
 
 def head(program: Any) -> str:
-    """Styles, words, settings and scripts. start.js runs before Gradio draws, page.js and its modules after
-    the page is read."""
+    """Styles, texts, settings and scripts. start.js runs before Gradio draws, page.js and its modules after
+    the page is parsed."""
     at = f"ui/{version()}"
     look = {name: getattr(program.settings, name, None) for name in LOOK}
     styles = [*BASE_STYLES, *(name for name in _assets(".css") if name not in BASE_STYLES)]
@@ -92,20 +91,19 @@ def head(program: Any) -> str:
 
 
 def serve_assets(server: FastAPI) -> None:
-    """The scripts and styles of this folder, at /ui/<version>/: a browser asks for each version of a file
-    once."""
+    """Serves scripts and styles at /ui/<version>/, so that a browser loads each version of a file once."""
 
     @server.get("/ui/{asked}/{name:path}", include_in_schema=False)
     def asset(asked: str, name: str) -> FileResponse:
         file = STATIC / name
         if name not in _assets(*ASSETS):
             raise HTTPException(404, "There is no such file.")
-        kept = "public, max-age=31536000, immutable" if asked == version() else "no-cache"
-        return FileResponse(file, media_type=ASSETS[file.suffix], headers={"Cache-Control": kept})
+        cached = "public, max-age=31536000, immutable" if asked == version() else "no-cache"
+        return FileResponse(file, media_type=ASSETS[file.suffix], headers={"Cache-Control": cached})
 
 
 def version() -> str:
-    """Changes whenever a script or style does."""
+    """A hash that changes with any script or style."""
     files = [(name, (stat := (STATIC / name).stat()).st_mtime_ns, stat.st_size) for name in _assets(*ASSETS)]
     return f"{zlib.crc32(repr(files).encode()):08x}"
 
@@ -117,7 +115,7 @@ def _assets(*suffixes: str) -> list[str]:
 
 
 def navigation() -> str:
-    """The links between the views, and a place for the number of waiting jobs."""
+    """The links to the views, with a place for the number of waiting jobs."""
     links = (
         f'<a href="#{view}" data-view="{view}">{words(f"page.{view}")}<b class=count hidden></b></a>'
         for view in VIEWS
@@ -126,14 +124,13 @@ def navigation() -> str:
 
 
 def words(key: str, otherwise: str = "") -> str:
-    """An element that shows the words of a key in the reader's language; without words for it, the HTML
-    given."""
+    """An element that shows the text of a key in the page's language, or else the HTML given."""
     return f'<tdw-words key="{html.escape(key)}">{otherwise}</tdw-words>'
 
 
 def extensions_view(registry: Any) -> str:
-    """The view of the extensions with what there is to tell of each: extensions.js draws it."""
-    told: list[dict[str, Any]] = [
+    """The view of the extensions with the data that extensions.js draws."""
+    data: list[dict[str, Any]] = [
         {
             "name": name,
             "title": kind.title,
@@ -146,16 +143,16 @@ def extensions_view(registry: Any) -> str:
         }
         for name, kind in registry.extensions.items()
     ]
-    told += [{"name": name, "error": trace} for name, trace in registry.failed.items()]
-    return f'<tdw-extensions data-extensions="{html.escape(json.dumps(told))}"></tdw-extensions>'
+    data += [{"name": name, "error": trace} for name, trace in registry.failed.items()]
+    return f'<tdw-extensions data-extensions="{html.escape(json.dumps(data))}"></tdw-extensions>'
 
 
 def _place(registry: Any, kind: Any, hook: str) -> list[int]:
-    """Which one of how many it is in a hook's chain, from 1."""
+    """Its position in a hook's chain, from 1, and the length of the chain."""
     chain = registry.chain(hook)
     return [chain.index(kind) + 1, len(chain)]
 
 
 def _json(value: Any) -> str:
-    """JSON that cannot end the script element it stands in."""
+    """JSON that cannot end the script element around it."""
     return json.dumps(value, ensure_ascii=False, default=str).replace("<", "\\u003c")

@@ -1,5 +1,5 @@
-"""The page: prompt, controls and canvas drawn from the App. Controls come from fields only; no extension is
-named here."""
+"""The page as Gradio Blocks: prompt, controls and canvas, drawn from the App. Controls are made from fields
+alone; no extension is named here."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import gradio as gr
 from fastapi import FastAPI
+from gradio.components.base import Component
 
 from webui.page import gradio_internals
 from webui.page.controls import Control, controls_of, draw, preset_value, show
@@ -23,17 +24,17 @@ FREQUENT = (
     "length",
     "block_length",
     "temperature",
-)  # core parameters that are always in sight
-LAST = ("count", "seed")  # ... and after those of the extensions
+)  # core parameters that are always visible
+LAST = ("count", "seed")  # ... and those after the extensions' options
 PLACEHOLDER = "What is the text about?"  # of the prompt
-UNKNOWN = "unknown"  # the hidden field that carries what only missing extensions understand
+UNKNOWN = "unknown"  # the hidden field of options that belong to extensions that are not installed
 LAST_JOB = "() => localStorage.getItem('tdw.job') || ''"  # written by canvas.js
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
 
 def mount(app: Any, server: FastAPI) -> FastAPI:
-    """Serves the page at / and its scripts under /ui/. Call it after the API's routes: the page takes what is
-    left."""
+    """Serves the page at / and its scripts under /ui/. Call it after the API's routes: the page takes all
+    others."""
     serve_assets(server)
     server.add_middleware(Head, program=app)
     demo = build(app)
@@ -57,11 +58,13 @@ def build(app: Any) -> gr.Blocks:
 
 
 class _Page(Desk):
-    """Draws the page once and wires its few events; the browser's side is page.js."""
+    """Draws the page once and wires its events; the browser's side is static/base/page.js."""
 
     def __init__(self, app: Any):
         super().__init__(app)
-        self.components: list[gr.components.Component] = []  # what the controls were drawn as
+        self.components: list[
+            Any
+        ] = []  # of the controls, in their order; Gradio adds their events dynamically
         self._all = {control.path: control for control in controls_of(app.Request, app)}
         self._start = self.preset(None)
         with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as self.demo:
@@ -191,12 +194,12 @@ class _Page(Desk):
         dice.click(None, None, self.components[-1], js="() => -1", **QUIET)
         again.click(None, None, self.components[-1], js="() => window.tdw.seed()", **QUIET)
 
-    def _keep(self, control: Control, component: gr.components.Component) -> None:
+    def _keep(self, control: Control, component: Component) -> None:
         self.controls.append(control)
         self.components.append(component)
 
     def _canvas(self) -> str:
-        """The place of the live canvas, with each field's name, default and step."""
+        """The live canvas's element, with each field's label, default and step."""
         labels = {".".join(c.path): [c.label, c.default(), c.step()] for c in self._all.values()}
         return f'<tdw-canvas data-labels="{_text(json.dumps(labels, default=str))}"></tdw-canvas>'
 
@@ -208,24 +211,24 @@ class _Page(Desk):
         self.payload = gr.Textbox("", visible="hidden", elem_id="payload", label="payload")
         old = gr.State(self.model)  # the checkpoint whose preset the controls show
         about = [old, self.guide]
-        # page.js may load after this
-        tell = "(...values) => { window.tdwShown = values; window.tdw?.changed(values) }"
-        look = {"fn": None, "inputs": everything, "js": tell}
-        asked = "() => window.tdw.payload"
-        told = "(...values) => [...values.slice(0, -1), window.tdw.browser]"
-        sent = "(...values) => (window.tdw.submitting(), [...values.slice(0, -1), window.tdw.browser])"
-        self.generate.click(self.submit, [*everything, self.payload], self.reply, js=sent, **QUIET).then(
-            None, self.reply, js="reply => window.tdw.submitted(reply)", **QUIET
-        )
+        # page.js may load after these events
+        report = "(...values) => { window.tdwShown = values; window.tdw?.changed(values) }"
+        changed = {"fn": None, "inputs": everything, "js": report}
+        payload = "() => window.tdw.payload"
+        browser = "(...values) => [...values.slice(0, -1), window.tdw.browser]"
+        submitting = "(...values) => (window.tdw.submitting(), [...values.slice(0, -1), window.tdw.browser])"
+        self.generate.click(
+            self.submit, [*everything, self.payload], self.reply, js=submitting, **QUIET
+        ).then(None, self.reply, js="reply => window.tdw.submitted(reply)", **QUIET)
         self.interrupt.click(None, js="() => window.tdw.interrupt()", **QUIET)
         self.picker.input(self.switch, [old, *everything], [*about, *everything], **QUIET).then(
-            **look, **QUIET
+            **changed, **QUIET
         )
         self.reset.click(
             self.untouched, self.picker, everything, js="model => (window.tdw.resetting(), model)", **QUIET
         )
-        _hidden("fill").click(self.fill, self.payload, [*about, *everything], js=asked, **QUIET).then(
-            **look, **QUIET
+        _hidden("fill").click(self.fill, self.payload, [*about, *everything], js=payload, **QUIET).then(
+            **changed, **QUIET
         )
         _hidden("merge").click(
             self.merge,
@@ -233,24 +236,23 @@ class _Page(Desk):
             everything,
             js="(_, model) => [window.tdw.payload, model]",
             **QUIET,
-        ).then(**look, **QUIET)
+        ).then(**changed, **QUIET)
         _hidden("put").click(None, None, everything, js="() => window.tdw.raw", **QUIET).then(
             self.follow, self.picker, about, **QUIET
-        ).then(**look, **QUIET)
+        ).then(**changed, **QUIET)
         _hidden("rescan").click(self.rescanned, None, self.picker, **QUIET)
-        _hidden("gather").click(self.gather, [*everything, self.payload], self.reply, js=told, **QUIET).then(
-            None, self.reply, js="reply => window.tdw.gathered(reply)", **QUIET
-        )
-        # page.js may load after this
+        _hidden("gather").click(
+            self.gather, [*everything, self.payload], self.reply, js=browser, **QUIET
+        ).then(None, self.reply, js="reply => window.tdw.gathered(reply)", **QUIET)
         resumed = "reply => { window.tdwResumed = reply; window.tdw?.resume(reply) }"
         self.demo.load(
             self.resume, self.payload, [self.reply, *about, *everything], js=LAST_JOB, **QUIET
-        ).then(None, self.reply, js=resumed, **QUIET).then(**look, **QUIET)
-        gr.on([c.change for c in everything], **look, **QUIET)
+        ).then(None, self.reply, js=resumed, **QUIET).then(**changed, **QUIET)
+        gr.on([c.change for c in everything], **changed, **QUIET)
 
 
 def _hidden(name: str) -> gr.Button:
-    """A button for page.js to press."""
+    """A hidden button that page.js clicks."""
     return gr.Button(name, visible="hidden", elem_id=name)
 
 
@@ -259,7 +261,7 @@ def _paths(names: Sequence[str]) -> list[tuple[str]]:
 
 
 def _html(value: str, name: str | None = None, **look: Any) -> gr.HTML:
-    """Our own markup, without Gradio's styles and scripts."""
+    """Markup without Gradio's styles and scripts."""
     return gr.HTML(value, elem_id=name, apply_default_css=False, js_on_load=None, **look)
 
 

@@ -3,7 +3,7 @@ has."""
 
 from __future__ import annotations
 
-import gradio as gr
+from gradio.themes import Base
 
 SANS = (
     "-apple-system",
@@ -18,7 +18,7 @@ SANS = (
 MONO = ("ui-monospace", "SF Mono", "Cascadia Code", "Consolas", "Liberation Mono", "monospace")
 
 
-def theme() -> gr.themes.Base:
+def theme() -> Base:
     """Everything refers to the variables of style.css, which hold the light and the dark colours once."""
     look = {
         "body_background_fill": "var(--paper)",
@@ -92,7 +92,7 @@ def theme() -> gr.themes.Base:
         "button_primary_shadow_hover": "none",
         "button_secondary_shadow": "none",
     }
-    base = gr.themes.Base(primary_hue="teal", neutral_hue="stone", font=SANS, font_mono=MONO)
+    base = Base(primary_hue="teal", neutral_hue="stone", font=SANS, font_mono=MONO)
     return base.set(
         **plain,
         **look,

@@ -1,8 +1,8 @@
-"""The words of the page: one folder a language, one flat JSON file an area, the same keys in all of them.
+"""The texts of the page: one folder per language, one flat JSON file per area, the same keys in all of them.
 
-An extension brings the words of its own options in `languages/<language>.json` of its folder:
-`field.<name>.<option>.label` and `.help`, `extension.<name>.title` and `.about`. What has no words there is
-shown as it is declared.
+An extension brings the texts of its own options in `languages/<language>.json` of its folder:
+`field.<name>.<option>.label` and `.help`, `extension.<name>.title` and `.about`. Without them the declared
+English texts are shown.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ ENGLISH = "en"
 
 
 def languages(extensions: Path | None = None) -> dict[str, dict[str, str]]:
-    """Every language's words by key, English first; with those of the extensions in that folder."""
+    """The texts of every language by key, English first, with those of the extensions in that folder."""
     folders = (folder.name for folder in HERE.iterdir() if any(folder.glob("*.json")))
     names = sorted(folders, key=lambda name: (name != ENGLISH, name))
     return {name: {**_extensions(extensions, name), **_own(name)} for name in names}
 
 
 def embedded(language: str, extensions: Path | None = None) -> str:
-    """The words as the script element that strings.js reads; `language` is `auto` or a language's name."""
+    """The texts as the script element that strings.js reads; `language` is `auto` or a language's name."""
     data = json.dumps({"language": language, "languages": languages(extensions)}, ensure_ascii=False).replace(
         "<", "\\u003c"
     )
@@ -36,7 +36,7 @@ def _own(language: str) -> dict[str, str]:
 
 
 def _extensions(folder: Path | None, language: str) -> dict[str, str]:
-    """The words that extensions bring, each only about itself; a file that cannot be read counts as none."""
+    """The texts of extensions, each about itself alone; a file that cannot be read is skipped."""
     words: dict[str, str] = {}
     for file in sorted(folder.glob(f"*/languages/{language}.json")) if folder else ():
         name = file.parent.parent.name

@@ -1,5 +1,5 @@
 // @ts-check
-// This browser's name for its own jobs, made once.
+// The id of this browser, sent with its jobs. Made once.
 
 const CLIENT = "tdw.client";
 

@@ -1,26 +1,26 @@
 // @ts-check
-// All jobs and what is in memory, by one stream of the server for the whole page: queue, model bar and notifications read it.
+// All jobs and the loaded checkpoint, from one event stream for the whole page: queue, model bar and notifications read it.
 
 import { client } from "./client.js";
 
 export const ENDED = ["done", "failed", "cancelled"];
 
 class Feed extends EventTarget {
-  jobs = new Map(); // id: the server's line of it, oldest first
-  loading = null; // {checkpoint, done} that is being read now
-  wanted = []; // checkpoints that wait to be loaded
+  jobs = new Map(); // id: the job as the server lists it, oldest first
+  loading = null; // {checkpoint, done} that is being loaded
+  wanted = []; // checkpoints waiting to be loaded
   loaded = null; // the checkpoint in memory
-  checkpoints = -1; // changes when the list of checkpoints should be asked for again
+  checkpoints = -1; // version of the list of checkpoints
   connected = false;
   source = null;
 
-  /** Listens from now on. A hidden page without open jobs of its own lets go: browsers open few connections to one server. */
+  /** Connects. A hidden page without active jobs of its own disconnects: browsers limit the connections to a server. */
   start() {
     if (!document.hidden || this.active().some((job) => job.client_is_you)) this.listen();
     document.addEventListener("visibilitychange", () => (document.hidden ? this.pause() : this.listen()));
   }
 
-  /** The jobs that run or wait. */
+  /** The jobs that are running or waiting. */
   active() {
     return [...this.jobs.values()].filter((job) => !ENDED.includes(job.state));
   }
@@ -48,7 +48,7 @@ class Feed extends EventTarget {
     this.source = null;
   }
 
-  /** Enters one event; the first of a connection is everything there is. */
+  /** Applies an event; the first of a connection is a snapshot. */
   apply({ jobs, gone, loading, wanted, loaded, checkpoints }, snapshot) {
     const before = this.jobs;
     this.jobs = new Map(snapshot ? [] : before);

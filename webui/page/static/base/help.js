@@ -1,5 +1,5 @@
 // @ts-check
-// What a control is for, beside its name: on hover, when it is reached by Tab, on a touch of its name.
+// The help of a control beside its name: on hover, when it is reached by Tab, on a touch of its name.
 
 import { element, origin } from "./parts.js";
 import { say } from "./strings.js";
@@ -10,12 +10,12 @@ tip.setAttribute("role", "tooltip");
 tip.id = "help";
 tip.hidden = true;
 document.body.append(tip);
-const TOUCH_MS = 700; // after a touch its own focus and scrolling hide nothing
+const TOUCH_MS = 700; // focus and scrolling within this time after a touch do not hide it
 let tabbed = false;
 let touched = 0;
 const elsewhere = () => performance.now() - touched > TOUCH_MS && show(null);
 
-/** Shows the help of the control that `name` (its name, or a button without words) belongs to; null hides it. */
+/** Shows the help of the control of `name` (its name element, or an icon button); null hides it. */
 function show(name) {
   const block = name?.closest(".block");
   const help = name?.matches(".tool") ? name.textContent : block?.querySelector(".info-text")?.textContent.trim() ?? "";

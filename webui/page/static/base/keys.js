@@ -1,5 +1,5 @@
 // @ts-check
-// The keyboard: Ctrl+Enter writes, Escape closes what is open and then interrupts, ? tells of it; arrows in number fields.
+// Keyboard shortcuts: Ctrl+Enter generates, Escape closes what is open and then interrupts, ? lists them; arrows in numbers.
 
 import { element, origin } from "./parts.js";
 import { popover } from "./popover.js";
@@ -29,7 +29,7 @@ document.addEventListener("keydown", (event) => {
   }
 }, true);
 
-/** Numbers that may be empty are text boxes: the arrow keys and the phone's keyboard treat them as numbers all the same. */
+/** Arrow keys for numbers that may be empty, which are text boxes. */
 function number(event) {
   const field = origin(event);
   const box = field.closest?.(".kind-number");
@@ -48,7 +48,7 @@ document.addEventListener("focusin", (event) => {
   if (target.type === "text" && target.closest(".kind-number")) target.inputMode = "decimal";
 });
 
-/** <tdw-keys>: the button with the question mark. */
+/** <tdw-keys>: the button with the question mark that lists the shortcuts. */
 class Keys extends HTMLElement {
   connectedCallback() {
     if (this.firstChild) return;

@@ -1,5 +1,5 @@
 // @ts-check
-// What the page tells: the sentence about bad input beside Generate, and the calm bar at the bottom with its Undo.
+// Messages: errors beside Generate, and the notice at the bottom with its Undo.
 
 import { button, element } from "./parts.js";
 import { say } from "./strings.js";
@@ -12,7 +12,7 @@ bar.hidden = true;
 document.body.append(bar);
 let timer = 0;
 
-/** Tells one sentence for a while, with a way back if `undo` is given. While it is pointed at or has the focus, it stays. */
+/** Shows a sentence for a while, with an Undo if `undo` is given. While it is hovered or focused, it stays. */
 export function showNotice({ sentence, undo = undefined, label = say("page.undo") }) {
   clearTimeout(timer);
   const text = element("span", "", sentence);
@@ -40,7 +40,7 @@ bar.addEventListener("focusin", () => clearTimeout(timer));
 bar.addEventListener("pointerleave", hideLater);
 bar.addEventListener("focusout", hideLater);
 
-/** Shows one sentence about what cannot be done until it is dismissed; "" takes it away. In every view but the first as a bar. */
+/** Shows an error until it is dismissed; "" hides it. In every view but the first it is a notice. */
 export function showError(sentence) {
   const place = document.querySelector("#alert");
   if (sentence && (!place || document.body.dataset.view !== "write")) return showNotice({ sentence });

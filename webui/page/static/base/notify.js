@@ -1,17 +1,17 @@
 // @ts-check
-// Tells that a long job has ended while nobody looks at the page. Permission is asked for by pressing the switch, never by itself.
+// Notifies that a long job has ended while the page is hidden. Permission is requested only when the switch is pressed.
 
 import { feed } from "./feed.js";
 import { element } from "./parts.js";
 import { say } from "./strings.js";
 
 const STORE = "tdw.notify";
-const LONG = 20; // seconds, if the settings do not say
+const LONG = 20; // seconds, if the settings have none
 
 const possible = () => "Notification" in window && window.isSecureContext;
 const wanted = () => possible() && Notification.permission === "granted" && localStorage.getItem(STORE) === "on";
 
-/** The switch, with a line about what it does or why it cannot. */
+/** The switch, with a line about why it is unavailable. */
 export function notifySwitch() {
   const box = element("input");
   box.type = "checkbox";

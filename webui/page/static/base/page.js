@@ -1,5 +1,5 @@
 // @ts-check
-// Joins Gradio's controls, the canvas and the views: what Gradio's events call (window.tdw), and the events of the page's parts.
+// Connects Gradio's controls, the canvas and the views: window.tdw, which Gradio's events call, and the events tdw:*.
 
 import "../canvas/canvas.js";
 import "../extensions/extensions.js";
@@ -23,18 +23,18 @@ import { open } from "./views.js";
 const canvas = () => document.querySelector("tdw-canvas");
 const press = (button) => document.getElementById(button)?.click();
 const { title } = window.gradio_config; // document.title is set later
-const waiting = []; // for what the controls say
+const waiting = []; // for `gathered`
 
 const tdw = {
   payload: "", // what the next press of a hidden button sends ("fill", "merge")
-  raw: [], // what the next press of the hidden button "put" puts into the controls
+  raw: [], // what the next press of the hidden button "put" shows in the controls
 
-  /** Who asks: this browser's id and the language it is answered in. */
+  /** This browser's id and language, sent with every request. */
   get browser() {
     return `${client} ${locale}`;
   },
 
-  /** Generate was pressed: the server is asked now. */
+  /** Generate was pressed: the request is sent now. */
   submitting() {
     showError("");
     document.body.dataset.tdw = "sending";
@@ -50,16 +50,16 @@ const tdw = {
     }
   },
 
-  /** After a reload: the job this browser looked at last, if the server still knows it, and what was typed. */
+  /** After a reload: follows the last job, if the server still knows it, and restores the controls. */
   resume(answer) {
     if (answer?.job && !canvas().job) start(answer.job);
-    requestAnimationFrame(() => shown.redraft());
+    requestAnimationFrame(() => shown.restoreDraft());
   },
 
-  interrupt: () => void canvas()?.interrupt(), // a key may come before it is drawn
+  interrupt: () => void canvas()?.interrupt(), // a key may be pressed before it is drawn
   write: () => open("write"),
 
-  /** The seed of the newest text, or "draw one". */
+  /** The seed of the newest text; -1 if there is none. */
   seed: () => canvas().lastRequest?.seed ?? -1,
 
   /** The controls show these values now. */
@@ -68,17 +68,17 @@ const tdw = {
   /** The controls are about to show the preset. */
   resetting: () => shown.undoable(say("page.was_reset")),
 
-  /** What the controls say, as {request} or {error}. */
+  /** The request that the controls show, as {request} or {error}. */
   request: () => new Promise((resolve) => (waiting.push(resolve), press("gather"))),
   gathered: (answer) => waiting.splice(0).forEach((resolve) => resolve(answer)),
 
-  /** The controls that a part of a request names show what it says. */
+  /** Shows a part of a request in its controls; the others stay. */
   merge(part) {
     tdw.payload = JSON.stringify(part);
     press("merge");
   },
 
-  /** Where text can be sent: every control of several lines, as [{field, label}]. */
+  /** The controls that text can be sent to: those of several lines, as [{field, label}]. */
   targets: () =>
     [...document.querySelectorAll(":is(.kind-lines, .kind-list):has(textarea)")].map((block) => ({
       field: block.id.replace("field-", "").replaceAll("-", "."),
@@ -88,19 +88,19 @@ const tdw = {
 
 function start(job) {
   const place = canvas();
-  place.addEventListener("change", showState); // adding it again does nothing
+  place.addEventListener("change", showState); // adding it twice has no effect
   place.follow(job);
 }
 
-/** Follows a job and brings its texts into sight. */
+/** Follows a job and scrolls to its texts. */
 function watch(job) {
   start(job);
-  const place = document.querySelector("#desk-right"); // on a phone a part of the page, on a desk it scrolls by itself
+  const place = document.querySelector("#desk-right"); // it scrolls by itself, except on a phone
   place.scrollTo({ top: 0, behavior: "instant" });
   if (matchMedia("(max-width: 900px)").matches) place.scrollIntoView({ block: "start", behavior: scrollBehavior() });
 }
 
-/** All controls show this request. */
+/** Shows a request in the controls. */
 function use(request, keepSeed = true) {
   tdw.payload = JSON.stringify(keepSeed ? request : { ...request, seed: -1 });
   press("fill");
@@ -121,7 +121,7 @@ async function generate(request) {
   }
 }
 
-/** Settings were changed: what the browser acts upon. Another language needs the page anew; what was typed stays. */
+/** Applies changed settings. Another language needs a reload; the controls keep their values. */
 function settings({ theme, palette, quick_settings: quick, language, notify_after }) {
   const { look, applyLook } = window.tdwStart;
   const before = look.language ?? "auto";
@@ -131,7 +131,7 @@ function settings({ theme, palette, quick_settings: quick, language, notify_afte
   if (language && language !== before) location.reload();
 }
 
-/** What parts of the page ask of it, from wherever they stand. @type {Record<string, (detail: any) => void>} */
+/** What the page does on events of its parts. @type {Record<string, (detail: any) => void>} */
 const EVENTS = {
   "tdw:use": ({ request, keepSeed }) => use(request, keepSeed),
   "tdw:write": ({ field, text }) => (open("write"), write(text, field)),
@@ -145,7 +145,7 @@ const EVENTS = {
 };
 for (const [name, act] of Object.entries(EVENTS)) document.addEventListener(name, (/** @type {any} */ event) => act(event.detail));
 
-/** A number beside a view's name, such as that of the jobs in the queue; 0 is not shown. */
+/** Shows a number beside the name of a view; 0 is hidden. */
 function showCount(view, count) {
   const place = document.querySelector(`#views a[data-view="${view}"] .count`);
   if (!place) return;
@@ -153,7 +153,7 @@ function showCount(view, count) {
   place.hidden = !count;
 }
 
-/** Makes buttons and window title say what the canvas does. */
+/** Shows the state of the canvas on buttons and in the window's title. */
 function showState() {
   const job = canvas().job;
   const running = canvas().running;
@@ -166,7 +166,7 @@ function scrollBehavior() {
   return matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
 }
 
-/** Puts a text into a control as if the user typed it; a folded one is opened. */
+/** Enters a text into a control as if it was typed; a fold around it is opened. */
 function write(text, field = "prompt") {
   const block = document.getElementById(`field-${field.replaceAll(".", "-")}`);
   const area = /** @type {HTMLInputElement} */ (block?.querySelector("textarea, input"));
@@ -184,7 +184,7 @@ document.addEventListener("click", (event) => {
   if (busy && origin(event).closest?.("#generate")) event.stopImmediatePropagation();
 }, true);
 
-/** Words in the reader's language, in markup that Python made: <tdw-words key="page.write">; without words, what stands in it. */
+/** <tdw-words key="page.write">: the text of a key in markup made by Python; its own content if there is none. */
 class Words extends HTMLElement {
   connectedCallback() {
     const key = this.getAttribute("key");
@@ -195,5 +195,5 @@ class Words extends HTMLElement {
 customElements.define("tdw-words", Words);
 
 window.tdw = tdw;
-if (window.tdwShown) tdw.changed(window.tdwShown); // Gradio told it before this was there
+if (window.tdwShown) tdw.changed(window.tdwShown); // Gradio sent it before this script ran
 if (window.tdwResumed) tdw.resume(window.tdwResumed);

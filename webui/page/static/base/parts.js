@@ -1,5 +1,5 @@
 // @ts-check
-// Small pieces of the page: elements, buttons, menus, what leaves the page, the list of a result's parameters.
+// Small parts of the page: elements, buttons, menus, copy and download, the list of a result's parameters.
 
 import { formatNumber, say } from "./strings.js";
 
@@ -18,7 +18,7 @@ export function button(label, press) {
   return node;
 }
 
-/** A choice of which exactly one is taken; `options` is a list of [value, label]. `.value` sets it without telling. */
+/** Buttons of which exactly one is pressed; `options` is a list of [value, label]. Setting `.value` does not call `take`. */
 export function choice(name, options, take) {
   const node = element("div", "choice");
   node.setAttribute("role", "group");
@@ -106,7 +106,7 @@ export async function copied(text) {
   area.remove();
 }
 
-/** Hands the browser a file to save. */
+/** Downloads a file. */
 export function download(name, type, content) {
   const link = element("a");
   link.href = URL.createObjectURL(new Blob([content], { type }));
@@ -117,19 +117,19 @@ export function download(name, type, content) {
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
-/** Tells the page something from a node in it; page.js answers. */
+/** Dispatches an event tdw:`name` that page.js handles. */
 export function send(node, name, detail) {
   node.dispatchEvent(new CustomEvent(`tdw:${name}`, { bubbles: true, detail }));
 }
 
-/** A text with what cannot be seen or turns the direction of reading written out. */
+/** A text with invisible characters and direction marks escaped. */
 export function visible(text) {
   return text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, (sign) => {
     return { "\n": "↵", "\t": "⇥" }[sign] ?? `\\u{${sign.codePointAt(0).toString(16)}}`;
   });
 }
 
-/** What made a result: every field that is not at its default, then what the run cost. */
+/** The parameters of a result: every field that is not at its default, then the cost. */
 export function parameters(result) {
   const list = element("dl");
   const labels = JSON.parse(document.querySelector("tdw-canvas")?.dataset.labels || "{}");

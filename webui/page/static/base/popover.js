@@ -1,11 +1,11 @@
 // @ts-check
-// A panel that opens below a button and closes by Escape or a press elsewhere; on a phone it lies at the bottom.
+// A panel below a button, closed by Escape or a press elsewhere; on a phone it is at the bottom.
 
 import { button, element } from "./parts.js";
 
 const GAP = 6;
 
-/** [opener, panel]: `fill(panel)` draws the panel each time it opens. Both belong into the page, side by side. */
+/** [opener, panel]: `fill(panel)` draws the panel each time it opens. Put both into the page, side by side. */
 export function popover(opener, className, fill) {
   const panel = element("div", `sheet ${className}`);
   panel.popover = "auto";
@@ -17,7 +17,7 @@ export function popover(opener, className, fill) {
     opener.setAttribute("aria-expanded", String(newState === "open"));
     if (newState !== "open") return;
     place(opener, panel);
-    await filled; // what it shows may come from the server
+    await filled; // its content may come from the server
     place(opener, panel);
   });
   return [opener, panel];
@@ -32,7 +32,7 @@ function place(opener, panel) {
   Object.assign(panel.style, { top: `${top}px`, left: `${Math.max(8, Math.min(box.left, clientWidth - panel.offsetWidth - 8))}px` });
 }
 
-/** Asks before something that reaches far. Resolves to whether it is to be done. */
+/** Asks for confirmation in a dialog. Resolves to the answer, a boolean. */
 export function confirmed(sentence, label, no) {
   const dialog = element("dialog", "sheet ask");
   const answer = new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes")));

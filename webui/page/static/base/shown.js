@@ -1,18 +1,24 @@
 // @ts-check
-// What the controls show: Gradio tells of every change, and here it is compared with the preset, kept as a draft, taken back.
+// The values of the controls: compared with the preset, stored as a draft, restored by Undo.
 
 import { showNotice } from "./notice.js";
 import { say } from "./strings.js";
 
-const DRAFT = "tdw.draft"; // of this tab, so that a reload loses nothing that was typed
-const draft = JSON.parse(sessionStorage.getItem(DRAFT) ?? "null");
+const DRAFT = "tdw.draft"; // values by path, of this tab: a reload loses nothing that was typed
+const draft = byPath(JSON.parse(sessionStorage.getItem(DRAFT) ?? "{}"));
+
+/** A draft as values by path; earlier versions stored {paths, values}. */
+function byPath(stored) {
+  if (typeof stored.paths !== "string") return stored;
+  return Object.fromEntries(JSON.parse(stored.paths).map((path, index) => [path, stored.values[index]]));
+}
 
 class Shown {
-  values = []; // in the order of `preset`; empty until the page was drawn
+  values = []; // in the order of `preset`; empty until the page is drawn
   watchers = new Set();
-  drawn = new Promise((resolve) => (this.ready = resolve)); // until then Gradio may take nothing, or the draft come in between
+  drawn = new Promise((resolve) => (this.ready = resolve)); // before that Gradio takes no values, or the draft overwrites them
 
-  /** [path, what the checkpoint's preset shows] of every control, in the order of the values. */
+  /** [path, the preset's value, ...former paths] of every control, in the order of `values`. */
   get preset() {
     return JSON.parse(document.querySelector("#guide .preset")?.dataset.values ?? "[]");
   }
@@ -29,13 +35,13 @@ class Shown {
     for (const look of this.watchers) look(this);
   }
 
-  /** Calls `look` with this after every change, and at once if the page was drawn. */
+  /** Calls `look` with this after every change, and now if the page is drawn. */
   watch(look) {
     this.watchers.add(look);
     if (this.values.length) look(this);
   }
 
-  /** Marks what differs from the preset, and the folds that hide such a control. */
+  /** Marks the controls that differ from the preset, and the folds around them. */
   mark() {
     const folds = new Map();
     this.preset.forEach(([path, standard], index) => {
@@ -53,34 +59,37 @@ class Shown {
     }
   }
 
-  /** All controls show these values. */
+  /** Shows these values in all controls. */
   put(values) {
     window.tdw.raw = values;
     document.querySelector("#put").click();
   }
 
-  /** One control shows this value; the others stay. */
+  /** Shows a value in one control. */
   set(path, value) {
     this.put(this.values.map((old, index) => (this.preset[index][0] === path ? value : old)));
   }
 
-  /** Tells what was done to the controls, with the way back to what they show now. */
+  /** Shows a notice about a change of the controls, with an Undo to their current values. */
   undoable(sentence) {
     const before = [...this.values];
     showNotice({ sentence, undo: before.length ? () => this.put(before) : undefined });
   }
 
-  /** What was in the controls of this tab before it was reloaded, if they still are the same controls. */
-  redraft() {
-    const paths = JSON.stringify(this.preset.map(([path]) => path));
-    if (draft?.paths === paths && JSON.stringify(draft.values) !== JSON.stringify(this.values)) this.put(draft.values);
+  /** Restores what the controls showed before this tab was reloaded. */
+  restoreDraft() {
+    const values = this.preset.map(([path, , ...former], index) => {
+      const name = [path, ...former].find((one) => one in draft);
+      return name === undefined ? this.values[index] : draft[name];
+    });
+    if (JSON.stringify(values) !== JSON.stringify(this.values)) this.put(values);
     this.ready();
   }
 
   keepDraft() {
     if (!this.values.length) return;
-    const paths = JSON.stringify(this.preset.map(([path]) => path));
-    sessionStorage.setItem(DRAFT, JSON.stringify({ paths, values: this.values }));
+    const values = this.preset.map(([path], index) => [path, this.values[index]]);
+    sessionStorage.setItem(DRAFT, JSON.stringify(Object.fromEntries(values)));
   }
 }
 

@@ -1,5 +1,5 @@
 // @ts-check
-// Runs before the page is drawn: theme and palette as attributes of <html>, and Gradio's controls in the reader's language.
+// Runs before the page is drawn: sets theme and palette on <html>, and translates Gradio's controls.
 
 {
   const read = (id) => JSON.parse(document.getElementById(id)?.textContent ?? "{}");
@@ -11,7 +11,7 @@
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const root = document.documentElement;
 
-  /** Shows a theme ("auto", "light", "dark") and a palette, from now on. */
+  /** Applies a theme ("auto", "light", "dark") and a palette. */
   const applyLook = ({ theme = look.theme, palette = look.palette } = {}) => {
     Object.assign(look, { theme, palette });
     root.dataset.theme = theme === "light" || theme === "dark" ? theme : dark.matches ? "dark" : "light";
@@ -19,7 +19,7 @@
     root.style.colorScheme = root.dataset.theme;
     mark();
   };
-  /** Gradio's own mark, which it sets by the system's theme when it draws. */
+  /** Sets Gradio's class "dark", which it sets by the system's theme. */
   const mark = () => {
     const body = document.body;
     if (body && body.classList.contains("dark") !== (root.dataset.theme === "dark")) body.classList.toggle("dark");
@@ -28,7 +28,7 @@
     mark();
     new MutationObserver(mark).observe(document.body, { attributeFilter: ["class"] });
   });
-  // A browser opens a dropped file in place of the page; restore.js does better, but comes later than the first drop may.
+  // Keeps the browser from opening a dropped file in place of the page; restore.js, which handles it, loads later.
   for (const name of ["dragover", "drop"]) {
     document.addEventListener(/** @type {"drop"} */ (name), (event) => event.dataTransfer?.types.includes("Files") && event.preventDefault());
   }
@@ -36,10 +36,10 @@
   applyLook();
   const setLanguage = () => root.lang === chosen || (root.lang = chosen);
   setLanguage();
-  new MutationObserver(setLanguage).observe(root, { attributeFilter: ["lang"] }); // Gradio sets the browser's
+  new MutationObserver(setLanguage).observe(root, { attributeFilter: ["lang"] }); // Gradio sets the browser's language
   window.tdwStart = { look, applyLook, language: chosen };
 
-  /** Gradio reads its configuration after this: what it calls label, info, choices is put in the reader's words. */
+  /** Translates labels, help and choices in Gradio's configuration, which Gradio reads after this. */
   for (const { props } of window.gradio_config?.components ?? []) {
     if (props.elem_id === "canvas") {
       const canvas = new DOMParser().parseFromString(props.value, "text/html").querySelector("tdw-canvas");

@@ -1,5 +1,5 @@
 // @ts-check
-// What a word of a board is about: token, confidence, step. By the mouse, by a touch, by the arrow keys.
+// The tooltip of a word on a board: token, confidence, step. By mouse, touch and arrow keys.
 
 import { element, visible } from "./parts.js";
 import { say } from "./strings.js";
@@ -13,7 +13,7 @@ export class Tip {
     this.node = null;
     const { node } = board;
     node.addEventListener("pointerover", ({ target }) => this.show(target.closest(".at")));
-    node.addEventListener("pointerleave", ({ pointerType }) => pointerType !== "touch" && this.show(null)); // a lifted finger leaves
+    node.addEventListener("pointerleave", ({ pointerType }) => pointerType !== "touch" && this.show(null)); // a touch that ends also "leaves"
     document.addEventListener("pointerdown", this.away);
     node.addEventListener("focus", () => node.matches(":focus-visible") && this.go(0, 1));
     node.addEventListener("blur", () => this.show(null));
@@ -28,13 +28,13 @@ export class Tip {
     });
   }
 
-  /** A touch anywhere else takes the tip away; one on a board that is gone takes itself away. */
+  /** A press elsewhere hides the tooltip; removes itself once the board is gone. */
   away = ({ target }) => {
     if (!this.board.node.isConnected) document.removeEventListener("pointerdown", this.away);
     if (this.here && !this.board.node.contains(target)) this.show(null);
   };
 
-  /** Shows the first word from a column on. */
+  /** Shows the first word from a column on, in a direction. */
   go(from, way) {
     for (let column = from; this.board.nodes[column]; column += way) if (this.word(column)) return this.show(this.board.nodes[column].node);
   }

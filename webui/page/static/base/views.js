@@ -1,20 +1,20 @@
 // @ts-check
-// The views of the page (write, history, ...): one is seen at a time, the address names it, the others keep their state.
+// The views of the page (write, history, ...): one is visible at a time, named by the address; the others keep their state.
 
 import { say } from "./strings.js";
 
 export const VIEWS = ["write", "history", "queue", "extensions", "settings"];
 
-/** Shows a view; the way back leads to the one before. */
+/** Shows a view, as an entry in the browser's history. */
 export function open(view) {
   if (current() === view) return;
   location.hash = view;
-  follow(); // now, not with the event: what comes next may need the view to be seen
+  follow(); // now, not with the event: the caller may need the view to be visible
 }
 
-/** The view that the address names. */
+/** The view in the address. */
 export function current() {
-  const named = location.hash.slice(1).split("?")[0]; // a view may keep its own state behind the question mark
+  const named = location.hash.slice(1).split("?")[0]; // the state of a view follows the question mark
   return VIEWS.includes(named) ? named : "write";
 }
 
@@ -27,7 +27,7 @@ function follow() {
   mark();
 }
 
-/** Tells in the navigation where we are; Gradio may draw it after this module has run. */
+/** Marks the current view in the navigation, which Gradio may draw after this module has run. */
 function mark() {
   for (const link of document.querySelectorAll("#views a")) {
     if (link.dataset.view === document.body.dataset.view) link.setAttribute("aria-current", "page");

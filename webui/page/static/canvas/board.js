@@ -1,16 +1,16 @@
 // @ts-check
-// The board: the positions of a text, open ones as bars, decided ones as words. Live rows, replays and token views use it.
+// The board: the positions of a text, masked ones as bars, committed ones as words. Live rows, replays and token views use it.
 
 import { cellsOf, settle } from "./lines.js";
 import { element } from "../base/parts.js";
 import { say } from "../base/strings.js";
 import { Tip } from "../base/tip.js";
 
-export const SHADES = 5; // levels of confidence that the style knows
+export const SHADES = 5; // levels of confidence in the style sheet
 
 /**
- * The nodes of one position: `node` holds a blank (the text node `gap`), a line end (`lineBreak`) where there is one, and what
- * is seen (`show`), a bar `width` px wide or a word. `remasked`: the word that stood here before it was masked again.
+ * The nodes of one position: `node` holds a space (the text node `gap`), a `lineBreak` where there is one, and `show`: a
+ * bar `width` px wide or a word. `remasked`: the word that was here before it was masked again.
  * @typedef {{node: HTMLElement, blank?: string, gap?: any, show?: HTMLElement, lineBreak?: HTMLElement, width?: number, remasked?: string | null}} Position
  */
 
@@ -19,14 +19,14 @@ export class Board {
     this.known = []; // per column [text or null, confidence or null, step]
     /** @type {Position[]} */
     this.nodes = [];
-    this.fresh = []; // the words of the last step, which stand out until the next one
-    this.end = Infinity; // from this column on, what stands there is not part of the text
+    this.fresh = []; // the words committed in the last step, highlighted until the next one
+    this.end = Infinity; // the columns from here on are not part of the text
     this.node = element("div", "text tokens");
     this.node.tabIndex = 0;
     this.node.setAttribute("role", "group");
     this.node.setAttribute("aria-label", say("canvas.tokens.label"));
     this.tip = new Tip(this);
-    this.flowing = true; // lines are ours; false: the browser's, as in any text
+    this.flowing = true; // false: the browser breaks the lines, as in any text
     new ResizeObserver(([{ contentRect }]) => {
       if (this.width && Math.abs(contentRect.width - this.width) > 1) this.reflow();
     }).observe(this.node);
@@ -46,14 +46,14 @@ export class Board {
     }
   }
 
-  /** Enters what a position holds now. `fresh`: it was decided, or taken back, in this very step. */
+  /** Sets a position. `fresh`: it was committed or remasked in the current step. */
   put(column, now, fresh) {
     const before = this.known[column];
     this.known[column] = now;
     this.paint(column, fresh, fresh && now[0] === null ? before[0] : null);
   }
 
-  /** Shows what a list of positions holds; those that changed since the last call stand out if `fresh`. */
+  /** Shows a list of positions; if `fresh`, those that changed since the last call are highlighted. */
   show(known, fresh = false) {
     this.resize(known.length);
     this.unhighlight();
@@ -64,7 +64,7 @@ export class Board {
     this.settle();
   }
 
-  /** Paints a position: a bar for a mask, a word, or nothing for tokens without text. */
+  /** Draws a position: a bar for a mask, a word, or nothing for tokens without text. */
   paint(column, fresh, remasked = null) {
     const [text, confidence] = this.known[column];
     const { node } = this.nodes[column];
@@ -73,7 +73,7 @@ export class Board {
     this.nodes[column] = at;
     node.classList.toggle("beyond", column >= this.end);
     if (text === null) {
-      at.show = element("i", remasked === null ? "mask" : "mask remasked"); // the blank stands where a word's would
+      at.show = element("i", remasked === null ? "mask" : "mask remasked"); // the space is outside the bar
       at.remasked = remasked;
     } else {
       const blank = text.match(/^\s*/)[0];
@@ -93,7 +93,7 @@ export class Board {
     for (const word of this.fresh.splice(0)) word.classList.replace("fresh", "calm");
   }
 
-  /** From now on lines end where the browser ends them: for texts that do not change any more. */
+  /** Lets the browser break the lines: for texts that no longer change. */
   natural() {
     this.flowing = false;
     this.starts = null;
@@ -102,7 +102,7 @@ export class Board {
     for (const at of this.nodes) at.lineBreak = null;
   }
 
-  /** Lines are kept steady from now on: for texts that do. */
+  /** Keeps lines steady: for texts that change. */
   steady() {
     this.flowing = true;
     this.reflow();
@@ -114,12 +114,12 @@ export class Board {
     this.settle();
   }
 
-  /** Ends lines and sizes bars after changes; see lines.js. */
+  /** Breaks lines and sizes bars after changes; see lines.js. */
   settle() {
     if (!this.flowing || !this.nodes.length) return;
     const style = getComputedStyle(this.node);
     this.width = this.node.clientWidth;
-    if (!this.width) return; // out of sight; the observer comes back to it
+    if (!this.width) return; // hidden; the observer calls again
     const size = Number.parseFloat(style.fontSize);
     const measure = this.ruler(`${style.fontStyle} ${style.fontWeight} ${style.fontSize} ${style.fontFamily}`);
     const cells = cellsOf(this.known, measure, size, this.remasked());
@@ -133,7 +133,7 @@ export class Board {
       at.width = width;
       at.show.style.width = `${width.toFixed(1)}px`;
     });
-    this.most = Math.max(this.most ?? 0, lines); // lines once taken are kept, so that what stands below stays
+    this.most = Math.max(this.most ?? 0, lines); // lines once used stay reserved, so that nothing below moves
     this.node.style.minHeight = `${this.most * Number.parseFloat(style.lineHeight)}px`;
   }
 
@@ -154,7 +154,7 @@ export class Board {
   }
 }
 
-/** A function that gives a text's width in px in a font, as the browser would set it. */
+/** A function that measures a text's width in px in a font. */
 export function ruler(font) {
   const pen = document.createElement("canvas").getContext("2d");
   pen.font = font;

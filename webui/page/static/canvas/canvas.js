@@ -1,11 +1,11 @@
 // @ts-check
-// <tdw-canvas>: follows a job by server-sent events and shows it. It needs nothing but a place in the page.
+// <tdw-canvas>: follows a job by server-sent events and shows it.
 
 import { ENDED, Job } from "./job.js";
 import { element } from "../base/parts.js";
 import { say } from "../base/strings.js";
 
-const KEPT = 12; // jobs that stay below the current one
+const KEPT = 12; // jobs that are shown, the current one included
 const STORE = "tdw.job";
 
 export class Canvas extends HTMLElement {
@@ -24,19 +24,19 @@ export class Canvas extends HTMLElement {
     return Boolean(this.job && this.source && !ENDED.includes(this.job.state));
   }
 
-  /** The request of the newest text there is, for its seed. */
+  /** The request of the newest text. */
   get lastRequest() {
     const rows = this.jobs.flatMap((job) => [...(job.rows?.values() ?? [])]);
     return rows.find((row) => row.result)?.result.request;
   }
 
-  /** Shows a job from now on, above those before it. */
+  /** Follows a job and shows it above the earlier ones. */
   follow(id) {
-    if (this.job?.id === id && this.source) return; // without one, the server was lost: it is followed anew
+    if (this.job?.id === id && this.source) return; // without a source the connection was lost: follow it again
     this.source?.close();
     localStorage.setItem(STORE, id);
     this.querySelector(".blank")?.remove();
-    const again = this.jobs.findIndex((job) => job.id === id); // one from below, opened once more
+    const again = this.jobs.findIndex((job) => job.id === id); // an earlier job that is opened again
     if (again >= 0) this.jobs.splice(again, 1)[0].node.remove();
     this.jobs.unshift(new Job(id));
     this.prepend(this.job.node);
@@ -45,7 +45,7 @@ export class Canvas extends HTMLElement {
     this.listen(this.job);
   }
 
-  /** Stops the job before its next model call; what is decided stays. */
+  /** Stops the job before its next model call; committed tokens stay. */
   async interrupt() {
     if (this.running) await fetch(`api/v1/jobs/${encodeURIComponent(this.job.id)}`, { method: "DELETE" });
   }
@@ -53,7 +53,7 @@ export class Canvas extends HTMLElement {
   listen(job) {
     const source = new EventSource(`api/v1/jobs/${encodeURIComponent(job.id)}/events`);
     this.source = source;
-    let snapshot = true; // the browser reconnects by itself, and the server then sends everything again
+    let snapshot = true; // the browser reconnects by itself, and gets a snapshot again
     source.addEventListener("open", () => (snapshot = true));
     source.addEventListener("update", (event) => {
       job.update(JSON.parse(event.data), snapshot);
@@ -75,7 +75,7 @@ export class Canvas extends HTMLElement {
     this.dispatchEvent(new CustomEvent("change", { detail: job }));
   }
 
-  /** What stands here before the first text: noise. */
+  /** The content before the first text: masks. */
   blank() {
     const widths = [9, 5, 12, 7, 4, 10, 6, 13, 5, 8, 11, 4, 7, 9, 6, 12, 5, 8, 10, 4, 7, 11, 6, 9, 5, 13];
     const noise = widths.map((width, index) => {

@@ -1,5 +1,5 @@
 // @ts-check
-// One job: its state and progress, and its rows as a list, as a table of cells, or as a grid when two axes span it.
+// One job: its state and progress, and its rows as a list, as a table of cells, or as a grid of two axes.
 
 import { element } from "../base/parts.js";
 import { Row } from "./row.js";
@@ -25,14 +25,14 @@ export class Job {
     this.error = element("p", "job-error");
     this.error.hidden = true;
     this.body = element("div", "job-body");
-    this.prompt = element("bdi", "job-prompt"); // what tells it from the others once it is an earlier one
+    this.prompt = element("bdi", "job-prompt"); // shown once the job is an earlier one
     const head = element("header", "job-head", this.prompt, this.status, this.meta);
     this.node = element("section", "job", head, this.bar, this.error, this.body, legend());
     this.node.setAttribute("aria-label", say("canvas.texts"));
     this.setStatus(say("canvas.sending"));
   }
 
-  /** Enters one update of the server; the first of a connection is a snapshot of everything so far. */
+  /** Applies an update of the server; the first of a connection is a snapshot. */
   update(update, snapshot) {
     this.state = update.state;
     this.rows ??= this.layout(update.cells);
@@ -74,12 +74,12 @@ export class Job {
     this.node.dataset.state = state;
   }
 
-  /** Sets the announced state; only what changed is said again. */
+  /** Sets the state that screen readers announce, if it changed. */
   setStatus(words) {
     if (this.status.textContent !== words) this.status.textContent = words;
   }
 
-  /** Makes the rows, and places them by the cells' axes. */
+  /** Makes the rows and arranges them by the cells' axes. */
   layout(cells) {
     const rows = new Map();
     const entries = Object.entries(cells);
@@ -98,14 +98,14 @@ export class Job {
   }
 }
 
-/** Rows beside each other, thumbnails in a gallery of their own. */
+/** Rows below each other, then the thumbnails as a gallery. */
 function placed(rows) {
   const [live, small] = [rows.slice(0, LIVE_ROWS), rows.slice(LIVE_ROWS)];
   const gallery = element("div", "gallery", ...small.map((row) => row.node));
   return [...live.map((row) => row.node), ...(small.length ? [gallery] : [])];
 }
 
-/** A plain table: a cell of the job per row, its axes first. */
+/** A table with one cell of the job per row, its axes first. */
 function table(entries, rows) {
   const names = [...new Set(entries.flatMap(([, cell]) => cell.axes.map(([name]) => name)))];
   const node = element("table", "cells");
@@ -121,7 +121,7 @@ function table(entries, rows) {
   return node;
 }
 
-/** Two axes as a grid, or null if several cells stand at one place. */
+/** Two axes as a grid, or null if several cells share a place. */
 function grid(down, across, entries, rows) {
   const label = (cell, name) => String(cell.axes.find((axis) => axis[0] === name)?.[2] ?? "");
   const places = new Map(entries.map(([id, cell]) => [JSON.stringify([label(cell, down), label(cell, across)]), id]));
@@ -146,7 +146,7 @@ function line(tag, texts) {
   return element("tr", "", ...texts.map((text) => element(tag, "", inside(text))));
 }
 
-/** A value of an axis where the axis's name does not stand beside it. */
+/** A value of an axis, with the axis's name. */
 function titled([name, , label]) {
   return inside(String(label).toLowerCase().startsWith(name.toLowerCase()) ? String(label) : `${heading(name)} ${label}`);
 }
@@ -163,7 +163,7 @@ function scrolled(node) {
   return box;
 }
 
-/** What bars and shades mean; folded on a phone. */
+/** The legend of bars and shades; folded on a phone. */
 function legend() {
   const shades = [0, 2, 4].map((level) => element("span", `word confidence-${level}`, say(`canvas.legend.sure.${level}`)));
   const item = (sample, words) => element("span", "", sample, words);

@@ -1,30 +1,30 @@
 // @ts-check
-// Where the lines of a text end while words still settle in it. No part of the page is touched here: widths in, lines out.
+// Line breaking for a text of which positions are still masked. Pure functions: widths in, lines out.
 //
-// A position that is open is a bar whose width can be squeezed and stretched within limits. A line keeps its positions
-// as long as its words and bars can fill it, so a decided word stays in its line while its neighbours change; the last
-// word moves down only when the bars cannot give way any more, and the next comes up only when it surely has room. Where
-// nothing is open, that is the ordinary way of filling lines, so the finished text does not jump. The limits are narrow: where
-// bars give way much, lines are held that must move all the more later. benchmarks/line_jumps.py counts how often words move.
+// A masked position is a bar whose width can shrink and stretch within limits. A line keeps its positions as long as
+// its words and bars can fill it, so a committed word stays in its line while its neighbours change; the last word moves
+// down only when the bars cannot shrink any more, and the next moves up only when it has room. Without masked positions
+// this is ordinary line filling, so the finished text does not jump. The limits are narrow: wide ones keep lines that
+// must move all the more later. benchmarks/line_jumps.py counts how often words move.
 
-const LEAST = 0.75; // how far bars may be squeezed so that a word stays where it is ...
-const MOST = 1.15; // ... and stretched
-const TIGHT = 0.9; // the same where only a bar would move
+const LEAST = 0.75; // how far bars may shrink so that a word keeps its line ...
+const MOST = 1.15; // ... and stretch
+const TIGHT = 0.9; // the same where only a bar would change lines
 const LOOSE = 1.1;
-export const EXPECTED = 2; // em; a token and its blank: short ones are decided first, so those still open are longer than the mean
-const WIDE = /\p{scx=Han}|\p{scx=Hira}|\p{scx=Kana}/u; // between these a line may end anywhere
-const WIDTHS = [0.74, 1.14, 0.54, 1.43, 0.89, 1.28, 0.64, 1.68, 1.04, 0.44, 1.33, 0.85]; // of 1 on average; words, roughly
+export const EXPECTED = 2; // em; a token and its space: short ones are committed first, so masked ones are longer than the mean
+const WIDE = /\p{scx=Han}|\p{scx=Hira}|\p{scx=Kana}/u; // a line may break between any two of these
+const WIDTHS = [0.74, 1.14, 0.54, 1.43, 0.89, 1.28, 0.64, 1.68, 1.04, 0.44, 1.33, 0.85]; // 1 on average, roughly as words vary
 
-/** The width of an open position's bar, of 1 on average. */
+/** The relative width of a masked position's bar, 1 on average. */
 export function barWidth(column) {
   return WIDTHS[(column * 7 + (column >> 3) * 5) % WIDTHS.length];
 }
 
 /**
- * Lines for `cells`, one per position: {blank, width, open, breaks, joined}: the width of the blank before it, its own, whether
- * it is open, how many line ends the text itself has before it, whether it cannot be parted from the position before.
- * `before` are the columns that began lines the last time (null: begin anew). Gives {starts, widths, lines}: the columns
- * before which a line is to be forced, the width of every open position, the number of lines.
+ * Lines for `cells`, one per position: {blank, width, masked, breaks, joined}: the width of the space before it, its own
+ * width, whether it is masked, the line breaks in the text before it, whether it belongs to the word before it.
+ * `before`: the columns that started lines the last time (null: start anew). Returns {starts, widths, lines}: the columns
+ * that start a line without a line break in the text, the width of every masked position, the number of lines.
  */
 export function settle(cells, width, before) {
   const lines = before ? continued(cells, before) : filled(cells, width);
@@ -46,7 +46,7 @@ export function settle(cells, width, before) {
   return { starts, widths: stretched(lines, width), lines: lines.length + empty };
 }
 
-/** Where every position stands in lines that were settled: {x, line}. */
+/** The place {x, line} of every position in lines made by `settle`. */
 export function positions(cells, { starts, widths }) {
   let [x, line] = [0, 0];
   return cells.map((cell, column) => {
@@ -59,7 +59,7 @@ export function positions(cells, { starts, widths }) {
   });
 }
 
-/** What cannot be parted: a word of several tokens is one unit, an open position is one by itself. */
+/** What a line must not break: a word of several tokens is one unit, a masked position is one by itself. */
 function units(cells) {
   const all = [];
   cells.forEach((cell, column) => {
@@ -102,14 +102,14 @@ function continued(cells, before) {
   return lines;
 }
 
-/** Widths of the bars: as they are if the line ends about where text would, else squeezed or stretched. */
+/** Widths of the bars: unchanged if the line ends about where text would, else shrunk or stretched. */
 function stretched(lines, width) {
   const widths = new Map();
   lines.forEach((line, i) => {
     const words = extent(line.units, 0);
     const bars = extent(line.units, 1) - words;
     const next = lines[i + 1];
-    const short = next && !next.forced ? Math.min(0.5 * extent([next.units[0]], 1), 0.1 * width) : Infinity; // ragged, as text is
+    const short = next && !next.forced ? Math.min(0.5 * extent([next.units[0]], 1), 0.1 * width) : Infinity; // ragged, like text
     let factor = 1;
     if (words + bars > width) factor = Math.max((width - words) / bars, LEAST);
     else if (words + bars < width - short) factor = Math.min((width - short - words) / bars, MOST);
@@ -118,11 +118,11 @@ function stretched(lines, width) {
   return widths;
 }
 
-/** What `settle` wants to know of every position of a text. A remasked position keeps the width of the word that stood there. */
+/** The input of `settle` for a text. A remasked position keeps the width of its former word. */
 export function cellsOf(known, measure, size, remasked = new Map()) {
   const space = measure(" ");
-  let breaks = 0; // line ends of what stood before
-  let last = ""; // what stood before, as far as it shows
+  let breaks = 0; // line breaks at the end of the position before
+  let last = ""; // the text before; null after a masked position
   return known.map(([text], column) => {
     if (text === null) {
       const width = remasked.has(column) ? Math.max(measure(remasked.get(column).trim()), 0.5 * size) : barWidth(column) * (EXPECTED * size - space);

@@ -1,5 +1,5 @@
 // @ts-check
-// One text of a job: its board while it is written; when it is done, the text and everything that can be done with it.
+// One text of a job: its board while it is generated; then the text with its views and actions.
 
 import { Board } from "./board.js";
 import { element } from "../base/parts.js";
@@ -10,9 +10,9 @@ import { Tools } from "../results/tools.js";
 
 export class Row {
   constructor(name = "") {
-    this.committed = 0; // positions the model has committed
+    this.committed = 0; // positions that the model has committed
     this.state = "queued";
-    this.live = true; // false: a thumbnail, which becomes a board when it is opened
+    this.live = true; // false: a thumbnail, which becomes a board when it is clicked
     this.board = new Board();
     this.name = element("bdi", "row-name", name);
     this.meta = element("span", "row-meta");
@@ -28,7 +28,7 @@ export class Row {
     return this.board.known;
   }
 
-  /** Makes this a thumbnail, painted on one canvas, opened by a press. */
+  /** Makes this a thumbnail that a click expands. */
   compact() {
     this.live = false;
     this.thumb = new Thumb(say("canvas.open"), this.name.textContent, () => this.expand());
@@ -50,7 +50,7 @@ export class Row {
     if (this.result) this.addTools();
   }
 
-  /** Enters one update of the cell. `fresh`: its words were committed just now, not before we watched. */
+  /** Applies an update of the cell. `fresh`: its changes are highlighted; false for a snapshot. */
   update(cell, fresh) {
     const target = this.live ? this.board : this.thumb;
     target.resize(cell.length);
@@ -80,7 +80,7 @@ export class Row {
 
   finish(result) {
     this.result = result;
-    this.final.textContent = result.text.trimStart(); // the first word brings its blank along
+    this.final.textContent = result.text.trimStart(); // the first token starts with a space
     this.board.node.hidden = true;
     this.final.hidden = false;
     if (!result.complete) this.meta.textContent = say("canvas.unfinished");
@@ -91,14 +91,14 @@ export class Row {
     this.thumb.settle();
   }
 
-  /** Below a finished text: views, actions, cost and parameters. */
+  /** Adds views, actions, cost and parameters below a finished text. */
   addTools() {
     this.board.end = new Run(this.result, this.board.known).end;
     this.node.append(new Tools(this).node);
   }
 }
 
-/** A finished Result as a node of its own, from the history or a file; its parts below each other if it has some. */
+/** A finished Result from the history or a file as a node; its parts, if any, below each other. */
 export function showResult(result) {
   const node = element("div", "tdw-result");
   if (result.parts?.length) {

@@ -1,5 +1,5 @@
 // @ts-check
-// A row in small: one <canvas> with a bar for every position, so that a job of 256 texts can be watched.
+// A thumbnail of a row: one <canvas> with a bar for every position, so that a job of 256 texts can be watched.
 
 import { SHADES } from "./board.js";
 import { barWidth } from "./lines.js";
@@ -37,7 +37,7 @@ export class Thumb {
     this.fresh = new Set();
   }
 
-  /** Paints before the next frame, however many changes come until then; what is out of sight is painted when it is seen. */
+  /** Paints once before the next frame, however many changes arrive until then. */
   settle() {
     this.waiting ||= requestAnimationFrame(() => {
       this.waiting = 0;
@@ -51,7 +51,7 @@ export class Thumb {
     const [mask, faint, ink, accent] = [colour("--mask"), colour("--ink-faint"), colour("--ink"), colour("--accent")];
     const bars = this.bars();
     const scale = devicePixelRatio || 1;
-    const height = Math.max(this.height ?? 0, (bars.at(-1)?.line ?? 0) * LINE + LINE); // what stands below stays
+    const height = Math.max(this.height ?? 0, (bars.at(-1)?.line ?? 0) * LINE + LINE); // so that nothing below moves
     if (this.height !== height) {
       this.height = height;
       Object.assign(this.canvas, { width: WIDTH * scale, height: height * scale });

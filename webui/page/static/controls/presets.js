@@ -1,5 +1,5 @@
 // @ts-check
-// <tdw-presets>: the checkpoint's preset, and those a person named. A preset holds everything but prompt, checkpoint and seed.
+// <tdw-presets>: the checkpoint's preset and saved ones. A preset holds everything but prompt, checkpoint and seed.
 
 import { showError, showNotice } from "../base/notice.js";
 import { button, element } from "../base/parts.js";
@@ -22,7 +22,7 @@ class Presets extends HTMLElement {
     shown.watch(() => this.mark());
   }
 
-  /** Draws the panel: first what the checkpoint recommends, then a person's own. */
+  /** Draws the panel: the checkpoint's preset, then the saved ones. */
   async draw(panel) {
     const own = element("ul", "own");
     const name = element("input");
@@ -54,7 +54,7 @@ class Presets extends HTMLElement {
     return item;
   }
 
-  /** The controls show the preset; one press leads back. */
+  /** Shows the preset in the controls; the notice can undo it. */
   use(name, request) {
     shown.undoable(say("page.preset_used", { name }));
     const part = Object.fromEntries(Object.entries(request).filter(([field]) => !NOT_IN_PRESETS.includes(field)));
@@ -83,7 +83,7 @@ class Presets extends HTMLElement {
     showNotice({ sentence: say("page.preset_deleted", { name }), undo: () => void this.call("PUT", name, { request }) });
   }
 
-  /** From now on this preset is the one that is named; the mark says when something was changed since. */
+  /** Names the preset in use (null: none), and marks it as soon as a control differs from it. */
   apply(name) {
     this.applied = name === null ? null : { name, values: null };
     clearTimeout(this.timer);
@@ -95,7 +95,7 @@ class Presets extends HTMLElement {
       this.mark();
     };
     this.timer = setTimeout(this.settle, 1000); // Gradio has drawn by then ...
-    addEventListener("keydown", this.settle, true); // ... or whoever types sees it drawn already
+    addEventListener("keydown", this.settle, true); // ... or before someone types
     this.mark();
   }
 
@@ -110,7 +110,7 @@ class Presets extends HTMLElement {
     this.toggleAttribute("data-touched", touched);
   }
 
-  /** Asks the server; a refusal is answer as its sentence, and null is the answer. */
+  /** Calls the server. Shows the sentence of a refusal, and returns null then. */
   async call(method, name, body) {
     const init = { method, ...(body && { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }) };
     const reply = await fetch(name ? `${ROOT}/${encodeURIComponent(name)}` : ROOT, init).catch(() => null);

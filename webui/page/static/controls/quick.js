@@ -1,10 +1,10 @@
 // @ts-check
-// <tdw-quick>: the strip on top with the controls that the settings name. They are moved there, and back when they are not.
+// <tdw-quick>: the row on top with the controls that the settings name. They are moved there from their usual place.
 
 import { say } from "../base/strings.js";
 
 export class Quick extends HTMLElement {
-  /** block: the mark in its usual place @type {Map<HTMLElement, Comment>} */
+  /** block: a comment node in its usual place @type {Map<HTMLElement, Comment>} */
   places = new Map();
 
   connectedCallback() {
@@ -13,15 +13,15 @@ export class Quick extends HTMLElement {
     this.wait(100);
   }
 
-  /** Gradio draws its parts one by one: the controls may come after this. */
+  /** Gradio draws its parts one by one: the controls may appear after this. */
   wait(left) {
     if (document.querySelector("#field-seed input")) this.arrange(window.tdwStart.look.quick_settings ?? []);
     else if (left) setTimeout(() => this.wait(left - 1), 50);
   }
 
-  /** Shows the controls of these fields here, in this order; those that are not on the page are left out. */
+  /** Moves the controls of these fields here, in this order; unknown fields are skipped. */
   async arrange(paths) {
-    const turn = (this.turn = {}); // a newer call ends an older one that still waits
+    const turn = (this.turn = {}); // a newer call stops an older one that still waits
     for (const [block, mark] of this.places) mark.replaceWith(block);
     this.places.clear();
     for (const path of paths) {
@@ -35,7 +35,7 @@ export class Quick extends HTMLElement {
     }
   }
 
-  /** The control of a field. One in a fold that was never open is not drawn yet: the fold is opened and closed for it. */
+  /** The control of a field. Gradio draws a fold's controls when it is first opened: it is opened and closed for that. */
   async block(path) {
     const find = () => document.getElementById(`field-${path.replaceAll(".", "-")}`);
     const fold = document.getElementById(path.includes(".") ? `extension-${path.split(".")[0]}` : "more");

@@ -1,5 +1,5 @@
 // @ts-check
-// A saved file dropped on the page, or its JSON pasted, puts every parameter back. What else is dropped gets one sentence.
+// A saved file dropped on the page, or its JSON pasted, restores every parameter. Anything else is refused in a sentence.
 
 import { showError, showNotice } from "../base/notice.js";
 import { button, element, origin } from "../base/parts.js";
@@ -9,7 +9,7 @@ import { say } from "../base/strings.js";
 const LARGEST = 1_000_000; // bytes; a saved text with its trace is far smaller
 const listed = (names) => names.join(", ");
 
-/** The controls show what a saved text, request or preset says; `text` is its JSON. */
+/** Shows the parameters of a saved text, request or preset in the controls; `text` is its JSON. */
 async function restore(text, name = "") {
   let stored;
   try {
@@ -30,13 +30,13 @@ async function restore(text, name = "") {
   document.dispatchEvent(new CustomEvent("tdw:use", { detail: { request: answer.request, keepSeed: true } }));
 }
 
-/** A saved text without what restoring does not need: with its trace it may be larger than the server takes. */
+/** A saved text without what restoring does not need: with its trace it may exceed the server's limit. */
 function slim(stored) {
   if (stored === null || typeof stored !== "object" || Array.isArray(stored)) return stored;
   return { ...stored, trace: undefined, pieces: undefined, parts: undefined };
 }
 
-/** Whether a text looks like something that can be restored; pasted prompts rarely do. */
+/** Whether a text looks like a saved text; pasted prompts rarely do. */
 function isSaved(text) {
   if (!/^\s*\{[^]*\}\s*$/.test(text)) return false;
   try {
@@ -87,7 +87,7 @@ document.addEventListener("paste", (event) => {
   void restore(text);
 }, true);
 
-/** <tdw-unknown>: tells of fields that only missing extensions understand; they are sent along until they are let go. */
+/** <tdw-unknown>: names fields that only missing extensions know; they are sent along until they are discarded. */
 class Unknown extends HTMLElement {
   connectedCallback() {
     shown.watch(() => this.show(shown.get("unknown")));
@@ -103,7 +103,7 @@ class Unknown extends HTMLElement {
   }
 }
 
-/** <tdw-open-file>: the same by a button, where nothing can be dropped. */
+/** <tdw-open-file>: a button to open a saved file. */
 class OpenFile extends HTMLElement {
   connectedCallback() {
     const input = element("input");

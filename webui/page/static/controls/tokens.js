@@ -1,11 +1,11 @@
 // @ts-check
-// <tdw-tokens>: how many tokens the prompt takes of the model's length, and whether the answer still fits.
+// <tdw-tokens>: the tokens of the prompt out of the model's length, and whether the answer still fits.
 
 import { shown } from "../base/shown.js";
 import { say } from "../base/strings.js";
 
 const PAUSE_MS = 350; // after the last key
-const AGAIN_MS = 2000; // after a question that got no answer
+const AGAIN_MS = 2000; // after a request without an answer
 
 class Tokens extends HTMLElement {
   connectedCallback() {
@@ -30,7 +30,7 @@ class Tokens extends HTMLElement {
   async count(asked) {
     const headers = { "Content-Type": "application/json" };
     const reply = await fetch("api/v1/tokens", { method: "POST", headers, body: asked }).catch(() => null);
-    if (asked !== this.asked) return; // something newer is on its way
+    if (asked !== this.asked) return; // a newer request is running
     if (!reply || reply.status >= 500) this.timer = setTimeout(() => this.count(asked), AGAIN_MS);
     this.counted = reply?.ok ? await reply.json() : null;
     this.draw();

@@ -1,5 +1,5 @@
 // @ts-check
-// <tdw-extensions>: what each extension is, where it works and in which order, and the traceback of those that did not load.
+// <tdw-extensions>: each extension with its hooks and their order, and the traceback of those that failed to load.
 
 import { button, copied, element } from "../base/parts.js";
 import { say } from "../base/strings.js";

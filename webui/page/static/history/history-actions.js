@@ -1,13 +1,13 @@
 // @ts-check
-// What the reader does in the history by mouse and keyboard: select, open, compare, mark, delete, bring back.
+// Actions in the history by mouse and keyboard: select, open, compare, mark as favourite, delete, restore.
 
 import { say } from "../base/strings.js";
 import * as store from "./history-store.js";
 
-const NARROW = matchMedia("(max-width: 1099px)"); // here what is open covers the list
+const NARROW = matchMedia("(max-width: 1099px)"); // here the opened text covers the list
 
 export class Actions {
-  /** `view` is the <tdw-history> they work in. */
+  /** `view` is the <tdw-history> they act on. */
   constructor(view) {
     this.view = view;
     this.selected = new Set(); // ids
@@ -16,7 +16,7 @@ export class Actions {
     this.lost = 0; // texts that "delete all" deleted and that can be restored
     view.list.node.addEventListener("click", (event) => this.clicked(event));
     view.list.node.addEventListener("keydown", (event) => this.key(event));
-    addEventListener("keydown", (event) => this.closeByEscape(event), true); // before the page's own Escape, which stops a run
+    addEventListener("keydown", (event) => this.closeByEscape(event), true); // before the page's own Escape, which interrupts a job
   }
 
   get list() {
@@ -64,11 +64,11 @@ export class Actions {
     } else list.go(at + way);
   }
 
-  /** Closes what is open, then lets go of what is selected. Here it does nothing to a run. */
+  /** Escape closes the opened text, then clears the selection. In this view it does not interrupt a job. */
   closeByEscape(event) {
     if (event.key !== "Escape" || !this.view.visible || document.querySelector("dialog[open], :popover-open")) return;
     event.stopPropagation();
-    if (event.target.matches("[type=search]") && event.target.value) return; // the box empties itself
+    if (event.target.matches("[type=search]") && event.target.value) return; // the search box clears itself
     if (this.opened) this.close();
     else if (this.selected.size) this.select([]);
   }
@@ -82,7 +82,7 @@ export class Actions {
     this.view.update();
   }
 
-  /** Selects everything that is found. */
+  /** Selects all results of the search. */
   async all(event) {
     event.preventDefault();
     if (await this.view.loadAll()) this.select(this.list.items.map((item) => item.id));
@@ -95,9 +95,9 @@ export class Actions {
     this.select(next);
   }
 
-  /** Selects all from the last one pressed to this one. */
+  /** Selects the range from the last selected row to this one. */
   range(id) {
-    getSelection()?.removeAllRanges(); // shift-click marks text, too
+    getSelection()?.removeAllRanges(); // shift-click also selects text
     const [from, to] = [this.list.index(this.pivot ?? this.list.active ?? id), this.list.index(id)];
     const pivot = this.pivot ?? this.list.items[from]?.id ?? id;
     const ids = this.list.items.slice(Math.max(0, Math.min(from, to)), Math.max(from, to) + 1).map((item) => item.id);
@@ -107,7 +107,7 @@ export class Actions {
 
   // -- reading ---------------------------------------------------------------------------------------------------------
 
-  /** The reader opens a text; where it covers the list, the browser's Back closes it. */
+  /** Opens a text; where it covers the list, the browser's Back closes it. */
   open(id, key = false) {
     const push = NARROW.matches && !this.opened;
     this.show(id);
@@ -123,7 +123,7 @@ export class Actions {
     this.view.update();
   }
 
-  /** Shows the two that are selected side by side, the older one first. */
+  /** Shows the two selected texts side by side, the older one first. */
   async compare() {
     const ids = [...this.selected].sort();
     try {
@@ -134,7 +134,7 @@ export class Actions {
     }
   }
 
-  /** The reader closes it. */
+  /** Closes the opened text. */
   close() {
     if (history.state?.opened) return history.back(); // and `arrive` hides it
     this.hide();
@@ -166,7 +166,7 @@ export class Actions {
     this.view.update();
   }
 
-  /** Deletes texts; they leave the list at once, and Undo brings them back. */
+  /** Deletes texts; they leave the list immediately, and Undo restores them. */
   async delete(ids) {
     const asking = this.view.asking;
     const meant = new Set(ids);
@@ -190,7 +190,7 @@ export class Actions {
     this.back(taken.filter((item) => back.has(item.id)), back.size, asking);
   }
 
-  /** Entries come back to their places, or the list is asked again if it shows something else by now. */
+  /** Puts entries back into the list, or reloads the list if its filters have changed since. */
   back(items, count, asking) {
     this.view.all += count;
     if (asking !== this.view.asking || items.length < count) return this.view.load();

@@ -1,5 +1,5 @@
 // @ts-check
-// The line over the list: how many texts there are, or what can be done with those selected; and the question before all go.
+// The bar above the list: the number of texts, or actions on the selected ones; and the dialog before all are deleted.
 
 import { button, element } from "../base/parts.js";
 import { formatNumber, say } from "../base/strings.js";
@@ -48,7 +48,7 @@ export class Bar {
   }
 }
 
-/** Asks before everything is deleted; the number stands in the question and on the button. */
+/** The dialog before everything is deleted; the question and the button name the number. */
 export class Confirm {
   constructor(act) {
     this.title = element("h2");

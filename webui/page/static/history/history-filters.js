@@ -1,14 +1,14 @@
 // @ts-check
-// Search and filters of the history: a state of plain strings, shown as a search box and a line of quiet controls.
+// Search and filters of the history: plain strings, shown as a search box and a row of controls.
 
 import { button, element } from "../base/parts.js";
 import { formatNumber, say } from "../base/strings.js";
 
-const PAUSE = 180; // ms after the last key until the search is asked
+const PAUSE = 180; // ms after the last key until the search starts
 export const NONE = Object.freeze({ search: "", checkpoint: "", extension: "", favourite: false, since: "", until: "" });
 
 export class Filters {
-  /** `changed(state)` is called when the reader changed something; while typing, after a pause. */
+  /** `changed(state)` is called after a change by the user; while typing, after a pause. */
   constructor(changed) {
     this.changed = changed;
     this.state = { ...NONE };
@@ -32,7 +32,7 @@ export class Filters {
     this.show();
   }
 
-  /** Shows a state that did not come from here; `changed` is not called. */
+  /** Shows a state; `changed` is not called. */
   set(state) {
     clearTimeout(this.pause);
     this.state = { ...NONE, ...state };
@@ -40,7 +40,7 @@ export class Filters {
     this.show();
   }
 
-  /** What can be chosen, as {name: count}. */
+  /** The choices, as {name: count}. */
   offer({ checkpoints = {}, extensions = {} }) {
     this.fill(this.checkpoint, checkpoints, this.state.checkpoint);
     this.fill(this.extension, extensions, this.state.extension);

@@ -1,16 +1,16 @@
 // @ts-check
-// A windowed list: of ten thousand entries only those in sight are in the document. Rows have fixed heights, set in CSS.
+// A windowed list: of ten thousand entries only the visible ones are in the document. Row heights are fixed, set in CSS.
 
 import { element } from "../base/parts.js";
 import { say } from "../base/strings.js";
 import { dayName, dayNumber } from "./history-store.js";
 
-const MARGIN = 400; // px above and below what is seen that are drawn too
-const REST = 100_000; // entries that the space for what is not loaded yet may stand for; browsers limit heights
+const MARGIN = 400; // px above and below the visible part that are drawn too
+const REST = 100_000; // most entries to reserve space for before they are loaded: browsers limit heights
 
 export class List {
   /**
-   * `draw(item)` makes a row, `paint(node, item)` shows what changes of it, `more(wanted)` is asked to load that many entries.
+   * `draw(item)` makes a row, `paint(node, item)` updates it, `more(wanted)` is called to load that many entries.
    */
   constructor({ draw, paint, more }) {
     this.draw = draw;
@@ -36,9 +36,9 @@ export class List {
     new ResizeObserver(() => this.measure()).observe(this.node);
   }
 
-  // -- what is in it ---------------------------------------------------------------------------------------------------
+  // -- entries ----------------------------------------------------------------------------------------------------------
 
-  /** Replaces everything, newest first. What is read stays where it is if it is still there, unless `top`. */
+  /** Replaces all entries, newest first. The scroll position is kept at the same entry, unless `top`. */
   set(items, total, top = false) {
     const anchor = top ? null : this.anchor();
     this.items = items;
@@ -50,11 +50,11 @@ export class List {
     this.render();
   }
 
-  /** Enters the next entries below those that are there. */
+  /** Appends the next entries. */
   append(items, total) {
     const known = this.items.length ? this.items.at(-1).id : "~";
     const { scrollTop, clientHeight, scrollHeight } = this.node;
-    const end = scrollTop > 0 && scrollTop + clientHeight >= scrollHeight - 2; // days that were not known make it higher
+    const end = scrollTop > 0 && scrollTop + clientHeight >= scrollHeight - 2; // new day titles make the list higher
     this.items.push(...items.filter((item) => item.id < known));
     this.total = items.length ? Math.max(total, this.items.length) : this.items.length;
     this.layout();
@@ -62,7 +62,7 @@ export class List {
     this.render();
   }
 
-  /** Takes entries out; the active row goes to a neighbour. The items taken out, to `put` them back. */
+  /** Removes entries and returns them; a neighbour becomes the active row. */
   take(ids) {
     const gone = new Set(ids);
     const at = this.index(this.active);
@@ -75,7 +75,7 @@ export class List {
     return taken;
   }
 
-  /** Puts entries at their places, which their ids tell. */
+  /** Inserts entries, ordered by id. */
   put(items) {
     const here = new Set(this.items.map((item) => item.id));
     const fresh = items.filter((item) => !here.has(item.id));
@@ -86,12 +86,12 @@ export class List {
     return this.items.findIndex((item) => item.id === id);
   }
 
-  /** Paints a row again, or all that are drawn. */
+  /** Updates one drawn row, or all of them. */
   repaint(id) {
     for (const [key, node] of this.nodes) if (id === undefined || key === id) this.paint(node, node.item);
   }
 
-  // -- where it is -----------------------------------------------------------------------------------------------------
+  // -- layout -----------------------------------------------------------------------------------------------------------
 
   measure() {
     const style = getComputedStyle(this.node);
@@ -106,7 +106,7 @@ export class List {
     this.render();
   }
 
-  /** The tops of all rows; a day's first row has the day above it. */
+  /** Computes the tops of all rows; the first row of a day has the day's title above it. */
   layout() {
     let top = 0;
     let day = null;
@@ -125,7 +125,7 @@ export class List {
     this.node.setAttribute("aria-rowcount", String(this.total));
   }
 
-  /** The index of the row at this height, the nearest if there is none. */
+  /** The index of the row at this height, or of the nearest. */
   at(height) {
     let [low, high] = [0, this.tops.length - 1];
     while (low < high) {
@@ -161,7 +161,7 @@ export class List {
     });
   }
 
-  /** Draws what is in sight, and takes out what is not. The active row stays: it may hold the focus. */
+  /** Draws the visible rows and removes the others. The active row stays: it may have the focus. */
   render() {
     const { scrollTop, clientHeight } = this.node;
     if (!clientHeight || !this.row) return;
@@ -174,7 +174,7 @@ export class List {
     }
     for (const [id, node] of this.nodes) {
       if (wanted.has(id)) {
-        node.setAttribute("aria-rowindex", String(wanted.get(id) + 1)); // all of them, before any finds its place by it
+        node.setAttribute("aria-rowindex", String(wanted.get(id) + 1)); // all of them, before `after` reads it
         continue;
       }
       this.nodes.delete(id);
@@ -211,7 +211,7 @@ export class List {
     this.paint(node, item);
   }
 
-  /** The drawn row that follows an index, so that the order of the document is the order of the list. */
+  /** The drawn row after an index: the order in the document is that of the list. */
   after(index) {
     let [next, found] = [Infinity, this.rest];
     for (const node of this.nodes.values()) {
@@ -221,7 +221,7 @@ export class List {
     return found;
   }
 
-  /** The day of what is at the top stays in sight. */
+  /** Keeps the day of the topmost row visible. */
   name(scrollTop) {
     const item = this.items[this.at(scrollTop + this.head)];
     this.label.hidden = !item || scrollTop > this.loaded;
@@ -235,23 +235,23 @@ export class List {
     return this.node.contains(document.activeElement);
   }
 
-  /** Brings the active row into sight and gives it the focus. */
+  /** Scrolls to the active row and focuses it. */
   focus() {
     const id = this.active ?? this.items[0]?.id;
     if (id) this.go(this.index(id));
   }
 
-  /** Gives the active row the focus, wherever it is. */
+  /** Focuses the active row without scrolling. */
   refocus() {
     this.nodes.get(this.active ?? this.items[0]?.id)?.focus({ preventScroll: true });
   }
 
-  /** Makes the row of this index active, brings it into sight and gives it the focus. */
+  /** Makes the row of this index active, scrolls to it and focuses it. */
   go(index) {
     if (!this.items.length) return;
     const place = Math.min(Math.max(index, 0), this.items.length - 1);
     this.active = this.items[place].id;
-    const top = this.tops[place] - this.head; // the day's name covers this much
+    const top = this.tops[place] - this.head; // covered by the day's title
     if (top < this.node.scrollTop) this.node.scrollTop = place ? top : 0;
     const bottom = this.tops[place] + this.row - this.node.clientHeight;
     if (bottom > this.node.scrollTop) this.node.scrollTop = bottom;
@@ -259,7 +259,7 @@ export class List {
     this.nodes.get(this.active)?.focus({ preventScroll: true });
   }
 
-  /** How many rows a page is. */
+  /** Rows per page, for Page Up and Page Down. */
   get page() {
     return Math.max(1, Math.floor((this.node.clientHeight - this.head) / this.row));
   }

@@ -1,15 +1,15 @@
 // @ts-check
-// The pane beside the list (a sheet on the phone): one saved text as a whole.
+// The pane beside the list (a sheet on a phone): one saved text.
 
 import { button, element } from "../base/parts.js";
 import { say } from "../base/strings.js";
 import { moment, read } from "./history-store.js";
 
 export class Reader {
-  /** `close`, `favourite(id, on)`, `remove(id)` act on what is shown; `gone(id)` is told of a text that is not there any more. */
+  /** `close`, `favourite(id, on)`, `remove(id)` act on the shown text; `gone(id)` is called for a text that no longer exists. */
   constructor({ close, favourite, remove, gone }) {
     this.gone = gone;
-    this.turn = 0; // counts what was opened: only the last one is shown
+    this.turn = 0; // counts calls of `open`: only the last one is shown
     this.id = null;
     this.back = button("", close);
     this.back.append(element("span", "history-as-sheet", say("history.back")), element("span", "history-as-pane", say("history.close")));
@@ -84,14 +84,14 @@ export class Reader {
   }
 }
 
-/** What is to be said before the text: fields that nothing here understands. */
+/** Notes above the text: fields that no installed extension knows. */
 function notes(unknown) {
   if (!unknown.length) return [];
   const names = unknown.flatMap((name, index) => [index ? ", " : "", element("bdi", "", name)]);
   return [element("p", "history-note", say("history.unknown"), " ", ...names, ". ", say("history.unknown.about"))];
 }
 
-/** Gives the reader the saved file as it is in the data folder. */
+/** Downloads the saved file as it is in the data folder. */
 function download(result) {
   const link = element("a");
   link.href = URL.createObjectURL(new Blob([JSON.stringify(result, null, 2)], { type: "application/json" }));

@@ -1,11 +1,11 @@
 // @ts-check
-// One row of the history: the text's beginning, its prompt, and what tells it from the others.
+// One row of the history: the beginning of the text, its prompt, checkpoint, seed and extensions.
 
 import { element } from "../base/parts.js";
 import { say } from "../base/strings.js";
 import { moment, time } from "./history-store.js";
 
-/** A row that `show` fills. Presses are found by the list's one listener, through `data-act`. */
+/** A row for `show` to fill. The list's one listener handles clicks, by `data-act`. */
 export function row(item) {
   const node = element("div", "history-row");
   node.setAttribute("role", "row");
@@ -30,13 +30,13 @@ export function row(item) {
     box.setAttribute("role", "gridcell");
     return box;
   };
-  const side = cell("history-pick", pick); // the whole of it takes presses
+  const side = cell("history-pick", pick); // clickable as a whole
   side.dataset.act = "pick";
   node.append(side, cell("history-what", parts.prompt, parts.text, about), cell("history-mark", favourite));
   return Object.assign(node, { pick, favourite, parts });
 }
 
-/** Shows what may change of a row: whether it is selected, open, a favourite, and the words that were searched. */
+/** Updates a row: whether it is selected, opened, a favourite, and the marked search words. */
 export function show(node, item, { selected, opened, search }) {
   node.setAttribute("aria-selected", String(selected));
   node.pick.checked = selected;
@@ -54,7 +54,7 @@ export function show(node, item, { selected, opened, search }) {
   node.parts.prompt.classList.toggle("none", !item.prompt.trim());
 }
 
-/** A text as nodes, the searched words marked. */
+/** A text as nodes, the search words marked. */
 function marked(text, search) {
   const words = search.split(/\s+/).filter(Boolean);
   if (!words.length) return [text];

@@ -1,20 +1,20 @@
 // @ts-check
-// What the history view asks the server, and dates and numbers in the reader's language.
+// The history's requests to the server, and dates and numbers in the page's language.
 
 import { formatNumber, locale, say } from "../base/strings.js";
 
 const ROOT = "api/v1/history";
-const LATEST = 8.64e15; // ms since 1970 that a Date can hold
-const AT_ONCE = 6; // requests in flight when many texts are changed: what a browser opens to one host
+const LATEST = 8.64e15; // ms since 1970: the latest that a Date can hold
+const AT_ONCE = 6; // requests in flight when many texts are changed: a browser opens this many to one host
 
-/** One page of the list: {items, total, all, checkpoints, extensions}. Empty filters are left out. Items gain `at`, in ms. */
+/** One page of the list: {items, total, all, checkpoints, extensions}. Empty filters are left out. Items get `at`, in ms. */
 export async function page(filters, { before = "", limit = 50, signal = undefined } = {}) {
   const answer = await ask(`?${query({ ...filters, before, limit })}`, { signal });
-  for (const item of answer.items) item.at = Math.min(parseInt(item.id.slice(0, 16), 16) / 1000, LATEST); // as the list is sorted
+  for (const item of answer.items) item.at = Math.min(parseInt(item.id.slice(0, 16), 16) / 1000, LATEST); // the list is sorted by it
   return answer;
 }
 
-/** The whole of a saved text. */
+/** A saved text, complete. */
 export const read = (id) => ask(`/${encodeURIComponent(id)}`);
 
 export const setFavourite = (id, favourite) => send(`/${encodeURIComponent(id)}`, "PATCH", { favourite });
@@ -23,7 +23,7 @@ export const restore = (id) => send(`/${encodeURIComponent(id)}/restore`, "POST"
 export const removeAll = () => send("?confirm=all", "DELETE");
 export const restoreAll = () => send("/restore", "POST");
 
-/** Whether new texts are kept at all; true if the server does not tell. */
+/** Whether new texts are saved; true if the server does not answer. */
 export async function keeping() {
   try {
     const reply = await fetch("api/v1/settings");
@@ -33,7 +33,7 @@ export async function keeping() {
   }
 }
 
-/** Does one thing with many ids, some at a time. The ids that failed, and the first sentence that says why. */
+/** Calls `act` for many ids, AT_ONCE at a time. Returns the ids that failed and the first reason. */
 export async function each(ids, act) {
   const waiting = [...ids];
   const failed = [];
@@ -53,7 +53,7 @@ export async function each(ids, act) {
   return { failed, reason };
 }
 
-/** Filters as they stand in an address: what is empty is left out, true is 1 for people and `true` for the server. */
+/** Filters as a query string; empty ones are left out. */
 export function query(values) {
   return new URLSearchParams(Object.entries(values).filter(([, value]) => value !== "" && value !== false && value != null));
 }
@@ -84,7 +84,7 @@ async function ask(path, options) {
   throw new Refusal(answer?.error?.message ?? say("history.unreachable"), reply.status === 404);
 }
 
-// -- in the reader's language ------------------------------------------------------------------------------------------
+// -- in the page's language --------------------------------------------------------------------------------------------
 
 const clock = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit" });
 const whole = new Intl.DateTimeFormat(locale, { dateStyle: "full", timeStyle: "short" });
@@ -94,13 +94,13 @@ const relative = new Intl.RelativeTimeFormat(locale, { numeric: "auto" });
 
 export const time = (at) => clock.format(at);
 
-/** Day and time of a moment, as ms or ISO; "" if it is none. */
+/** Date and time of a moment given in ms or as ISO; "" if it is invalid. */
 export function moment(at) {
   const date = new Date(at);
   return Number.isNaN(date.getTime()) ? "" : whole.format(date);
 }
 
-/** The day of a moment where the reader is, as a number that is equal for the same day only. */
+/** The local day of a moment as a number, equal for the same day only. */
 export function dayNumber(at) {
   const date = new Date(at);
   return Math.round(Date.UTC(date.getFullYear(), date.getMonth(), date.getDate()) / 86_400_000);
@@ -113,5 +113,5 @@ export function dayName(at) {
   return words.charAt(0).toLocaleUpperCase(locale) + words.slice(1);
 }
 
-/** A key's words for one or for many: `key.one` or `key.many`, with the number as `n`. */
+/** The singular or plural text of a key: `key.one` or `key.many`, with the number as `n`. */
 export const counted = (key, n) => say(n === 1 ? `${key}.one` : `${key}.many`, { n: formatNumber(n) });

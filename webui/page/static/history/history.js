@@ -1,5 +1,5 @@
 // @ts-check
-// <tdw-history>: every saved text, to search, read, replay, mark, compare and delete. Its state stands in the address.
+// <tdw-history>: the saved texts, to search, read, replay, compare, mark and delete. Its state is in the address.
 
 import { Bar, Confirm } from "./history-bar.js";
 import { Filters, NONE } from "./history-filters.js";
@@ -11,14 +11,14 @@ import * as store from "./history-store.js";
 import { button, element, origin } from "../base/parts.js";
 import { say } from "../base/strings.js";
 
-const PEEK = 5000; // ms between two looks for new texts while the view is open
-const PAGE = [50, 500]; // the fewest and the most entries of one answer
+const PEEK = 5000; // ms between two polls for new texts while the view is visible
+const PAGE = [50, 500]; // fewest and most entries of one request
 const DAY = /^\d{4}-\d\d-\d\d$/;
 
 class HistoryView extends HTMLElement {
   connectedCallback() {
     if (this.list) return;
-    this.all = 0; // texts there are, whatever is filtered
+    this.all = 0; // texts in all, whatever the filters
     this.newest = ""; // the newest id that was loaded
     this.visible = false;
     this.keeps = true; // whether new texts are saved
@@ -72,7 +72,7 @@ class HistoryView extends HTMLElement {
     setInterval(() => this.visible && !document.hidden && this.peek(), PEEK);
   }
 
-  /** As high as what is left below the page's head. */
+  /** Fills the height below the page's head. */
   fit() {
     const frame = this.closest("#view-history");
     frame?.style.setProperty("--above", `${frame.getBoundingClientRect().top + scrollY}px`);
@@ -80,7 +80,7 @@ class HistoryView extends HTMLElement {
 
   // -- the address -----------------------------------------------------------------------------------------------------
 
-  /** The view came into sight, or went. */
+  /** The view became visible or hidden. */
   visibleChanged(visible) {
     const came = visible && !this.visible;
     this.visible = visible;
@@ -98,7 +98,7 @@ class HistoryView extends HTMLElement {
     else this.peek();
   }
 
-  /** Does what the address says. `back`: from another view, where an address without filters means "as it was". */
+  /** Applies the address. `back`: coming from another view, an address without filters means the state before. */
   arrive(back = false) {
     const [, view, rest = ""] = location.hash.match(/^#(\w*)(?:\?(.*))?$/) ?? [];
     if (view !== "history" || !this.visible) return;
@@ -116,7 +116,7 @@ class HistoryView extends HTMLElement {
     else if (!open && this.actions.opened) this.actions.hide();
   }
 
-  /** Writes the state into the address; `push` as a step that the browser's Back undoes. */
+  /** Writes the state into the address; `push`: as an entry for the browser's Back. */
   address(push = false) {
     const { favourite, ...state } = this.filters.state;
     const text = store.query({ ...state, favourite: favourite && "1", open: this.actions.opened }).toString();
@@ -133,7 +133,7 @@ class HistoryView extends HTMLElement {
     this.load(true);
   }
 
-  /** Asks for the first page. The newest question wins. */
+  /** Loads the first page. The newest request wins. */
   async load(top = false) {
     this.asking?.abort();
     const asking = (this.asking = new AbortController());
@@ -157,7 +157,7 @@ class HistoryView extends HTMLElement {
     this.update();
   }
 
-  /** Asks for the entries below those that are there. */
+  /** Loads the next entries. */
   async more(wanted) {
     const asking = this.asking;
     if (!asking || this.loading === asking || this.broken) return;
@@ -179,14 +179,14 @@ class HistoryView extends HTMLElement {
     }
   }
 
-  /** Says why the list could not be had, with a way to try again; what is there stays. */
+  /** Shows why the list could not be loaded, with a button to retry; the loaded entries stay. */
   fail(error, retry) {
     this.broken = error.message;
     this.retry = retry;
     this.update();
   }
 
-  /** Everything that is found is in the list, or as much as could be loaded. */
+  /** Loads all results of the search, as far as possible. */
   async loadAll() {
     const asking = this.asking;
     while (asking === this.asking && !this.broken && this.list.items.length < this.list.total) {
@@ -196,7 +196,7 @@ class HistoryView extends HTMLElement {
     return asking === this.asking;
   }
 
-  /** Looks whether there are new texts, and says so without moving what is read. */
+  /** Polls for new texts, and announces them without moving the list. */
   async peek() {
     const asking = this.asking;
     if (!asking || this.peeking) return;
@@ -216,21 +216,21 @@ class HistoryView extends HTMLElement {
       }
       this.update();
     } catch {
-      // the next look says it, or the next thing the reader does
+      // the next poll or action reports it
     } finally {
       this.peeking = false;
     }
   }
 
-  /** The new texts come in, at the top. */
+  /** Loads the new texts and goes to the top. */
   async showNew() {
     await this.load(true);
     this.list.go(0);
   }
 
-  // -- saying what is there --------------------------------------------------------------------------------------------
+  // -- state -----------------------------------------------------------------------------------------------------------
 
-  /** Whether everything selected is a favourite. */
+  /** Whether all selected texts are favourites. */
   get allFavourites() {
     return this.list.items.every((item) => item.favourite || !this.actions.selected.has(item.id));
   }
@@ -248,7 +248,7 @@ class HistoryView extends HTMLElement {
     const rows = list.items.length > 0;
     const words = this.broken ? "broken" : rows ? (this.keeps ? "" : "off") : this.all ? "none" : this.keeps ? "empty" : "off";
     const key = [words, rows, this.broken, actions.lost].join(" ");
-    if (key === this.drawn) return; // a button there may have the focus
+    if (key === this.drawn) return; // a button in it may have the focus
     this.drawn = key;
     this.notice.hidden = !rows || !words;
     this.placeholder.hidden = rows;
@@ -257,7 +257,7 @@ class HistoryView extends HTMLElement {
     else this.placeholder.replaceChildren(...this.nothing(words, again));
   }
 
-  /** What stands in the place of the list when there is nothing in it. */
+  /** The content in place of an empty list. */
   nothing(words, again) {
     const { lost } = this.actions;
     const back = lost > 0 && button(store.counted("history.bringBack", lost), () => this.actions.undoAll());

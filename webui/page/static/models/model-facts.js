@@ -1,5 +1,5 @@
 // @ts-check
-// What there is to say of a checkpoint: numbers in words, its details as a list, and those that cannot be used.
+// The details of a checkpoint as a list, and the checkpoints that cannot be used.
 
 import { element } from "../base/parts.js";
 import { say, locale } from "../base/strings.js";

@@ -1,5 +1,5 @@
 // @ts-check
-// <tdw-models>: the checkpoint that is chosen: what it is, whether it is loaded, what failed; load, let go, look again.
+// <tdw-models>: the chosen checkpoint: its details, whether it is loaded, what failed; load, unload, rescan.
 
 import { feed } from "../base/feed.js";
 import { button, element } from "../base/parts.js";
@@ -38,10 +38,10 @@ class Models extends HTMLElement {
     this.read();
   }
 
-  /** The entry of the checkpoint that the page's control shows; before it is drawn, the default. */
+  /** The entry of the checkpoint that the control shows; before it is drawn, the default. */
   get chosen() {
     const shown = /** @type {HTMLInputElement | null} */ (document.querySelector(CHOICE))?.value ?? "";
-    const told = shown.replace(/[\u202c\u2069]+ · /, " · "); // without what the page puts behind a name that turns the direction
+    const told = shown.replace(/[\u202c\u2069]+ · /, " · "); // without the marks that end a name's changes of direction
     const named = this.entries.filter(({ name }) => shown === name || [shown, told].some((words) => words.startsWith(`${name} · `)));
     const longest = named.sort((one, other) => other.name.length - one.name.length)[0];
     return longest ?? this.entries.find((entry) => entry.default) ?? this.entries[0];
@@ -58,21 +58,21 @@ class Models extends HTMLElement {
     this.read();
   }
 
-  /** Reads the list again; a folder that was added is found. */
+  /** Reads the list again, with new folders. */
   async read() {
     try {
       const reply = await fetch("api/v1/checkpoints");
       if (reply.ok) this.entries = await reply.json();
-      this.known ??= this.entries.map(({ name }) => name); // those that the page offers
+      this.known ??= this.entries.map(({ name }) => name); // those that the control offers
     } catch {
-      return false; // the feed tells that the server is away
+      return false; // the feed reports that the server is away
     }
     this.show();
     return true;
   }
 
   async rescan() {
-    const before = new Set(this.known); // not what was read meanwhile: the page's choice does not offer that yet
+    const before = new Set(this.known); // what the control offers, not what was read meanwhile
     if (!(await this.read())) return this.ask("tdw:error", { sentence: say("jobs.unanswered") });
     const added = this.entries.filter(({ name }) => !before.delete(name)).map(({ name }) => name);
     const lost = [...before];
@@ -106,13 +106,13 @@ class Models extends HTMLElement {
     this.load.textContent = say(state.state === "failed" ? "models.retry" : "models.load");
     this.unload.hidden = !this.entries.some(({ name }) => name === feed.loaded);
     const key = JSON.stringify([entry, state.state, state.percent, this.entries.map(({ name, error }) => [name, error])]);
-    if (key === this.drawn) return; // what is selected or focused in the details stays
+    if (key === this.drawn) return; // keeps selection and focus in the details
     this.drawn = key;
     this.facts.replaceChildren(...details(entry, state));
     this.bad.replaceChildren(...refused(this.entries.filter((other) => other !== entry)));
   }
 
-  /** Puts the details below the chip, inside the window. */
+  /** Places the details below the chip, inside the window. */
   place() {
     this.read();
     const box = this.chip.getBoundingClientRect();
@@ -126,7 +126,7 @@ class Models extends HTMLElement {
   }
 }
 
-/** How a checkpoint stands: {state, words, percent}. */
+/** The state of a checkpoint: {state, words, percent}. */
 function stateOf(entry) {
   if (entry.error) return { state: "unusable", words: say("models.state.unusable"), percent: 0 };
   if (feed.loading?.checkpoint === entry.name) {

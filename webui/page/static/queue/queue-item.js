@@ -1,5 +1,5 @@
 // @ts-check
-// One job in the queue: prompt, checkpoint, state, progress, and what can be done with it.
+// One job in the queue: prompt, checkpoint, state, progress and actions.
 
 import { client } from "../base/client.js";
 import { ENDED } from "../base/feed.js";
@@ -28,7 +28,7 @@ export class QueueItem {
     this.node.dataset.job = id;
   }
 
-  /** Shows the server's line of the job; only what changed is touched. */
+  /** Shows the job as the server lists it; only changes touch the document. */
   show(job) {
     const over = ENDED.includes(job.state);
     const prompt = job.prompt || say("jobs.unprompted");
@@ -63,7 +63,7 @@ export class QueueItem {
     if (made) this.ask("tdw:watch", { job: made.id });
   }
 
-  /** Asks the server; a refusal is said on the page. */
+  /** Calls the server; shows the sentence of a refusal, and returns null then. */
   async call(method, path) {
     try {
       const reply = await fetch(`api/v1/jobs/${encodeURIComponent(this.id)}${path}`, { method, headers: { "X-TDW-Client": client } });

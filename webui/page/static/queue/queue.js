@@ -1,5 +1,5 @@
 // @ts-check
-// <tdw-queue>: what runs and waits, and what has ended lately, of this browser first and of others too.
+// <tdw-queue>: the jobs that run, wait or ended recently, this browser's first.
 
 import { ENDED, feed } from "../base/feed.js";
 import { notifySwitch } from "../base/notify.js";
@@ -7,7 +7,7 @@ import { button, element } from "../base/parts.js";
 import { QueueItem } from "./queue-item.js";
 import { say } from "../base/strings.js";
 
-const RECENT = 20; // ended jobs that are shown before more are asked for
+const RECENT = 20; // ended jobs shown before "Show more"
 
 class Queue extends HTMLElement {
   connectedCallback() {
@@ -27,12 +27,12 @@ class Queue extends HTMLElement {
     this.show();
   }
 
-  /** The number in the navigation always; the lists while they are seen: a page that is open for days knows hundreds of jobs. */
+  /** Updates the number in the navigation, and the lists while they are visible: there may be hundreds of jobs. */
   show() {
     this.count();
     if (document.body.dataset.view !== "queue") return;
     const jobs = [...feed.jobs.values()];
-    this.classList.toggle("shared", jobs.some((job) => !job.client_is_you)); // only then it must be said whose they are
+    this.classList.toggle("shared", jobs.some((job) => !job.client_is_you)); // only then it matters whose they are
     const [now, recent] = this.groups;
     now.show(first(jobs.filter((job) => !ENDED.includes(job.state))), (job) => this.draw(job));
     recent.show(first(jobs.filter((job) => ENDED.includes(job.state)).reverse()), (job) => this.draw(job));
@@ -41,7 +41,7 @@ class Queue extends HTMLElement {
     this.empty.hidden = jobs.length > 0;
   }
 
-  /** The node of a job as it stands now. */
+  /** The node of a job, up to date. */
   draw(job) {
     if (!this.items.has(job.id)) this.items.set(job.id, new QueueItem(job.id));
     const item = this.items.get(job.id);
@@ -49,7 +49,7 @@ class Queue extends HTMLElement {
     return item.node;
   }
 
-  /** Tells the navigation how many run or wait. */
+  /** Reports to the navigation how many run or wait. */
   count() {
     const active = feed.active();
     const running = active.filter((job) => job.state === "running").length;
@@ -66,7 +66,7 @@ function first(jobs) {
   return [...jobs.filter((job) => job.client_is_you), ...jobs.filter((job) => !job.client_is_you)];
 }
 
-/** A part of the list with its title: at most so many of its jobs, until more are asked for. */
+/** A part of the list with its title and a limit on its jobs until "Show more" is pressed. */
 class Group {
   constructor(kind) {
     this.shown = kind === "recent" ? RECENT : Infinity;
@@ -88,7 +88,7 @@ class Group {
   }
 }
 
-/** Makes these the children in this order; what stands right already is not touched, so that it keeps the focus. */
+/** Makes these the children in this order; those in place are not touched, so that they keep the focus. */
 function order(list, nodes) {
   const wanted = new Set(nodes);
   for (const child of [...list.children]) if (!wanted.has(child)) child.remove();

@@ -1,11 +1,11 @@
 // @ts-check
-// Two texts side by side, what differs marked. `choose` collects the two, `compare` shows them.
+// Two texts side by side, differences marked. `choose` collects the two, `compare` shows them.
 
 import { diff } from "./diff.js";
 import { button, element } from "../base/parts.js";
 import { say } from "../base/strings.js";
 
-/** Takes a result for comparison: the first waits for a second. `near` is the node it was chosen at. */
+/** Chooses a result for comparison: the first waits for a second. `near` is its node. */
 export function choose(result, near) {
   const place = host();
   const first = place.first;
@@ -17,7 +17,7 @@ export function choose(result, near) {
   }
 }
 
-/** Shows two results side by side in a dialog, with what differs between their texts marked. */
+/** Shows two results side by side in a dialog, with the differences marked. */
 export function compare(a, b) {
   host().forget();
   const dialog = element("dialog", "compare");
@@ -36,7 +36,7 @@ export function compare(a, b) {
   return dialog;
 }
 
-/** One text, with what the other does not have marked. */
+/** One of the texts, with what the other lacks marked. */
 function side(result, pieces, kind) {
   const tag = { gone: "del", new: "ins" }[kind];
   const text = element("div", "text");
@@ -48,7 +48,7 @@ function side(result, pieces, kind) {
   return element("section", "", title, prompt, text);
 }
 
-/** How much of the words the two share. */
+/** The share of words that are equal. */
 function summed(pieces) {
   const count = (kind) => pieces.filter(([what]) => what === kind).reduce((sum, [, text]) => sum + (text.match(/[\p{L}\p{N}]+/gu) ?? []).length, 0);
   const [same, gone, fresh] = ["same", "gone", "new"].map(count);
@@ -56,7 +56,7 @@ function summed(pieces) {
   return say("canvas.compare.shared", { percent });
 }
 
-/** Holds the first text of two until the second is chosen, and says so at the bottom of the page. */
+/** <tdw-compare>: holds the first text until the second is chosen, and says so at the bottom of the page. */
 export class Compare extends HTMLElement {
   wait(result, near) {
     this.forget();

@@ -1,14 +1,14 @@
 // @ts-check
-// What two texts share, word by word: Myers' greedy algorithm (1986), with blanks as words of their own.
+// The difference of two texts by words: Myers' greedy algorithm (1986), white space as words of its own.
 
 const FARTHEST = 1000; // differences after which the rest counts as replaced: time grows with their square
 
-/** The words and blanks of a text; signs are words of their own. */
+/** The words and white space of a text; punctuation marks are words of their own. */
 export function words(text) {
   return text.match(/\s+|[\p{L}\p{N}\p{M}'’]+|[^\s\p{L}\p{N}\p{M}]/gu) ?? [];
 }
 
-/** What became of `before` in `after`: a list of [kind, text], kind being "same", "gone" or "new". */
+/** The difference from `before` to `after`: a list of [kind, text] with kind "same", "gone" or "new". */
 export function diff(before, after) {
   const [a, b] = [words(before), words(after)];
   let start = 0;
@@ -23,10 +23,10 @@ function same(word) {
   return ["same", word];
 }
 
-/** The shortest way from `a` to `b`. */
+/** The shortest edit script from `a` to `b`. */
 function walked(a, b) {
   const most = Math.min(a.length + b.length, FARTHEST);
-  const reach = new Map([[1, 0]]); // per diagonal, how far in `a` one gets
+  const reach = new Map([[1, 0]]); // per diagonal, the furthest index in `a`
   const history = [];
   for (let d = 0; d <= most; d++) {
     history.push(new Map(reach));
@@ -40,7 +40,7 @@ function walked(a, b) {
   return [...a.map((word) => ["gone", word]), ...b.map((word) => ["new", word])];
 }
 
-/** The way back through the reaches of every number of differences. */
+/** Traces the edit script back through the furthest indices of every number of differences. */
 function traced(a, b, history) {
   let [x, y] = [a.length, b.length];
   const steps = [];
@@ -60,7 +60,7 @@ function traced(a, b, history) {
   return steps.reverse();
 }
 
-/** Neighbours of one kind as one piece; of a replaced stretch first all that is gone, then all that is new. */
+/** Merges neighbours of one kind; a replaced stretch is first all "gone", then all "new". */
 function merged(steps) {
   const pieces = [];
   let run = { gone: "", new: "" };
@@ -70,7 +70,7 @@ function merged(steps) {
   };
   for (const [index, [kind, word]] of steps.entries()) {
     const between = kind === "same" && !word.trim() && (run.gone || run.new) && steps[index + 1]?.[0] !== "same" && steps[index + 1];
-    if (between) [run.gone, run.new] = [run.gone + word, run.new + word]; // one blank between replaced words is no match
+    if (between) [run.gone, run.new] = [run.gone + word, run.new + word]; // a space between replaced words is not a match
     else if (kind !== "same") run[kind] += word;
     else {
       flush();

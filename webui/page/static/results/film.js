@@ -1,5 +1,5 @@
 // @ts-check
-// The film of a run: drawn with the page's fonts, colours and line ends, saved as an animated GIF.
+// The film of a run: an animated GIF with the page's fonts, colours and line breaks.
 
 import { SHADES, ruler } from "../canvas/board.js";
 import { Gif } from "./gif.js";
@@ -7,14 +7,14 @@ import { cellsOf, positions, settle } from "../canvas/lines.js";
 import { element } from "../base/parts.js";
 
 const MARGIN = 28; // px around the text
-const FRAMES = 160; // a longer run is shown in strides
+const FRAMES = 160; // of longer runs, steps are skipped
 const WHOLE = 6000; // ms from the first step to the last ...
-const QUICKEST = 4; // ... but a frame stays at least and at most this long, in hundredths of a second
+const QUICKEST = 4; // ... but at least and at most this long per frame, in hundredths of a second
 const SLOWEST = 40;
 const FIRST = 60;
-const LAST = 200; // the finished text, before it begins anew
+const LAST = 200; // the finished text, before the film repeats
 
-/** The GIF of a run as a Blob, set like the text in `place`. `progress` hears of the progress, from 0 to 1. */
+/** The GIF of a run as a Blob, set like the text in `place`. `progress` is called with the share done, 0 to 1. */
 export async function film(run, place, progress = (/** @type {number} */ _done) => {}) {
   const look = styleOf(place);
   const stride = Math.max(1, Math.ceil(run.steps / FRAMES));
@@ -36,7 +36,7 @@ export async function film(run, place, progress = (/** @type {number} */ _done) 
     gif.frame(Uint8Array.from(pixels, nearest), index === 0 ? FIRST : index === frames.length - 1 ? LAST : pace);
     if (index % 4) continue;
     progress(index / frames.length);
-    await new Promise((go) => setTimeout(go)); // the page stays alive
+    await new Promise((go) => setTimeout(go)); // lets the page react
   }
   return gif.file();
 }
@@ -48,7 +48,7 @@ function styleOf(place) {
   place.append(probe);
   const colour = (value) => ((probe.style.color = value), getComputedStyle(probe).color);
   const look = {
-    width: place.clientWidth || 680, // a text out of sight has none
+    width: place.clientWidth || 680, // a hidden text has none
     size: Number.parseFloat(style.fontSize),
     line: Number.parseFloat(style.lineHeight) || 1.62 * Number.parseFloat(style.fontSize),
     font: `${style.fontStyle} ${style.fontWeight} ${style.fontSize} ${style.fontFamily}`,
@@ -59,7 +59,7 @@ function styleOf(place) {
   return look;
 }
 
-/** Every frame with its lines ended as on the page; the last is the finished text by itself. */
+/** Every frame with line breaks as on the page; the last is the finished text alone. */
 function layout(run, steps, look) {
   const measure = ruler(look.font);
   let [starts, before] = [null, -1];
@@ -111,7 +111,7 @@ function draw(pen, frame, look) {
   pen.globalAlpha = 1;
 }
 
-/** The colours a frame can have: each ink on what it stands on, and what smooth edges make of the two. */
+/** The colours of a frame: every ink on its background, and their blends at smooth edges. */
 function paletteOf(look, pen) {
   const solid = (colour) => {
     pen.fillStyle = look.paper;
@@ -135,7 +135,7 @@ function paletteOf(look, pen) {
   return [...found.values()].slice(0, 256);
 }
 
-/** A function from a pixel (as ABGR) to the palette's nearest colour; what was found once is kept. */
+/** A function from a pixel (ABGR) to the index of the palette's nearest colour, cached. */
 function finder(palette) {
   const seen = new Map();
   return (pixel) => {

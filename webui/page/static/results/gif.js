@@ -1,5 +1,5 @@
 // @ts-check
-// A small writer of GIF89a files: one palette for all frames, each frame the part that changed, looping for ever.
+// A small writer of GIF89a files: one palette for all frames, each frame only the part that changed, repeated forever.
 
 const LARGEST = 4096; // codes of GIF's LZW: 12 bits
 
@@ -9,7 +9,7 @@ export class Gif {
     this.bits = Math.max(2, Math.ceil(Math.log2(palette.length)));
     this.width = width;
     this.parts = [];
-    this.last = null; // the indices of the frame before
+    this.last = null; // the indices of the previous frame
     this.text("GIF89a");
     this.words(width, height);
     this.bytes(0x80 | 0x70 | (this.bits - 1), 0, 0);
@@ -19,7 +19,7 @@ export class Gif {
     this.bytes(3, 1, 0, 0, 0);
   }
 
-  /** Adds a frame: a palette index per pixel, and how long it stays, in hundredths of a second. */
+  /** Adds a frame: a palette index per pixel, and its duration in hundredths of a second. */
   frame(indices, delay) {
     const box = this.changed(indices);
     const cut = new Uint8Array(box.width * box.height);
@@ -27,7 +27,7 @@ export class Gif {
       const from = (box.y + y) * this.width + box.x;
       cut.set(indices.subarray(from, from + box.width), y * box.width);
     }
-    this.bytes(0x21, 0xf9, 4, 4); // what was drawn stays
+    this.bytes(0x21, 0xf9, 4, 4); // disposal: keep the previous frame
     this.words(delay);
     this.bytes(0, 0, 0x2c);
     this.words(box.x, box.y, box.width, box.height);
@@ -42,7 +42,7 @@ export class Gif {
     return new Blob(this.parts, { type: "image/gif" });
   }
 
-  /** The rectangle outside which a frame is like the one before; a single pixel if nothing differs. */
+  /** The rectangle that differs from the previous frame; a single pixel if nothing does. */
   changed(indices) {
     const height = indices.length / this.width;
     if (!this.last) return { x: 0, y: 0, width: this.width, height };
@@ -81,7 +81,7 @@ export class Gif {
   }
 }
 
-/** LZW as GIF has it: codes grow from `bits` + 1 to 12 bits, then the table begins anew. */
+/** LZW as in GIF: codes grow from `bits` + 1 to 12 bits, then the table starts anew. */
 function packed(pixels, bits) {
   const clear = 2 ** bits;
   const table = new Uint16Array(LARGEST << bits); // code and next pixel -> code; 0 is none
@@ -107,12 +107,12 @@ function packed(pixels, bits) {
     code = pixels[i];
   }
   out.write(code, size);
-  if (next === 2 ** size && size < 12) size += 1; // the reader has entered the code before this one
+  if (next === 2 ** size && size < 12) size += 1; // the decoder has added the previous code
   out.write(clear + 1, size);
   return out.done();
 }
 
-/** Bits, lowest first. */
+/** Writes bits, lowest first. */
 class Writer {
   constructor(guess) {
     this.data = new Uint8Array(guess + 64);

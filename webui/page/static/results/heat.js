@@ -1,5 +1,5 @@
 // @ts-check
-// The heat map: words shaded by how sure the model was, by the step they were decided in, or by their place in the order.
+// The heat map: words shaded by confidence, by the step that committed them, or by their place in the order.
 
 import { choice, element } from "../base/parts.js";
 import { say } from "../base/strings.js";
@@ -18,7 +18,7 @@ export class Heat {
     this.show("confidence");
   }
 
-  /** Shades every word by one kind of value. */
+  /** Shades every word by a kind of value: "confidence", "step" or "order". */
   show(kind) {
     this.kinds.value = kind;
     const { node, known, nodes } = this.board;

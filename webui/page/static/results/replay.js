@@ -1,30 +1,30 @@
 // @ts-check
-// The player: shows the run of a text again on its board, with play and pause, a bar to any step, and speed.
+// The player: replays the run of a text on its board, with play and pause, a slider for the step, and speed.
 
 import { button, element } from "../base/parts.js";
 import { say } from "../base/strings.js";
 
-const WHOLE = 4000; // ms a run takes at speed 1 ...
-const FASTEST = 30; // ... but a step at least and at most this long
+const WHOLE = 4000; // ms of a run at speed 1 ...
+const FASTEST = 30; // ... but at least and at most this long per step
 const SLOWEST = 400;
 const SPEEDS = [0.25, 0.5, 1, 2, 4];
 
 export class Player {
-  /** `board` is where the `run` is placed. */
+  /** Replays `run` on `board`. */
   constructor(board, run) {
     this.board = board;
     this.run = run;
     this.step = 0;
     this.speed = 1;
     this.timer = 0;
-    this.placed = false; // whether it was in the page yet
+    this.placed = false; // whether it has been in the page
     this.toggle = button("", () => (this.timer ? this.pause() : this.play()));
     this.toggle.className = "play";
     this.scrub = element("input", "scrub");
     Object.assign(this.scrub, { type: "range", min: "0", max: String(run.steps), step: "1", value: "0" });
     this.scrub.setAttribute("aria-label", say("canvas.replay.step"));
     this.scrub.addEventListener("input", () => {
-      const step = Number(this.scrub.value); // pausing sets it back
+      const step = Number(this.scrub.value); // `pause` resets it
       this.pause();
       this.seek(step);
     });
@@ -36,7 +36,7 @@ export class Player {
     this.node.setAttribute("role", "group");
     this.node.setAttribute("aria-label", say("canvas.replay"));
     board.steady();
-    board.show(run.at(run.steps)); // the lines it takes in the end are kept free from the beginning
+    board.show(run.at(run.steps)); // reserves the lines of the finished text
     this.rewind();
   }
 
@@ -64,7 +64,7 @@ export class Player {
     this.seek(0);
   }
 
-  /** Shows the board after a step; what this very step decided stands out. */
+  /** Shows the board after a step; the changes of that step are highlighted. */
   seek(step) {
     const forward = step === this.step + 1;
     this.step = Math.max(0, Math.min(step, this.run.steps));

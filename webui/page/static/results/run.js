@@ -1,9 +1,9 @@
 // @ts-check
-// The run that made a text, as far as it is known: what stood at every position after every step.
+// The run that made a text: the state of every position after every step, derived from the trace.
 
 import { feed } from "../base/feed.js";
 
-/** A whole Result, with pieces and trace, for one whose trace did not travel with it; the same if there is none. */
+/** The Result with pieces and trace, read from the server if it came without them; the same Result if there is none. */
 export async function withTrace(result) {
   if (result.trace?.length) return result;
   const { job } = result.provenance ?? {};
@@ -18,7 +18,7 @@ async function read(address) {
 }
 
 export class Run {
-  /** `known` ([text, confidence, step] per position) stands in where a result has no trace: then nothing is remasked. */
+  /** `known` ([text, confidence, step] per position) is used where a result has no trace; then no remasking is known. */
   constructor(result, known = []) {
     const trace = (result.trace ?? []).map((entry) => (Array.isArray(entry) ? entry : Object.values(entry)));
     const pieces = result.pieces ?? [];
@@ -31,14 +31,14 @@ export class Run {
       changes.sort((a, b) => a[0] - b[0]);
       const piece = pieces[column] ?? null;
       if (piece === null) return;
-      if (!changes.length) changes.push([0, piece, null]); // it was given
-      else if (changes.at(-1)[1] !== null) changes.at(-1)[1] = piece; // a character of several tokens stands with the last
+      if (!changes.length) changes.push([0, piece, null]); // given by the prompt
+      else if (changes.at(-1)[1] !== null) changes.at(-1)[1] = piece; // a character of several tokens belongs to the last
     });
     this.steps = Math.max(0, ...this.columns.map((changes) => changes.at(-1)?.[0] ?? 0));
     this.end = endOf(this.at(this.steps), result.text ?? "");
   }
 
-  /** What stands where after a step: [text or null, confidence, step it was decided in] per position. */
+  /** The positions after a step: [text or null if masked, confidence, step of the last change]. */
   at(step) {
     return this.columns.map((changes) => {
       const last = changes.findLast((change) => change[0] <= step);
@@ -46,7 +46,7 @@ export class Run {
     });
   }
 
-  /** Per position its place in the order of decisions, from 1; null where none was made. */
+  /** Per position its place in the order of commits, from 1; null where nothing was committed. */
   order() {
     const last = this.at(this.steps).map(([text, confidence, step], column) => ({ text, confidence, step, column }));
     const committed = last.filter((one) => one.text !== null && one.step > 0);
@@ -57,7 +57,7 @@ export class Run {
   }
 }
 
-/** Where the text ends: behind it stand positions that were decided but do not count, as after an end-of-text token. */
+/** The column where the text ends: positions after an end-of-text token are committed but not part of it. */
 function endOf(known, text) {
   const wanted = text.trimStart();
   let read = "";

@@ -1,5 +1,5 @@
 // @ts-check
-// What can be done with a finished text: its views, the actions, what it cost, and the parameters that made it.
+// Below a finished text: its views, actions, cost and parameters.
 
 import { choose } from "./compare.js";
 import { film } from "./film.js";
@@ -49,7 +49,7 @@ export class Tools {
     ];
   }
 
-  /** Puts the request into the controls; `vary`: and goes on to them, so that one thing is changed. */
+  /** Puts the request into the controls; `vary`: and focuses the first of them. */
   use(keepSeed, vary = false) {
     send(this.row.node, "use", { request: this.result.request, keepSeed });
     if (!vary) return;
@@ -79,7 +79,7 @@ export class Tools {
     }
   }
 
-  /** Shows the text in another way: text, markdown, tokens, heat. */
+  /** Shows a view of the text: "text", "markdown", "tokens" or "heat". */
   async view(name) {
     const { board, final } = this.row;
     this.leave();
@@ -108,7 +108,7 @@ export class Tools {
     }
   }
 
-  /** What stands where at the end; the live canvas knows it, also where nothing is saved. */
+  /** The final tokens by position; the live canvas knows them even if nothing is saved. */
   last() {
     this.run ??= new Run(this.result, this.row.board.known);
     return this.run.at(this.run.steps);
@@ -141,13 +141,13 @@ export class Tools {
   }
 }
 
-/** What a file saved from a result is called: after the checkpoint and the seed. */
+/** The name of a file saved from a result: checkpoint and seed. */
 function named(result) {
   const checkpoint = (result.provenance?.checkpoint ?? "text").replace(/[^\w.-]+/g, "-");
   return `${checkpoint}-${result.request.seed}`;
 }
 
-/** Tokens, model calls and speed in one quiet line. */
+/** Tokens, model calls and speed in one line. */
 function cost({ statistics }) {
   const { forwards = 0, tokens = 0, seconds = 0 } = statistics ?? {};
   const parts = [say("canvas.cost.tokens", { tokens }), say("canvas.cost.calls", { forwards }), say("canvas.cost.each", { each: formatNumber(tokens / Math.max(forwards, 1), 1) })];

@@ -1,5 +1,5 @@
 // @ts-check
-// <tdw-settings>: a form made from the settings' JSON schema alone. What is changed is saved at once; a fault stands beside it.
+// <tdw-settings>: a form made from the JSON schema of the settings. Changes are saved immediately; errors appear beside the field.
 
 import { showError, showNotice } from "../base/notice.js";
 import { button, element } from "../base/parts.js";
@@ -24,7 +24,7 @@ class Settings extends HTMLElement {
 
   draw({ values, schema, changeable, restart, file }) {
     this.schema = schema;
-    this.restart = restart; // names of settings that act after a restart
+    this.restart = restart; // names of settings that take effect after a restart
     const row = (name) => this.row(name, values[name], changeable.includes(name));
     const names = Object.keys(schema.properties);
     const fixed = names.filter((name) => !changeable.includes(name));
@@ -40,7 +40,7 @@ class Settings extends HTMLElement {
     this.querySelector("form").addEventListener("submit", (event) => event.preventDefault());
   }
 
-  /** A setting: its name, its control, what it does, what is wrong with it. */
+  /** A setting: its name, control, help and error. */
   row(name, value, free) {
     const kind = kinds(this.schema.properties[name], this.schema);
     const words = (key, otherwise) => translated(`setting.${name}.${key}`, otherwise);
@@ -76,7 +76,7 @@ class Settings extends HTMLElement {
     document.dispatchEvent(new CustomEvent("tdw:settings", { detail: answer.values }));
   }
 
-  /** Deletes the whole history, after a question; one press brings it back. */
+  /** A button that deletes the whole history after a question; the notice can undo it. */
   cleaner() {
     const clean = button(say("settings.delete_history"), async () => {
       const all = (await call("GET", "api/v1/history?limit=1"))?.all;
@@ -93,7 +93,7 @@ class Settings extends HTMLElement {
   }
 }
 
-/** What a control is drawn as, by the type in the schema. Each gives an element with `read()`. */
+/** Controls by the type in the schema: each an element with `read()`. */
 const CONTROLS = {
   boolean: (_, value) => {
     const box = element("input");
@@ -140,13 +140,13 @@ function part(key, ...nodes) {
   return element("section", "part", element("h3", "", say(key)), ...nodes);
 }
 
-/** The words of a key, or others where there are none. */
+/** The text of a key, or `otherwise`. */
 function translated(key, otherwise) {
   const words = say(key);
   return words === key ? otherwise : words;
 }
 
-/** The words for a number of texts: one has words of its own. */
+/** The singular or plural text of a key. */
 function counted(key, number) {
   return number === 1 ? say(`${key}_one`) : say(key, { number });
 }
@@ -159,7 +159,7 @@ function changedHistory() {
   document.dispatchEvent(new CustomEvent("tdw:history"));
 }
 
-/** Asks the server: {answer} or {error}, a sentence. */
+/** Calls the server: {answer} or {error}, a sentence. */
 async function request(method, url, body) {
   const init = { method, ...(body && { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }) };
   const reply = await fetch(url, init).catch(() => null);
