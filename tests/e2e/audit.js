@@ -29,6 +29,9 @@
     if (!alone(node)) faults.push(`turns its neighbours: ${path(holder)} ${said(holder)}`);
     if (MIXED.test(node.data) && !holder.closest(WHOLE)) faults.push(`turns its sentence: ${path(holder)} ${said(node)}`);
   }
+  for (const node of document.body.querySelectorAll("[title]")) {
+    if (TURNS.test(node.title)) faults.push(`turns its tooltip: ${path(node)} ${JSON.stringify(node.title.slice(-70))}`);
+  }
   const { scrollWidth, clientWidth } = document.documentElement;
   if (scrollWidth > clientWidth + 1) faults.push(`the page is ${scrollWidth} px wide in a window of ${clientWidth}`);
   if (document.title.includes("owned")) faults.push("a script ran");

@@ -37,8 +37,8 @@ PROFILE = {
 
 @pytest.fixture(scope="package")
 def site(tmp_path_factory) -> Iterator[Running]:
-    """The whole program: two tiny checkpoints, all extensions, one that makes model calls slow, one that does
-    not load."""
+    """The whole program: two tiny checkpoints, all extensions, one that makes model calls slow, one that
+    remasks, one that does not load."""
     folder = tmp_path_factory.mktemp("e2e")
     for name, profile in (("storyteller", PROFILE), ("other", {"preset": {"length": 24, "steps": 6}})):
         checkpoint = llada(folder / "models" / "checkpoints" / name)
@@ -49,6 +49,7 @@ def site(tmp_path_factory) -> Iterator[Running]:
     for path in [
         *(ROOT / "extensions").glob("*/__init__.py"),
         ROOT / "tests/extensions/rehearsal/__init__.py",
+        ROOT / "tests/extensions/second_look/__init__.py",
     ]:
         (folder / "extensions" / path.parent.name).symlink_to(path.parent)
     flags = ["--models", str(folder / "models"), "--extensions", str(folder / "extensions"), "--threads", "1"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import httpx
 import pytest
+from PIL import Image, ImageSequence
 
 pytestmark = pytest.mark.e2e
 
@@ -95,3 +97,46 @@ def test_no_motion_where_none_is_wanted_and_other_colours(visit, site, request):
     assert page.evaluate("Math.max(document.documentElement.scrollWidth, document.body.scrollWidth)") <= 420
     small = "all => all.filter(one => one.offsetParent && one.getBoundingClientRect().height < 40).map(one => one.textContent)"
     assert page.locator(".row-tools :is(button, summary)").evaluate_all(small) == []
+
+
+def test_remasked_tokens_are_shown_on_canvas_token_view_heat_map_replay_and_film(visit):
+    user = visit()
+    page = user.page
+    user.slowly(0.6)
+    user.unfold("Second look")
+    user.type("second_look-step", "6")
+    user.type("prompt", "A fox")
+    user.generate()
+    user.wait("document.querySelectorAll('.tokens .word').length >= 5")
+    user.wait("document.querySelectorAll('.tokens .mask.remasked').length >= 5")
+    user.slowly(0)
+    user.done()
+    job = httpx.get(f"{user.url}/api/v1/jobs/{page.evaluate('localStorage.getItem(`tdw.job`)')}").json()
+    (part,) = job["result"]["parts"] or [job["result"]]
+    remasked = [entry for entry in part["trace"] if entry[2] is None]
+    assert len(remasked) >= 5 and len({entry[0] for entry in remasked}) == 1
+    step = remasked[0][0]
+    tools = page.locator(".job >> nth=0")
+    tools.get_by_role("button", name="Tokens", exact=True).click()
+    assert user.masks() == 0 and user.page.locator(".tokens .word").count() == 16
+    tools.get_by_role("button", name="Heat map", exact=True).click()
+    tools.get_by_role("button", name="Step", exact=True).click()
+    numbers = page.locator(".tokens .word[data-number]").evaluate_all(
+        "words => words.map((word) => Number(word.dataset.number))"
+    )
+    assert min(numbers) >= step, "every remasked position was committed again later"
+    tools.get_by_role("button", name="Replay", exact=True).click()
+    page.get_by_role("button", name="Pause").click()
+    page.locator(".scrub").fill(str(step - 1))
+    before = user.masks()
+    page.locator(".scrub").fill(str(step))
+    assert user.masks() > before, "in the replay they are masked again"
+    page.get_by_role("button", name="More").click()
+    with page.expect_download() as film:
+        page.get_by_role("menuitem", name="Save as GIF").click()
+    pixels = []
+    with Image.open(film.value.path()) as picture:
+        for frame in ImageSequence.Iterator(picture):
+            gray = frame.convert("L")
+            pixels.append(sum(gray.histogram()[:100]))  # dark: letters
+    assert any(later < earlier / 2 for earlier, later in itertools.pairwise(pixels)), "and in the film"

@@ -10,7 +10,7 @@ from webui.page.languages import languages
 pytestmark = pytest.mark.e2e
 
 VIEWS = ("write", "history", "queue", "extensions", "settings")
-REHEARSAL = {  # an extension of the tests, without words of its own
+UNTRANSLATED = {  # extensions of the tests, without texts of their own
     "Rehearsal",
     "Only for tests.",
     "Seconds",
@@ -19,6 +19,9 @@ REHEARSAL = {  # an extension of the tests, without words of its own
     "Fail",
     "Every model call raises.",
     "A file that gets a byte for every model call.",
+    "Second look",
+    "Remask after",
+    "Steps; 0 never.",
 }
 SEEN = """() => {
   const lines = document.body.innerText.split("\\n");
@@ -44,7 +47,7 @@ def english(site) -> set[str]:
     settings = httpx.get(f"{site.url}/api/v1/settings", timeout=60).json()["schema"]["properties"]
     told |= {field.get("description", "") for field in settings.values()}
     german = set(words["de"].values())
-    return {text for text in told if len(text) > 2 and text not in german} - REHEARSAL
+    return {text for text in told if len(text) > 2 and text not in german} - UNTRANSLATED
 
 
 def test_no_english_word_is_left(visit, site):

@@ -223,6 +223,25 @@ def test_on_a_phone(visit):
     assert max(wide) <= 420, "only tables scroll sideways, in their own box"
 
 
+@pytest.mark.parametrize("top", [200, 420, 560, 700])
+def test_on_a_phone_no_entry_of_the_more_menu_lies_behind_the_bar_with_generate(visit, top):
+    user = visit(420, 860, has_touch=True, is_mobile=True)
+    page = user.page
+    page.locator("#generate").tap()
+    user.done()
+    button = page.locator(".row-actions").get_by_role("button", name="More")
+    button.evaluate(f"node => window.scrollBy(0, node.getBoundingClientRect().top - {top})")
+    button.tap()
+    last = page.get_by_role("menuitem").last
+    last.wait_for()
+    covered = """node => {
+      const { left, top, width, height } = node.getBoundingClientRect();
+      return !node.contains(document.elementFromPoint(left + width / 2, top + height - 3));
+    }"""
+    assert not last.evaluate(covered)
+    assert not page.get_by_role("menuitem").first.evaluate(covered)
+
+
 def test_another_checkpoint_brings_its_preset(visit):
     user = visit()
     user.type("steps", "9")

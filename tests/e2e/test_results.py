@@ -212,7 +212,7 @@ def test_two_texts_are_compared_word_by_word(visit, keep, width):
     first = keep(saved(11, ["The", " red", " fox", " ran", "."]))
     second = keep(saved(12, ["The", " old", " fox", " ran", " home", "."]))
     more(show(user, first), "Compare…")
-    assert page.get_by_text("at a second text").is_visible()
+    assert page.get_by_text("on a second text").is_visible()
     page.get_by_role("button", name="Cancel").click()
     more(page.locator(".history-pane"), "Compare…")
     if width < 900:

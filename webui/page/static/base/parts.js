@@ -52,7 +52,9 @@ export function menu(label, list) {
     box.setAttribute("role", "menu");
     node.append(box);
     node.dataset.side = box.getBoundingClientRect().right > document.documentElement.clientWidth - 8 ? "left" : "right";
-    if (box.getBoundingClientRect().bottom > innerHeight - 8 && node.getBoundingClientRect().top > box.offsetHeight) node.dataset.up = "";
+    if (box.getBoundingClientRect().bottom > visibleBottom() - 8 && node.getBoundingClientRect().top > box.offsetHeight) node.dataset.up = "";
+    const hidden = box.getBoundingClientRect().bottom - (visibleBottom() - 8);
+    if (hidden > 0) box.scrollIntoView({ block: "end", behavior: "instant" }); // its scroll margin is the bar's height
     opener.setAttribute("aria-expanded", "true");
     document.addEventListener("pointerdown", outside, true);
     const usable = [...box.querySelectorAll("[role=menuitem]")];
@@ -93,6 +95,12 @@ export function menu(label, list) {
     event.stopPropagation();
   });
   return node;
+}
+
+/** The lowest visible y: on a phone the bar with Generate covers the bottom of the window. */
+function visibleBottom() {
+  const bar = document.querySelector("#actions")?.getBoundingClientRect();
+  return bar?.height && bar.bottom >= innerHeight - 1 && bar.top > innerHeight / 2 ? bar.top : innerHeight;
 }
 
 /** Copies a text, also where the page is not a secure context and the clipboard's API is missing. */
