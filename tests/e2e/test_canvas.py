@@ -109,7 +109,6 @@ def test_remasked_tokens_are_shown_on_canvas_token_view_heat_map_replay_and_film
     user.generate()
     user.wait("document.querySelectorAll('.tokens .word').length >= 5")
     user.wait("document.querySelectorAll('.tokens .mask.remasked').length >= 5")
-    user.slowly(0)
     user.done()
     job = httpx.get(f"{user.url}/api/v1/jobs/{page.evaluate('localStorage.getItem(`tdw.job`)')}").json()
     (part,) = job["result"]["parts"] or [job["result"]]
