@@ -1,12 +1,12 @@
-"""How often words that are decided already change their line while the rest of a text settles, on a real
-run's trace.
+"""How often committed words change their line while the rest of a text is still masked, on the traces of
+real runs.
 
 python benchmarks/line_jumps.py [--model NAME]      needs chromium and requirements-test.txt
 
 Every run is shown step by step on the page's own board, at two widths, once with steady lines
-(webui/page/static/canvas/lines.js) and once as plain text with bars of a fixed width. After each step the line of every word
-that stood there before is read from the page: a jump is a word on another line. The line changes from the
-last step to the finished text count, too.
+(webui/page/static/canvas/lines.js) and once as plain text with bars of a fixed width. After each step the
+line of every word that was there before is read from the page: a jump is a word on another line. The changes
+from the last step to the finished text count, too.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ PROMPTS = (
     "robot, flower, beach",
     "pirate, map, island, no dialogue, sad ending",
 )
-COUNT, SEED = 5, 100  # texts of each prompt; other seeds than the limits in lines.js were found with
-BLOCKS = (32, 104)  # tokens decided together; the second is the whole text
-WIDTHS = (720, 380)  # px, a desk's and a phone's
+COUNT, SEED = 5, 100  # texts of each prompt; other seeds than those that lines.js was tuned with
+BLOCKS = (32, 104)  # block lengths; the second is the whole text
+WIDTHS = (720, 380)  # px, of a desktop and a phone
 MEASURE = """async ([results, width, steady]) => {
   const at = (name) => new URL(name, document.querySelector("script[src$='/page.js']").src);
   const { Board } = await import(at("../canvas/board.js"));

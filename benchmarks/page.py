@@ -4,21 +4,18 @@
 A real server process with the default checkpoint and a headless chromium, on different cores if there are
 two.
 
-load     first contentful paint, and the time until Generate can be pressed (it is seen, page.js and the
-         canvas have run), from
-         the start of the navigation. Cold: a new browser profile. Warm: the same profile again. Medians.
-click    from the press on Generate to the frame that shows the first decided token; the model is warm.
+load     first contentful paint, and the time until Generate can be pressed (it is visible, page.js and the
+         canvas have run), from the start of the navigation. Cold: a new browser profile. Warm: the same
+         profile again. Medians.
+click    from the press on Generate to the frame that shows the first committed token; the model is loaded.
          Medians.
-preview  seconds of a job with a page watching it against the same job without any page, interleaved, equal
-         seeds: the server's
-         own measure of the job, medians, the median of the pairs' ratios and half the distance of their
-         quartiles. That is noisy on most machines; so, too, what the preview itself takes: processor seconds
-         of all threads of the server but the one that computes, watched less alone, as a part of the job's
-         seconds.
-memory   the page's JS heap after a forced garbage collection, its DOM nodes and listeners (CDP), after 20
-         runs and after all of
-         them, in one page that is never reloaded. Every tenth run its text is shown in every view. Seeds
-         repeat every 20 runs, so that what stands on the page is the same at every count.
+preview  seconds of a job with a page watching it and without any page, interleaved, equal seeds, as the server
+         reports them: medians, the median of the pairs' ratios and half their interquartile range. That is
+         noisy on most machines; so also the preview's own work: CPU seconds of all server threads but the one
+         that computes, watched minus unwatched, as a share of the job's seconds.
+memory   the page's JS heap after a forced garbage collection, its DOM nodes and listeners (CDP), after 20 runs
+         and after all of them, in one page that is never reloaded. Every tenth run its text is shown in every
+         view. Seeds repeat every 20 runs, so that the content of the page is the same at every count.
 """
 
 from __future__ import annotations
