@@ -3,6 +3,9 @@ notifications."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import httpx
 import pytest
 
@@ -88,6 +91,43 @@ def test_two_browsers_share_one_queue(visit, api):
     queue(second)
     state(second, "the second hen", "done")
     second.wait("document.querySelector('#views a[data-view=queue] .count').hidden")
+
+
+def test_a_job_that_hangs_can_be_abandoned_and_the_next_one_goes_on(visit, api, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    user = visit()
+    try:
+        hanging = {"prompt": "the stuck swan", "steps": 1, "length": 4, "rehearsal": {"block": str(pipe)}}
+        job = api.post("jobs", json=hanging, headers=ME).raise_for_status().json()["id"]
+        write(user, "the waiting wren", 4)
+        queue(user)
+        state(user, "the stuck swan", "running")
+        stuck = row(user, "the stuck swan")
+        assert stuck.get_by_role("button", name="Abandon").is_hidden(), "only after Interrupt"
+        stuck.get_by_role("button", name="Interrupt").click()
+        user.page.locator(".queue-state", has_text="Interrupting").wait_for()
+        user.page.locator(".notice:not([hidden])", has_text="does not react to Interrupt").wait_for()
+        stuck.get_by_role("button", name="Abandon").click()
+        user.page.locator("dialog.ask").get_by_role("button", name="Keep waiting").click()
+        assert api.get(f"jobs/{job}").json()["state"] == "running", "not without a yes"
+        stuck.get_by_role("button", name="Abandon").click()
+        user.page.locator("dialog.ask").get_by_role("button", name="Abandon").click()
+        state(user, "the stuck swan", "failed")
+        assert "rehearsal" in stuck.locator(".queue-error").text_content()
+        state(user, "the waiting wren", "done")
+        user.page.locator(".queue-lost:not([hidden])", has_text="still holds a thread").wait_for()
+    finally:
+        release(pipe)
+    user.page.locator(".queue-lost", has_text="still holds a thread").wait_for(state="hidden")
+
+
+def release(pipe: Path) -> None:
+    """Ends the wait of whoever reads the pipe."""
+    try:
+        os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+    except OSError:
+        pass  # nobody reads
 
 
 def test_a_reload_and_a_closed_tab_keep_the_job_and_its_canvas(visit, api):

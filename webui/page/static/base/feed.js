@@ -10,6 +10,7 @@ class Feed extends EventTarget {
   loading = null; // {checkpoint, done} that is being loaded
   wanted = []; // checkpoints waiting to be loaded
   loaded = null; // the checkpoint in memory
+  stuck = 0; // threads of abandoned jobs that have not returned
   checkpoints = -1; // version of the list of checkpoints
   connected = false;
   source = null;
@@ -37,7 +38,7 @@ class Feed extends EventTarget {
     });
     source.addEventListener("error", () => {
       this.connected = false;
-      this.dispatchEvent(new CustomEvent("change", { detail: { ended: [] } }));
+      this.changed();
       if (source.readyState === EventSource.CLOSED) setTimeout(() => this.listen(), 5000);
     });
   }
@@ -49,15 +50,20 @@ class Feed extends EventTarget {
   }
 
   /** Applies an event; the first of a connection is a snapshot. */
-  apply({ jobs, gone, loading, wanted, loaded, checkpoints }, snapshot) {
+  apply({ jobs, gone, loading, wanted, loaded, stuck, checkpoints }, snapshot) {
     const before = this.jobs;
     this.jobs = new Map(snapshot ? [] : before);
     for (const id of gone) this.jobs.delete(id);
     for (const job of jobs) this.jobs.set(job.id, job);
-    Object.assign(this, { loading, wanted, loaded, checkpoints, connected: true });
+    Object.assign(this, { loading, wanted, loaded, stuck, checkpoints, connected: true });
     const ended = jobs.filter((job) => ENDED.includes(job.state) && before.has(job.id) && !ENDED.includes(before.get(job.id).state));
-    this.dispatchEvent(new CustomEvent("change", { detail: { ended } }));
+    this.changed(ended);
     if (document.hidden) this.pause();
+  }
+
+  /** Makes everything that shows jobs look again; `ended`: jobs that have just ended. */
+  changed(ended = []) {
+    this.dispatchEvent(new CustomEvent("change", { detail: { ended } }));
   }
 }
 

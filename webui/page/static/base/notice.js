@@ -12,7 +12,7 @@ bar.hidden = true;
 document.body.append(bar);
 let timer = 0;
 
-/** Shows a sentence for a while, with an Undo if `undo` is given. While it is hovered or focused, it stays. */
+/** Shows a sentence for a while; `undo` gets a button named `label`. While it is hovered or focused, it stays. */
 export function showNotice({ sentence, undo = undefined, label = say("page.undo") }) {
   clearTimeout(timer);
   const text = element("span", "", sentence);

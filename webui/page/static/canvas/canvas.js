@@ -2,6 +2,7 @@
 // <tdw-canvas>: follows a job by server-sent events and shows it.
 
 import { ENDED, Job } from "./job.js";
+import { interrupt } from "../base/jobs.js";
 import { element } from "../base/parts.js";
 import { say } from "../base/strings.js";
 
@@ -47,7 +48,7 @@ export class Canvas extends HTMLElement {
 
   /** Stops the job before its next model call; committed tokens stay. */
   async interrupt() {
-    if (this.running) await fetch(`api/v1/jobs/${encodeURIComponent(this.job.id)}`, { method: "DELETE" });
+    if (this.running) await interrupt(this.job.id);
   }
 
   listen(job) {

@@ -1,8 +1,8 @@
 // @ts-check
 // One job in the queue: prompt, checkpoint, state, progress and actions.
 
-import { client } from "../base/client.js";
 import { ENDED } from "../base/feed.js";
+import { abandon, callJob, interrupt, interruption } from "../base/jobs.js";
 import { button, element } from "../base/parts.js";
 import { say, locale } from "../base/strings.js";
 
@@ -21,10 +21,12 @@ export class QueueItem {
     this.bar.setAttribute("aria-valuemin", "0");
     this.bar.setAttribute("aria-valuemax", "100");
     this.open = this.act("open", () => this.ask("tdw:watch", { job: id }));
-    this.stop = this.act("interrupt", () => this.call("DELETE", ""));
+    this.stop = this.act("interrupt", () => interrupt(id));
+    this.abandon = this.act("abandon", () => abandon(id));
+    this.abandon.title = say("jobs.stuck");
     this.again = this.act("retry", () => this.retry());
     const what = element("div", "queue-what", this.prompt, element("div", "queue-meta", this.state, this.facts, this.whose), this.error, this.bar);
-    this.node = element("li", "queue-item", what, element("div", "queue-acts", this.open, this.stop, this.again));
+    this.node = element("li", "queue-item", what, element("div", "queue-acts", this.open, this.stop, this.abandon, this.again));
     this.node.dataset.job = id;
   }
 
@@ -48,8 +50,9 @@ export class QueueItem {
     this.bar.setAttribute("aria-valuenow", String(percent));
     this.bar.setAttribute("aria-label", say("jobs.progress", { prompt }));
     this.stop.hidden = over;
+    this.abandon.hidden = interruption(this.id) !== "stuck";
     this.again.hidden = !over;
-    for (const one of [this.open, this.stop, this.again]) one.setAttribute("aria-label", `${one.textContent}: ${prompt}`);
+    for (const one of [this.open, this.stop, this.abandon, this.again]) one.setAttribute("aria-label", `${one.textContent}: ${prompt}`);
   }
 
   act(name, press) {
@@ -59,21 +62,8 @@ export class QueueItem {
   }
 
   async retry() {
-    const made = await this.call("POST", "/retry");
+    const made = await callJob(this.id, "POST", "/retry");
     if (made) this.ask("tdw:watch", { job: made.id });
-  }
-
-  /** Calls the server; shows the sentence of a refusal, and returns null then. */
-  async call(method, path) {
-    try {
-      const reply = await fetch(`api/v1/jobs/${encodeURIComponent(this.id)}${path}`, { method, headers: { "X-TDW-Client": client } });
-      const answer = await reply.json();
-      if (reply.ok) return answer;
-      this.ask("tdw:error", { sentence: answer.error.message });
-    } catch {
-      this.ask("tdw:error", { sentence: say("jobs.unanswered") });
-    }
-    return null;
   }
 
   ask(name, detail) {
@@ -81,7 +71,8 @@ export class QueueItem {
   }
 }
 
-function state({ state, position, loading, progress, seconds }) {
+function state({ id, state, position, loading, progress, seconds }) {
+  if (interruption(id)) return say("jobs.state.interrupting");
   if (loading) return say("jobs.state.loading", { checkpoint: loading.checkpoint, percent: Math.round(100 * loading.done) });
   if (state === "queued") return position > 1 ? say("jobs.state.queued.many", { n: position }) : say(position ? "jobs.state.queued.one" : "jobs.state.queued");
   return say(`jobs.state.${state}`, { percent: Math.round(100 * progress), time: duration(seconds) });

@@ -15,11 +15,12 @@ class Queue extends HTMLElement {
     this.items = new Map();
     this.lost = element("p", "queue-lost", say("jobs.lost"));
     this.lost.setAttribute("role", "status");
+    this.stuck = element("p", "queue-lost");
     this.empty = element("div", "queue-empty", element("h3", "", say("jobs.empty")), element("p", "", say("jobs.empty.about")));
     this.groups = [new Group("now"), new Group("recent")];
     const head = element("header", "queue-head", element("h2", "", say("jobs.title")), (this.sum = element("span", "queue-sum")), notifySwitch());
     this.sum.setAttribute("role", "status");
-    this.append(element("div", "queue-page", head, this.lost, this.empty, ...this.groups.map((group) => group.node)));
+    this.append(element("div", "queue-page", head, this.lost, this.stuck, this.empty, ...this.groups.map((group) => group.node)));
     this.more = () => this.show();
     for (const group of this.groups) group.node.addEventListener("tdw:more", this.more);
     feed.addEventListener("change", () => this.show());
@@ -37,6 +38,8 @@ class Queue extends HTMLElement {
     now.show(first(jobs.filter((job) => !ENDED.includes(job.state))), (job) => this.draw(job));
     recent.show(first(jobs.filter((job) => ENDED.includes(job.state)).reverse()), (job) => this.draw(job));
     for (const [id, item] of this.items) if (!item.node.isConnected) this.items.delete(id);
+    this.stuck.hidden = !feed.stuck;
+    this.stuck.textContent = say(feed.stuck === 1 ? "jobs.threads.one" : "jobs.threads.many", { n: feed.stuck });
     this.lost.hidden = feed.connected || !feed.source;
     this.empty.hidden = jobs.length > 0;
   }
