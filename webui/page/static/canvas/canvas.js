@@ -2,6 +2,7 @@
 // <tdw-canvas>: follows a job by server-sent events and shows it.
 
 import { ENDED, Job } from "./job.js";
+import { feed } from "../base/feed.js";
 import { interrupt } from "../base/jobs.js";
 import { element } from "../base/parts.js";
 import { say } from "../base/strings.js";
@@ -15,6 +16,7 @@ export class Canvas extends HTMLElement {
     this.jobs = [];
     this.labels = JSON.parse(this.dataset.labels || "{}");
     this.append(this.blank());
+    feed.addEventListener("change", () => this.job?.state === "queued" && this.job.describe()); // a checkpoint is loaded
   }
 
   get job() {

@@ -1,6 +1,7 @@
 // @ts-check
 // One job: its state and progress, and its rows as a list, as a table of cells, or as a grid of two axes.
 
+import { feed } from "../base/feed.js";
 import { element } from "../base/parts.js";
 import { Row } from "./row.js";
 import { formatNumber, inside, say } from "../base/strings.js";
@@ -45,7 +46,12 @@ export class Job {
     this.describe(update);
   }
 
-  describe({ state, progress, position, seconds, loading }) {
+  /** Shows state, progress and cost; `update` defaults to the last one, for a change outside the job. */
+  describe(update = this.last) {
+    if (!update) return;
+    this.last = update;
+    const { state, progress, position, seconds } = update;
+    const loading = update.loading ?? (state === "queued" && !position ? feed.loading : null);
     const rows = [...this.rows.values()];
     const texts = say(rows.length === 1 ? "canvas.text" : "canvas.texts.count", { count: rows.length });
     const failed = rows.filter((row) => row.state === "failed").length;
@@ -56,7 +62,7 @@ export class Job {
     const preparing = loading ? say("canvas.loading", { checkpoint: loading.checkpoint, percent: Math.round(100 * loading.done) }) : say("canvas.preparing");
     this.setStatus(
       {
-        queued: position ? say("canvas.waiting.behind", { count: position }) : say("canvas.waiting"),
+        queued: loading ? preparing : position ? say("canvas.waiting.behind", { count: position }) : say("canvas.waiting"),
         running: slowest ? say("canvas.generating") : preparing,
         done: failed ? say("canvas.done.partly", { failed, texts }) : say("canvas.done"),
         failed: say("canvas.failed"),
