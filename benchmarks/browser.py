@@ -43,7 +43,7 @@ class Site:
     data: Path
 
     def cpu(self) -> dict[str, float]:
-        """Seconds of processor time that each of its threads has used; empty where /proc does not tell."""
+        """Seconds of processor time that each of its threads has used; empty without /proc."""
         used = {}
         for thread in Path(f"/proc/{self.process.pid}/task").glob("*/schedstat"):
             with suppress(OSError):  # it ended meanwhile

@@ -59,13 +59,13 @@ MEASURE = """async ([results, width, steady]) => {
     }
     sums.texts += 1;
     sums.words += before.filter((line) => line !== null).length;
-    const told = board.known.slice(0, run.end).filter(([text]) => text !== null);
+    const committed = board.known.slice(0, run.end).filter(([text]) => text !== null);
     const range = new Range();
-    for (let i = 0; i < told.length; i++) {
+    for (let i = 0; i < committed.length; i++) {
       range.selectNodeContents(board.nodes[i].node);
       sums.em += range.getBoundingClientRect().height > 2 * size ? 0 : range.getBoundingClientRect().width / size;
     }
-    sums.tokens += told.length;
+    sums.tokens += committed.length;
   }
   return sums;
 }"""

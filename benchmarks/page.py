@@ -231,7 +231,7 @@ def median(values: list[float]) -> float:
     return statistics.median(values)
 
 
-def told(found: dict[str, Any]) -> str:
+def report(found: dict[str, Any]) -> str:
     """The numbers in words."""
     lines = [
         f"browser on core(s) {found['cores'][0]}, server on core(s) {found['cores'][1]}, chromium "
@@ -295,7 +295,7 @@ def main() -> None:
             ]
         if "memory" in only:
             found["memory"] = memory(browser, site, args.runs)
-    print(json.dumps(found, indent=2) if args.json else told(found))
+    print(json.dumps(found, indent=2) if args.json else report(found))
 
 
 if __name__ == "__main__":

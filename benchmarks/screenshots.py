@@ -248,7 +248,7 @@ STATES: MappingProxyType[str, Callable[[Gallery, Page], None]] = MappingProxyTyp
 
 
 def age(gallery: Gallery, number: int = 240) -> None:
-    """Fills the history with older copies of the texts that were made, so that it looks like that of a user
+    """Fills the history with older copies of the texts that were made, so that it resembles that of a user
     of two weeks."""
     if "aged" in gallery.jobs:
         return

@@ -85,8 +85,7 @@ def visit(browser, site) -> Iterator[Callable]:
             faults.append(f"a request to {request.url}")
 
     def wrong(line) -> bool:
-        """Whether the page says that something is wrong. Chromium also says so of input that the API refuses
-        in a sentence."""
+        """Whether a console line is an error. Chromium also logs one for input that the API refuses."""
         return line.type == "error" and "status of 422" not in line.text
 
     def open(width: int = 1400, height: int = 900, **options) -> User:
@@ -134,8 +133,8 @@ class User:
         self.page.keyboard.type(text)
 
     def drop(self, *files: Path) -> None:
-        """Drags files onto the middle of the page, as the desktop does, and lets go when the page shows that
-        it takes them."""
+        """Drags files onto the middle of the page, as the desktop does, and drops them when the page shows that
+        it accepts them."""
         session = self.page.context.new_cdp_session(self.page)
         data = {"items": [], "files": [str(file) for file in files], "dragOperationsMask": 1}
         send = functools.partial(session.send, "Input.dispatchDragEvent")

@@ -1,4 +1,4 @@
-"""A program full of hostile names and texts, and what looks at a page for signs that any of them was not
+"""A program full of hostile names and texts, and an audit of a page for signs that any of them was not
 shown as text."""
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Hostile(Extension):
 
 
 def checkpoint(folder: Path) -> Path:
-    """A checkpoint whose model says nothing but hostile tokens, and whose author wrote a hostile profile."""
+    """A checkpoint whose model generates hostile tokens only, with a hostile profile."""
     llada(folder, vocab_size=ROWS + 16, embedding_size=ROWS + 16)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.add_tokens([AddedToken(f" {token}", normalized=False) for token in (*STRINGS, NUL, LONG)])
@@ -84,7 +84,7 @@ def checkpoint(folder: Path) -> Path:
 
 
 def result(index: int) -> dict:
-    """A saved result that says hostile things wherever a file can."""
+    """A saved result with hostile text in every field."""
     at = time.time() - 3600 * (index + 1)
     request = {
         "prompt": f"n{index}n {EVIL} {NUL}",

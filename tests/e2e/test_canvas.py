@@ -1,4 +1,4 @@
-"""The live canvas: steady lines, what words tell, thumbnails, motion and colours as people want them."""
+"""The live canvas: steady lines, tooltips, thumbnails, motion and colour preferences, remasking."""
 
 from __future__ import annotations
 
@@ -81,15 +81,15 @@ def test_no_motion_where_none_is_wanted_and_other_colours(visit, site, request):
     word = page.locator(".tokens .word", has_text=re.compile(r"\w")).first
     word.tap()
     assert re.search(r"\d+ % confidence", page.locator("tdw-canvas .tip").text_content()), (
-        "a touch tells, too"
+        "a touch shows it, too"
     )
     look = "getComputedStyle(document.querySelector('.legend .confidence-{0}')).{1}"
-    unsure = page.evaluate(look.format(0, "color"))
+    low = page.evaluate(look.format(0, "color"))
     user.view("settings")
     page.locator("#setting-palette").select_option(label="Colour-blind safe")
     page.locator(".setting:has(#setting-palette) .saved", has_text="Saved").wait_for()
     user.view("write")
-    assert page.evaluate(look.format(0, "color")) != unsure
+    assert page.evaluate(look.format(0, "color")) != low
     assert "dotted" in page.evaluate(look.format(0, "textDecoration"))
     assert "none" in page.evaluate(look.format(4, "textDecoration"))
     page.locator("#interrupt").tap()

@@ -134,7 +134,7 @@ class Reader:
         return self.ready()
 
     def counted(self, words: str) -> None:
-        """Until the line over the list says this."""
+        """Waits for this text above the list."""
         self.user.wait(f"document.querySelector('.history-count').textContent === {json.dumps(words)}")
 
     def found(self, number: int) -> None:
@@ -269,7 +269,7 @@ def test_the_newest_search_wins(read):
     reader.page.wait_for_timeout(300)
     reader.page.locator(".history-search").press_sequentially("on n207n")
     reader.found(1)
-    assert held, "the first question was asked"
+    assert held, "the first request was sent"
     with suppress(Exception):  # the page has given it up
         held[0].continue_()
     reader.page.wait_for_timeout(300)
@@ -443,7 +443,7 @@ def test_markup_and_direction_marks_are_text(read):
     assert HOSTILE in pane.text_content() and page.locator("tdw-history").locator("script, img").count() == 0
 
 
-def test_fields_of_missing_extensions_are_told(read):
+def test_fields_of_missing_extensions_are_named(read):
     reader = read()
     reader.search("orphan")
     reader.found(1)
@@ -465,7 +465,7 @@ def test_the_download_is_the_saved_file(read, site, api):
     assert all(saved[name] == written[name] for name in ("text", "complete", "provenance"))
     restored = api.post("restore", json=saved).json()
     assert restored["request"]["prompt"] == "orphan" and "warmth" in json.dumps(restored), (
-        "what is not known here is kept"
+        "unknown fields are kept"
     )
 
 
@@ -505,7 +505,7 @@ def test_two_are_compared(read):
     assert dialog.locator("del").count() and dialog.locator("ins").count()
 
 
-def test_it_says_when_nothing_is_kept(read, api):
+def test_it_says_when_history_is_off(read, api):
     api.patch("settings", json={"keep_history": False}).raise_for_status()
     try:
         reader = read()

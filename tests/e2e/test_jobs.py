@@ -179,11 +179,11 @@ def test_hostile_prompts_are_text_and_an_error_is_told(visit, api):
 
 NOTIFIED = """
 Object.defineProperty(document, "hidden", { get: () => Boolean(window.away) });
-window.told = [];
+window.notified = [];
 window.Notification = class extends EventTarget {
   static permission = "default";
   static async requestPermission() { window.asked = true; return (this.permission = "granted"); }
-  constructor(title, options) { super(); window.told.push([title, options.body]); }
+  constructor(title, options) { super(); window.notified.push([title, options.body]); }
   close() {}
 };
 """
@@ -220,20 +220,20 @@ def test_a_long_job_notifies_only_who_asked_for_it_and_looks_away(visit, api, si
 
     job("looked at", client)
     state(user, "looked at", "done")
-    assert user.page.evaluate("window.told") == []
+    assert user.page.evaluate("window.notified") == []
     job("of another", ME)
     job("awaited", client)
     state(user, "awaited", "queued")
     away(True)
     state(user, "awaited", "done")
-    assert user.page.evaluate("window.told") == [["Your text is ready", "awaited"]]
+    assert user.page.evaluate("window.notified") == [["Your text is ready", "awaited"]]
     away(False)
     user.page.locator(".switch").click()
-    job("not told", client)
-    state(user, "not told", "running")
+    job("not announced", client)
+    state(user, "not announced", "running")
     away(True)
-    state(user, "not told", "done")
-    assert len(user.page.evaluate("window.told")) == 1
+    state(user, "not announced", "done")
+    assert len(user.page.evaluate("window.notified")) == 1
 
 
 def test_where_jobs_are_not_kept_closing_the_tab_ends_them(browser, site, tmp_path):

@@ -36,18 +36,18 @@ SEEN = """() => {
 def english(site) -> set[str]:
     """What the page would say in English: its words, and what fields, extensions and settings declare."""
     words = languages()
-    told = {text for key, text in words["en"].items() if text != words["de"].get(key) and "{" not in text}
+    declared = {text for key, text in words["en"].items() if text != words["de"].get(key) and "{" not in text}
     schema = httpx.get(f"{site.url}/api/v1/schema", timeout=60).json()["request"]
     for part in [schema, *schema.get("$defs", {}).values()]:
-        told |= {
+        declared |= {
             field.get(name, "")
             for field in part.get("properties", {}).values()
             for name in ("title", "description")
         }
     settings = httpx.get(f"{site.url}/api/v1/settings", timeout=60).json()["schema"]["properties"]
-    told |= {field.get("description", "") for field in settings.values()}
+    declared |= {field.get("description", "") for field in settings.values()}
     german = set(words["de"].values())
-    return {text for text in told if len(text) > 2 and text not in german} - UNTRANSLATED
+    return {text for text in declared if len(text) > 2 and text not in german} - UNTRANSLATED
 
 
 def test_no_english_word_is_left(visit, site):

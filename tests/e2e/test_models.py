@@ -43,7 +43,7 @@ def standing(user: User, state: str) -> None:
     user.page.locator(f".models-chip[data-state={state}]").wait_for(state="visible")
 
 
-def test_the_bar_tells_what_the_checkpoint_is_and_loads_and_lets_go(visit):
+def test_the_bar_shows_the_checkpoint_and_loads_and_unloads_it(visit):
     user = visit()
     pop = details(user)
     facts = pop.locator("dl").text_content()
@@ -69,7 +69,7 @@ def test_the_bar_tells_what_the_checkpoint_is_and_loads_and_lets_go(visit):
     standing(user, "loaded")
 
 
-def test_a_folder_added_on_disk_is_found_told_loaded_with_progress_and_gone_again(visit, folder):
+def test_a_folder_added_on_disk_is_found_loaded_with_progress_and_removed_again(visit, folder):
     user = visit()
     user.page.evaluate(
         "document.addEventListener('tdw:rescanned', e => (window.rescanned ??= []).push(...e.detail.added))"
@@ -95,7 +95,7 @@ def test_a_folder_added_on_disk_is_found_told_loaded_with_progress_and_gone_agai
     user.wait("document.querySelector('.notice:not([hidden])')?.textContent.includes('Removed: grown.')")
 
 
-def test_what_cannot_be_used_and_what_failed_are_told_with_the_reason(visit, folder):
+def test_unusable_and_failed_checkpoints_are_listed_with_the_reason(visit, folder):
     for name in ("truncated", "missing tensor"):
         BROKEN[name](folder / name)
     (folder / "missing tensor" / "profile.json").write_text(json.dumps({"license": HOSTILE}), "utf-8")

@@ -73,7 +73,7 @@ def test_a_result_shows_tokens_parameters_and_its_run_again(visit):
     assert (user.shown("seed"), user.shown("steps")) == ("77", "16")
 
 
-def test_escape_interrupts_and_what_is_decided_stays(visit):
+def test_escape_interrupts_and_committed_tokens_stay(visit):
     user = visit()
     user.slowly(0.8)
     user.type("prompt", "A fox")
@@ -100,7 +100,9 @@ def test_a_reload_in_the_middle_shows_the_canvas_again(visit):
         "document.querySelectorAll('.tokens .word').length > 2 && document.querySelectorAll('.tokens "
         ".mask').length > 0"
     )
-    assert user.page.locator(".tokens .fresh").count() < 3, "what was decided before does not glow"
+    assert user.page.locator(".tokens .fresh").count() < 3, (
+        "what was committed before the reload is not highlighted"
+    )
     user.wait("document.querySelector('#field-prompt textarea').value === 'A fox that waits'")
     assert user.shown("steps") == "15"
     user.page.get_by_role("button", name="Interrupt").click()

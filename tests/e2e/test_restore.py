@@ -122,7 +122,7 @@ def test_fields_of_missing_extensions_are_kept_and_sent(visit, saved, tmp_path):
     user.wait("!document.querySelector('tdw-unknown').firstChild")
 
 
-def test_a_sampler_that_is_not_here_is_told(visit, saved, tmp_path):
+def test_a_missing_sampler_is_named(visit, saved, tmp_path):
     file = tmp_path / "text.json"
     file.write_text(json.dumps({**saved, "request": {**saved["request"], "sampler": "lost"}}), "utf-8")
     user = visit()

@@ -20,7 +20,7 @@ OVERRIDES = "\u202eright to left\u202c zero\u200bwidth"
 
 
 def saved(seed: int, pieces: list[str], trace: list[list] | None = None, **fields: Any) -> dict[str, Any]:
-    """A result as the history stores it; each piece is decided in a step of its own unless a trace is
+    """A result as the history stores it; each piece is committed in a step of its own unless a trace is
     given."""
     trace = trace or [
         [step + 1, step, step, piece, 0.1 + 0.8 * step / len(pieces)] for step, piece in enumerate(pieces)
@@ -93,8 +93,8 @@ def test_heat_map_by_confidence_step_and_order(visit, keep):
     words = place.locator(".tokens .word")
     assert words.all_text_contents() == ["Fox", "too", "ran", "."]
     assert words.evaluate_all("all => all.map(one => one.dataset.level)") == ["1", "2", "4", "3"]
-    unsure, sure = (words.nth(i).evaluate("one => getComputedStyle(one).backgroundColor") for i in (0, 2))
-    assert unsure != sure
+    low, high = (words.nth(i).evaluate("one => getComputedStyle(one).backgroundColor") for i in (0, 2))
+    assert low != high
     place.get_by_role("button", name="Order").click()
     assert words.evaluate_all("all => all.map(one => one.dataset.number)") == ["3", "4", "1", "2"]
     assert place.locator(".heat-scale").text_content() == "firstlast (4)"

@@ -31,21 +31,21 @@ def saved(page, name: str) -> None:
 
 
 def test_every_setting_has_a_control_made_from_the_schema(visit, http):
-    told = http.get("/settings").json()
+    answer = http.get("/settings").json()
     page = settings(visit())
-    for name, value in told["values"].items():
+    for name, value in answer["values"].items():
         field = page.locator(f"#setting-{name}")
         assert field.count() == 1, name
-        assert field.is_enabled() == (name in told["changeable"]), name
+        assert field.is_enabled() == (name in answer["changeable"]), name
         assert page.locator(f"label[for=setting-{name}]").text_content().strip()
         assert page.locator(f".setting:has(#setting-{name}) .help").text_content().strip()
         if isinstance(value, bool):
             assert field.is_checked() == value
         elif isinstance(value, int | str) and field.evaluate("node => node.tagName") == "INPUT":
             assert field.input_value() == str(value)
-    assert told["file"] in page.locator("tdw-settings").text_content()
-    for name in told["restart"]:
-        if name in told["changeable"]:
+    assert answer["file"] in page.locator("tdw-settings").text_content()
+    for name in answer["restart"]:
+        if name in answer["changeable"]:
             assert "restart" in page.locator(f".setting:has(#setting-{name}) .help").text_content()
 
 

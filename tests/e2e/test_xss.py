@@ -1,5 +1,5 @@
-"""Hostile strings wherever a stranger can put one: no script runs, nothing loads from elsewhere, no neighbour
-is turned."""
+"""Hostile strings wherever others can put one: no script runs, nothing loads from elsewhere, no text changes
+the direction of its neighbours."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def api(site) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def look(request) -> Iterator[Callable]:
-    """`look(user, where)` audits the page as it stands; the test fails in the end with all that was found."""
+    """`look(user, where)` audits the page in its current state; the test fails in the end with all findings."""
     found = []
 
     def audit(user, where: str) -> None:

@@ -167,7 +167,7 @@ def test_a_request_shown_and_read_again_is_the_same(made):
     shown = values_of(made, request, PRESET)
     assert json.loads(json.dumps(shown)) == shown
     again = request_of(Composed, made, shown, PRESET)
-    assert again == request.replace(steps=None)  # 32 is what the preset says anyway
+    assert again == request.replace(steps=None)  # 32 is the preset's value
 
 
 @pytest.mark.parametrize(
