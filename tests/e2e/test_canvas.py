@@ -130,7 +130,7 @@ def test_remasked_tokens_are_shown_on_canvas_token_view_heat_map_replay_and_film
     before = user.masks()
     page.locator(".scrub").fill(str(step))
     assert user.masks() > before, "in the replay they are masked again"
-    page.get_by_role("button", name="More").click()
+    tools.get_by_role("button", name="More", exact=True).click()
     with page.expect_download() as film:
         page.get_by_role("menuitem", name="Save as GIF").click()
     pixels = []
