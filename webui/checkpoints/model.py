@@ -65,9 +65,7 @@ class Model:
     @cached_property
     def words(self) -> tuple[str, ...]:
         """The text of every token by itself; special tokens and rows without a token are empty."""
-        return tuple(
-            self.tokenizer.decode([i]) if i < len(self.tokenizer) else "" for i in range(self.vocabulary)
-        )
+        return tuple(self.tokenizer.words(self.vocabulary))
 
     @torch.no_grad()
     def __call__(self, canvas: Canvas) -> Tensor:
