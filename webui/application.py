@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from webui.checkpoints.weights import ReportProgress
+    from webui.core.result import Result
     from webui.denoising.engine import Engine
 
 
@@ -42,9 +43,15 @@ class App:
         self.history = History(settings.history, self.Request, settings.keep_history)
         self.presets = Presets(settings.data / "presets", self.Request)
         self.queue = JobQueue(
-            self._run, self.expand, settings.max_queue, self._load, lambda: self.settings.keep_jobs
+            self._run,
+            self.expand,
+            settings.max_queue,
+            self._load,
+            keep=lambda: self.settings.keep_jobs,
+            renew=self._renew,
         )
         self._engine: Engine | None = None
+        self._generation = 0  # of the worker: each has an engine and a model of its own
         self._changing = threading.Lock()
 
     def change(self, changes: Mapping[str, Any]) -> Settings:
@@ -98,7 +105,7 @@ class App:
 
     @property
     def engine(self) -> Engine:
-        """The engine; made on first use, by the worker thread."""
+        """The worker's engine; made on first use, by the worker's thread."""
         if self._engine is None:
             import torch
 
@@ -106,9 +113,16 @@ class App:
 
             if self.settings.threads:
                 torch.set_num_threads(self.settings.threads)
-            self._engine = Engine(
-                self.checkpoints, self.registry, self.history.save, self.settings.batch_rows, __version__
-            )
+            generation = self._generation
+
+            def save(result: Result) -> None:
+                if generation == self._generation:  # not what an abandoned worker still makes
+                    self.history.save(result)
+
+            engine = Engine(self.checkpoints, self.registry, save, self.settings.batch_rows, __version__)
+            if generation != self._generation:
+                return engine
+            self._engine = engine
         return self._engine
 
     def close(self) -> None:
@@ -117,6 +131,12 @@ class App:
 
     def _run(self, job: Job) -> Iterator[Event]:
         return self.engine.run(job)
+
+    def _renew(self) -> None:
+        """The worker was replaced: the next one shares neither engine nor model with it."""
+        self._generation += 1
+        self._engine = None
+        self.checkpoints.abandon()
 
     def _load(self, checkpoint: str | None, progress: ReportProgress) -> None:
         if checkpoint is None:

@@ -17,13 +17,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tomlkit.exceptions import TOMLKitError
 
 from webui.core.atomic import write
+from webui.core.errors import Forbidden
 
 ROOT = Path(__file__).resolve().parent.parent
 PATH = r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)?$"  # of a field of the request
 Acts = Literal["now", "restart", "file"]
 
 
-class OnlyInFile(Exception):
+class OnlyInFile(Forbidden):
     """A setting that cannot be changed while the program runs; the message is a sentence."""
 
 

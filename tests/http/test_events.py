@@ -191,7 +191,7 @@ def test_a_hundred_watchers_leave_the_server_quick(client, server):
 def quiet():
     """An App whose worker does nothing: jobs stay as the test leaves them."""
     jobs = JobQueue(run=lambda job: iter(()), expand=lambda request: (Cell("0", request),))
-    jobs._work = lambda: None
+    jobs._give = lambda work: None
     return SimpleNamespace(queue=jobs)
 
 

@@ -188,7 +188,7 @@ def test_a_file_of_another_program_with_fields_unknown_here(own, three, place):
     target.write_text(json.dumps(stored))
     told = own.get("history/" + "0" * 20).json()
     assert (
-        told["unknown"] == ["lost", "guidance"] and told["request"]["guidance"]["negative_prompt"] == "rain"
+        told["unknown"] == ["guidance", "lost"] and told["request"]["guidance"]["negative_prompt"] == "rain"
     )
     restored = own.post("restore", json=told).json()
     assert (

@@ -86,7 +86,7 @@ def test_cancelling_what_has_ended_changes_nothing(client):
 
 def test_a_failing_extension_fails_its_rows_by_name(client):
     job = client.ended(client.submit(**QUICK, rehearsal={"fail": True}))
-    assert job["state"] == "failed" and "rehearsal" in job["error"]
+    assert job["state"] == "failed" and job["error_code"] == "extension" and "rehearsal" in job["error"]
     assert client.ended(client.submit(**QUICK))["state"] == "done"
 
 
@@ -121,7 +121,8 @@ def test_txt2txt_gives_the_result_of_the_same_job(client):
 
 def test_txt2txt_tells_why_there_is_no_text(client):
     reply = client.post("txt2txt", json={**QUICK, "rehearsal": {"fail": True}})
-    assert reply.status_code == 422 and "rehearsal" in reply.json()["error"]["message"]
+    error = reply.json()["error"]
+    assert reply.status_code == 500 and error["code"] == "extension" and "rehearsal" in error["message"]
 
 
 def test_txt2txt_gives_what_there_is_when_someone_cancels(client, server):

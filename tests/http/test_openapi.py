@@ -64,10 +64,12 @@ def test_it_names_the_whole_api_and_nothing_else(document, client):
         ("get", "/api/v1/jobs/{id}/events"),
         ("get", "/api/v1/jobs/events"),
         ("post", "/api/v1/jobs/{id}/retry"),
+        ("post", "/api/v1/jobs/{id}/abandon"),
         ("post", "/api/v1/txt2txt"),
         ("get", "/api/v1/checkpoints"),
         ("post", "/api/v1/checkpoints/{name}/load"),
         ("post", "/api/v1/checkpoints/unload"),
+        ("post", "/api/v1/checkpoints/abandon"),
         ("post", "/api/v1/tokens"),
         ("get", "/api/v1/samplers"),
         ("get", "/api/v1/schema"),
@@ -126,6 +128,7 @@ def test_what_comes_is_promised(document, client):
     client.ended(id)
     promised(document, "get", "/api/v1/jobs/{id}", client.get(f"jobs/{id}"))
     promised(document, "delete", "/api/v1/jobs/{id}", client.delete(f"jobs/{id}"))
+    promised(document, "post", "/api/v1/jobs/{id}/abandon", client.post(f"jobs/{id}/abandon"))
     promised(document, "get", "/api/v1/jobs", client.get("jobs"))
     promised(document, "post", "/api/v1/txt2txt", client.post("txt2txt", json=QUICK))
     failing = client.post("txt2txt", json={**QUICK, "rehearsal": {"fail": True}})
@@ -201,6 +204,7 @@ def test_refusals_are_promised(document, client):
         ("delete", "jobs/x"),
         ("get", "jobs/x/events"),
         ("post", "jobs/x/retry"),
+        ("post", "jobs/x/abandon"),
     ):
         promised(document, method, f"/api/v1/{path.replace('/x', '/{id}')}", client.request(method, path))
     for path in document["paths"]:

@@ -79,7 +79,7 @@ def test_a_taken_port_moves_on_to_the_next(flags, tmp_path):
 def test_listen_says_why_there_is_no_socket(monkeypatch):
     with pytest.raises(ValueError, match=r"^The host 'nowhere.invalid' is not an address of this machine\.$"):
         server.listen("nowhere.invalid", 0)
-    with pytest.raises(ValueError, match=r"^No port from 7860 to 7959 can be had on 192\.0\.2\.1: .*\.$"):
+    with pytest.raises(ValueError, match=r"^No port from 7860 to 7959 is free on 192\.0\.2\.1: .*\.$"):
         server.listen("192.0.2.1", 7860)  # an address of nobody
 
 

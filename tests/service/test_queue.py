@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import wait_until
+from webui.core.errors import Busy
 from webui.core.events import Event, Failed, Finished, Loading, Progress, Started
 from webui.core.request import Cell, Request
 from webui.core.result import Change, Result
@@ -229,7 +230,7 @@ def test_too_many_waiting_jobs_are_refused_with_a_sentence_and_there_is_room_aga
         running = stage.submit()
         assert stage.begun.wait(DEADLINE)
         waiting = [stage.submit(), stage.submit()]
-        with pytest.raises(OverflowError, match=r"^2 jobs are waiting already; .*\.$"):
+        with pytest.raises(Busy, match=r"^2 jobs are waiting already; .*\.$"):
             stage.submit()
         waiting[0].cancel()
         assert stage.submit().state == "queued"

@@ -85,7 +85,8 @@ class Checkpoints(Catalogue):
         """
         described = self._usable(name)
         entry, stamp = described.entry, described.stamp
-        with self._lock:
+        lock = self._lock
+        with lock:
             if self._loaded is not None and self._loaded[0] == (
                 entry.name,
                 stamp,
@@ -102,9 +103,12 @@ class Checkpoints(Catalogue):
                     import transformers
                     import transformers.modeling_utils
                 plan = self._plan(described, tokenizer, transformers, meter)
+                self._check_turn(lock)
                 self._loaded = None  # before the next one takes memory
                 key = (entry.name, stamp, self.device(), self.dtype())
-                self._loaded = (key, self._read_weights(described, plan, meter))
+                model = self._read_weights(described, plan, meter)
+                self._check_turn(lock)
+                self._loaded = (key, model)
                 self._failed = {name: failure for name, failure in self._failed.items() if name != entry.name}
                 progress(1.0)
             except BaseException as error:
@@ -118,7 +122,18 @@ class Checkpoints(Catalogue):
                 raise
             finally:
                 self.version += 1
-            return self._loaded[1]
+            return model
+
+    def abandon(self) -> None:
+        """Another worker takes over from a thread that may never return: it waits for none of its locks and
+        uses nothing that it loads."""
+        self._lock, self._loaded = threading.Lock(), None
+        self.version += 1
+
+    def _check_turn(self, lock: threading.Lock) -> None:
+        """Stopped if the thread that holds this lock was abandoned meanwhile."""
+        if lock is not self._lock:
+            raise Stopped
 
     def unload(self) -> None:
         """Frees the memory of the model. Worker thread only."""

@@ -45,13 +45,26 @@ class Busy(Refusal):
     code = "busy"
 
 
+class DiskFault(Refusal):
+    """The disk refused to read or write."""
+
+    code = "internal"
+
+
 class ExtensionFault(Refusal):
-    """An extension raised something it should not have; the message begins with its name."""
+    """An extension raised something that is no refusal; the message begins with its name."""
 
     code = "extension"
 
     def __init__(self, extension: str, error: BaseException):
         super().__init__(f"{extension}: {type(error).__name__}: {error}".removesuffix(": "))
+
+
+class Abandoned(BaseException):
+    """Raised in the thread of an abandoned job, as soon as that thread asks or runs Python code again.
+
+    Not an Exception: no hook and no library may take it for an error of its own.
+    """
 
 
 def code_of(error: BaseException) -> Code:

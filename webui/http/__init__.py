@@ -1,1 +1,1 @@
-"""The HTTP side: server, guard, and the API."""
+"""The HTTP side: replies, the guard, the API, the server."""

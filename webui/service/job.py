@@ -1,4 +1,4 @@
-"""A job: a request on its way to a result, what watchers can know of it, and watchers that never make a
+"""A job: a request on its way to a result, what subscribers can see of it, and subscriptions without a
 backlog."""
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ import uuid
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from webui.core.events import Event, Failed, Loading, Progress, Started
+from webui.core.errors import Abandoned, Code
+from webui.core.events import Event, Failed, Finished, Loading, Progress, Started
 from webui.core.request import Cell, Request
 from webui.core.result import Result
 
@@ -17,22 +18,22 @@ State = Literal["queued", "running", "done", "failed", "cancelled"]
 ENDED = ("done", "failed", "cancelled")
 
 
-class View:
-    """What a subscription can know of one cell: its canvas as text, each change stamped with its version."""
+class CellView:
+    """What a subscriber can see of one cell: its canvas as text, each change stamped with its version."""
 
     def __init__(self, cell: Cell):
         self.axes = cell.axes
         self.state: State = "queued"
         self.length = self.steps = self.step = 0
-        self.columns: dict[
-            int, tuple[int, str | None, float | None, int]
-        ] = {}  # column: version, text, confidence, step
+        # column: version, text (None: masked), confidence, step
+        self.columns: dict[int, tuple[int, str | None, float | None, int]] = {}
         self.result: Result | None = None
         self.error: str | None = None
+        self.code: Code | None = None
         self.version = 1
 
     def since(self, version: int) -> dict[str, Any]:
-        """What changed after `version`, as JSON: everything for version 0. A change is [column, text,
+        """What changed after `version`, as JSON; for version 0 everything. A change is [column, text,
         confidence, step]."""
         changes = [[column, *change[1:]] for column, change in self.columns.items() if change[0] > version]
         result = self.result.model_dump(mode="json", exclude={"trace", "pieces"}) if self.result else None
@@ -45,7 +46,20 @@ class View:
             "changes": changes,
             "result": result,
             "error": self.error,
+            "error_code": self.code,
         }
+
+    def enter(self, event: Started | Failed | Finished) -> None:
+        """Enters an event about this cell alone; `version` is already the event's."""
+        if isinstance(event, Started):
+            self.state, self.length, self.steps, self.step = "running", event.length, event.steps, 0
+            # A cell may start again: what subscribers saw of it is masked again.
+            self.columns = dict.fromkeys(self.columns, (self.version, None, None, 0))
+            self.columns |= {c.column: (self.version, c.text, None, 0) for c in event.given}
+        elif isinstance(event, Failed):
+            self.state, self.error, self.code = "failed", event.sentence, event.code
+        else:
+            self.state, self.result = "done" if event.result.complete else "cancelled", event.result
 
 
 class Job:
@@ -61,23 +75,39 @@ class Job:
         self.started = self.ended = 0.0
         self.state: State = "queued"
         self.error: str | None = None
+        self.code: Code | None = None  # of the error
         self.result: Result | None = None
         self.loading: Loading | None = None  # the checkpoint it waits for
         self.version = 1
-        self._views = {cell.id: View(cell) for cell in cells}
+        self._views = {cell.id: CellView(cell) for cell in cells}
+        self._progress = 0.0
         self._changed = threading.Condition()
         self._cancel = threading.Event()
+        self._abandoned = False
 
     def cancelled(self) -> bool:
-        """Asked by the engine before every model call."""
+        """Asked by the engine before every model call. Raises Abandoned in the thread of an abandoned job."""
+        if self._abandoned:
+            raise Abandoned
         return self._cancel.is_set()
 
     def cancel(self) -> None:
-        """Stops the job before its next model call; what is decided by then is its result."""
+        """Stops the job before its next model call; what is committed by then is its result."""
         self._cancel.set()
         with self._changed:
             if self.state == "queued":
                 self._end("cancelled")
+
+    def abandon(self, sentence: str) -> bool:
+        """Ends a running job as failed without waiting for its thread, whose later events are ignored.
+        Whether it was running."""
+        with self._changed:
+            if self.state != "running":
+                return False
+            self._abandoned = True
+            self.error, self.code = sentence, "abandoned"
+            self._end("failed")
+            return True
 
     def wait(self, timeout: float | None = None) -> bool:
         """Blocks until the job has ended; False if `timeout` seconds passed before."""
@@ -96,10 +126,8 @@ class Job:
             return {**self.line(), "version": self.version, "cells": cells}
 
     def line(self) -> dict[str, Any]:
-        """How it stands, without its texts: cheap however many cells it has."""
+        """State and progress without the texts: cheap however many cells there are."""
         with self._changed:
-            total = sum(view.steps for view in self._views.values())
-            done = sum(view.steps if view.state in ENDED else view.step for view in self._views.values())
             now = self.ended or time.time()
             loading = self.loading and {
                 "checkpoint": self.loading.checkpoint,
@@ -109,8 +137,9 @@ class Job:
                 "id": self.id,
                 "state": self.state,
                 "error": self.error,
+                "error_code": self.code,
                 "seconds": round(now - self.started, 3) if self.started else 0.0,
-                "progress": 1.0 if self.state in ENDED else round(done / total, 4) if total else 0.0,
+                "progress": 1.0 if self.state in ENDED else round(self._progress, 4),
                 "loading": loading,
             }
 
@@ -119,38 +148,27 @@ class Job:
         return Subscription(self)
 
     def take(self, event: Event) -> None:
-        """Enters an event of the engine. Worker thread only."""
+        """Enters an event of the engine. Worker thread only; what comes after the end is ignored."""
         with self._changed:
+            if self.state in ENDED:
+                return
             self.version += 1
             self.loading = event if isinstance(event, Loading) and event.done < 1 else None
-            if isinstance(event, Loading):
-                pass
-            elif isinstance(event, Started):
-                view = self._view(event.cell)
-                view.state, view.length, view.steps, view.step = "running", event.length, event.steps, 0
-                view.columns = dict.fromkeys(
-                    view.columns, (self.version, None, None, 0)
-                )  # open again if begun anew
-                view.columns |= {d.column: (self.version, d.text, None, 0) for d in event.given}
-            elif isinstance(event, Progress):
-                for cell, decisions in event.changes.items():
+            if isinstance(event, Progress):
+                for cell, changes in event.changes.items():
                     view = self._view(cell)
                     view.step = event.step[cell]
-                    for d in decisions:
-                        view.columns[d.column] = (
-                            self.version,
-                            d.text if d.token is not None else None,
-                            d.confidence,
-                            d.step,
-                        )
-            elif isinstance(event, Failed):
-                view = self._view(event.cell)
-                view.state, view.error = "failed", event.sentence
-            elif event.cell is not None:
-                view = self._view(event.cell)
-                view.state, view.result = "done" if event.result.complete else "cancelled", event.result
-            else:
-                self.result = event.result
+                    for c in changes:
+                        text = None if c.token is None else c.text  # None: remasked
+                        view.columns[c.column] = (self.version, text, c.confidence, c.step)
+            elif isinstance(event, Started | Failed):
+                self._view(event.cell).enter(event)
+            elif isinstance(event, Finished):
+                if event.cell is None:
+                    self.result = event.result
+                else:
+                    self._view(event.cell).enter(event)
+            self._progress = max(self._progress, self._share())
             self._changed.notify_all()
 
     def begin(self) -> bool:
@@ -161,19 +179,26 @@ class Job:
             self.state, self.started, self.version = "running", time.time(), self.version + 1
             return True
 
-    def end(self, error: str | None = None) -> None:
-        """Enters how the job ended: failed only if no cell gave a text."""
+    def end(self, error: str | None = None, code: Code = "internal") -> None:
+        """Enters how the job ended: failed only if it has no text at all. `error` says what ended it."""
         with self._changed:
-            errors = [view.error for view in self._views.values() if view.error]
-            self.error = error or (errors[0] if len(errors) == len(self._views) else None)
-            self._end(
-                "failed" if self.error else "cancelled" if self.cancelled() and not self._whole() else "done"
-            )
+            if self.state in ENDED:
+                return
+            failed = [view for view in self._views.values() if view.error]
+            if error is not None:
+                self.error, self.code = error, code
+            elif failed and len(failed) == len(self._views):
+                self.error, self.code = failed[0].error, failed[0].code
+            stopped = self._cancel.is_set() and not (self.result is not None and self.result.complete)
+            self._end("failed" if self.error else "cancelled" if stopped else "done")
 
-    def _whole(self) -> bool:
-        return self.result is not None and self.result.complete
+    def _share(self) -> float:
+        """How much of all steps is done, 0 to 1."""
+        total = sum(view.steps for view in self._views.values())
+        done = sum(view.steps if view.state in ENDED else view.step for view in self._views.values())
+        return min(1.0, done / total) if total else 0.0
 
-    def _view(self, cell: str) -> View:
+    def _view(self, cell: str) -> CellView:
         view = self._views[cell]
         view.version = self.version
         return view
@@ -196,7 +221,7 @@ class Subscription:
         self.job, self._version = job, version
 
     def read(self) -> dict[str, Any] | None:
-        """The merged difference since the last read, or None if nothing changed. Never blocks on the
+        """The merged difference since the last read, or None if nothing changed. Never waits for the
         model."""
         update = self.job.since(self._version)
         if update is not None:

@@ -1,35 +1,31 @@
-"""The queue and the one worker thread that owns the device: jobs, and checkpoints to load or to let go."""
+"""The queue: jobs and checkpoints to load, in order, for the worker; and jobs of clients that went away."""
 
 from __future__ import annotations
 
 import queue
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from webui.checkpoints.weights import ReportProgress, Stopped
+from webui.checkpoints.weights import ReportProgress
+from webui.core.errors import Busy
 from webui.core.events import Event, Loading
 from webui.core.request import Cell, Request
-from webui.service.job import ENDED, Job, State, Subscription, View
+from webui.service.job import ENDED, CellView, Job, State, Subscription
+from webui.service.worker import Load, LoadTask, Work, Worker
 
-__all__ = ["BROKEN", "ENDED", "GRACE", "KEPT", "Job", "JobQueue", "State", "View", "Subscription"]
+__all__ = ["ENDED", "GRACE", "KEPT", "CellView", "Job", "JobQueue", "State", "Subscription"]
 
-BROKEN = "The program failed"  # so begins the error of a job that was ended by a fault of ours
 KEPT = 200  # ended jobs that stay in memory; their results are in the history
-GRACE = 10.0  # seconds after which a closed page's jobs are cancelled, if jobs are not kept
+GRACE = 10.0  # seconds after which the jobs of a closed page are cancelled, if jobs are not kept
 
 
-class LoadTask:
-    """Work for the worker beside texts: a checkpoint to load, or, with None, to let go of the one in
-    memory."""
-
-    def __init__(self, checkpoint: str | None):
-        self.checkpoint, self.done = checkpoint, 0.0
+def _load_nothing(checkpoint: str | None, progress: ReportProgress) -> None:
+    pass
 
 
-def _nothing(checkpoint: str | None, progress: ReportProgress) -> None:
+def _renew_nothing() -> None:
     pass
 
 
@@ -38,9 +34,10 @@ class JobQueue:
 
     run(job)    yields the events of a job
     expand      the cells of a request, or ValueError
-    load        (checkpoint or None, progress): loads it, or lets go of the one in memory
+    load        (checkpoint or None, progress): loads it, or unloads the one in memory
     keep()      whether a job goes on when its page is closed
     grace       seconds that a page may be away, if jobs are not kept
+    renew()     called when the worker has been replaced: what it used on the device must not be used again
     """
 
     def __init__(
@@ -48,42 +45,39 @@ class JobQueue:
         run: Callable[[Job], Iterator[Event]],
         expand: Callable[[Request], tuple[Cell, ...]],
         max_queue: int = 64,
-        load: Callable[[str | None, ReportProgress], None] = _nothing,
+        load: Load = _load_nothing,
         keep: Callable[[], bool] = lambda: True,
         grace: float = GRACE,
+        renew: Callable[[], None] = _renew_nothing,
     ):
         self._run, self._expand, self._max_queue = run, expand, max_queue
-        self._load, self._keep, self._grace = load, keep, grace
+        self._load, self._keep, self._grace, self._renew = load, keep, grace, renew
         self._jobs: dict[str, Job] = {}
         self._tasks: list[LoadTask] = []  # waiting or, the first of them, under way
         self._pages: dict[str, int] = {}  # client: open streams
-        self._gone: dict[str, float] = {}  # client: when its last stream closed
-        self._queue: queue.Queue[Job | LoadTask | None] = queue.Queue()
+        self._left: dict[str, float] = {}  # client: when its last stream closed
+        self._queue: queue.Queue[Work | None] = queue.Queue()
         self._lock = threading.Lock()
-        self._closing = threading.Event()
-        self._current: Job | LoadTask | None = None
-        self._worker: threading.Thread | None = None
+        self._worker: Worker | None = None
+        self._retired: list[Worker] = []
 
     def submit(self, request: Request, client: str | None = None) -> Job:
-        """Queues a request. ValueError says in one sentence why it cannot be; OverflowError that too many
+        """Queues a request. ValueError says in one sentence why it cannot be made, Busy that too many jobs
         wait."""
         job = Job(request, self._expand(request), client or None)
         with self._lock:
             if sum(other.state == "queued" for other in self._jobs.values()) >= self._max_queue:
-                raise OverflowError(
-                    f"{self._max_queue} jobs are waiting already; try again when some are done."
-                )
-            for old in [key for key, other in self._jobs.items() if other.state in ENDED][
-                : max(0, len(self._jobs) - KEPT)
-            ]:
-                del self._jobs[old]
+                raise Busy(f"{self._max_queue} jobs are waiting already; try again when some are done.")
+            ended = [name for name, other in self._jobs.items() if other.state in ENDED]
+            for name in ended[: max(0, len(self._jobs) - KEPT)]:
+                del self._jobs[name]
             self._jobs[job.id] = job
         self._give(job)
         return job
 
     def load(self, checkpoint: str | None) -> None:
-        """Queues loading a checkpoint, or with None letting go of it. What waits already does not wait
-        twice."""
+        """Queues loading a checkpoint, or with None unloading the one in memory. What waits already is not
+        queued twice."""
         with self._lock:
             if any(task.checkpoint == checkpoint for task in self._tasks):
                 return
@@ -93,17 +87,25 @@ class JobQueue:
 
     @property
     def loading(self) -> Loading | None:
-        """The checkpoint that the worker is reading now, for a job or by itself."""
-        current = self._current
+        """The checkpoint that the worker is reading now, for a job or a load task."""
+        current = self._worker.current if self._worker else None
         if isinstance(current, LoadTask):
             return Loading(current.checkpoint, current.done) if current.checkpoint else None
         return current.loading if current else None
 
     @property
     def wanted(self) -> list[str]:
-        """Checkpoints that wait to be loaded by themselves."""
+        """Checkpoints whose load tasks wait."""
         with self._lock:
-            return [e.checkpoint for e in self._tasks if e.checkpoint and e is not self._current]
+            current = self._worker.current if self._worker else None
+            return [task.checkpoint for task in self._tasks if task.checkpoint and task is not current]
+
+    @property
+    def stuck(self) -> int:
+        """Threads of abandoned jobs that have not returned: they may hold memory and a processor."""
+        with self._lock:
+            self._retired = [worker for worker in self._retired if worker.alive]
+            return len(self._retired)
 
     def get(self, job: str) -> Job | None:
         with self._lock:
@@ -127,16 +129,42 @@ class JobQueue:
         open_jobs = [job for job in self.all() if job.state not in ENDED]
         return {job.id: place for place, job in enumerate(open_jobs) if job.state == "queued"}
 
+    def abandon(self, job: Job) -> None:
+        """Ends a job whatever its thread does: a job that runs fails, and another worker takes its place. One
+        that waits is cancelled."""
+        with self._lock:
+            worker = self._worker
+            culprit = worker.culprit() if worker is not None and worker.current is job else None
+            if worker is not None and worker.retire(job):
+                where = culprit or "a call of the program or of a library"
+                job.abandon(f"The job was abandoned, because {where} did not return.")
+                self._replace(worker)
+        job.cancel()
+
+    def abandon_loading(self) -> bool:
+        """Gives up the load task that runs, whatever its thread does, and those that wait. Whether there was
+        one."""
+        with self._lock:
+            worker, tasks = self._worker, [task for task in self._tasks if task.checkpoint]
+            for task in tasks:
+                task.stopped.set()
+            for task in tasks:
+                if worker is not None and worker.retire(task):
+                    self._tasks.remove(task)
+                    self._replace(worker)
+                    break
+        return bool(tasks)
+
     @contextmanager
     def watched(self, client: str | None) -> Iterator[None]:
-        """A page of this client is there while this lasts. When its last one has gone, its jobs end too,
+        """A page of this client is open while this lasts. When its last one has closed, its jobs end too,
         unless they are kept."""
         if client is None:
             yield
             return
         with self._lock:
             self._pages[client] = self._pages.get(client, 0) + 1
-            self._gone.pop(client, None)
+            self._left.pop(client, None)
         try:
             yield
         finally:
@@ -144,12 +172,15 @@ class JobQueue:
 
     def close(self) -> None:
         """Cancels everything and waits for the worker to leave the device."""
-        self._closing.set()
         for job in self.all():
             job.cancel()
-        if self._worker is not None:
+        with self._lock:
+            for task in self._tasks:
+                task.stopped.set()
+            worker = self._worker
+        if worker is not None:
             self._queue.put(None)
-            self._worker.join(timeout=30)
+            worker.join(timeout=30)
 
     def _leave(self, client: str) -> None:
         with self._lock:
@@ -157,61 +188,38 @@ class JobQueue:
             if self._pages[client]:
                 return
             del self._pages[client]
-            self._gone[client] = left = time.monotonic()
-        timer = threading.Timer(self._grace, self._abandon, (client, left))
+            self._left[client] = left = time.monotonic()
+        timer = threading.Timer(self._grace, self._cancel_jobs_of, (client, left))
         timer.daemon = True
         timer.start()
 
-    def _abandon(self, client: str, left: float) -> None:
+    def _cancel_jobs_of(self, client: str, left: float) -> None:
         """Cancels the jobs of a client that has been away since `left`."""
         with self._lock:
-            if self._gone.get(client) != left:  # it came back, or left again later
+            if self._left.get(client) != left:  # it came back, or left again later
                 return
-            del self._gone[client]
+            del self._left[client]
             jobs = [job for job in self._jobs.values() if job.client == client and job.state not in ENDED]
         if not self._keep():
             for job in jobs:
                 job.cancel()
 
-    def _give(self, work: Job | LoadTask) -> None:
+    def _give(self, work: Work) -> None:
         with self._lock:
             if self._worker is None:
-                self._worker = threading.Thread(target=self._work, name="device", daemon=True)
-                self._worker.start()
+                self._worker = self._new_worker()
         self._queue.put(work)
 
-    def _work(self) -> None:
-        while (work := self._queue.get()) is not None:
-            self._current = work
-            if isinstance(work, Job):
-                self._write(work)
-            else:
-                self._fetch(work)
-            self._current = None
+    def _new_worker(self) -> Worker:
+        return Worker(self._queue, self._run, self._load, self._done)
 
-    def _write(self, job: Job) -> None:
-        if not job.begin():
-            return
-        try:
-            for event in self._run(job):
-                job.take(event)
-            job.end()
-        except Exception as error:
-            traceback.print_exc()
-            job.end(f"{BROKEN}: {type(error).__name__}: {error}")
+    def _replace(self, worker: Worker) -> None:
+        """Another worker goes on with the queue. The lock is held."""
+        self._retired.append(worker)
+        self._renew()
+        self._worker = self._new_worker()
 
-    def _fetch(self, task: LoadTask) -> None:
-        def progress(done: float) -> None:
-            if self._closing.is_set():
-                raise Stopped
-            task.done = done
-
-        try:
-            self._load(task.checkpoint, progress)
-        except (ValueError, Stopped):
-            pass  # the checkpoints remember why
-        except Exception:
-            traceback.print_exc()
-        finally:
-            with self._lock:
+    def _done(self, task: LoadTask) -> None:
+        with self._lock:
+            if task in self._tasks:
                 self._tasks.remove(task)

@@ -1,4 +1,4 @@
-"""An extension for tests: slows model calls down, or makes them fail."""
+"""An extension for tests: slows model calls down, makes them fail, raise what no hook should, or never return."""
 
 import time
 
@@ -12,12 +12,30 @@ class Rehearsal(Extension):
         seconds: float = field(0.0, ge=0, le=5, label="Seconds", help="Added to every model call.")
         calls: str = field("", label="Calls", help="A file that gets a byte for every model call.")
         fail: bool = field(False, label="Fail", help="Every model call raises.")
+        raises: str = field("", label="Raises", help="SystemExit, KeyboardInterrupt, GeneratorExit or panic.")
+        hook: str = field("denoise", label="Hook", help="Where that is raised: expand, prompt or denoise.")
+        spin: bool = field(False, label="Spin", help="Every model call runs Python code for ever.")
+        block: str = field("", label="Block", help="Every model call waits for a writer of this named pipe.")
 
     @classmethod
     def commands(cls):
         return {
             "rehearse": Command("Only for tests.", _rehearse, lambda parser: parser.add_argument("--data"))
         }
+
+    @classmethod
+    def expand(cls, request):
+        options = cls.options(request)
+        if options.raises and options.hook == "expand":
+            _raise(options.raises)
+        return None
+
+    @classmethod
+    def prompt(cls, row):
+        options = cls.options(row)
+        if options.raises and options.hook == "prompt":
+            _raise(options.raises)
+        return row
 
     def denoise(self, canvas, model):
         for options in (self.options(row) for row in self.rows if row):
@@ -26,8 +44,26 @@ class Rehearsal(Extension):
                     stream.write(".")
             if options.fail:
                 raise RuntimeError("as rehearsed")
+            if options.raises and options.hook == "denoise":
+                _raise(options.raises)
+            while options.spin:
+                pass
+            if options.block:
+                open(options.block).close()
         time.sleep(max((self.options(row).seconds for row in self.rows if row), default=0))
         return model(canvas)
+
+
+def _raise(name):
+    if name == "panic":
+        from tokenizers import decoders
+
+        decoders.Strip("a", 5, 5).decode(["a"])  # a real panic of a Rust library
+    raise {
+        "SystemExit": SystemExit,
+        "KeyboardInterrupt": KeyboardInterrupt,
+        "GeneratorExit": GeneratorExit,
+    }[name]("as rehearsed")
 
 
 def _rehearse(app, options):

@@ -5,19 +5,19 @@ from __future__ import annotations
 import datetime
 from typing import Annotated, Any
 
+from fastapi import APIRouter, Depends, Response
 from fastapi import Query as Parameters
-from fastapi import Request as Call
-from fastapi import Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from starlette.exceptions import HTTPException
 
-from webui.application import App
+from webui.core.errors import NotFound, Refusal
 from webui.core.result import Result
-from webui.http.api.route import KNOWN, SENT, Endpoint, done, json_body, valid
-from webui.http.server import Reply
+from webui.http.api.dependencies import Program, attempt, body, refusals
+from webui.http.replies import Reply
 from webui.service.history.index import Query
 from webui.service.history.store import bound
+
+GONE = "There is no such result in the history."
 
 
 class HistoryQuery(BaseModel):
@@ -120,78 +120,72 @@ class Restored(BaseModel):
     restored: int
 
 
-class HistoryRoutes:
-    """The endpoints of the history, around one App."""
-
-    def __init__(self, app: App):
-        self.app = app
-
-    def endpoints(self) -> list[Endpoint]:
-        return [
-            Endpoint("GET", "/history", self.find, HistoryPage, (422,)),
-            Endpoint("DELETE", "/history", self.delete_all, Deleted, (422,)),
-            Endpoint("POST", "/history/restore", self.restore_all, Restored, KNOWN),
-            Endpoint("DELETE", "/history/trash", self.empty, Deleted),
-            Endpoint("GET", "/history/{id}", self.get, HistoryEntry, (404, 422)),
-            Endpoint(
-                "PATCH",
-                "/history/{id}",
-                self.mark,
-                HistoryMark,
-                (404, *SENT),
-                HistoryChange.model_json_schema(),
-            ),
-            Endpoint("DELETE", "/history/{id}", self.delete, Named, KNOWN),
-            Endpoint("POST", "/history/{id}/restore", self.restore, Named, KNOWN),
-        ]
-
-    async def find(self, asked: Annotated[HistoryQuery, Parameters()]) -> Response:
-        """Saved results that match, newest first, a page at a time."""
-        return Reply(await run_in_threadpool(self.app.history.find, asked.query()))
-
-    async def get(self, id: str) -> Response:
-        """A whole stored result, with its pieces and its trace."""
-
-        def read() -> dict[str, Any] | None:
-            entry = self.app.history.entry(id)
-            return entry and {**entry[0].model_dump(mode="json"), **entry[1]}
-
-        return Reply(await done(read) or _gone())
-
-    async def mark(self, id: str, call: Call) -> Response:
-        """Makes a stored result a favourite, or not."""
-        change = valid(HistoryChange, await json_body(call))
-        await done(lambda: self.app.history.mark(id, change.favourite) or _gone())
-        return Reply({"id": id, "favourite": change.favourite})
-
-    async def delete(self, id: str) -> Response:
-        """Moves a result to the trash, from where it can be brought back for seven days."""
-        await done(lambda: self.app.history.delete(id) or _gone())
-        return Reply({"id": id})
-
-    async def restore(self, id: str) -> Response:
-        """Brings a deleted result back."""
-        if not await done(lambda: self.app.history.restore(id)):
-            raise HTTPException(404, "There is no such result in the trash.")
-        return Reply({"id": id})
-
-    async def delete_all(self, confirm: str = "") -> Response:
-        """Moves every result to the trash, if `confirm` is `all`."""
-        if confirm != "all":
-            raise HTTPException(422, "To delete every result, add ?confirm=all.")
-        return Reply({"deleted": await done(self.app.history.delete_all)})
-
-    async def restore_all(self) -> Response:
-        """Brings back what was last deleted all at once."""
-        number = await done(self.app.history.restore_all)
-        if not number:
-            raise HTTPException(404, "There is nothing in the trash that was deleted all at once.")
-        return Reply({"restored": number})
-
-    async def empty(self) -> Response:
-        """Removes what is in the trash, for good."""
-        return Reply({"deleted": await done(self.app.history.empty)})
+router = APIRouter(tags=["history"])
 
 
-def _gone() -> None:
-    raise HTTPException(404, "There is no such result in the history.")
+@router.get("/history", response_model=HistoryPage, responses=refusals(422))
+async def find(app: Program, asked: Annotated[HistoryQuery, Parameters()]) -> Response:
+    """Saved results that match, newest first, a page at a time."""
+    return Reply(await run_in_threadpool(app.history.find, asked.query()))
+
+
+@router.delete("/history", response_model=Deleted, responses=refusals(422))
+async def delete_all(app: Program, confirm: str = "") -> Response:
+    """Moves every result to the trash, if `confirm` is `all`."""
+    if confirm != "all":
+        raise Refusal("To delete every result, add ?confirm=all.")
+    return Reply({"deleted": await attempt(app.history.delete_all)})
+
+
+@router.post("/history/restore", response_model=Restored, responses=refusals(404))
+async def restore_all(app: Program) -> Response:
+    """Brings back what was last deleted all at once."""
+    number = await attempt(app.history.restore_all)
+    if not number:
+        raise NotFound("There is nothing in the trash that was deleted all at once.")
+    return Reply({"restored": number})
+
+
+@router.delete("/history/trash", response_model=Deleted)
+async def empty(app: Program) -> Response:
+    """Removes what is in the trash, for good."""
+    return Reply({"deleted": await attempt(app.history.empty)})
+
+
+@router.get("/history/{id}", response_model=HistoryEntry, responses=refusals(404, 422))
+async def get(app: Program, id: str) -> Response:
+    """A whole stored result, with its pieces and its trace."""
+
+    def read() -> dict[str, Any]:
+        entry = app.history.entry(id)
+        if entry is None:
+            raise NotFound(GONE)
+        return {**entry[0].model_dump(mode="json"), **entry[1]}
+
+    return Reply(await attempt(read))
+
+
+@router.patch("/history/{id}", response_model=HistoryMark, responses=refusals(404))
+async def mark(
+    app: Program, id: str, change: Annotated[HistoryChange, Depends(body(HistoryChange))]
+) -> Response:
+    """Makes a stored result a favourite, or not."""
+    if not await attempt(lambda: app.history.mark(id, change.favourite)):
+        raise NotFound(GONE)
+    return Reply({"id": id, "favourite": change.favourite})
+
+
+@router.delete("/history/{id}", response_model=Named, responses=refusals(404))
+async def delete(app: Program, id: str) -> Response:
+    """Moves a result to the trash, from where it can be brought back for seven days."""
+    if not await attempt(lambda: app.history.delete(id)):
+        raise NotFound(GONE)
+    return Reply({"id": id})
+
+
+@router.post("/history/{id}/restore", response_model=Named, responses=refusals(404))
+async def restore(app: Program, id: str) -> Response:
+    """Brings a deleted result back."""
+    if not await attempt(lambda: app.history.restore(id)):
+        raise NotFound("There is no such result in the trash.")
+    return Reply({"id": id})

@@ -3,40 +3,117 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Annotated, Any
 
+from fastapi import APIRouter, Depends, Response
 from fastapi import Request as Call
-from fastapi import Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
-from starlette.exceptions import HTTPException
 
 from webui.application import App
+from webui.core.errors import NotFound
 from webui.core.options import validate
 from webui.core.result import Result
-from webui.http.api.route import KNOWN, ROOT, SENT, Endpoint, dump, json_body
+from webui.http.api.dependencies import ROOT, Client, Program, SubmitTurns, body, dump, refusals
 from webui.http.api.schemas import JobDetails, JobInfo, JobLine, QueueUpdate, Update
-from webui.http.server import Reply, encode
+from webui.http.replies import Reply, encode, failure
 from webui.service.job import ENDED, Job
-from webui.service.queue import BROKEN
 
-POLL = 0.05  # seconds between two looks at a job: the most a subscription lags
+POLL = 0.05  # seconds between two looks at a job: the most that a subscriber lags
 LIST_POLL = 0.25  # ... at all jobs
-CLIENT = re.compile(r"[A-Za-z0-9-]{1,64}")
 FEW = 16  # cells whose differences are read and written faster than another thread is asked to
 PROMPT = 120  # characters of a prompt in the list
 HEARTBEAT = 15.0  # seconds of silence after which a comment tells proxies and browsers that the stream lives
 
+router = APIRouter(tags=["jobs"])
 
-def caller(call: Call) -> str | None:
-    """How the caller names itself, by header or, where a browser can send none, by ?client=. HTTPException
-    422."""
-    name = call.headers.get("x-tdw-client", call.query_params.get("client"))
-    if name is not None and not CLIENT.fullmatch(name):
-        raise HTTPException(422, "A client's name is 1 to 64 of the characters A-Z, a-z, 0-9 and -.")
-    return name
+
+async def _submitted(app: Program, turns: SubmitTurns, client: Client, sent: Sent) -> Job:
+    return await turns.attempt(lambda: app.queue.submit(validate(app.Request, sent, strict=True), client))
+
+
+async def _known(app: Program, id: str) -> Job:
+    job = app.queue.get(id)
+    if job is None:
+        raise NotFound("There is no such job; results of earlier ones are in the data folder.")
+    return job
+
+
+Sent = Annotated[bytes, Depends(body("Request"))]
+Known = Annotated[Job, Depends(_known)]
+Submitted = Annotated[Job, Depends(_submitted)]
+
+
+@router.post("/jobs", status_code=201, response_model=JobInfo, responses=refusals(429))
+async def create(app: Program, client: Client, job: Submitted) -> Response:
+    """Queues a request. Its texts are made when the jobs before it are done. The header X-TDW-Client says
+    whose job it is."""
+    return await _made(app, job, client)
+
+
+@router.get("/jobs", response_model=list[JobLine], responses=refusals(422))
+async def all_jobs(app: Program, client: Client) -> Response:
+    """The jobs that are known, oldest first. Older results are in the data folder."""
+    positions = app.queue.positions()
+    return Reply([line(app, job, client, positions.get(job.id, 0)) for job in app.queue.all()])
+
+
+@router.get("/jobs/events", response_model=QueueUpdate, responses=refusals(422))
+async def all_events(app: Program, client: Client) -> Response:
+    """Server-sent events of the type `queue`, each with a QueueUpdate as its data, as long as the caller
+    listens."""
+    return _stream(queue_events(app, client))
+
+
+@router.get("/jobs/{id}", response_model=JobDetails, responses=refusals(404, 422))
+async def get(app: Program, client: Client, job: Known) -> Response:
+    """A job, with its result once there is one."""
+    return Reply(await run_in_threadpool(lambda: {**_info(app, job, client), "result": dump(job.result)}))
+
+
+@router.delete("/jobs/{id}", response_model=JobLine, responses=refusals(404, 422))
+async def cancel(app: Program, client: Client, job: Known) -> Response:
+    """Stops a job before its next model call. What is committed by then is its result, `complete` false."""
+    await run_in_threadpool(job.cancel)
+    return Reply(line(app, job, client, app.queue.position(job)))
+
+
+@router.post("/jobs/{id}/abandon", response_model=JobLine, responses=refusals(404, 422))
+async def abandon(app: Program, client: Client, job: Known) -> Response:
+    """Ends a job that does not react to being cancelled, because a hook or a library call in it does not
+    return. It fails with the code `abandoned`, without a result; the jobs behind it go on in another thread,
+    which loads its own model. One that waits is cancelled, one that has ended stays as it is."""
+    await run_in_threadpool(app.queue.abandon, job)
+    return Reply(line(app, job, client, app.queue.position(job)))
+
+
+@router.post("/jobs/{id}/retry", status_code=201, response_model=JobInfo, responses=refusals(404, 422, 429))
+async def retry(app: Program, turns: SubmitTurns, client: Client, job: Known) -> Response:
+    """Queues the request of a job once more, as a new job of the caller; a seed that was drawn is drawn
+    anew."""
+    return await _made(app, await turns.attempt(lambda: app.queue.submit(job.request, client)), client)
+
+
+@router.get("/jobs/{id}/events", response_model=Update, responses=refusals(404, 422))
+async def job_events(app: Program, client: Client, job: Known) -> Response:
+    """Server-sent events of the type `update`, each with an Update as its data, until the job has ended."""
+    return _stream(events(app, job, client))
+
+
+@router.post("/txt2txt", response_model=Result, responses=refusals(409, 429))
+async def txt2txt(call: Call, job: Submitted) -> Response:
+    """Queues a request and answers with its result. Hanging up cancels it."""
+    try:
+        while job.state not in ENDED:
+            if await call.is_disconnected():
+                break
+            await asyncio.sleep(POLL)
+    finally:
+        job.cancel()  # does nothing to a job that has ended
+    if job.result is not None and job.state != "failed":
+        return Reply(await run_in_threadpool(dump, job.result))
+    return failure(job.code or "cancelled", job.error or "The job was cancelled before it began.")
 
 
 async def events(app: App, job: Job, client: str | None = None) -> AsyncIterator[bytes]:
@@ -45,16 +122,15 @@ async def events(app: App, job: Job, client: str | None = None) -> AsyncIterator
     However slowly they are taken, they make no backlog, and no thread waits for them.
     """
     subscription, version, position, silent = job.subscribe(), 0, -1, 0.0
-    aside = (
-        run_in_threadpool if len(job.cells) > FEW else _at_once
-    )  # a snapshot of a thousand cells takes a while
+    # a snapshot of a thousand cells takes a while
+    aside = run_in_threadpool if len(job.cells) > FEW else _at_once
     with app.queue.watched(client):
         while True:
             ahead = app.queue.position(job)
             if job.version > version or ahead != position:
                 update = await aside(subscription.read)
                 if update is None:
-                    update = {**job.since(job.version - 1), "cells": {}}
+                    update = {**(job.since(job.version - 1) or {}), "cells": {}}
                 position, version, silent = ahead, update["version"], 0.0
                 data = await aside(encode, {**update, "position": position})
                 yield b"event: update\nid: %d\ndata: %b\n\n" % (version, data)
@@ -71,20 +147,20 @@ async def queue_events(app: App, client: str | None) -> AsyncIterator[bytes]:
     """All jobs as server-sent events: a snapshot, then what changed since the last event, at most every
     LIST_POLL seconds.
 
-    Each connection remembers only what it told, so that a reader however slow gets one merged difference.
+    Each connection remembers only what it sent, so that a reader however slow gets one merged difference.
     """
-    told: dict[str, tuple] = {}
+    sent: dict[str, tuple] = {}
     before: dict[str, Any] | None = None
     silent = 0.0
     with app.queue.watched(client):
         while True:
             positions, known = app.queue.positions(), {job.id: job for job in app.queue.all()}
             marks = {id: (job.version, positions.get(id, 0)) for id, job in known.items()}
-            changed = [known[id] for id, mark in marks.items() if told.get(id) != mark]
-            gone = [id for id in told if id not in known]
+            changed = [known[id] for id, mark in marks.items() if sent.get(id) != mark]
+            gone = [id for id in sent if id not in known]
             memory = {**memory_of(app), "checkpoints": app.checkpoints.version}
             if changed or gone or memory != before:
-                told, before, silent = marks, memory, 0.0
+                sent, before, silent = marks, memory, 0.0
                 update = {
                     "jobs": [line(app, job, client, positions.get(job.id, 0)) for job in changed],
                     "gone": gone,
@@ -101,14 +177,18 @@ async def queue_events(app: App, client: str | None) -> AsyncIterator[bytes]:
 def memory_of(app: App) -> dict[str, Any]:
     """What is loaded, being read, and waiting to be."""
     loading = app.queue.loading
-    told = loading and {"checkpoint": loading.checkpoint, "done": round(loading.done, 3)}
-    return {"loaded": app.checkpoints.loaded, "loading": told, "wanted": app.queue.wanted}
+    return {
+        "loaded": app.checkpoints.loaded,
+        "loading": loading and {"checkpoint": loading.checkpoint, "done": round(loading.done, 3)},
+        "wanted": app.queue.wanted,
+        "stuck": app.queue.stuck,
+    }
 
 
 def line(app: App, job: Job, client: str | None, position: int) -> dict[str, Any]:
     """A job in the list, as this client sees it."""
     models = dict.fromkeys(cell.request.model or app.settings.model for cell in job.cells)
-    prompt = job.request.prompt.strip()
+    prompt = job.request.prompt[: 2 * PROMPT].strip()
     return {
         **job.line(),
         "position": position,
@@ -120,107 +200,16 @@ def line(app: App, job: Job, client: str | None, position: int) -> dict[str, Any
     }
 
 
-class JobRoutes:
-    """The endpoints of jobs, around one App."""
+def _info(app: App, job: Job, client: str | None) -> dict[str, Any]:
+    cells = [{"id": cell.id, "axes": cell.axes} for cell in job.cells]
+    told = line(app, job, client, app.queue.position(job))
+    return {**told, "cells": cells, "request": dump(job.request)}
 
-    def __init__(self, app: App):
-        self.app = app
 
-    def endpoints(self) -> list[Endpoint]:
-        sent = (*SENT, 429)
-        return [
-            Endpoint("POST", "/jobs", self.create, JobInfo, sent, "Request", 201),
-            Endpoint("GET", "/jobs", self.list, list[JobLine], (422,)),
-            Endpoint("GET", "/jobs/events", self.all_events, QueueUpdate, (422,)),
-            Endpoint("GET", "/jobs/{id}", self.get, JobDetails, (*KNOWN, 422)),
-            Endpoint("DELETE", "/jobs/{id}", self.cancel, JobLine, (*KNOWN, 422)),
-            Endpoint("POST", "/jobs/{id}/retry", self.retry, JobInfo, (*KNOWN, 422, 429), None, 201),
-            Endpoint("GET", "/jobs/{id}/events", self.events, Update, (*KNOWN, 422)),
-            Endpoint("POST", "/txt2txt", self.txt2txt, Result, (*sent, 409), "Request"),
-        ]
-
-    async def create(self, call: Call) -> Response:
-        """Queues a request. Its texts are made when the jobs before it are done. The header X-TDW-Client says
-        whose job it is."""
-        return self._made(await self._submit(call), call)
-
-    async def retry(self, call: Call, id: str) -> Response:
-        """Queues the request of a job once more, as a new job of the caller; a seed that was drawn is drawn
-        anew."""
-        request, client = self._job(id).request, caller(call)
-        return self._made(await self._queued(lambda: self.app.queue.submit(request, client)), call)
-
-    async def list(self, call: Call) -> Response:
-        """The jobs that are known, oldest first. Older results are in the data folder."""
-        return Reply([self._line(job, call) for job in self.app.queue.all()])
-
-    async def all_events(self, call: Call) -> Response:
-        """Server-sent events of the type `queue`, each with a QueueUpdate as its data, as long as the caller
-        listens."""
-        return _stream(queue_events(self.app, caller(call)))
-
-    async def get(self, call: Call, id: str) -> Response:
-        """A job, with its result once there is one."""
-        job = self._job(id)
-        info = await run_in_threadpool(lambda: {**self._info(job, call), "result": dump(job.result)})
-        return Reply(info)
-
-    async def cancel(self, call: Call, id: str) -> Response:
-        """Stops a job before its next model call. What was decided by then is its result, `complete`
-        false."""
-        job = self._job(id)
-        await run_in_threadpool(job.cancel)
-        return Reply(self._line(job, call))
-
-    async def events(self, call: Call, id: str) -> Response:
-        """Server-sent events of the type `update`, each with an Update as its data, until the job has
-        ended."""
-        return _stream(events(self.app, self._job(id), caller(call)))
-
-    async def txt2txt(self, call: Call) -> Response:
-        """Queues a request and answers with its result. Hanging up cancels it."""
-        job = await self._submit(call)
-        try:
-            while job.state not in ENDED:
-                if await call.is_disconnected():
-                    break
-                await asyncio.sleep(POLL)
-        finally:
-            job.cancel()  # does nothing to a job that has ended
-        if job.result is not None and job.state != "failed":
-            return Reply(await run_in_threadpool(dump, job.result))
-        error = job.error or "The job was cancelled before it began."
-        raise HTTPException(409 if job.state != "failed" else 500 if error.startswith(BROKEN) else 422, error)
-
-    async def _submit(self, call: Call) -> Job:
-        body, client = await json_body(call), caller(call)
-        return await self._queued(
-            lambda: self.app.queue.submit(validate(self.app.Request, body, strict=True), client)
-        )
-
-    async def _queued(self, submit: Callable[[], Job]) -> Job:
-        try:
-            return await run_in_threadpool(submit)
-        except ValueError as error:
-            raise HTTPException(422, str(error)) from error
-        except OverflowError as error:
-            raise HTTPException(429, str(error), {"Retry-After": "5"}) from error
-
-    def _made(self, job: Job, call: Call) -> Response:
-        return Reply(self._info(job, call), 201, {"Location": f"{ROOT}/jobs/{job.id}"})
-
-    def _job(self, id: str) -> Job:
-        job = self.app.queue.get(id)
-        if job is None:
-            raise HTTPException(404, "There is no such job; results of earlier ones are in the data folder.")
-        return job
-
-    def _line(self, job: Job, call: Call) -> dict[str, Any]:
-        return line(self.app, job, caller(call), self.app.queue.position(job))
-
-    def _info(self, job: Job, call: Call) -> dict[str, Any]:
-        cells = [{"id": cell.id, "axes": cell.axes} for cell in job.cells]
-        return {**self._line(job, call), "cells": cells, "request": dump(job.request)}
+async def _made(app: App, job: Job, client: str | None) -> Response:
+    """The answer to a new job; written in a thread, because a request may be a megabyte."""
+    headers = {"Location": f"{ROOT}/jobs/{job.id}"}
+    return await run_in_threadpool(lambda: Reply(_info(app, job, client), 201, headers))
 
 
 async def _at_once(act: Callable[..., Any], *arguments: Any) -> Any:
@@ -228,8 +217,5 @@ async def _at_once(act: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def _stream(found: AsyncIterator[bytes]) -> Response:
-    return StreamingResponse(
-        found,
-        media_type="text/event-stream",
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-    )
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(found, media_type="text/event-stream", headers=headers)

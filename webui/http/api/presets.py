@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import Request as Call
-from fastapi import Response
+from fastapi import APIRouter, Depends, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict
-from starlette.exceptions import HTTPException
 
-from webui.application import App
-from webui.http.api.route import KNOWN, SENT, Endpoint, done, json_body, valid
-from webui.http.server import Reply
+from webui.core.errors import NotFound
+from webui.http.api.dependencies import Program, attempt, body, refusals
+from webui.http.replies import Reply
 
 
 class PresetBody(BaseModel):
@@ -33,30 +31,24 @@ class PresetName(BaseModel):
     name: str
 
 
-class PresetRoutes:
-    """The endpoints of presets, around one App."""
+router = APIRouter(tags=["presets"])
 
-    def __init__(self, app: App):
-        self.app = app
 
-    def endpoints(self) -> list[Endpoint]:
-        return [
-            Endpoint("GET", "/presets", self.list, list[Preset]),
-            Endpoint("PUT", "/presets/{name:path}", self.put, Preset, SENT, PresetBody.model_json_schema()),
-            Endpoint("DELETE", "/presets/{name:path}", self.delete, PresetName, KNOWN),
-        ]
+@router.get("/presets", response_model=list[Preset])
+async def all_presets(app: Program) -> Response:
+    """The presets that were saved under a name, by name."""
+    return Reply(await run_in_threadpool(app.presets.all))
 
-    async def list(self) -> Response:
-        """The presets that were saved under a name, by name."""
-        return Reply(await run_in_threadpool(self.app.presets.all))
 
-    async def put(self, name: str, call: Call) -> Response:
-        """Saves a preset under this name; one that has it already is replaced."""
-        body = valid(PresetBody, await json_body(call))
-        return Reply(await done(lambda: self.app.presets.put(name, body.request)))
+@router.put("/presets/{name:path}", response_model=Preset)
+async def put(app: Program, name: str, preset: Annotated[PresetBody, Depends(body(PresetBody))]) -> Response:
+    """Saves a preset under this name; one that has it already is replaced."""
+    return Reply(await attempt(lambda: app.presets.put(name, preset.request)))
 
-    async def delete(self, name: str) -> Response:
-        """Deletes a preset, for good."""
-        if not await done(lambda: self.app.presets.delete(name)):
-            raise HTTPException(404, "There is no such preset.")
-        return Reply({"name": name})
+
+@router.delete("/presets/{name:path}", response_model=PresetName, responses=refusals(404))
+async def delete(app: Program, name: str) -> Response:
+    """Deletes a preset, for good."""
+    if not await attempt(lambda: app.presets.delete(name)):
+        raise NotFound("There is no such preset.")
+    return Reply({"name": name})

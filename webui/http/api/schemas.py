@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
 
+from webui.core.errors import Code
 from webui.core.request import MAX_TEXT, Request
 from webui.core.result import Result
 from webui.service.queue import State
@@ -14,7 +15,7 @@ from webui.service.queue import State
 class Error(BaseModel):
     """`message` is one sentence that says what to do."""
 
-    code: Literal["invalid", "not_found", "forbidden", "busy", "too_large", "internal"]
+    code: Code
     message: str
 
 
@@ -48,6 +49,7 @@ class JobLine(BaseModel):
     state: State
     position: int
     error: str | None
+    error_code: Code | None
     created: float
     seconds: float
     progress: float
@@ -59,11 +61,12 @@ class JobLine(BaseModel):
 
 
 class QueueUpdate(BaseModel):
-    """All jobs; after the first event of a connection those that changed, and in `gone` those that are
-    forgotten.
+    """All jobs; after the first event of a connection those that changed, and in `gone` those that are no
+    longer known.
 
     `loading`: what is read now; `wanted`: checkpoints that wait to be loaded; `loaded`: the one in memory;
-    `checkpoints`: a number that changes when the list of checkpoints should be asked for again.
+    `stuck`: threads of abandoned jobs that have not returned; `checkpoints`: a number that changes when the
+    list of checkpoints should be asked for again.
     """
 
     jobs: list[JobLine]
@@ -71,6 +74,7 @@ class QueueUpdate(BaseModel):
     loading: LoadingInfo | None
     wanted: list[str]
     loaded: str | None
+    stuck: int
     checkpoints: int
 
 
@@ -84,7 +88,7 @@ class JobDetails(JobInfo):
 
 
 class CellUpdate(BaseModel):
-    """A change is [column, text or null while open, confidence or null for given text, step]."""
+    """A change is [column, text or null while masked, confidence or null for given text, step]."""
 
     axes: list[tuple[str, Any, str]]
     state: State
@@ -94,6 +98,7 @@ class CellUpdate(BaseModel):
     changes: list[tuple[int, str | None, float | None, int]]
     result: Result | None
     error: str | None
+    error_code: Code | None
 
 
 class Update(BaseModel):
@@ -105,6 +110,7 @@ class Update(BaseModel):
     state: State
     position: int
     error: str | None
+    error_code: Code | None
     seconds: float
     progress: float
     loading: LoadingInfo | None
@@ -132,11 +138,13 @@ class CheckpointInfo(BaseModel):
 
 
 class Memory(BaseModel):
-    """What is loaded, what is being read, and what waits to be."""
+    """What is loaded, what is being read, and what waits to be. `stuck`: threads of abandoned jobs that have
+    not returned, with what they hold."""
 
     loaded: str | None
     loading: LoadingInfo | None
     wanted: list[str]
+    stuck: int
 
 
 class Prompt(BaseModel):

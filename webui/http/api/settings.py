@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import Request as Call
-from fastapi import Response
+from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, Field
-from starlette.exceptions import HTTPException
 
-from webui.application import App
-from webui.http.api.route import SENT, Endpoint, done, json_body
-from webui.http.server import Reply
-from webui.settings import OnlyInFile, Settings
+from webui.core.errors import Refusal
+from webui.http.api.dependencies import Program, attempt, body
+from webui.http.replies import Reply
+from webui.settings import Settings
 
 
 class SettingsInfo(BaseModel):
@@ -27,44 +25,39 @@ class SettingsInfo(BaseModel):
     file: str
 
 
-class SettingsRoutes:
-    """The endpoints of the settings, around one App."""
+router = APIRouter(tags=["settings"])
 
-    def __init__(self, app: App):
-        self.app = app
 
-    def endpoints(self) -> list[Endpoint]:
-        return [
-            Endpoint("GET", "/settings", self.get, SettingsInfo),
-            Endpoint("PATCH", "/settings", self.change, SettingsInfo, SENT, {"type": "object"}),
-        ]
+@router.get("/settings", response_model=SettingsInfo)
+async def get(app: Program) -> Response:
+    """Every setting as the next start will have it, and which of them can be changed."""
+    return _reply(app.written)
 
-    def get(self) -> Response:
-        """Every setting as the next start will have it, and which of them can be changed."""
-        return self._told(self.app.written)
 
-    async def change(self, call: Call) -> Response:
-        """Changes settings and writes them to the file. Folders, addresses and limits are refused: they are
-        the file's."""
-        body = await json_body(call)
+@router.patch("/settings", response_model=SettingsInfo)
+async def change(app: Program, sent: Annotated[bytes, Depends(body())]) -> Response:
+    """Changes settings and writes them to the file. Folders, addresses and limits are refused: they can only
+    be changed in the file."""
+
+    def apply() -> Settings:
         try:
-            changes = json.loads(body)
+            changes = json.loads(sent)
         except (ValueError, RecursionError):
-            raise HTTPException(422, "Send the settings to change as a JSON object.") from None
+            changes = None
         if not isinstance(changes, dict):
-            raise HTTPException(422, "Send the settings to change as a JSON object.")
-        try:
-            return self._told(await done(lambda: self.app.change(changes)))
-        except OnlyInFile as error:
-            raise HTTPException(403, str(error)) from error
+            raise Refusal("Send the settings to change as a JSON object.")
+        return app.change(changes)
 
-    def _told(self, settings: Settings) -> Response:
-        return Reply(
-            {
-                "values": settings.model_dump(),
-                "schema": Settings.model_json_schema(),
-                "changeable": settings.that_act("now", "restart"),
-                "restart": settings.that_act("restart"),
-                "file": str(settings.file),
-            }
-        )
+    return _reply(await attempt(apply))
+
+
+def _reply(settings: Settings) -> Response:
+    return Reply(
+        {
+            "values": settings.model_dump(),
+            "schema": Settings.model_json_schema(),
+            "changeable": settings.that_act("now", "restart"),
+            "restart": settings.that_act("restart"),
+            "file": str(settings.file),
+        }
+    )

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import Request as Call
-from fastapi import Response
+from fastapi import APIRouter, Depends, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
 
 from webui.application import App
 from webui.core.request import MAX_TEXT, Request
-from webui.http.api.route import SENT, Endpoint, done, json_body, valid
-from webui.http.markdown import render
-from webui.http.server import Reply
+from webui.http.api.dependencies import Program, attempt, body
+from webui.http.replies import Reply
 
 MOST = 5  # unknown fields that are named one by one
 LONGEST = 100  # characters of what is named
@@ -43,27 +41,21 @@ class Html(BaseModel):
     html: str
 
 
-class TextRoutes:
-    """The endpoints of texts, around one App."""
+router = APIRouter(tags=["texts"])
 
-    def __init__(self, app: App):
-        self.app = app
 
-    def endpoints(self) -> list[Endpoint]:
-        return [
-            Endpoint("POST", "/restore", self.read, Read, SENT, {"type": "object"}),
-            Endpoint("POST", "/markdown", self.markdown, Html, SENT, MarkdownBody.model_json_schema()),
-        ]
+@router.post("/restore", response_model=Read)
+async def restore(app: Program, sent: Annotated[bytes, Depends(body())]) -> Response:
+    """The whole request in a saved result, a request or a preset, and what cannot be used of it here."""
+    return Reply(await attempt(lambda: read_file(app, sent)))
 
-    async def read(self, call: Call) -> Response:
-        """The whole request in a saved result, a request or a preset, with what has to be told about it."""
-        body = await json_body(call)
-        return Reply(await done(lambda: read_file(self.app, body)))
 
-    async def markdown(self, call: Call) -> Response:
-        """A text in Markdown as HTML that can do nothing but be read. HTML in the text is shown as text."""
-        body = valid(MarkdownBody, await json_body(call))
-        return Reply({"html": await run_in_threadpool(render, body.text)})
+@router.post("/markdown", response_model=Html)
+async def markdown(text: Annotated[MarkdownBody, Depends(body(MarkdownBody))]) -> Response:
+    """A text in Markdown as HTML that can do nothing but be read. HTML in the text is shown as text."""
+    from webui.http.markdown import render  # its parser is not needed to start
+
+    return Reply({"html": await run_in_threadpool(render, text.text)})
 
 
 def read_file(app: App, stored: bytes) -> dict[str, Any]:
