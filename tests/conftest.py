@@ -28,9 +28,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever needs `flags` starts a process of the program."""
+    """Marks `e2e` by folder, and `process` what needs `flags` or calls subprocess itself."""
     for item in items:
-        if "flags" in getattr(item, "fixturenames", ()):
+        code = getattr(getattr(item, "function", None), "__code__", None)
+        if "e2e" in item.path.parts:
+            item.add_marker("e2e")
+        if "flags" in getattr(item, "fixturenames", ()) or (code and "subprocess" in code.co_names):
             item.add_marker("process")
 
 
