@@ -62,5 +62,5 @@ class LogitBias(Extension):
     def ban(self, canvas: Canvas, model: Link) -> Tensor | None:
         return self._never.table(canvas)
 
-    def pick(self, canvas: Canvas, model: Link, choice: Choice) -> Choice:
+    def pick(self, canvas: Canvas, model: Link, logits: Tensor, choice: Choice) -> Choice:
         return self._never.check(canvas, choice)

@@ -82,7 +82,7 @@ class Fault(Extension):
         return model(canvas)
     def ban(self, canvas, model):
         self._fail("ban")
-    def pick(self, canvas, model, choice):
+    def pick(self, canvas, model, logits, choice):
         self._fail("pick")
         return choice
 ''',
@@ -105,7 +105,7 @@ class Wrong(Extension):
             return torch.zeros(canvas.at[0].numel(), 2, dtype=torch.bool)
         if self._told("all banned"):
             return torch.ones(canvas.at[0].numel(), model.vocabulary, dtype=torch.bool)
-    def pick(self, canvas, model, choice):
+    def pick(self, canvas, model, logits, choice):
         from dataclasses import replace
         import torch
         rows = canvas.row[canvas.at[0]]
@@ -120,7 +120,7 @@ class Patient(Extension):
     order = 99
     class Options(Options):
         on: bool = field(False, label="On", help="Tests.")
-    def pick(self, canvas, model, choice):
+    def pick(self, canvas, model, logits, choice):
         return choice
 ''',
     "branches": '''
@@ -239,7 +239,7 @@ def test_a_hook_that_raises_fails_the_rows_it_worked_for_by_name(app, hook, call
 WRONG = {
     "nan": "wrong: gave logits that are not finite numbers.",
     "narrow logits": r"wrong: gave logits of shape \(\d+, 303\), not \(\d+, 304\).",
-    "no logits": "wrong: AttributeError.*",
+    "no logits": "wrong: gave NoneType instead of logits.",
     "narrow bans": r"wrong: gave bans of shape \(\d+, 2\), not \(\d+, 304\).",
     "all banned": "wrong: every token is forbidden at some position.",
     "half a choice": r"wrong: gave a choice of commits of shape \(\d+,\), not \(\d+,\).",

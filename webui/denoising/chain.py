@@ -10,6 +10,8 @@ from torch import Tensor
 
 from webui.canvas import Canvas, Choice, Template
 from webui.checkpoints.model import Model
+from webui.core.errors import Abandoned
+from webui.denoising.checks import Check, check_canvas, check_choice, check_tensor, choice_checks, rows_with
 from webui.denoising.packing import PackedRow, encode
 from webui.extension.errors import HookError
 from webui.extension.extension import Extension
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from webui.extension.link import Link
 
 HOOKS = ("canvas", "denoise", "ban", "pick")  # those that are called on the object made for one batch
+NOT_FINITE = "gave logits that are not finite numbers."
 
 
 class ChainLink:
@@ -57,111 +60,151 @@ class ChainLink:
         return self._rows[row].spans
 
 
+class _NotFinite(BaseException):
+    """The model gave logits that are not finite. No Exception, so that no hook takes it for its own error."""
+
+
 class Chain:
-    """The extensions that have something to do in a batch, each made once, and the links between them."""
+    """The extensions that have something to do in a batch, each made once, and the links between them.
+
+    What an extension raises becomes a HookError that names it; what it gives is checked. Values are checked
+    on the device and read together with the step's changes, so that a step needs one transfer: see `Check`.
+    """
 
     def __init__(self, model: Model, rows: Sequence[PackedRow], extensions: Iterable[type[Extension]]):
         self.model, self.rows = model, rows
         self._extensions = tuple(extensions)
         self._working: dict[str, list[Row | None]] = {}  # per extension, the rows it has something to do for
         self._links: dict[str, tuple[Extension, Link]] = {}
-        self._below: Callable[[Canvas], Tensor] = model
+        self._below: Callable[[Canvas], Tensor] = self._evaluate
         self._order: dict[str, list[str]] = {hook: [] for hook in HOOKS}
+        self._tracing = False  # whether each link's logits are checked, to find which one is at fault
 
     def build(self) -> None:
         """Makes one object of each extension that has something to do here, and the links. HookError."""
         hooked = [kind for kind in self._extensions if any(kind.has(hook) for hook in HOOKS)]
         for kind in sorted(hooked, key=lambda kind: (kind.order_of("denoise"), kind.name)):
-            on = [None if kind.neutral(packed.row) else packed.row for packed in self.rows]
+            on = [None if _guarded(kind.name, kind.neutral, p.row) else p.row for p in self.rows]
             if any(row is not None for row in on):
-                self._add(kind, on, ChainLink(self.model, self.rows, self._below))
+                self._add(kind, on)
         self._order = {hook: self._chain(hook) for hook in HOOKS}
 
-    def _add(self, kind: type[Extension], on: list[Row | None], link: Link) -> None:
+    def canvas(self, canvas: Canvas) -> Canvas:
+        """The canvas as the extensions want it, before the first model call. HookError."""
+        for name in self._order["canvas"]:
+            canvas = check_canvas(name, self._call(name, "canvas", canvas), canvas)
+        return canvas
+
+    def logits(self, canvas: Canvas) -> tuple[Tensor, Check]:
+        """(N, V): one model call through all links; and whether they are finite. HookError."""
+        logits = self._below(canvas)
+        wrong = rows_with(canvas, ~torch.isfinite(logits).all(1))
+        return logits, Check(wrong, lambda index: self._blame_logits(canvas, index))
+
+    def bans(self, canvas: Canvas, bans: Tensor) -> tuple[Tensor, Check]:
+        """bool (N, V): `bans` and those of the extensions; and whether they leave a token everywhere.
+        HookError."""
+        base, each = bans, dict[str, Tensor]()
+        for name in self._order["ban"]:
+            more = self._call(name, "ban", canvas)
+            if more is not None:
+                each[name] = check_tensor(name, "bans", more, bans.shape, torch.bool)
+                bans = bans | more
+        nothing_left = bans.all(1)
+        wrong = rows_with(canvas, nothing_left)
+        return bans, Check(wrong, lambda index: _blame_bans(canvas, base, each, nothing_left, index))
+
+    def pick(self, canvas: Canvas, logits: Tensor, choice: Choice) -> tuple[Choice, list[Check]]:
+        """The sampler's choice after every `pick`; and whether its values make sense. HookError."""
+        shape, checks = choice.token.shape, list[Check]()
+        for name in self._order["pick"]:
+            before = choice
+            choice = check_choice(name, canvas, self._call(name, "pick", canvas, logits, choice), shape)
+            if choice is not before:
+                checks += choice_checks(name, canvas, logits, choice)
+        return choice, checks
+
+    def last(self, hook: str, row: int) -> str:
+        """Name of the outermost extension with this hook that works for this row, or of the checkpoint if
+        there is none."""
+        names = [name for name in self._order[hook] if self._working[name][row] is not None]
+        return names[-1] if names else self.model.description.name
+
+    def work_for(self, names: Sequence[str], row: int) -> bool:
+        """Whether one of these extensions has something to do for this row; true for what is no extension."""
+        return any(name not in self._working or self._working[name][row] is not None for name in names)
+
+    def _add(self, kind: type[Extension], on: list[Row | None]) -> None:
+        link = ChainLink(self.model, self.rows, self._below)
         self._working[kind.name] = on
-        try:
-            extension = kind(on)
-        except Exception as error:
-            raise HookError(kind.name, error) from error
+        extension = _guarded(kind.name, kind, on)
         self._links[kind.name] = (extension, link)
         if kind.has("denoise"):
-            self._below = _guarded(extension, link)
+            self._below = lambda canvas: self._denoised(extension, link, canvas)
 
     def _chain(self, hook: str) -> list[str]:
         having = [name for name, (extension, _) in self._links.items() if type(extension).has(hook)]
         return sorted(having, key=lambda name: (type(self._links[name][0]).order_of(hook), name))
 
-    def canvas(self, canvas: Canvas) -> Canvas:
-        """The canvas as the extensions want it, before the first model call. HookError."""
-        for name in self._order["canvas"]:
-            canvas = self._call(name, "canvas", canvas)
-        return canvas
-
-    def logits(self, canvas: Canvas) -> Tensor:
-        """(N, V): one model call through all links, finite. HookError."""
-        logits = self._below(canvas)
-        if not bool(torch.isfinite(logits).all()):
-            raise HookError(self.last("denoise"), ValueError("gave logits that are not finite numbers."))
-        return logits
-
-    def bans(self, canvas: Canvas, bans: Tensor) -> Tensor:
-        """bool (N, V): `bans` and those of the extensions. HookError if nothing is left at a position."""
-        for name in self._order["ban"]:
-            more = self._call(name, "ban", canvas)
-            if more is not None:
-                _check_shape(name, "bans", more, bans.shape)
-                bans = bans | more
-        if bool(bans.all(1).any()):
-            raise HookError(
-                " and ".join(self._order["ban"]), ValueError("every token is forbidden at some position.")
-            )
-        return bans
-
-    def pick(self, canvas: Canvas, choice: Choice) -> Choice:
-        """The sampler's choice after every `pick`. HookError."""
-        shape = choice.token.shape
-        for name in self._order["pick"]:
-            choice = self._call(name, "pick", canvas, choice)
-            _check_shape(name, "a choice of tokens", choice.token, shape)
-            _check_shape(name, "a choice of commits", choice.commit, shape)
-        return choice
-
-    def last(self, hook: str, row: int | None = None) -> str:
-        """Name of the outermost extension with this hook (that works for this row), or of the checkpoint if
-        there is none."""
-        names = [name for name in self._order[hook] if row is None or self._working[name][row] is not None]
-        return names[-1] if names else self.model.description.name
-
-    def works_for(self, extension: str, row: int) -> bool:
-        """Whether the extension has something to do for this row; true for what is no extension."""
-        working = self._working.get(extension)
-        return working is None or working[row] is not None
-
     def _call(self, name: str, hook: str, canvas: Canvas, *more: object) -> Any:
         extension, link = self._links[name]
+        return _guarded(name, getattr(extension, hook), canvas, link, *more)
+
+    def _evaluate(self, canvas: Canvas) -> Tensor:
+        """The model itself, below all links."""
+        logits = self.model(canvas)
+        if self._tracing and not bool(torch.isfinite(logits).all()):
+            raise _NotFinite
+        return logits
+
+    def _denoised(self, extension: Extension, link: Link, canvas: Canvas) -> Tensor:
+        """The logits of one link. HookError."""
+        name = extension.name
         try:
-            return getattr(extension, hook)(canvas, link, *more)
-        except HookError:
+            logits = _guarded(name, extension.denoise, canvas, link)
+        except _NotFinite:
+            if bool(torch.isfinite(self.model(canvas)).all()):  # so it is a canvas that this link derived
+                raise HookError(
+                    name, ValueError("made a canvas whose logits are not finite numbers.")
+                ) from None
             raise
-        except Exception as error:
-            raise HookError(name, error) from error
+        check_tensor(name, "logits", logits, (canvas.at[0].numel(), link.vocabulary), None)
+        if self._tracing and not bool(torch.isfinite(logits).all()):
+            raise HookError(name, ValueError(NOT_FINITE))
+        return logits
 
-
-def _guarded(extension: Extension, link: Link) -> Callable[[Canvas], Tensor]:
-    def denoise(canvas: Canvas) -> Tensor:
+    def _blame_logits(self, canvas: Canvas, index: int) -> HookError:
+        """Who makes a row's logits not finite: the call is made again for it alone, each link checked."""
+        alone = canvas.take(torch.tensor([index], device=canvas.row.device))
+        self._tracing = True
         try:
-            logits = extension.denoise(canvas, link)
-            _check_shape(extension.name, "logits", logits, (canvas.at[0].numel(), link.vocabulary))
-            return logits
-        except (HookError, torch.OutOfMemoryError):
-            raise
-        except Exception as error:
-            raise HookError(extension.name, error) from error
+            self._below(alone)
+        except HookError as error:
+            return error
+        except _NotFinite:
+            return HookError(self.model.description.name, ValueError(NOT_FINITE))
+        finally:
+            self._tracing = False
+        return HookError(self.last("denoise", int(canvas.row[index])), ValueError(NOT_FINITE))
 
-    return denoise
+
+def _blame_bans(
+    canvas: Canvas, base: Tensor, each: dict[str, Tensor], nothing_left: Tensor, index: int
+) -> HookError:
+    """Whose bans leave no token at a position of this row: one extension if it alone does, otherwise all that
+    ban something there."""
+    at = int((nothing_left & (canvas.at[0] == index)).nonzero()[0, 0])
+    alone = [name for name, bans in each.items() if bool((base | bans)[at].all())]
+    some = [name for name, bans in each.items() if bool(bans[at].any())]
+    return HookError(alone[:1] or some, ValueError("every token is forbidden at some position."))
 
 
-def _check_shape(name: str, what: str, value: Tensor, shape: Sequence[int]) -> None:
-    """HookError if an extension gave something of another shape."""
-    if tuple(value.shape) != tuple(shape):
-        raise HookError(name, ValueError(f"gave {what} of shape {tuple(value.shape)}, not {tuple(shape)}."))
+def _guarded(name: str, hook: Callable[..., Any], *arguments: object) -> Any:
+    """What a hook returns. HookError for whatever it raises: SystemExit and a library's panic too, which are
+    no Exception."""
+    try:
+        return hook(*arguments)
+    except (HookError, Abandoned, _NotFinite, torch.OutOfMemoryError):
+        raise
+    except BaseException as error:
+        raise HookError(name, error) from error

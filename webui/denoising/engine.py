@@ -18,13 +18,14 @@ import torch
 from webui.checkpoints.loading import Checkpoints
 from webui.checkpoints.model import Model
 from webui.checkpoints.weights import Stopped
+from webui.core.errors import Abandoned
 from webui.core.events import Event, Failed, Finished, Loading, Progress
 from webui.core.prompt import Prompt
 from webui.core.request import Cell, Request
 from webui.core.result import Provenance, Result, Statistics, new_id
 from webui.denoising import packing
 from webui.denoising.batch import Batch, LiveRow
-from webui.extension.errors import HookError
+from webui.extension.errors import HookError, reason
 from webui.extension.registry import Registry
 from webui.extension.row import Row
 
@@ -147,6 +148,11 @@ class Engine:
                 )
             except ValueError as error:
                 yield Failed.of(row.cell.id, error)
+            except Abandoned:
+                raise
+            except BaseException as error:  # a panic of the tokenizer's library is no Exception
+                name = model.description.name
+                yield Failed.of(row.cell.id, ValueError(f"{name}: the tokenizer failed: {reason(error)}"))
         limit = self.batch_rows or (16 if model.device.type == "cpu" else 64)
         for rows in packing.batches(packed, limit):
             if cancelled():
@@ -156,41 +162,77 @@ class Engine:
     def _batch(
         self, model: Model, rows: Sequence[packing.PackedRow], job: str, cancelled: Callable[[], bool]
     ) -> Iterator[Event]:
-        """Steps one batch until its rows have ended. A hook that fails fails the rows it worked for; the rest
-        start anew."""
+        """Steps one batch until its rows have ended. Rows that fail leave it; if nobody knows which row is at
+        fault, it is looked for in smaller batches that start anew."""
         began = time.monotonic()
         try:
             batch = Batch(model, rows, self.registry.extensions.values())
+        except ValueError as error:  # the settings of a row
+            if len(rows) == 1:
+                yield Failed.of(rows[0].row.cell.id, error)
+            else:
+                for row in rows:
+                    yield from self._batch(model, [row], job, cancelled)
+            return
+        try:
             yield from batch.start()
             while batch.live:
                 if cancelled():
                     yield from (self._finish(batch, row, job, began) for row in list(batch.live))
                     return
-                changes = batch.step()
-                cells = {batch.live[row].cell: decisions for row, decisions in changes.items()}
+                step = batch.step()
+                yield from _fail(batch, step.failed)
+                cells = {batch.live[row].cell: changes for row, changes in step.changes.items()}
                 yield Progress(cells, {live.cell: live.step for live in batch.live.values()})
                 ended = batch.ended()
                 for row in ended:
                     yield self._finish(batch, row, job, began)
                 batch.leave(ended)
-                batch.check_progress()
+                yield from _fail(batch, batch.endless())
+            return
         except HookError as error:
-            failed = {row for row in batch.live if batch.chain.works_for(error.extension, row)}
-            yield from (Failed.of(batch.live[row].cell, error) for row in failed)
-            left = [live.packed for row, live in batch.live.items() if row not in failed]
-            if left:
-                yield from self._batch(model, left, job, cancelled)
-        except ValueError as error:
-            if len(rows) > 1:  # one row's settings are at fault: find it
-                for row in rows:
-                    yield from self._batch(model, [row], job, cancelled)
-            else:
-                yield Failed.of(rows[0].row.cell.id, error)
+            failure: HookError | torch.OutOfMemoryError = error
+        except torch.OutOfMemoryError as error:
+            failure = error
+        if cancelled():
+            yield from (self._finish(batch, row, job, began) for row in list(batch.live))
+            return
+        yield from self._again(batch, failure, job, cancelled)
 
-    def _finish(self, batch: Batch, row: int, job: str, began: float) -> Finished:
+    def _again(
+        self,
+        batch: Batch,
+        failure: HookError | torch.OutOfMemoryError,
+        job: str,
+        cancelled: Callable[[], bool],
+    ) -> Iterator[Event]:
+        """What becomes of the rows of a batch that failed as a whole. A row that alone can be at fault fails;
+        of several, each half is tried by itself. Rows that cannot be at fault are another batch."""
+        rows = list(batch.live)
+        if isinstance(failure, HookError):
+            suspects = [row for row in rows if batch.chain.work_for(failure.extensions, row)] or rows
+        else:
+            suspects = rows
+        if len(suspects) == 1:
+            yield from _fail(batch, {suspects[0]: _told(failure, batch.model)})
+            groups = []
+        else:
+            middle = len(suspects) // 2
+            groups = [suspects[:middle], suspects[middle:]]
+        groups.append([row for row in rows if row not in suspects])
+        for group in filter(None, groups):
+            yield from self._batch(batch.model, [batch.rows[row] for row in group], job, cancelled)
+
+    def _finish(self, batch: Batch, row: int, job: str, began: float) -> Finished | Failed:
         """The row's Result, saved. A disk that refuses costs a note, not the text."""
         live = batch.live[row]
-        result = self._result(batch, row, live, job, began)
+        try:
+            result = self._result(batch, row, live, job, began)
+        except Abandoned:
+            raise
+        except BaseException as error:  # a panic of the tokenizer's library is no Exception
+            name = batch.model.description.name
+            return Failed.of(live.cell, ValueError(f"{name}: the tokenizer failed: {reason(error)}"))
         try:
             self.save(result)
         except OSError as error:
@@ -213,7 +255,7 @@ class Engine:
             trace=tuple(live.trace),
             statistics=Statistics(
                 forwards=live.step,
-                tokens=len(live.trace),
+                tokens=len({change.column for change in live.trace if change.token is not None}),
                 prompt_tokens=len(packed.prompt.tokens),
                 seconds=round(time.monotonic() - began, 4),
             ),
@@ -231,6 +273,22 @@ class Engine:
             ),
             notes=packed.row.notes,
         )
+
+
+def _fail(batch: Batch, failed: Mapping[int, Exception]) -> Iterator[Failed]:
+    """Takes these rows out of the batch."""
+    for row, error in failed.items():
+        yield Failed.of(batch.live[row].cell, error)
+    batch.leave(list(failed))
+
+
+def _told(failure: HookError | torch.OutOfMemoryError, model: Model) -> Exception:
+    """The failure of a row as a sentence."""
+    if isinstance(failure, HookError):
+        return failure
+    return ValueError(
+        f"The memory of {model.description.device} is too small for this text; make it shorter."
+    )
 
 
 def _failure(cell: Cell, sentence: str) -> Result:

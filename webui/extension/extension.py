@@ -115,10 +115,11 @@ class Extension:
         by: logit_bias, infill."""
         return None
 
-    def pick(self, canvas: Canvas, model: Link, choice: Choice) -> Choice:
-        """Between the sampler and the commit: may withdraw decisions that do not go together. A row that had
-        a decision keeps one, or what was withdrawn is banned from then on: every call makes progress. Used
-        by: logit_bias (forbidden phrases)."""
+    def pick(self, canvas: Canvas, model: Link, logits: Tensor, choice: Choice) -> Choice:
+        """Between the sampler and the commit: may withdraw commits that do not go together, choose other
+        tokens, or remask positions. `logits` (N, V) are those the sampler drew from: after the whole chain,
+        minus infinity where a token is banned. A row that had a commit keeps one, or what was withdrawn is
+        banned from then on: every call makes progress. Used by: logit_bias (forbidden phrases)."""
         return choice
 
     # -- tools -----------------------------------------------------------------------------------------------
@@ -137,8 +138,14 @@ class Extension:
         """Option `name` of every row of the canvas: float (B,); `default` where the extension is neutral."""
         import torch
 
-        values = [default if row is None else float(getattr(self.options(row), name)) for row in self.rows]
-        return torch.tensor(values, device=canvas.tokens.device)[canvas.row]
+        device = canvas.tokens.device
+        columns = self.__dict__.setdefault("_columns", {})  # made once: a step sends nothing to the device
+        if (key := (name, default, device)) not in columns:
+            values = [
+                default if row is None else float(getattr(self.options(row), name)) for row in self.rows
+            ]
+            columns[key] = torch.tensor(values, device=device)
+        return columns[key][canvas.row]
 
     def column(self, name: str, canvas: Canvas, default: float = 0.0) -> Tensor:
         """Option `name` for every active position: float (N, 1), ready to multiply logits with."""

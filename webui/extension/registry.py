@@ -13,6 +13,7 @@ from threading import current_thread, main_thread
 from types import MappingProxyType
 
 from pydantic import Field, create_model
+from pydantic.fields import FieldInfo
 
 from webui.core.errors import Abandoned, ExtensionFault
 from webui.core.options import Options
@@ -33,7 +34,7 @@ class Registry:
         for path in sorted(folder.glob("*/__init__.py")) if folder.is_dir() else ():
             try:
                 loaded[path.parent.name] = _load(path)
-            except Exception:
+            except BaseException:  # SystemExit too: a broken extension is left out
                 failed[path.parent.name] = traceback.format_exc(limit=-4)
         self.extensions: Mapping[str, type[Extension]] = MappingProxyType(loaded)
         self.failed: Mapping[str, str] = MappingProxyType(failed)
@@ -59,19 +60,25 @@ class Registry:
         for kind in self.chain("expand"):
             more: list[Cell] = []
             for cell in cells:
-                with _blamed(kind):
-                    parts = kind.expand(cell.request)
-                    made = [cell] if parts is None else list(islice(parts, self.max_cells + 1 - len(more)))
-                more += (
-                    made
-                    if parts is None
-                    else [Cell("", part.request, (*cell.axes, *part.axes)) for part in made]
-                )
+                more += self._expanded(kind, cell, self.max_cells + 1 - len(more))
                 self._check_number(len(more))
             cells = more
         self._check_number(sum(cell.request.count for cell in cells))
         whole = [copy for cell in cells for copy in _copies(cell)]
         return tuple(Cell(str(i), cell.request, cell.axes) for i, cell in enumerate(whole))
+
+    def _expanded(self, kind: type[Extension], cell: Cell, limit: int) -> list[Cell]:
+        """What one extension makes of a cell, at most `limit` cells. ValueError names the extension."""
+        with _blamed(kind):
+            parts = kind.expand(cell.request)
+            if parts is None:
+                return [cell]
+            made = list(islice(parts, limit))
+            if not made:
+                raise ValueError("makes no texts of this request; give it at least one value.")
+            for part in made:
+                _check_cell(kind, cell.request, part)
+            return [Cell("", part.request, (*cell.axes, *part.axes)) for part in made]
 
     def _check_number(self, texts: int) -> None:
         if texts > self.max_cells:
@@ -115,6 +122,27 @@ def _blamed(kind: type[Extension]) -> Iterator[None]:
         if isinstance(error, KeyboardInterrupt) and current_thread() is main_thread():
             raise  # Ctrl+C
         raise ExtensionFault(kind.name, error) from error
+
+
+def _check_cell(kind: type[Extension], before: Request, cell: object) -> None:
+    """ValueError if an extension made a cell of something else, or varied a field that is no axis."""
+    if not isinstance(cell, Cell) or not isinstance(cell.request, type(before)):
+        raise ValueError(f"makes no cells of the request but {type(cell).__name__}.")
+    for name, info in type(before).model_fields.items():
+        old, new = getattr(before, name), getattr(cell.request, name)
+        if name == kind.name or old == new:
+            continue
+        if not _is_axis(info):
+            raise ValueError(f"varies {name}, which is no axis.")
+        if isinstance(old, Options) and isinstance(new, Options):
+            for option, inner in type(old).model_fields.items():
+                if getattr(old, option) != getattr(new, option, None) and not _is_axis(inner):
+                    raise ValueError(f"varies {name}.{option}, which is no axis.")
+
+
+def _is_axis(info: FieldInfo) -> bool:
+    extra = info.json_schema_extra
+    return not isinstance(extra, dict) or extra.get("axis", True) is not False
 
 
 def _copies(cell: Cell) -> list[Cell]:

@@ -1,0 +1,98 @@
+"""Checks of what hooks give: shapes and types at once, values on the device, read with the step's changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from webui.canvas import Canvas, Choice
+from webui.extension.errors import HookError
+
+ROUNDING = 1e-3  # that far a probability may lie outside 0 to 1
+
+
+@dataclass(frozen=True)
+class Check:
+    """Whether something is wrong with rows of the canvas, known on the device only.
+
+    wrong   (B,) bool
+    blame   canvas index -> the error of that row; called for the rows that are wrong
+    """
+
+    wrong: Tensor
+    blame: Callable[[int], HookError]
+
+
+def rows_with(canvas: Canvas, wrong: Tensor) -> Tensor:
+    """(B,) bool: rows with an active position that is wrong; `wrong` is (N,) bool."""
+    found = torch.zeros(canvas.row.shape, dtype=torch.long, device=wrong.device)
+    return found.index_add_(0, canvas.at[0], wrong.long()) > 0
+
+
+def check_tensor(
+    name: str, what: str, value: object, shape: Sequence[int], dtype: torch.dtype | None
+) -> Tensor:
+    """The value, if it is a tensor of this shape and type (dtype None: any float). HookError names what an
+    extension gave instead."""
+    if not isinstance(value, Tensor):
+        raise HookError(name, ValueError(f"gave {type(value).__name__} instead of {what}."))
+    if tuple(value.shape) != tuple(shape):
+        raise HookError(name, ValueError(f"gave {what} of shape {tuple(value.shape)}, not {tuple(shape)}."))
+    if (value.dtype != dtype) if dtype is not None else not value.dtype.is_floating_point:
+        raise HookError(name, ValueError(f"gave {what} of type {value.dtype}, not {dtype or 'float'}."))
+    return value
+
+
+def check_canvas(name: str, canvas: object, before: Canvas) -> Canvas:
+    """The canvas of a `canvas` hook, if it can be denoised. HookError. Asks the device: once per batch."""
+    if not isinstance(canvas, Canvas):
+        raise HookError(name, ValueError(f"gave {type(canvas).__name__} instead of a canvas."))
+    rows = before.row.shape
+    if canvas.row.shape != rows or not bool((canvas.row == before.row).all()):
+        raise HookError(name, ValueError("gave a canvas of other rows."))
+    for what, dtype in (("tokens", torch.long), ("given", torch.bool), ("weights", None)):
+        check_tensor(name, f"a canvas whose {what}", getattr(canvas, what), canvas.tokens.shape, dtype)
+    if bool(canvas.weights.isnan().any()):
+        raise HookError(name, ValueError("gave a canvas with attention weights that are no numbers."))
+    return canvas
+
+
+def check_choice(name: str, canvas: Canvas, choice: object, shape: Sequence[int]) -> Choice:
+    """The choice of a `pick`, if its fields have the right shapes and types. HookError."""
+    if not isinstance(choice, Choice):
+        raise HookError(name, ValueError(f"gave {type(choice).__name__} instead of a choice."))
+    check_tensor(name, "a choice of tokens", choice.token, shape, torch.long)
+    check_tensor(name, "a choice of confidences", choice.confidence, shape, None)
+    check_tensor(name, "a choice of commits", choice.commit, shape, torch.bool)
+    check_tensor(name, "a choice of probabilities", choice.probability, shape, None)
+    if choice.remask is not None:
+        check_tensor(name, "a choice of positions to remask", choice.remask, canvas.tokens.shape, torch.bool)
+    return choice
+
+
+def choice_checks(name: str, canvas: Canvas, logits: Tensor, choice: Choice) -> list[Check]:
+    """The values of a choice that an extension changed, as checks."""
+    token, vocabulary = choice.token, logits.shape[1]
+    outside = choice.commit & ((token < 0) | (token >= vocabulary))
+    banned = logits.gather(1, token.clamp(0, vocabulary - 1)[:, None])[:, 0] == -torch.inf
+    share = choice.probability
+    nonsense = choice.confidence.isnan() | ~((share > -ROUNDING) & (share < 1 + ROUNDING))
+    checks = [
+        _check(name, rows_with(canvas, outside), "chose a token that the checkpoint does not have."),
+        _check(
+            name, rows_with(canvas, banned & choice.commit & ~outside), "chose a token that is forbidden."
+        ),
+        _check(name, rows_with(canvas, nonsense), "gave a confidence or probability that is none."),
+    ]
+    if choice.remask is not None:
+        committed = ~canvas.given & (canvas.tokens != canvas.mask)
+        untouchable = (choice.remask & ~committed).any(1)
+        checks.append(_check(name, untouchable, "remasked a position that is given or not committed."))
+    return checks
+
+
+def _check(name: str, wrong: Tensor, sentence: str) -> Check:
+    return Check(wrong, lambda index: HookError(name, ValueError(sentence)))
