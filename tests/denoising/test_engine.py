@@ -324,7 +324,7 @@ def test_every_link_is_called_once_on_the_canvases_together(app):
     guided = [asked(app, counter={"on": True}, guidance={"scale": 2.0}, seed=i) for i in range(3)]
     parts = run(app, *guided, asked(app)).parts
     assert counter.made == [4]
-    assert counter.calls == [(7, [""] * 7)] * 8, (
+    assert counter.calls == [(7, [""] * 4 + ["negative"] * 3)] * 8, (
         "three rows and their branches, the row beside them without one, in each of 8 steps"
     )
     assert [part.statistics.forwards for part in parts] == [8] * 4
