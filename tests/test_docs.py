@@ -1,68 +1,161 @@
-"""What the documents show works: the extension of the guide, the request of the README."""
+"""What the documents show works: every example of the guide runs, README and API requests are valid, links
+lead somewhere."""
 
 from __future__ import annotations
 
+import ast
 import json
 import re
+import shlex
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from tests.tiny_checkpoints import llada
 from webui.application import App
+from webui.cli.main import main
+from webui.extension.extension import HOOKS, Extension
 from webui.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
+GUIDE = ROOT / "docs" / "extending.md"
+DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "extensions/README.md")]
+DOCUMENTS += sorted((ROOT / "docs").glob("*.md"))
+HEADER = re.compile(r"# extensions/(\w+)/__init__\.py\n")
 
 
-def blocks(file: str, language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", (ROOT / file).read_text("utf-8"), re.DOTALL)
+@dataclass
+class Example:
+    """An extension of the guide and the blocks after it: requests, commands, and what holds afterwards."""
+
+    name: str
+    source: str
+    steps: list[tuple[str, str]] = field(default_factory=list)
+
+    def hooks(self) -> set[str]:
+        """The hooks that the example's class defines."""
+        tree = ast.parse(self.source)
+        classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+        names = {getattr(node, "name", None) for kind in classes for node in kind.body}
+        return names & set(HOOKS)
+
+
+def examples() -> list[Example]:
+    found: list[Example] = []
+    for language, text in re.findall(r"^```(\w+)\n(.*?)^```$", GUIDE.read_text("utf-8"), re.M | re.S):
+        if language == "python" and (header := HEADER.match(text)):
+            found.append(Example(header[1], text))
+        else:
+            assert found, "a block before the first extension"
+            found[-1].steps.append((language, text))
+    return found
+
+
+@dataclass
+class Place:
+    """A models folder with one tiny checkpoint, an extensions folder, a data folder."""
+
+    folder: Path
+
+    @property
+    def flags(self) -> list[str]:
+        names = ("models", "extensions", "data")
+        return [
+            "--model",
+            "tiny",
+            *(word for name in names for word in (f"--{name}", str(self.folder / name))),
+        ]
+
+    def app(self) -> App:
+        folders = {name: self.folder / name for name in ("models", "extensions", "data")}
+        return App(Settings(model="tiny", **folders))
 
 
 @pytest.fixture
-def app(tmp_path: Path):
+def place(tmp_path: Path) -> Place:
     llada(tmp_path / "models" / "checkpoints" / "tiny")
-    folder = tmp_path / "extensions" / "quiet"
-    folder.mkdir(parents=True)
-    (folder / "__init__.py").write_text(blocks("extensions/README.md", "python")[0], "utf-8")
-    app = App(
-        Settings(
-            models=tmp_path / "models",
-            data=tmp_path / "data",
-            model="tiny",
-            extensions=tmp_path / "extensions",
-        )
-    )
-    yield app
-    app.close()
+    return Place(tmp_path)
 
 
-def test_the_guides_extension_is_whole(app: App):
-    assert not app.registry.failed
-    job = app.queue.submit(
-        app.Request(prompt="hi", length=16, seed=1, temperature=1.0, quiet={"strength": 20})
-    )
-    assert job.wait(120) and job.state == "done", job.error
-    assert "!" not in job.result.text
-    assert job.result.request.quiet.strength == 20
+def watched(kind: type[Extension], hooks: set[str]) -> set[str]:
+    """A set that gets the name of each of these hooks as it is called."""
+    called: set[str] = set()
+
+    def watch(name: str):
+        value = vars(kind)[name]
+        inner = getattr(value, "__func__", value)
+
+        def hook(*arguments, **keywords):
+            called.add(name)
+            return inner(*arguments, **keywords)
+
+        setattr(kind, name, classmethod(hook) if isinstance(value, classmethod) else hook)
+
+    for name in hooks:
+        watch(name)
+    return called
 
 
-def test_the_guide_lists_every_hook_and_every_extension():
-    from webui.extension.extension import HOOKS
+@pytest.mark.parametrize("example", examples(), ids=lambda example: example.name)
+def test_an_example_of_the_guide_runs(example: Example, place: Place, capsys):
+    path = place.folder / "extensions" / example.name / "__init__.py"
+    path.parent.mkdir(parents=True)
+    path.write_text(example.source, "utf-8")
+    app = place.app()
+    try:
+        assert not app.registry.failed, app.registry.failed
+        called = watched(app.registry.extensions[example.name], example.hooks())
+        names = {"app": app}
+        for language, text in example.steps:
+            if language == "json":
+                job = app.queue.submit(app.Request.model_validate_json(text))
+                assert job.wait(120) and job.state == "done", job.error
+                names |= {"job": job, "result": job.result}
+            elif language == "python":
+                exec(text, names)
+            elif language == "console":
+                command, _, output = text.removeprefix("$ python app.py ").partition("\n")
+                assert main([*place.flags, *shlex.split(command)]) == 0
+                assert capsys.readouterr().out == output
+                called |= example.hooks() & {"commands"}  # it ran, in an App of its own
+    finally:
+        app.close()
+    assert example.steps, "nothing uses the example"
+    assert called == example.hooks(), f"never called: {example.hooks() - called}"
 
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_the_guide_has_an_example_for_each_hook(hook):
+    assert f"`{hook}(" in GUIDE.read_text("utf-8"), "the guide does not explain it"
+    assert [example for example in examples() if hook in example.hooks()], "the guide has no example of it"
+
+
+def test_the_table_of_extensions_is_complete():
     text = (ROOT / "extensions" / "README.md").read_text("utf-8")
-    for name in (*HOOKS, *(path.parent.name for path in (ROOT / "extensions").glob("*/__init__.py"))):
-        assert f"`{name}" in text, name
+    named = re.findall(r"^\| `(\w+)` \|", text, re.M)
+    assert sorted(named) == sorted(path.parent.name for path in (ROOT / "extensions").glob("*/__init__.py"))
 
 
-def test_the_readmes_request_is_valid():
+def test_requests_in_the_documents_are_valid():
     app = App(Settings())
-    body = re.search(r"-d '(\{.*\})'", (ROOT / "README.md").read_text("utf-8"))
-    assert body and app.Request.model_validate_json(body[1])
-    assert json.loads(body[1])["guidance"]
+    bodies = [body for path in DOCUMENTS for body in re.findall(r"-d '(\{.*?\})'", path.read_text("utf-8"))]
+    assert len(bodies) > 1
+    for body in bodies:
+        assert app.Request.model_validate_json(body)
+        assert not app.Request.model_validate_json(body).unknown
+        assert json.loads(body).get("prompt")
 
 
-def test_files_that_the_readme_links_to_are_there():
-    for file in ("README.md", "CONTRIBUTING.md", "extensions/README.md"):
-        for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / file).read_text("utf-8")):
-            assert (ROOT / file).parent.joinpath(target).is_file(), f"{file}: {target}"
+def test_links_in_the_documents_lead_to_files():
+    for path in DOCUMENTS:
+        for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text("utf-8")):
+            assert path.parent.joinpath(target).exists(), f"{path.name}: {target}"
+
+
+def test_paths_in_the_documents_exist():
+    """Files and folders of the program that are named in backticks."""
+    for path in DOCUMENTS:
+        text = path.read_text("utf-8")
+        for name in re.findall(r"`((?:webui|tests|docs|benchmarks|\.ci|\.github)/[\w./-]*)`", text):
+            assert (ROOT / name).exists(), f"{path.name}: {name}"
