@@ -10,7 +10,7 @@ import torch
 from tests.reference.llada_model import reference_logits
 from tests.tiny_checkpoints import llada
 from webui.canvas import Canvas
-from webui.checkpoints.catalogue import Checkpoints
+from webui.checkpoints.loading import Checkpoints
 from webui.checkpoints.model import Model
 from webui.settings import Settings
 
