@@ -151,6 +151,21 @@ def test_the_prompt_from_standard_input(run):
     assert result(run("generate", "-", *QUICK, "--json", stdin=b""))["request"]["prompt"] == ""
 
 
+@pytest.mark.parametrize(
+    "sent, prompt",
+    [
+        (b"\xef\xbb\xbfa cat\n", "a cat"),
+        (b"a cat\r\n", "a cat"),
+        (b"\xef\xbb\xbfa\r\ncat\r\n", "a\r\ncat"),
+        (b"a cat\r", "a cat\r"),
+        (b"a cat\n\n", "a cat\n"),
+        (b"\xef\xbb\xbf", ""),
+    ],
+)
+def test_a_byte_order_mark_and_the_line_end_of_a_pipe_are_no_part_of_the_prompt(run, sent, prompt):
+    assert result(run("generate", "-", *QUICK, "--json", stdin=sent))["request"]["prompt"] == prompt
+
+
 BAD = {
     "an unknown flag": (["--frobnicate"], "frobnicate"),
     "an abbreviated flag": (["--len", "8"], "--len"),

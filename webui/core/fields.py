@@ -60,4 +60,5 @@ def choices_of(info: FieldInfo, app: Any) -> list[str] | None:
         if isinstance(item, Choices):
             return list(item.function(app))
     extra = info.json_schema_extra
-    return list(extra["choices"]) if isinstance(extra, dict) and "choices" in extra else None
+    choices = extra.get("choices") if isinstance(extra, dict) else None
+    return [str(choice) for choice in choices] if isinstance(choices, list) else None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class Options(BaseModel):
@@ -37,7 +39,7 @@ class Options(BaseModel):
         )
 
 
-def validate(model: type[Options], values: Any, strict: bool = False) -> Any:
+def validate(model: type[M], values: Any, strict: bool = False) -> M:
     """`model.model_validate`, with one clear sentence per fault and never the input in it. ValueError."""
     try:
         if isinstance(values, str | bytes):

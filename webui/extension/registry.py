@@ -11,16 +11,19 @@ from itertools import islice
 from pathlib import Path
 from threading import current_thread, main_thread
 from types import MappingProxyType
+from typing import Any
 
 from pydantic import Field, create_model
 from pydantic.fields import FieldInfo
 
 from webui.core.errors import Abandoned, ExtensionFault
+from webui.core.flags import COMMANDS, OWN, flags
 from webui.core.options import Options
 from webui.core.renamed import Renamed
 from webui.core.request import Cell, Request
-from webui.extension.extension import Extension
+from webui.extension.extension import Command, Extension
 from webui.extension.row import Row
+from webui.settings import Settings
 
 
 class Registry:
@@ -31,14 +34,29 @@ class Registry:
         self.max_cells = max_cells
         loaded: dict[str, type[Extension]] = {}
         failed: dict[str, str] = {}
+        commands: dict[str, Command] = {}
+        taken = {*COMMANDS, *OWN, *flags(Settings.model_fields), *flags(Request.model_fields)}
         for path in sorted(folder.glob("*/__init__.py")) if folder.is_dir() else ():
             try:
-                loaded[path.parent.name] = _load(path)
-            except BaseException:  # SystemExit too: a broken extension is left out
+                kind = _load(path)
+                own = dict(kind.commands())
+                names = {*own, *flags(kind.Options.model_fields, kind.name)}
+                if clash := sorted(names & taken):
+                    raise ValueError(
+                        f"The command line has {clash[0]} already; rename the option or command."
+                    )
+            except KeyboardInterrupt:
+                raise
+            except BaseException:  # an extension that calls sys.exit() is left out like any that fails
                 failed[path.parent.name] = traceback.format_exc(limit=-4)
+                continue
+            taken |= names
+            commands |= own
+            loaded[path.parent.name] = kind
+        self.commands: Mapping[str, Command] = MappingProxyType(commands)
         self.extensions: Mapping[str, type[Extension]] = MappingProxyType(loaded)
         self.failed: Mapping[str, str] = MappingProxyType(failed)
-        options = {
+        options: dict[str, Any] = {
             name: (kind.Options, Field(default=kind.Options(), title=kind.title, description=kind.about))
             for name, kind in loaded.items()
             if kind.Options.model_fields

@@ -58,7 +58,7 @@ def describe(app: App, api: FastAPI) -> dict[str, Any]:
                     models |= _schemas(model, name)
                 content = {"type": "object"} if name == "object" else {"$ref": REFS.format(model=name)}
                 assert isinstance(route, APIRoute)
-                for method in route.methods:
+                for method in route.methods or ():
                     operation = schema["paths"][route.path_format][method.lower()]
                     operation["requestBody"] = {
                         "required": True,

@@ -6,6 +6,7 @@ import asyncio
 import codecs
 import re
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends
@@ -56,12 +57,14 @@ def body(model: type[BaseModel] | str = "object") -> Callable[..., Awaitable[Any
     without being asked first. 422 with a sentence if it is not valid.
     """
 
+    parsed = None if isinstance(model, str) else model
+
     async def read(call: Call) -> Any:
         kind = call.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json" or "content-encoding" in call.headers:
             raise HTTPException(415, "Send the request as application/json, not compressed.")
         sent = (await call.body()).removeprefix(codecs.BOM_UTF8)
-        return sent if isinstance(model, str) else await attempt(lambda: validate(model, sent, strict=True))
+        return sent if parsed is None else await attempt(partial(validate, parsed, sent, strict=True))
 
     vars(read)["model"] = model
     return read

@@ -1,0 +1,31 @@
+"""The command `serve`: page and API on one port."""
+
+from __future__ import annotations
+
+import argparse
+
+from webui.application import App
+
+
+def serve(app: App, parsed: argparse.Namespace) -> int:
+    """Serves until it is told to stop; the exit status."""
+    from webui.http import api, server
+
+    app.history.sweep()
+    http = api.build(app)
+    if not parsed.api:
+        from webui.page.page import mount
+
+        mount(app, http)
+    listener = server.listen(app.settings.host, app.settings.port)
+    url = server.address(app.settings.host, listener)
+
+    def ready() -> None:
+        print(f"Text Diffusion WebUI: {url}", flush=True)
+
+    def stop() -> None:
+        for job in app.queue.all():
+            job.cancel()
+
+    server.Server(http, ready, stop).run([listener])
+    return 0
