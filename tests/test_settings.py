@@ -108,7 +108,7 @@ def test_a_wrong_value_is_one_sentence_and_changes_nothing(settings, changes, se
 )
 def test_a_file_that_was_spoilt_meanwhile_is_not_written_over(settings, text):
     settings.file.write_text(text)
-    with pytest.raises(ValueError, match="mend it first|^Setting "):
+    with pytest.raises(ValueError, match="correct it first|not text in UTF-8|^Setting "):
         settings.change({"keep_history": False})
     assert settings.file.read_text() == text
 
@@ -146,3 +146,19 @@ def test_the_app_acts_at_once(tmp_path):
         app.change({"model": "nope", "theme": "light"})
     assert app.settings.theme == "dark"
     app.close()
+
+
+def test_a_file_that_windows_wrote_is_read_and_written(tmp_path):
+    """With a byte-order mark and carriage returns, as its editors save it."""
+    file = tmp_path / "settings.toml"
+    file.write_bytes(b"\xef\xbb\xbf" + FILE.replace("\n", "\r\n").encode())
+    settings = Settings.read(data=tmp_path)
+    assert settings.quick_settings == ("steps",)
+    settings.change({"theme": "dark"})
+    assert Settings.read(data=tmp_path).theme == "dark" and "# how it looks" in file.read_text()
+
+
+def test_a_file_that_is_no_text_is_refused_in_a_sentence(tmp_path):
+    (tmp_path / "settings.toml").write_bytes(b"\xff\xfep\x00")
+    with pytest.raises(ValueError, match=r"settings\.toml is not text in UTF-8\.$"):
+        Settings.read(data=tmp_path)

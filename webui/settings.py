@@ -16,7 +16,7 @@ import tomlkit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tomlkit.exceptions import TOMLKitError
 
-from webui.core.atomic import write
+from webui.core.atomic import read, write
 from webui.core.errors import Forbidden
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -89,7 +89,7 @@ class Settings(BaseModel):
         given = {name: value for name, value in overrides.items() if value is not None}
         path = Path(given.get("data", ROOT / "data")) / "settings.toml"
         try:
-            stored = tomllib.loads(path.read_text("utf-8")) if path.is_file() else {}
+            stored = tomllib.loads(read(path)) if path.is_file() else {}
             return cls(**{**stored, **given})
         except tomllib.TOMLDecodeError as error:
             raise ValueError(f"{path} is not valid TOML: {error}.") from error
@@ -128,11 +128,9 @@ class Settings(BaseModel):
     def _written(self, values: Mapping[str, Any]) -> str:
         """The file with these values in it. ValueError if it cannot be read, OSError."""
         try:
-            document = (
-                tomlkit.parse(self.file.read_text("utf-8")) if self.file.is_file() else tomlkit.document()
-            )
-        except (TOMLKitError, UnicodeDecodeError) as error:
-            raise ValueError(f"{self.file} cannot be read, mend it first: {error}.") from error
+            document = tomlkit.parse(read(self.file)) if self.file.is_file() else tomlkit.document()
+        except TOMLKitError as error:
+            raise ValueError(f"{self.file} is not valid TOML, correct it first: {error}.") from error
         document.update(values)
         return tomlkit.dumps(document)
 

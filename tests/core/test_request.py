@@ -206,3 +206,9 @@ def test_other_files_are_no_requests(composed, stored):
     with pytest.raises(ValueError, match="This is not a saved request") as refused:
         composed.read(stored)
     assert "\n" not in str(refused.value) and len(str(refused.value)) < 300
+
+
+@pytest.mark.parametrize("encode", [str, str.encode], ids=["text", "bytes"])
+def test_a_file_with_a_byte_order_mark_is_read_as_if_without(composed, encode):
+    request, unknown = composed.read(encode('\ufeff{"prompt": "a",\r\n"steps": 3}\r\n'))
+    assert (request.prompt, request.steps, unknown) == ("a", 3, {})

@@ -145,3 +145,10 @@ def test_several_at_once(presets):
     for thread in threads:
         thread.join()
     assert [told["name"] for told in presets.all()] == ["p0", "p1", "p2"]
+
+
+def test_a_file_with_a_byte_order_mark_is_a_preset(presets, tmp_path):
+    presets.put("mine", {"steps": 4})
+    (file,) = tmp_path.rglob("*.json")
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))
+    assert presets.all() == [{"name": "mine", "request": {"steps": 4}}]

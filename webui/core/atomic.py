@@ -1,4 +1,4 @@
-"""Writing a file so that it is there whole or not at all, also after a crash or on a full disk."""
+"""Text files: written whole or not at all, also after a crash or on a full disk; read without marks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,15 @@ import os
 import shutil
 import threading
 from pathlib import Path
+
+
+def read(path: Path) -> str:
+    """The text of a file, without the byte-order mark that some editors put before it. OSError; ValueError if
+    it is not UTF-8."""
+    try:
+        return path.read_text("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not text in UTF-8.") from None
 
 
 def write(path: Path, text: str) -> None:

@@ -194,6 +194,8 @@ class Request(Options):
 
         ValueError with a sentence.
         """
+        if isinstance(stored, str):
+            stored = stored.removeprefix("\ufeff")  # a byte-order mark; json drops that of bytes itself
         try:
             data = json.loads(stored) if isinstance(stored, str | bytes) else dict(stored)
         except (ValueError, RecursionError) as error:

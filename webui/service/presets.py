@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from webui.core.atomic import write
+from webui.core.atomic import read, write
 from webui.core.renamed import current
 from webui.core.request import Request
 from webui.core.unknown import plain
@@ -67,7 +67,7 @@ class Presets:
         found: dict[str, tuple[dict[str, Any], Path]] = {}
         for path in sorted(self._folder.glob("*.json")):
             try:
-                data = json.loads(path.read_text("utf-8"))
+                data = json.loads(read(path))
                 name, fields = data["name"], current(plain(data["request"]), self._request.renamed)
                 self._request.read({"request": fields})
                 name.encode()
