@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -17,6 +18,8 @@ from webui.denoising.chain import Chain
 from webui.denoising.checks import Check
 from webui.denoising.decode import Decoded, decode
 from webui.denoising.packing import PackedRow
+from webui.denoising.samplers import BUILT_IN, SamplerTable
+from webui.denoising.transfer import to_host
 from webui.extension.errors import HookError
 from webui.extension.extension import Extension
 
@@ -47,84 +50,100 @@ class Step:
 
 
 class Batch:
-    """Rows that share every forward pass. `step()` is one model call; rows leave as they end."""
+    """Rows that share every forward pass. `step()` is one model call; rows leave as they end.
 
-    def __init__(self, model: Model, rows: Sequence[PackedRow], extensions: Iterable[type[Extension]]):
-        self.model = model
+    canvas  on the device
+    host    the same rows on the host, kept equal by the same arithmetic; on a CPU the canvas itself
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        rows: Sequence[PackedRow],
+        extensions: Iterable[type[Extension]],
+        table: SamplerTable = BUILT_IN,
+    ):
+        self.model, self.rows, self.table = model, rows, table
         self.live = {i: LiveRow(packed) for i, packed in enumerate(rows)}
-        self.rows = rows
         prompts, answers = [packed.prompt.tokens for packed in rows], [packed.answer for packed in rows]
         seeds = [packed.row.request.seed for packed in rows]
-        canvas = Canvas.build(prompts, answers, seeds, model.mask, model.ends, model.device)
-        self.canvas = samplers.prepare(canvas, [packed.options for packed in rows])
+        canvas = Canvas.build(prompts, answers, seeds, model.mask, model.ends)
+        self.host = samplers.prepare(canvas, [packed.options for packed in rows], table)
+        self.canvas = self.host.to(model.device)
         self.policy = [packed.row.request.end_of_text for packed in rows]
+        self._endless = torch.tensor([policy == "ban" for policy in self.policy], device=model.device)
         self.chain = Chain(model, rows, extensions)
 
     def start(self) -> list[Started]:
         """Lets extensions see the canvas, and tells what it holds at the start. HookError."""
         self.chain.build()
         self.canvas = self.chain.canvas(self.canvas)
+        self.host = self.canvas.to("cpu")
         return [self._started(live) for live in self.live.values()]
 
     def step(self) -> Step:
-        """One model call for every row. HookError if a hook raises; then nothing has changed."""
-        canvas = samplers.activate(self.canvas)
+        """One model call for every row. HookError if a hook raises; then nothing has changed.
+
+        The device is asked once: what the sampler chose, and whether all is well. From that the host works
+        out the next canvas as the device does, and so knows every shape without asking.
+        """
+        host = samplers.activate(self.host, self.table)
+        host = host.counted(host.counts)
+        canvas = samplers.activate(self.canvas, self.table).counted(host.counts) if self._apart else host
         logits, finite = self.chain.logits(canvas)
+        checks = [finite]
         try:
-            bans, something_left = self.chain.bans(canvas, self._bans(canvas, logits))
-            logits = logits.masked_fill(bans, -torch.inf)
-            choice, checks = self.chain.pick(canvas, logits, samplers.choose(canvas, logits))
+            self._ban_ends(canvas, logits)
+            logits, something_left = self.chain.banned(canvas, logits)
+            checks += something_left
+            choice = samplers.choose(canvas, logits, self.table)
+            chosen, failed = self._read(host, choice, checks)
+            picked, more = self.chain.pick(host, logits, chosen)
         except HookError:
-            failed = self._failed(canvas, [finite])  # of logits that make no sense anything may follow
-            if failed:
+            failed = self._failed(host, checks[:1], to_host([finite.wrong]))
+            if failed:  # of logits that make no sense anything may follow
                 return Step({}, failed)
             raise
-        failed = self._failed(canvas, [finite, something_left, *checks])
-        self.canvas = samplers.commit(canvas, choice)
-        return Step(self._changes(canvas, choice, failed), failed)
-
-    def _failed(self, canvas: Canvas, checks: Sequence[Check]) -> dict[int, HookError]:
-        """The error of every row with which something is wrong, by row number; the first check counts.
-        HookError for a row that is none of the business of the extension at fault: others are to blame."""
-        wrong = torch.stack([check.wrong for check in checks]).tolist()
-        numbers, failed = canvas.row.tolist(), dict[int, HookError]()
-        for check, found in zip(checks, wrong, strict=True):
-            for index in (i for i, on in enumerate(found) if on and numbers[i] not in failed):
-                error = check.blame(index)
-                if not self.chain.work_for(error.extensions, numbers[index]):
-                    raise error
-                failed[numbers[index]] = error
-        return failed
+        failed |= self._failed(host, more, [check.wrong for check in more], failed)
+        self.host = samplers.commit(host, picked)
+        if self._apart:
+            choice = choice if picked is chosen else _moved(picked, canvas.tokens.device)
+            self.canvas = samplers.commit(canvas, choice)
+        else:
+            self.canvas = self.host
+        return Step(self._changes(host, picked, failed), failed)
 
     def ended(self) -> list[int]:
-        """Numbers of the rows that are done: no masked position, or an end-of-text token with no masked one
-        before it."""
-        canvas = self.canvas
-        columns = torch.arange(canvas.tokens.shape[1], device=canvas.tokens.device)
-        far = canvas.tokens.shape[1]
-        first_masked = torch.where(canvas.masked, columns, far).amin(1)
-        ends = (
-            torch.isin(canvas.tokens, torch.tensor(canvas.ends, device=canvas.tokens.device)) & ~canvas.given
-        )
-        first_end = torch.where(ends, columns, far).amin(1)
-        stops = torch.tensor([policy != "keep" for policy in self.policy], device=canvas.tokens.device)[
-            canvas.row
-        ]
-        done = samplers.finished(canvas) | ((first_end < first_masked) & stops)
-        return canvas.row[done].tolist()
+        """Numbers of the rows that are done: their sampler has finished, or there is an end-of-text token
+        with no masked position before it."""
+        canvas = self.host
+        done = samplers.finished(canvas, self.table)
+        numbers = canvas.row.tolist()
+        stops = [self.policy[number] != "keep" for number in numbers]
+        if canvas.ends and any(stops):
+            far = canvas.tokens.shape[1]
+            ends = canvas.tokens == canvas.ends[0]
+            for end in canvas.ends[1:]:
+                ends = ends | (canvas.tokens == end)
+            columns = torch.arange(far)
+            first_masked = torch.where(canvas.masked, columns, far).amin(1)
+            first_end = torch.where(ends & ~canvas.given, columns, far).amin(1)
+            done = done | ((first_end < first_masked) & torch.tensor(stops))
+        return [number for number, over in zip(numbers, done.tolist(), strict=True) if over]
 
     def leave(self, rows: Sequence[int]) -> None:
         """Takes these rows out of the canvas."""
         if rows:
-            gone = torch.tensor(list(rows), device=self.canvas.tokens.device)
-            self.canvas = self.canvas.take(~torch.isin(self.canvas.row, gone))
+            stay = [number not in rows for number in self.host.row.tolist()]
+            self.host = self.host.take(stay)
+            self.canvas = self.canvas.take(stay) if self._apart else self.host
             for row in rows:
                 del self.live[row]
 
     def decode(self, row: int) -> Decoded:
         """The text of a row as it stands now."""
-        index = int((self.canvas.row == row).nonzero()[0, 0])
-        tokens = self.canvas.tokens[index, int(self.canvas.answer[index]) :].tolist()
+        index = self.host.row.tolist().index(row)
+        tokens = self.host.tokens[index, int(self.host.answer[index]) :].tolist()
         return decode(self.model, self.rows[row], tokens)
 
     def endless(self) -> dict[int, HookError]:
@@ -137,34 +156,69 @@ class Batch:
             if live.step > len(live.packed.answer) + live.packed.options.steps
         }
 
-    def _bans(self, canvas: Canvas, logits: Tensor) -> Tensor:
-        """bool (N, V): the mask token, and end-of-text where the row's policy forbids it."""
-        bans = torch.zeros_like(logits, dtype=torch.bool)
-        bans[:, self.model.mask] = True
-        strict = torch.tensor([policy == "ban" for policy in self.policy], device=logits.device)[canvas.row]
-        bans[:, list(self.model.ends)] |= strict[canvas.at[0]][:, None]
-        return bans
+    @property
+    def _apart(self) -> bool:
+        """Whether the device has memory of its own."""
+        return self.model.device.type != "cpu"
+
+    def _ban_ends(self, canvas: Canvas, logits: Tensor) -> None:
+        """Makes the mask token minus infinity, and end-of-text where the row's policy forbids it."""
+        logits.select(1, self.model.mask).fill_(-torch.inf)
+        if "ban" in self.policy:
+            endless = self._endless[canvas.row[canvas.at[0]]]
+            for end in self.model.ends:
+                logits.select(1, end).masked_fill_(endless, -torch.inf)
+
+    def _read(
+        self, host: Canvas, choice: Choice, checks: Sequence[Check]
+    ) -> tuple[Choice, dict[int, HookError]]:
+        """The choice on the host, and the rows with which something is wrong: the one transfer of a step."""
+        remask = () if choice.remask is None else (choice.remask,)
+        parts = (choice.token, choice.confidence, choice.commit, choice.probability, *remask)
+        read = to_host([*parts, *(check.wrong for check in checks)])
+        return Choice(*read[: len(parts)]), self._failed(host, checks, read[len(parts) :])
+
+    def _failed(
+        self,
+        host: Canvas,
+        checks: Sequence[Check],
+        wrong: Sequence[Tensor],
+        before: Mapping[int, HookError] = MappingProxyType({}),
+    ) -> dict[int, HookError]:
+        """The error of every row with which something is wrong, by row number; the first check counts, and
+        what went wrong `before`. HookError for a row that is none of the business of the extension at fault:
+        others are to blame."""
+        failed = dict(before)
+        for check, found in zip(checks, wrong, strict=True):
+            for index in check.rows(host, found):
+                number = host.counts[index].row
+                if number not in failed:
+                    error = check.blame(index)
+                    if not self.chain.work_for(error.extensions, number):
+                        raise error
+                    failed[number] = error
+        return failed
 
     def _changes(
-        self, canvas: Canvas, choice: Choice, failed: Mapping[int, HookError]
+        self, host: Canvas, choice: Choice, failed: Mapping[int, HookError]
     ) -> dict[int, tuple[Change, ...]]:
         """What the step changed, by row number: first what was remasked, then what was committed."""
         changes: dict[int, list[Change]] = {row: [] for row in self.live if row not in failed}
-        rows, columns = canvas.at
+        numbers, starts = [count.row for count in host.counts], host.answer.tolist()
         if choice.remask is not None:
-            masked = choice.remask & (canvas.tokens != canvas.mask) & (self.canvas.tokens == canvas.mask)
-            index, column = masked.nonzero(as_tuple=True)
-            where = torch.stack([canvas.row[index], column - canvas.answer[index]])
-            for row, column in zip(*where.tolist(), strict=True):
-                if row in changes:
-                    changes[row].append(Change(self.live[row].step + 1, column, None, "", None))
-        took = choice.commit & (choice.token != canvas.tokens[rows, columns])
-        where = torch.stack([canvas.row[rows], columns - canvas.answer[rows], choice.token])[:, took].tolist()
-        probabilities = choice.probability[took].tolist()
-        for row, column, token, probability in zip(*where, probabilities, strict=True):
-            if row in changes:
-                step, text = self.live[row].step + 1, self.model.words[token]
-                changes[row].append(Change(step, column, token, text, _exact(probability)))
+            remasked = choice.remask & ~host.given & ~host.masked
+            for index, column in remasked.nonzero().tolist():
+                if (number := numbers[index]) in changes:
+                    step = self.live[number].step + 1
+                    changes[number].append(Change(step, column - starts[index], None, "", None))
+        rows, columns = host.at
+        took = (choice.commit & (choice.token != host.tokens[rows, columns])).nonzero()[:, 0]
+        parts = (rows, columns, choice.token, choice.probability)
+        for index, column, token, probability in zip(*(part[took].tolist() for part in parts), strict=True):
+            if (number := numbers[index]) in changes:
+                step, text = self.live[number].step + 1, self.model.words[token]
+                made = Change(step, column - starts[index], token, text, _exact(probability))
+                changes[number].append(made)
         for row, made in changes.items():
             self.live[row].step += 1
             self.live[row].trace += made
@@ -182,3 +236,10 @@ class Batch:
 def _exact(value: float) -> float:
     """A float32 in as few digits as bring it back exactly."""
     return float(f"{value:.9g}")
+
+
+def _moved(choice: Choice, device: torch.device) -> Choice:
+    """The choice on a device."""
+    parts = (choice.token, choice.confidence, choice.commit, choice.probability)
+    remask = None if choice.remask is None else choice.remask.to(device)
+    return Choice(*(part.to(device) for part in parts), remask)

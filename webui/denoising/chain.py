@@ -11,7 +11,7 @@ from torch import Tensor
 from webui.canvas import Canvas, Choice, Template
 from webui.checkpoints.model import Model
 from webui.core.errors import Abandoned
-from webui.denoising.checks import Check, check_canvas, check_choice, check_tensor, choice_checks, rows_with
+from webui.denoising.checks import Check, check_canvas, check_choice, check_tensor, choice_checks
 from webui.denoising.packing import PackedRow, encode
 from webui.extension.errors import HookError
 from webui.extension.extension import Extension
@@ -96,23 +96,30 @@ class Chain:
         return canvas
 
     def logits(self, canvas: Canvas) -> tuple[Tensor, Check]:
-        """(N, V): one model call through all links; and whether they are finite. HookError."""
+        """(N, V): one model call through all links, in a tensor that nobody else holds; and whether they are
+        finite. HookError."""
         logits = self._below(canvas)
-        wrong = rows_with(canvas, ~torch.isfinite(logits).all(1))
+        lowest, highest = logits.aminmax(dim=1)
+        wrong = ~((lowest > -torch.inf) & (highest < torch.inf))  # of NaN neither is true
+        if self._order["denoise"]:
+            logits = logits.clone()
         return logits, Check(wrong, lambda index: self._blame_logits(canvas, index))
 
-    def bans(self, canvas: Canvas, bans: Tensor) -> tuple[Tensor, Check]:
-        """bool (N, V): `bans` and those of the extensions; and whether they leave a token everywhere.
-        HookError."""
-        base, each = bans, dict[str, Tensor]()
+    def banned(self, canvas: Canvas, logits: Tensor) -> tuple[Tensor, list[Check]]:
+        """`logits` (N, V) with the tokens that extensions ban at minus infinity; and whether that leaves a
+        token everywhere, if anything is banned. HookError."""
+        each = dict[str, Tensor]()
         for name in self._order["ban"]:
-            more = self._call(name, "ban", canvas)
-            if more is not None:
-                each[name] = check_tensor(name, "bans", more, bans.shape, torch.bool)
-                bans = bans | more
-        nothing_left = bans.all(1)
-        wrong = rows_with(canvas, nothing_left)
-        return bans, Check(wrong, lambda index: _blame_bans(canvas, base, each, nothing_left, index))
+            bans = self._call(name, "ban", canvas)
+            if bans is not None:
+                each[name] = check_tensor(name, "bans", bans, logits.shape, torch.bool)
+        if not each:
+            return logits, []
+        left = logits
+        for bans in each.values():
+            left = left.masked_fill(bans, -torch.inf)
+        wrong = left.amax(1) == -torch.inf
+        return left, [Check(wrong, lambda index: _blame_bans(canvas, logits, each, wrong, index))]
 
     def pick(self, canvas: Canvas, logits: Tensor, choice: Choice) -> tuple[Choice, list[Check]]:
         """The sampler's choice after every `pick`; and whether its values make sense. HookError."""
@@ -189,12 +196,13 @@ class Chain:
 
 
 def _blame_bans(
-    canvas: Canvas, base: Tensor, each: dict[str, Tensor], nothing_left: Tensor, index: int
+    canvas: Canvas, logits: Tensor, each: dict[str, Tensor], nothing_left: Tensor, index: int
 ) -> HookError:
     """Whose bans leave no token at a position of this row: one extension if it alone does, otherwise all that
     ban something there."""
     at = int((nothing_left & (canvas.at[0] == index)).nonzero()[0, 0])
-    alone = [name for name, bans in each.items() if bool((base | bans)[at].all())]
+    base = logits[at] == -torch.inf  # what was banned before the extensions were asked
+    alone = [name for name, bans in each.items() if bool((base | bans[at]).all())]
     some = [name for name, bans in each.items() if bool(bans[at].any())]
     return HookError(alone[:1] or some, ValueError("every token is forbidden at some position."))
 

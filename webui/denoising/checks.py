@@ -16,20 +16,22 @@ ROUNDING = 1e-3  # that far a probability may lie outside 0 to 1
 
 @dataclass(frozen=True)
 class Check:
-    """Whether something is wrong with rows of the canvas, known on the device only.
+    """Whether something is wrong, known on the device until the step's transfer.
 
-    wrong   (B,) bool
+    wrong   bool: (N,) for active positions, (B,) for rows
     blame   canvas index -> the error of that row; called for the rows that are wrong
+    per_row whether `wrong` is (B,)
     """
 
     wrong: Tensor
     blame: Callable[[int], HookError]
+    per_row: bool = False
 
-
-def rows_with(canvas: Canvas, wrong: Tensor) -> Tensor:
-    """(B,) bool: rows with an active position that is wrong; `wrong` is (N,) bool."""
-    found = torch.zeros(canvas.row.shape, dtype=torch.long, device=wrong.device)
-    return found.index_add_(0, canvas.at[0], wrong.long()) > 0
+    def rows(self, canvas: Canvas, wrong: Tensor) -> list[int]:
+        """Indices of the rows that are wrong; `canvas` and `wrong` as read by the host."""
+        if not bool(wrong.any()):
+            return []
+        return wrong.nonzero()[:, 0].tolist() if self.per_row else canvas.at[0][wrong].unique().tolist()
 
 
 def check_tensor(
@@ -77,22 +79,22 @@ def choice_checks(name: str, canvas: Canvas, logits: Tensor, choice: Choice) -> 
     """The values of a choice that an extension changed, as checks."""
     token, vocabulary = choice.token, logits.shape[1]
     outside = choice.commit & ((token < 0) | (token >= vocabulary))
-    banned = logits.gather(1, token.clamp(0, vocabulary - 1)[:, None])[:, 0] == -torch.inf
+    inside = token.clamp(0, vocabulary - 1)[:, None].to(logits.device)
+    banned = (logits.gather(1, inside)[:, 0] == -torch.inf).to(token.device)
     share = choice.probability
     nonsense = choice.confidence.isnan() | ~((share > -ROUNDING) & (share < 1 + ROUNDING))
     checks = [
-        _check(name, rows_with(canvas, outside), "chose a token that the checkpoint does not have."),
-        _check(
-            name, rows_with(canvas, banned & choice.commit & ~outside), "chose a token that is forbidden."
-        ),
-        _check(name, rows_with(canvas, nonsense), "gave a confidence or probability that is none."),
+        _check(name, outside, "chose a token that the checkpoint does not have."),
+        _check(name, banned & choice.commit & ~outside, "chose a token that is forbidden."),
+        _check(name, nonsense, "gave a confidence or probability that is none."),
     ]
     if choice.remask is not None:
         committed = ~canvas.given & (canvas.tokens != canvas.mask)
         untouchable = (choice.remask & ~committed).any(1)
-        checks.append(_check(name, untouchable, "remasked a position that is given or not committed."))
+        sentence = "remasked a position that is given or not committed."
+        checks.append(_check(name, untouchable, sentence, per_row=True))
     return checks
 
 
-def _check(name: str, wrong: Tensor, sentence: str) -> Check:
-    return Check(wrong, lambda index: HookError(name, ValueError(sentence)))
+def _check(name: str, wrong: Tensor, sentence: str, per_row: bool = False) -> Check:
+    return Check(wrong, lambda index: HookError(name, ValueError(sentence)), per_row)
