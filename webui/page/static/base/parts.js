@@ -3,6 +3,8 @@
 
 import { formatNumber, say } from "./strings.js";
 
+const LONG_LIST = 24; // entries of a list that is not shown in full
+
 /** An element with a class and children; strings become text nodes, never markup. */
 export function element(tag, className = "", ...children) {
   const node = document.createElement(tag);
@@ -150,7 +152,10 @@ export function parameters(result) {
     const [label, standard] = labels[path] ?? [path, null];
     const same = JSON.stringify(value) === JSON.stringify(standard);
     if (value === null || value === "" || (same && path !== "seed") || path === "count") continue;
-    add(label, typeof value === "object" ? JSON.stringify(value) : value, result.preset?.includes(path) ? say("canvas.preset") : "");
+    add(label, shortened(value), result.preset?.includes(path) ? say("canvas.preset") : "");
+  }
+  for (const [extension, values] of Object.entries(result.extras ?? {})) {
+    for (const [name, value] of Object.entries(values)) add(`${extension}: ${name}`, value);
   }
   const { forwards = 0, tokens = 0, prompt_tokens = 0, seconds = 0 } = result.statistics ?? {};
   const each = formatNumber(tokens / Math.max(forwards, 1), 1);
@@ -160,6 +165,12 @@ export function parameters(result) {
   add(say("canvas.time"), say("canvas.seconds", { seconds: formatNumber(seconds, 2) }));
   if (from) add(say("canvas.made"), `${from.checkpoint} ${from.fingerprint}, ${from.family}, ${from.device} ${from.dtype}`);
   return list;
+}
+
+/** A value as text; a long list, such as a trace, as its number of entries. */
+function shortened(value) {
+  if (Array.isArray(value) && value.length > LONG_LIST) return say("canvas.entries", { count: value.length });
+  return typeof value === "object" ? JSON.stringify(value) : value;
 }
 
 /** [path, value] of every field, an extension's options as "extension.option". */

@@ -33,7 +33,7 @@ async function restore(text, name = "") {
 /** A saved text without what restoring does not need: with its trace it may exceed the server's limit. */
 function slim(stored) {
   if (stored === null || typeof stored !== "object" || Array.isArray(stored)) return stored;
-  return { ...stored, trace: undefined, pieces: undefined, parts: undefined };
+  return { ...stored, trace: undefined, tokens: undefined, pieces: undefined, parts: undefined };
 }
 
 /** Whether a text looks like a saved text; pasted prompts rarely do. */
