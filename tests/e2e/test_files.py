@@ -77,6 +77,15 @@ def test_a_browser_asks_for_a_script_once(http):
     )
 
 
+def test_all_styles_are_one_file(http):
+    (sheet,) = re.findall(r'<link rel="stylesheet" href="(ui/[0-9a-f]+/[^"]+)">', http.get("/").text)
+    reply = http.get(f"/{sheet}")
+    assert (
+        reply.headers["content-type"].startswith("text/css") and "immutable" in reply.headers["cache-control"]
+    )
+    assert all(part in reply.text for part in ("--paper", "tdw-canvas", "tdw-history", "tdw-queue"))
+
+
 def test_the_page_names_no_other_origin_to_load_from(http):
     html = http.get("/").text
     loads = re.findall(r'<(?:script|link|img|iframe)[^>]+(?:src|href)="(https?:)?//[^"]+', html)

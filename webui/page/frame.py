@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, HTTPException
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from webui.extension.extension import HOOKS
@@ -19,7 +19,6 @@ from webui.page.languages import embedded
 
 STATIC = Path(__file__).resolve().parent / "static"
 TITLE = "Text Diffusion WebUI"
-ASSETS = {".js": "text/javascript", ".css": "text/css"}
 VIEWS = ("write", "history", "queue", "extensions", "settings")
 LOOK = (
     "language",
@@ -29,7 +28,8 @@ LOOK = (
     "notify_after",
 )  # settings that act in the browser
 START, PAGE = "base/start.js", "base/page.js"  # before Gradio draws; after the page is parsed
-BASE_STYLES = ("base/style.css", "canvas/canvas.css")  # the others come after these
+STYLES = "styles.css"  # all style sheets in one
+BASE_STYLES = ("base/style.css", "canvas/canvas.css")  # the first of them
 
 
 class Head:
@@ -77,13 +77,12 @@ def head(program: Any) -> str:
     the page is parsed."""
     at = f"ui/{version()}"
     look = {name: getattr(program.settings, name, None) for name in LOOK}
-    styles = [*BASE_STYLES, *(name for name in _assets(".css") if name not in BASE_STYLES)]
-    links = "".join(f'<link rel="stylesheet" href="{at}/{name}">' for name in styles)
     modules = "".join(
         f'<link rel="modulepreload" href="{at}/{name}">' for name in _assets(".js") if name != START
     )
     return (
-        f'<meta name="referrer" content="no-referrer"><meta name="color-scheme" content="light dark">{links}'
+        f'<meta name="referrer" content="no-referrer"><meta name="color-scheme" content="light dark">'
+        f'<link rel="stylesheet" href="{at}/{STYLES}">'
         f"{embedded(look.get('language') or 'auto', program.settings.extensions)}"
         f'<script type="application/json" id="tdw-look">{_json(look)}</script>'
         f'<script src="{at}/{START}"></script>{modules}<script type="module" src="{at}/{PAGE}"></script>'
@@ -91,21 +90,32 @@ def head(program: Any) -> str:
 
 
 def serve_assets(server: FastAPI) -> None:
-    """Serves scripts and styles at /ui/<version>/, so that a browser loads each version of a file once."""
+    """Serves the scripts, and all styles as one file, at /ui/<version>/. A browser loads each version
+    once."""
 
     @server.get("/ui/{asked}/{name:path}", include_in_schema=False)
-    def asset(asked: str, name: str) -> FileResponse:
-        file = STATIC / name
-        if name not in _assets(*ASSETS):
-            raise HTTPException(404, "There is no such file.")
+    def asset(asked: str, name: str) -> Response:
         cached = "public, max-age=31536000, immutable" if asked == version() else "no-cache"
-        return FileResponse(file, media_type=ASSETS[file.suffix], headers={"Cache-Control": cached})
+        headers = {"Cache-Control": cached}
+        if name == STYLES:
+            return Response(_styles(), media_type="text/css", headers=headers)
+        if name not in _assets(".js"):
+            raise HTTPException(404, "There is no such file.")
+        return FileResponse(STATIC / name, media_type="text/javascript", headers=headers)
 
 
 def version() -> str:
     """A hash that changes with any script or style."""
-    files = [(name, (stat := (STATIC / name).stat()).st_mtime_ns, stat.st_size) for name in _assets(*ASSETS)]
+    files = [
+        (name, (stat := (STATIC / name).stat()).st_mtime_ns, stat.st_size) for name in _assets(".js", ".css")
+    ]
     return f"{zlib.crc32(repr(files).encode()):08x}"
+
+
+def _styles() -> str:
+    """All style sheets as one: a page waits for every sheet before it paints."""
+    own = (name for name in _assets(".css") if name not in BASE_STYLES)
+    return "\n".join((STATIC / name).read_text("utf-8") for name in (*BASE_STYLES, *own))
 
 
 def _assets(*suffixes: str) -> list[str]:
