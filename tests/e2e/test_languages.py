@@ -5,23 +5,18 @@ from __future__ import annotations
 import httpx
 import pytest
 
+from tests.extensions.rehearsal import Rehearsal
+from tests.extensions.second_look import SecondLook
 from webui.page.languages import languages
 
 pytestmark = pytest.mark.e2e
 
 VIEWS = ("write", "history", "queue", "extensions", "settings")
 UNTRANSLATED = {  # extensions of the tests, without texts of their own
-    "Rehearsal",
-    "Only for tests.",
-    "Seconds",
-    "Added to every model call.",
-    "Calls",
-    "Fail",
-    "Every model call raises.",
-    "A file that gets a byte for every model call.",
-    "Second look",
-    "Remask after",
-    "Steps; 0 never.",
+    text
+    for kind in (Rehearsal, SecondLook)
+    for info in kind.Options.model_fields.values()
+    for text in (kind.__name__, kind.title, kind.about, kind.__doc__, info.title, info.description)
 }
 SEEN = """() => {
   const lines = document.body.innerText.split("\\n");

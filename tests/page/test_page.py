@@ -89,3 +89,17 @@ def test_nothing_of_the_page_is_sent_that_is_not_shown(made):
     assert isinstance(app.registry.failed, MappingProxyType)
     text = str(build(app).get_config_file())
     assert str(app.settings.models) not in text and str(app.settings.data) not in text
+
+
+def test_an_error_in_submitting_is_a_sentence_and_its_traceback_is_printed(made, monkeypatch, capsys):
+    page = _Page(made(NAMES))
+    shown = [component.value for component in page.components]
+
+    def broken(*arguments, **options):
+        raise RuntimeError("as rehearsed")
+
+    monkeypatch.setattr(page.app.queue, "submit", broken)
+    assert page.submit(*shown, "a1 en") == {
+        "error": "The program failed; the terminal it runs in shows where."
+    }
+    assert "RuntimeError: as rehearsed" in capsys.readouterr().err

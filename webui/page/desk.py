@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -34,8 +35,8 @@ class Desk:
         client, _, language = str(browser or "").partition(" ")
         try:
             return {"job": self.app.queue.submit(self._request(shown, language), client=client).id}
-        except (ValueError, OverflowError) as error:
-            return {"error": str(error)}
+        except Exception as error:
+            return {"error": _sentence(error)}
 
     def gather(self, *given: Any) -> dict[str, Any]:
         """The request that the controls show as JSON, or one sentence."""
@@ -44,8 +45,8 @@ class Desk:
             return {
                 "request": self._request(shown, str(browser or "").partition(" ")[2]).model_dump(mode="json")
             }
-        except (ValueError, OverflowError) as error:
-            return {"error": str(error)}
+        except Exception as error:
+            return {"error": _sentence(error)}
 
     def switch(self, old: str, *shown: Any) -> list[Any]:
         """Another checkpoint was chosen: controls that show the old preset show the new one, changed ones
@@ -176,6 +177,14 @@ class Desk:
                 return False
             part = part[name]
         return True
+
+
+def _sentence(error: Exception) -> str:
+    """The sentence of an error; one that was not made for people is printed to the terminal."""
+    if isinstance(error, ValueError):
+        return str(error)
+    traceback.print_exception(error)
+    return "The program failed; the terminal it runs in shows where."
 
 
 def offered(control: Control) -> list[str]:
