@@ -102,13 +102,12 @@ def test_no_motion_where_none_is_wanted_and_other_colours(visit, site, request):
 def test_remasked_tokens_are_shown_on_canvas_token_view_heat_map_replay_and_film(visit):
     user = visit()
     page = user.page
-    user.slowly(0.6)
+    user.slowly(1)
     user.unfold("Second look")
     user.type("second_look-step", "6")
     user.type("prompt", "A fox")
     user.generate()
-    user.wait("document.querySelectorAll('.tokens .word').length >= 5")
-    user.wait("document.querySelectorAll('.tokens .mask.remasked').length >= 5")
+    user.wait("document.querySelectorAll('.tokens .mask.remasked').length > 0")
     user.done()
     job = httpx.get(f"{user.url}/api/v1/jobs/{page.evaluate('localStorage.getItem(`tdw.job`)')}").json()
     (part,) = job["result"]["parts"] or [job["result"]]
