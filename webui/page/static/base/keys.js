@@ -60,9 +60,9 @@ class Keys extends HTMLElement {
 }
 
 function list() {
-  const rows = KEYS.map(([keys, told]) => {
+  const rows = KEYS.map(([keys, text]) => {
     const names = keys.flatMap((key, index) => [...(index && keys.length === 2 && key !== "↓" ? ["+"] : []), element("kbd", "", key)]);
-    return element("div", "", element("dt", "", ...names), element("dd", "", say(told)));
+    return element("div", "", element("dt", "", ...names), element("dd", "", say(text)));
   });
   return element("dl", "", ...rows);
 }

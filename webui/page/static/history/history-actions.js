@@ -7,7 +7,7 @@ import * as store from "./history-store.js";
 const NARROW = matchMedia("(max-width: 1099px)"); // here the opened text covers the list
 
 export class Actions {
-  /** `view` is the <tdw-history> they act on. */
+  /** @param {import("./history.js").HistoryView} view the view they act on */
   constructor(view) {
     this.view = view;
     this.selected = new Set(); // ids

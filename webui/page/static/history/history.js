@@ -15,7 +15,7 @@ const PEEK = 5000; // ms between two polls for new texts while the view is visib
 const PAGE = [50, 500]; // fewest and most entries of one request
 const DAY = /^\d{4}-\d\d-\d\d$/;
 
-class HistoryView extends HTMLElement {
+export class HistoryView extends HTMLElement {
   connectedCallback() {
     if (this.list) return;
     this.all = 0; // texts in all, whatever the filters

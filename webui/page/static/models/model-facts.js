@@ -16,7 +16,7 @@ export function bytes(count) {
 /** The details of a checkpoint, its state first. */
 export function details(entry, standing) {
   const name = element("bdi", "", entry.name);
-  const state = element("p", "models-told", standing.words);
+  const state = element("p", "models-status", standing.words);
   state.setAttribute("role", "status");
   const bar = element("div", "models-bar", element("i"));
   bar.hidden = standing.state !== "loading";

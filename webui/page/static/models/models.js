@@ -41,8 +41,8 @@ class Models extends HTMLElement {
   /** The entry of the checkpoint that the control shows; before it is drawn, the default. */
   get chosen() {
     const shown = /** @type {HTMLInputElement | null} */ (document.querySelector(CHOICE))?.value ?? "";
-    const told = shown.replace(/[\u202c\u2069]+ · /, " · "); // without the marks that end a name's changes of direction
-    const named = this.entries.filter(({ name }) => shown === name || [shown, told].some((words) => words.startsWith(`${name} · `)));
+    const plain = shown.replace(/[\u202c\u2069]+ · /, " · "); // without the marks that end a name's changes of direction
+    const named = this.entries.filter(({ name }) => shown === name || [shown, plain].some((words) => words.startsWith(`${name} · `)));
     const longest = named.sort((one, other) => other.name.length - one.name.length)[0];
     return longest ?? this.entries.find((entry) => entry.default) ?? this.entries[0];
   }
