@@ -134,7 +134,7 @@ def test_deleting_the_history_asks_first_and_can_be_undone(visit, http):
     assert http.get("/history", params={"limit": 1}).json()["all"] == everything
     delete.click()
     page.get_by_role("button", name="Delete all", exact=True).click()
-    page.locator(".notice", has_text=f"{everything} texts are deleted").wait_for()
+    page.locator(".notice", has_text=f"{everything} texts deleted").wait_for()
     assert http.get("/history", params={"limit": 1}).json()["all"] == 0
     with page.expect_response("**/api/v1/history/restore"):
         page.locator(".notice").get_by_role("button", name="Undo").click()
