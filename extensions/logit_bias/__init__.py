@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from webui import Extension, Options, Row, field
 
 from . import phrases
+from .bias import Bias, strengths
+from .never import Never
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from webui import Canvas, Choice, Link
+
+MAX_LIST = 20_000  # characters
 
 
 class LogitBias(Extension):
@@ -25,13 +31,20 @@ class LogitBias(Extension):
         more: str = field(
             "",
             label="More of",
-            help="Words or phrases to raise, separated by commas; word:5 sets its own strength.",
+            help='Words or phrases to raise, separated by commas; word:5 sets its own strength, "10:30" is text.',
+            max_length=MAX_LIST,
         )
         less: str = field(
-            "", label="Less of", help="Words or phrases to lower; word:5 sets its own strength."
+            "",
+            label="Less of",
+            help="Words or phrases to lower; word:5 sets its own strength.",
+            max_length=MAX_LIST,
         )
         never: str = field(
-            "", label="Never", help="Words or phrases that must not appear, in any capitalisation."
+            "",
+            label="Never",
+            help="Words or phrases that must not appear, in any capitalisation; a number is text.",
+            max_length=MAX_LIST,
         )
         strength: float = field(
             3.0,
@@ -39,28 +52,62 @@ class LogitBias(Extension):
             le=50,
             step=0.5,
             label="Strength",
-            help="Added to or taken from the logits; 3 makes a word about 20 times as likely.",
+            help="Added to or taken from the logits; 3 makes a word about 20 times as likely. It fades as the "
+            "word appears.",
         )
 
     @classmethod
     def prompt(cls, row: Row) -> Row:
         options = cls.options(row)
-        phrases.parse(options.more, options.strength)  # refuses what cannot be read before anything is loaded
-        phrases.parse(options.less, options.strength)
-        phrases.parse(options.never, 0)
+        for label, name in (("More of", "more"), ("Less of", "less")):
+            with _named(label):
+                phrases.weighted(getattr(options, name), options.strength)
+        with _named("Never"):
+            forbidden = phrases.plain(options.never)
+        raised = phrases.weighted(options.more, options.strength)
+        both = [phrase for phrase in raised if phrases.hits(forbidden, phrase)]
+        if both:
+            row = row.note(f"{both[0]!r} is not raised, because Never forbids it.")
         return row
+
+    @classmethod
+    def neutral(cls, row: Row) -> bool:
+        options = cls.options(row)
+        return not (options.more or options.less or options.never)
 
     def canvas(self, canvas: Canvas, model: Link) -> Canvas:
         wanted = [None if row is None else self.options(row) for row in self.rows]
-        self._bias = phrases.Bias(wanted, model)
-        self._never = phrases.Never(wanted, model)
+        biased = [options and strengths(options) for options in wanted]
+        self._bias = Bias(biased, model) if any(biased) else None
+        self._never = Never([phrases.plain(options.never) if options else () for options in wanted], model)
         return canvas
 
     def denoise(self, canvas: Canvas, model: Link) -> Tensor:
-        return model(canvas) + self._bias(canvas)
+        logits = model(canvas)
+        return logits if self._bias is None else self._bias(canvas, logits)
 
     def ban(self, canvas: Canvas, model: Link) -> Tensor | None:
-        return self._never.table(canvas)
+        bans = self._never.table(canvas)
+        seals = self._bias.seals(canvas) if self._bias is not None else None
+        return bans if seals is None else seals if bans is None else bans | seals
 
-    def pick(self, canvas: Canvas, model: Link, logits: Tensor, choice: Choice) -> Choice:
-        return self._never.check(canvas, choice)
+    def pick(self, canvas: Canvas, model: Link, choice: Choice) -> Choice:
+        import torch
+
+        if self._bias is not None and self._bias.raises:
+            choice, placed = self._bias.place(canvas, None, choice)
+        else:
+            placed = torch.zeros_like(choice.commit)
+        choice, fallen = self._never.check(canvas, choice, placed)
+        if fallen:
+            self._bias.refuse(canvas, fallen)
+        return choice
+
+
+@contextmanager
+def _named(label: str) -> Iterator[None]:
+    """Says which list cannot be read."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{label}: {error}") from error

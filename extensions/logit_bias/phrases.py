@@ -1,45 +1,123 @@
-"""Phrases in all their spellings: as biases on token sequences, and as a promise that a text does not contain
-them."""
+"""Lists of phrases as typed, and the spellings in which a phrase may stand in a text. No torch."""
 
 from __future__ import annotations
 
-import csv
+import math
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-
-    from webui import Canvas, Choice, Link
-
-NUMBER = re.compile(r"^(.*\S)\s*:\s*([+-]?(?:\d+\.?\d*|\.\d+))\s*$", re.DOTALL)
-# tokens on each side of a decision, besides one for each byte of it, that a forbidden phrase may reach over
-AROUND = 24
-MANY = 256  # places of phrases that are compared at once
-MOST = 50.0  # strength of one phrase; a logit that large decides alone
-WITHOUT_BLANKS = ((0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF))  # Thai and Lao, Burmese, Khmer
+MAX_STRENGTH = 50.0  # of one phrase; a logit that large outweighs all others
+MAX_PHRASES = 200  # of "More of" and "Less of" together; each costs time in every step
+MAX_FORBIDDEN = 2000
+MAX_LENGTH = 200  # characters of one phrase
+NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
+WORD = re.compile(r"\w")
+# Thai and Lao, Burmese, Khmer: written without blanks between words
+WITHOUT_BLANKS = ((0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF))
 
 
-def parse(text: str, strength: float) -> dict[str, float]:
-    """`dragon, "salt, pepper", golden ring:5` -> strength of each phrase. Quotes as in CSV. ValueError for an
-    unreadable list."""
-    try:
-        lines = list(csv.reader(text.splitlines(), skipinitialspace=True, strict=True))
-    except csv.Error as error:
-        raise ValueError(f"the list of words cannot be read ({error}); separate words by commas.") from error
+@lru_cache(maxsize=64)
+def weighted(text: str, strength: float) -> dict[str, float]:
+    """`dragon, "salt, pepper", golden ring:5`: the strength of each phrase, `strength` where none is given.
+
+    A quoted phrase is text whatever it holds; a number may follow the closing quote: `"10:30":2`. ValueError
+    for a list that cannot be read, with a sentence.
+    """
     found: dict[str, float] = {}
-    for item in (item.strip() for line in lines for item in line):
-        match = NUMBER.match(item)
-        phrase, value = (match[1], float(match[2])) if match else (item, strength)
-        if abs(value) > MOST:
-            raise ValueError(f"the strength of {phrase!r} is {match[2][:20]}; at most {MOST:g} is possible.")
-        if phrase:
+    for item, quoted, after in _items(text):
+        phrase, value = item, strength
+        before, colon, number = after.partition(":") if quoted else item.rpartition(":")
+        number = number.strip()
+        if quoted and after and (before or not NUMBER.fullmatch(number)):
+            raise ValueError(
+                f"after the closing quote of {_short(item)} comes a comma, or a colon and a number."
+            )
+        if colon and (quoted or before.strip()) and NUMBER.fullmatch(number):
+            value = float(number)
+            phrase = phrase if quoted else before
+            if not math.isfinite(value) or abs(value) > MAX_STRENGTH:
+                raise ValueError(
+                    f"the strength of {_short(phrase)} is {number[:20]}; it must be a number from "
+                    f"-{MAX_STRENGTH:g} to {MAX_STRENGTH:g}. A phrase that ends like this goes in quotes."
+                )
+        if phrase := _checked(phrase):
             found[phrase] = value
+            _check_number(len(found), MAX_PHRASES)
     return found
+
+
+@lru_cache(maxsize=64)
+def plain(text: str) -> tuple[str, ...]:
+    """The phrases of a list without strengths: a colon and a number are text. Quotes protect commas.
+    ValueError as `weighted`."""
+    found: dict[str, None] = {}
+    for item, quoted, after in _items(text):
+        if quoted and after:
+            raise ValueError(
+                f"after the closing quote of {_short(item)} comes a comma; this list has no strengths."
+            )
+        if phrase := _checked(item):
+            found[phrase] = None
+            _check_number(len(found), MAX_FORBIDDEN)
+    return tuple(found)
+
+
+def _items(text: str) -> Iterator[tuple[str, bool, str]]:
+    """(text, whether it was quoted, what follows the closing quote) of each item; separated by commas and
+    line ends, quotes doubled inside quotes as in CSV. One pass."""
+    at, end = 0, len(text)
+    while at < end:
+        if text[at] in " \t,\r\n":
+            at += 1
+            continue
+        if text[at] != '"':
+            stop = _next(text, at)
+            yield text[at:stop].strip(), False, ""
+            at = stop
+            continue
+        parts, begin = [], at + 1
+        while True:
+            close = text.find('"', begin)
+            if close < 0:
+                raise ValueError(
+                    f"the list of words cannot be read: the quote at character {at + 1} is never closed."
+                )
+            parts.append(text[begin:close])
+            if text[close + 1 : close + 2] != '"':
+                break
+            begin = close + 2
+        stop = _next(text, close)
+        yield '"'.join(parts), True, text[close + 1 : stop].strip()
+        at = stop
+
+
+SEPARATOR = re.compile(r"[,\r\n]")
+
+
+def _next(text: str, at: int) -> int:
+    """Where the next comma or line end is, or the end of the text."""
+    found = SEPARATOR.search(text, at)
+    return found.start() if found else len(text)
+
+
+def _checked(phrase: str) -> str:
+    """The phrase with single blanks between its words. ValueError if it is too long."""
+    if len(phrase) > MAX_LENGTH:
+        raise ValueError(
+            f"the phrase {_short(phrase)} has {len(phrase)} characters; at most {MAX_LENGTH} are possible."
+        )
+    return " ".join(phrase.split())
+
+
+def _check_number(number: int, most: int) -> None:
+    if number > most:
+        raise ValueError(f"the list has more than {most} phrases; shorten it.")
+
+
+def _short(phrase: str) -> str:
+    return repr(phrase if len(phrase) <= 30 else phrase[:30] + "…")
 
 
 def spellings(phrase: str) -> list[str]:
@@ -51,187 +129,46 @@ def spellings(phrase: str) -> list[str]:
     return [blank + form for form in forms for blank in (" ", "")]
 
 
-class Bias:
-    """What is added to the logits: (N, V), sparse in V. A phrase of n tokens gains in proportion to what of
-    it stands already."""
-
-    def __init__(self, options: Sequence[Any], model: Link):
-        import torch
-
-        self._table = torch.zeros(len(options), model.vocabulary, device=model.device)
-        long: dict[tuple[int, ...], list[float]] = {}
-        for row, wanted in enumerate(options):
-            for tokens, value in self._sequences(wanted, model).items():
-                if len(tokens) == 1:
-                    self._table[row, tokens[0]] += value
-                else:
-                    long.setdefault(tokens, [0.0] * len(options))[row] += value
-        places = [(phrase, offset) for phrase in long for offset in range(len(phrase))]
-        self._places = _Places(places, torch.device(model.device)) if places else None
-        self._values = torch.tensor([long[phrase] for phrase, _ in places], device=model.device).reshape(
-            len(places), -1
-        )
-
-    @staticmethod
-    def _sequences(wanted: Any, model: Link) -> dict[tuple[int, ...], float]:
-        found: dict[tuple[int, ...], float] = {}
-        signs = ((wanted.more, 1), (wanted.less, -1)) if wanted is not None else ()
-        for text, sign in signs:
-            for phrase, value in parse(text, wanted.strength).items():
-                for tokens in {tuple(model.encode(form)): None for form in spellings(phrase)}:
-                    found[tokens] = found.get(tokens, 0.0) + sign * value
-        return found
-
-    def __call__(self, canvas: Canvas) -> Tensor:
-        row = canvas.row[canvas.at[0]]
-        bias = self._table[row]
-        if self._places is not None:
-            tokens, gains = self._places.gains(canvas, self._values.T[row])
-            bias[:, tokens] += gains
-        return bias
+@lru_cache(maxsize=64)
+def pattern(phrases: tuple[str, ...]) -> re.Pattern[str]:
+    """Finds any of the phrases: as whole words where a script has blanks between words, in any
+    capitalisation, with any blanks between the words of a phrase. Phrases with a common beginning share it,
+    so that thousands are searched about as fast as one."""
+    tree: dict = {}
+    # "ß" upper-cased is "SS", which ignoring the case does not find
+    for form in dict.fromkeys(form for p in phrases for form in (p, p.lower(), p.upper())):
+        node = tree
+        before = r"(?<!\w)" if spaced(form[0]) else ""
+        after = r"(?!\w)" if spaced(form[-1]) else ""
+        letters = [r"\s+" if character == " " else re.escape(character) for character in form]
+        for part in (before, *letters, after):
+            node = node.setdefault(part, {})
+        node[None] = {}
+    return re.compile(_expression(tree), re.IGNORECASE)
 
 
-class _Places:
-    """Every token of every long phrase as a place that a decision may take: P of them, all looked at
-    together."""
-
-    def __init__(self, places: Sequence[tuple[tuple[int, ...], int]], device: torch.device):
-        import torch
-
-        self._width = width = max(len(phrase) for phrase, _ in places)
-        phrases = [[*phrase, *[-1] * (width - len(phrase))] for phrase, _ in places]
-        self._phrase = torch.tensor(phrases, device=device)  # (P, W), -1 after its end
-        offset = torch.tensor([offset for _, offset in places], device=device)[:, None]
-        inside = torch.arange(width, device=device) - offset
-        self._near = (
-            inside + width - 1
-        )  # (P, W): where in a window of 2W - 1 around the decision each token stands
-        self._other = (self._phrase >= 0) & (inside != 0)  # (P, W): the phrase's other tokens
-        own = self._phrase.gather(1, offset)[:, 0]
-        self._tokens, number = own.unique(return_inverse=True)
-        self._sum = torch.nn.functional.one_hot(number, len(self._tokens)).float()  # (P, U)
-
-    def gains(self, canvas: Canvas, values: Tensor) -> tuple[Tensor, Tensor]:
-        """The U tokens that gain, and by how much (N, U): `values` (N, P) times the share of the phrase that
-        would stand; nothing where something contradicts."""
-        import torch
-
-        rows, columns = canvas.at
-        reach = torch.arange(1 - self._width, self._width, device=rows.device)
-        window = columns[:, None] + reach
-        inside = (window >= canvas.answer[rows][:, None]) & (window < canvas.tokens.shape[1])
-        there = canvas.tokens[rows[:, None], window.clamp(0, canvas.tokens.shape[1] - 1)].masked_fill(
-            ~inside, -2
-        )
-        shares = []
-        for phrase, near, other in zip(
-            *(part.split(MANY) for part in (self._phrase, self._near, self._other)), strict=True
-        ):
-            seen = there[:, near]  # (N, P, W)
-            equal = (seen == phrase) & other
-            possible = (equal | (seen == canvas.mask) | ~other).all(2)
-            shares.append(torch.where(possible, (equal.sum(2) + 1) / (other.sum(1) + 1), 0.0))
-        return self._tokens, (values * torch.cat(shares, 1)) @ self._sum
+def _expression(tree: dict) -> str:
+    """The regular expression of a prefix tree; chains without branches are not nested."""
+    chain = ""
+    while len(tree) == 1:
+        ((part, tree),) = tree.items()
+        if part is None:
+            return chain
+        chain += part
+    branches = [part + _expression(below) for part, below in tree.items() if part is not None]
+    if None in tree:
+        branches.append("")
+    return f"{chain}(?:{'|'.join(branches)})"
 
 
-class Never:
-    """Keeps forbidden phrases out. Their common spellings are banned as tokens; every decision is then
-    checked in the text itself, so that no other way of cutting the phrase into tokens gets through; what is
-    withdrawn is banned at its place."""
-
-    def __init__(self, options: Sequence[Any], model: Link):
-        import torch
-
-        self._model = model
-        self._table = torch.zeros(len(options), model.vocabulary, dtype=torch.bool, device=model.device)
-        self._patterns: dict[int, re.Pattern] = {}
-        self._reach: dict[int, int] = {}  # per row: tokens on each side of a decision that are looked at
-        self._denied: dict[int, set[tuple[int, int]]] = {}  # per row: (answer position, token)
-        for row, wanted in enumerate(options):
-            forbidden = parse(wanted.never, 0) if wanted is not None else {}
-            if forbidden:
-                self._patterns[row] = _pattern(forbidden)
-                self._reach[row] = AROUND + max(len(phrase.encode()) for phrase in forbidden)
-                single = [
-                    tokens[0]
-                    for p in forbidden
-                    for form in spellings(p)
-                    if len(tokens := model.encode(form)) == 1
-                ]
-                self._table[row, single] = True
-
-    def table(self, canvas: Canvas) -> Tensor | None:
-        """bool (N, V): the tokens that may not be decided."""
-        if not self._patterns:
-            return None
-        rows, columns = canvas.at
-        bans = self._table[canvas.row[rows]]
-        if self._denied:
-            places = zip(canvas.row[rows].tolist(), (columns - canvas.answer[rows]).tolist(), strict=True)
-            for n, (row, position) in enumerate(places):
-                denied = [token for place, token in self._denied.get(row, ()) if place == position]
-                bans[n, denied] = True
-        return bans
-
-    def check(self, canvas: Canvas, choice: Choice) -> Choice:
-        """Takes the decisions of each row in order of confidence and withdraws each that would complete a
-        forbidden phrase."""
-        if not self._patterns:
-            return choice
-        rows, columns = canvas.at
-        keep = choice.commit.clone()
-        for index, row in enumerate(canvas.row.tolist()):
-            if row not in self._patterns:
-                continue
-            mine = ((rows == index) & choice.commit).nonzero()[:, 0]
-            text = canvas.tokens[index].tolist()
-            for n in mine[choice.confidence[mine].argsort(descending=True, stable=True)].tolist():
-                column, token = int(columns[n]), int(choice.token[n])
-                text[column] = token
-                if self._stands(row, text, column, int(canvas.answer[index])):
-                    text[column] = canvas.mask
-                    keep[n] = False
-                    self._denied.setdefault(row, set()).add((column - int(canvas.answer[index]), token))
-        return replace(choice, commit=keep)
-
-    def _stands(self, row: int, text: list[int], column: int, start: int) -> bool:
-        """Whether a forbidden phrase stands in the decided run around `column` and holds it; what is open
-        ends a word.
-
-        One that stands elsewhere is given text, and no reason to withdraw anything.
-        """
-        left = right = column
-        reach = self._reach[row]
-        while left > max(start, column - reach) and text[left - 1] != self._model.mask:
-            left -= 1
-        while right + 1 < min(len(text), column + reach) and text[right + 1] != self._model.mask:
-            right += 1
-        whole = self._patterns[row].finditer(self._model.decode(text[left : right + 1]))
-        begin = len(
-            self._model.decode(text[left:column]).rstrip("\ufffd")
-        )  # a character may end in this token
-        end = len(self._model.decode(text[left : column + 1]))
-        return any(match.start() < end and match.end() > begin for match in whole)
-
-
-def _pattern(phrases: Iterable[str]) -> re.Pattern:
-    """Whole words where a script has blanks between them, any capitalisation, any blanks between the words of
-    a phrase."""
-    forms = dict.fromkeys(
-        form for phrase in phrases for form in (phrase, phrase.lower(), phrase.upper())
-    )  # ss of STRASSE
-    bodies = []
-    for words in (form.split() for form in forms):
-        before, after = (
-            r"(?<!\w)" if _spaced(words[0][0]) else "",
-            r"(?!\w)" if _spaced(words[-1][-1]) else "",
-        )
-        bodies.append(before + r"\s+".join(map(re.escape, words)) + after)
-    return re.compile("|".join(bodies), re.IGNORECASE)
-
-
-def _spaced(character: str) -> bool:
+def spaced(character: str) -> bool:
     """Whether the character is a letter or digit of a script that writes blanks between words."""
-    if unicodedata.east_asian_width(character) in "WF" or not re.match(r"\w", character):
+    if unicodedata.east_asian_width(character) in "WF" or not WORD.match(character):
         return False
     return not any(first <= ord(character) <= last for first, last in WITHOUT_BLANKS)
+
+
+def hits(forbidden: Iterable[str], phrase: str) -> bool:
+    """Whether one of the forbidden phrases stands in this one."""
+    some = tuple(forbidden)
+    return bool(some) and pattern(some).search(phrase) is not None
