@@ -12,26 +12,27 @@ __version__ = "0.1.0"
 _HOMES = MappingProxyType(
     {
         "App": "webui.application",
+        "Bracket": "webui.core.syntax",
         "Canvas": "webui.canvas.canvas",
         "Cell": "webui.core.request",
         "Choice": "webui.canvas.canvas",
         "Command": "webui.extension.extension",
+        "Construct": "webui.core.prompt",
         "Draft": "webui.core.prompt",
         "Extension": "webui.extension.extension",
-        "Found": "webui.core.syntax",
         "Gap": "webui.core.prompt",
         "Link": "webui.extension.link",
         "Options": "webui.core.options",
         "Piece": "webui.core.prompt",
-        "Plain": "webui.core.syntax",
         "Prompt": "webui.core.prompt",
         "Request": "webui.core.request",
         "Result": "webui.core.result",
         "Row": "webui.extension.row",
+        "Scan": "webui.core.prompt",
         "Settings": "webui.settings",
+        "Syntax": "webui.core.syntax",
         "Template": "webui.canvas.canvas",
         "field": "webui.core.fields",
-        "scan": "webui.core.syntax",
     }
 )
 __all__ = ["__version__", *_HOMES]
@@ -41,10 +42,10 @@ if TYPE_CHECKING:
     from webui.canvas import Canvas, Choice, Template
     from webui.core.fields import field
     from webui.core.options import Options
-    from webui.core.prompt import Draft, Gap, Piece, Prompt
+    from webui.core.prompt import Construct, Draft, Gap, Piece, Prompt, Scan
     from webui.core.request import Cell, Request
     from webui.core.result import Result
-    from webui.core.syntax import Found, Plain, scan
+    from webui.core.syntax import Bracket, Syntax
     from webui.extension.extension import Command, Extension
     from webui.extension.link import Link
     from webui.extension.row import Row

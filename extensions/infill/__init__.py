@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
 from typing import TYPE_CHECKING
 
-from webui import Draft, Extension, Found, Gap, Options, Piece, Prompt, Row, field, scan
+from webui import Construct, Draft, Extension, Gap, Options, Piece, Prompt, Row, Syntax, field
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from webui import Canvas, Link
 
-GAPS = {"blank": r"_{4,}", "passage": r"\[\[(?:\.\.\.|…|(\d{1,4}))\]\]"}
+NAME = r"(?:([A-Za-z_]\w{0,40}):)?"
+SYNTAX = Syntax(
+    patterns={
+        "blank": r"(?<!\w)_{4,}(?!\w)",
+        "passage": rf"\[\[{NAME}(?:\.\.\.|…)(\d{{1,4}})?\]\]",
+        "blank in a word": r"_{4,}",
+        "counted": rf"\[\[{NAME}(\d{{1,4}})\]\]",
+    },
+    full=frozenset({"blank in a word", "counted"}),
+)
 PER_TOKEN = 4  # underscores
-TEXT, WORD, LED, CLOSED = range(
-    4
-)  # what is asked of a token: it has a text; is a word, a blank at most before it;
-RULES = (
-    r"(?s).",
-    r"(?s)\A ?\S(.*\S)?\Z",
-    r"\A \S",
-    r"(?s)[^ ]\Z",
-)  # brings the blank before the gap; leaves the one after it
+# what is asked of a token in a gap: it has a text; is a word, at most with a blank before it; brings the
+# blank before the gap along; leaves the one behind the gap
+TEXT, WORD, LED, CLOSED = range(4)
+RULES = (r"(?s).", r"(?s)\A ?\S(.*\S)?\Z", r"\A \S", r"(?s)[^ ]\Z")
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,7 @@ class Blank(Gap):
 
 
 class Infill(Extension):
-    """____ is a word to fill in (one token for each four underscores), [[...]] a passage, [[20]] one of 20
+    """____ is a word to fill in (one token for each four underscores), [[...]] a passage, [[...20]] one of 20
     tokens."""
 
     title = "Infill"
@@ -52,14 +58,18 @@ class Infill(Extension):
 
     @classmethod
     def prompt(cls, row: Row) -> Row:
-        text = row.prompts["main"].text
-        found = scan(text, GAPS) if row.request.syntax != "off" else []
-        if not any(isinstance(part, Found) for part in found):
-            return (
-                row.with_prompt("main", Prompt.of(found[0].text)) if found and found[0].text != text else row
-            )
+        scan = row.prompts["main"].scan(SYNTAX, row.request.syntax)
+        if not scan.acts:
+            return row.with_prompt("main", Prompt(scan.literal))
         options = cls.options(row)
-        draft = Draft(tuple(cls._parts(found, options.passage)))
+        draft = Draft(tuple(cls._parts(scan.parts, options.passage)))
+        first = next(part for part in scan.parts if isinstance(part, Construct))
+        text = "".join(piece.text for piece in first.pieces)
+        gaps = f"{len(draft.gaps)} gaps, the first" if len(draft.gaps) > 1 else "a gap"
+        row = row.note(
+            f"Infill took the prompt as a text with {gaps} at {_where(first)}. "
+            f"For {text} itself write \\{text}, or set the prompt syntax to off."
+        )
         return row.replace(draft=draft).with_prompt("main", Prompt.of(options.about))
 
     @classmethod
@@ -67,63 +77,58 @@ class Infill(Extension):
         return row.draft is None
 
     @staticmethod
-    def _parts(found: list, passage: int) -> list[Piece | Gap]:
-        """Given pieces and gaps. A blank before a gap is given, but tokens bring their blank along: it
-        becomes the gap's lead."""
-        parts: list[Piece | Gap] = []
-        for part in found:
-            if not isinstance(part, Found):
-                parts.append(Piece(part.text, (part.start, part.end)))
+    def _parts(parts: Sequence[Piece | Construct], passage: int) -> list[Piece | Gap]:
+        """Given pieces and gaps. A blank before a gap is given, but tokens bring their blank along: it is the
+        gap's lead."""
+        found: list[Piece | Gap] = []
+        for is_gap, run in groupby(parts, key=lambda part: isinstance(part, Construct)):
+            if not is_gap:
+                pieces = tuple(run)
+                spans = [piece.span for piece in pieces]
+                span = (spans[0][0], spans[-1][1]) if spans[0] and spans[-1] else None
+                found.append(Piece("".join(piece.text for piece in pieces), span))
                 continue
-            is_blank = part.name == "blank"
-            tokens = (part.end - part.start) // PER_TOKEN if is_blank else int(part.groups[0] or passage)
-            if tokens < 1:
-                raise ValueError("a gap needs at least one token; [[0]] has none.")
-            lead = ""
-            if parts and isinstance(parts[-1], Piece) and parts[-1].text.endswith(" "):
-                lead, given = " ", parts.pop()
-                if given.text != " ":
-                    parts.append(Piece(given.text[:-1], given.span))
-            parts.append((Blank if is_blank else Gap)(tokens, lead))
-        return parts
+            for gap in run:
+                lead = ""
+                if found and isinstance(found[-1], Piece) and found[-1].text.endswith(" "):
+                    lead, given = " ", found.pop()
+                    if given.text != " ":
+                        found.append(
+                            Piece(given.text[:-1], given.span and (given.span[0], given.span[1] - 1))
+                        )
+                found.append(_gap(gap, passage, lead))
+        return found
 
     def canvas(self, canvas: Canvas, model: Link) -> Canvas:
         import torch
 
-        words = model.words()
-        allowed = [[re.search(rule, word) is not None for word in words] for rule in RULES]
-        allowed = [
-            rule if any(rule) else [True] * len(words) for rule in allowed
-        ]  # no token has its blank: nothing to ask
-        self._barred = ~torch.tensor(allowed, device=model.device)
+        self._barred = ~torch.tensor(_allowed(model.words()), device=model.device)
         width = max(len(model.answer(row)) for row in range(len(self.rows)))
+        ruled = [
+            (number, position, rule)
+            for number, row in enumerate(self.rows)
+            if row is not None
+            for position, rule in self._ruled(row, model.spans(number))
+        ]
         self._rules = torch.zeros(len(self.rows), width, len(RULES), device=model.device)
-        for number, row in enumerate(self.rows):
-            for position, rule in (
-                self._ruled(row, model.answer(number), model.mask) if row is not None else ()
-            ):
-                self._rules[number, position, rule] = 1
+        self._rules[torch.tensor(ruled, device=model.device).unbind(1)] = 1
         return canvas
 
     @staticmethod
-    def _ruled(row: Row, answer: tuple[int, ...], mask: int) -> Iterator[tuple[int, int]]:
-        """(position, rule) of everything that is asked of the tokens in the row's gaps."""
-        starts = (i for i, token in enumerate(answer) if token == mask and (i == 0 or answer[i - 1] != mask))
-        at, previous = 0, None
+    def _ruled(row: Row, spans: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+        """(position, rule) of everything that is asked of the tokens in the row's gaps, which lie at
+        `spans`."""
+        assert row.draft is not None
+        places = iter(spans)
         for part, after in zip(row.draft.parts, (*row.draft.parts[1:], None), strict=True):
-            if isinstance(part, Gap):
-                at = (
-                    at if isinstance(previous, Gap) else next(starts)
-                )  # neighbouring gaps are one run of masks
-                yield from ((at + i, WORD if isinstance(part, Blank) else TEXT) for i in range(part.tokens))
-                if part.lead:
-                    yield at, LED
-                if after is not None and (
-                    after.lead if isinstance(after, Gap) else after.text.startswith(" ")
-                ):
-                    yield at + part.tokens - 1, CLOSED
-                at += part.tokens
-            previous = part
+            if not isinstance(part, Gap):
+                continue
+            start, end = next(places)
+            yield from ((at, WORD if isinstance(part, Blank) else TEXT) for at in range(start, end))
+            if part.lead:
+                yield start, LED
+            if after is not None and (after.lead if isinstance(after, Gap) else after.text.startswith(" ")):
+                yield end - 1, CLOSED
 
     def ban(self, canvas: Canvas, model: Link) -> Tensor | None:
         """In gaps: no token without a text (as end-of-text is), and none that would double a blank or grow
@@ -131,3 +136,28 @@ class Infill(Extension):
         rows, columns = canvas.at
         rules = self._rules[canvas.row[rows], columns - canvas.answer[rows]]
         return rules @ self._barred.float() > 0
+
+
+def _gap(found: Construct, passage: int, lead: str) -> Gap:
+    """The gap that a construct stands for. ValueError for one of no tokens."""
+    text = "".join(piece.text for piece in found.pieces)
+    if not found.groups:
+        return Blank(len(text) // PER_TOKEN, lead)
+    name, number = found.groups
+    tokens = int(number or passage)
+    if tokens < 1:
+        raise ValueError(
+            f"{_where(found)}: {text} is a gap of no tokens. For the text itself write \\{text}."
+        )
+    return Gap(tokens, lead, name or "")
+
+
+def _where(found: Construct) -> str:
+    return f"column {found.span[0] + 1}" if found.span else "in what an extension wrote"
+
+
+@lru_cache(maxsize=2)
+def _allowed(words: tuple[str, ...]) -> list[list[bool]]:
+    """For each rule, which tokens keep it; all of them where none does."""
+    allowed = [[re.search(rule, word) is not None for word in words] for rule in RULES]
+    return [rule if any(rule) else [True] * len(words) for rule in allowed]

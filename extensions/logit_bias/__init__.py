@@ -31,7 +31,7 @@ class LogitBias(Extension):
         more: str = field(
             "",
             label="More of",
-            help='Words or phrases to raise, separated by commas; word:5 sets its own strength, "10:30" is text.',
+            help="Words or phrases to raise, separated by commas; word:5 has its own strength.",
             max_length=MAX_LIST,
         )
         less: str = field(
@@ -52,8 +52,8 @@ class LogitBias(Extension):
             le=50,
             step=0.5,
             label="Strength",
-            help="Added to or taken from the logits; 3 makes a word about 20 times as likely. It fades as the "
-            "word appears.",
+            help="Added to or taken from the logits; 3 makes a word about 20 times as likely. Fades with "
+            "each time it appears.",
         )
 
     @classmethod

@@ -124,6 +124,11 @@ class Bias:
             count = there.new_zeros(height, self._raise.shape[1]).index_add(1, self._phrase, there)
             strength = (self._raise[canvas.row] * FADE**count)[:, self._phrase][:, None]
             may = possible & fits & (strength > 0) & ~self._refused[canvas.row, self._columns - wide :, None]
+            total = torch.where(may, total, -torch.inf)
+            group = self._phrase.expand_as(total)
+            likeliest = total.new_full((height, wide, self._raise.shape[1]), -torch.inf)
+            likeliest = likeliest.scatter_reduce(2, group, total, "amax").gather(2, group)
+            may = may & (total == likeliest)  # one spelling of a phrase at each place
             gain = torch.where(
                 may, total / missing.clamp(min=1) - first + strength.to(logs.dtype), -torch.inf
             )
@@ -156,8 +161,8 @@ class Bias:
         return lost
 
     def _fits(self, canvas: Canvas, tokens: Tensor, inside: Tensor, start: Tensor, column: Tensor) -> Tensor:
-        """(B, C, U): whether spelling u may start at column c: what stands before it asks for its blank or has
-        one, no word goes on after it, and no end of text comes before its end."""
+        """(B, C, U): whether spelling u may start at column c: it brings a blank where one is needed, no word
+        goes on after it, and the text does not end before it does."""
         import torch
 
         wide = tokens.shape[1]

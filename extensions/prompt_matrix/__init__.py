@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from webui import Cell, Extension, Found, Options, Request, field, scan
+from webui import Cell, Construct, Extension, Options, Prompt, Request, Syntax, field
+
+SYNTAX = Syntax(patterns={"bar": r"\|"}, outside="()[]{}")
+MAX_OPTIONS = 32
 
 
 class PromptMatrix(Extension):
@@ -37,12 +40,16 @@ class PromptMatrix(Extension):
             raise ValueError(
                 "with the prompt syntax off, | is text; set the syntax to safe or turn the prompt matrix off."
             )
-        parts = _parts(request.prompt)
+        parts = _parts(request)
         if len(parts) == 1:
             raise ValueError("the prompt has no | to separate options; write base | option | option.")
         base, choices = parts[0], parts[1:]
-        if len(choices) > 32:
-            raise ValueError(f"{len(choices)} options are more than 32.")
+        if len(choices) > MAX_OPTIONS:
+            raise ValueError(f"{len(choices)} options are more than {MAX_OPTIONS}.")
+        if "" in choices:
+            raise ValueError(
+                f"option {choices.index('') + 1} is empty; remove its |, or write \\| for a | that is text."
+            )
         joint = ", " if options.join == "comma" else " "
         chosen = ([choice] for choice in choices) if options.one_of else _combinations(choices)
         return (
@@ -55,15 +62,15 @@ class PromptMatrix(Extension):
         return Cell(cell.id, cell.request, (("prompt", prompt, prompt),))
 
 
-def _parts(prompt: str) -> list[str]:
-    """What stands between the bars, trimmed of blanks and commas; bars in fences or after a backslash are
-    text."""
+def _parts(request: Request) -> list[str]:
+    """What stands between the bars, trimmed of blanks and commas. Bars within brackets, in fences or after a
+    backslash are text."""
     parts = [""]
-    for piece in scan(prompt, {"bar": r"\|"}):
-        if isinstance(piece, Found):
+    for part in Prompt.of(request.prompt).scan(SYNTAX, request.syntax).parts:
+        if isinstance(part, Construct):
             parts.append("")
         else:
-            parts[-1] += piece.text
+            parts[-1] += part.text
     return [part.strip(" \t\r\n,") for part in parts]
 
 

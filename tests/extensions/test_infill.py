@@ -39,21 +39,26 @@ def between(text: str, given: list[str]) -> list[str]:
         ("____ sat", ["", " sat"], 1),
         ("The ____", ["The ", ""], 1),
         ("The ________ sat", ["The ", " sat"], 2),
-        ("un____able", ["un", "able"], 1),
         ("____ and ____", ["", " and ", ""], 2),
         ("____ ____ ____", ["", " ", " ", ""], 3),
-        ("a ____[[3]] b", ["a ", " b"], 4),
+        ("a ____[[...3]] b", ["a ", " b"], 4),
         ("[[...]]\nThe end.", ["", "\nThe end."], 4),
         ("Once [[…]]", ["Once ", ""], 4),
-        ("x\n____\n\n[[2]]\ty", ["x\n", "\n\n", "\ty"], 3),
+        ("x\n____\n\n[[...2]]\ty", ["x\n", "\n\n", "\ty"], 3),
         ("two  ____  blanks ", ["two  ", "  blanks "], 1),
         ("é猫👩‍👩‍👧 ____ e\u0301\u202e\u0000\ufffd", ["é猫👩‍👩‍👧 ", " e\u0301\u202e\u0000\ufffd"], 1),
         ("<|mdm_mask|> ____ <|endoftext|>", ["<|mdm_mask|> ", " <|endoftext|>"], 1),
         (r"C:\new \____ and ____", [r"C:\new ____ and ", ""], 1),
-        (r"\[[...]] is [[2]]", ["[[...]] is ", ""], 2),
+        (r"\[[...]] is [[hero:...2]]", ["[[...]] is ", ""], 2),
         ("```\n____ [[9]]\n``` is ____", ["```\n____ [[9]]\n``` is ", ""], 1),
         ("__init__ = ____", ["__init__ = ", ""], 1),
-        ("a[[0, 1]] [[x]] [1] ____", ["a[[0, 1]] [[x]] [1] ", ""], 1),
+        (
+            "a = [[0]], np.array([[20]]) [[1]](b) [[x]] ____",
+            ["a = [[0]], np.array([[20]]) [[1]](b) [[x]] ", ""],
+            1,
+        ),
+        ("un____able snake_____case _____ ____.", ["un____able snake_____case ", " ", "."], 2),
+        ('(____), "____"', ["(", '), "', '"'], 2),
         ("{{ ____ }} | (x:1.5) <a:b>", ["{{ ", " }} | (x:1.5) <a:b>"], 1),
     ],
 )
@@ -71,7 +76,7 @@ def test_given_text_stays_and_gaps_have_their_tokens(app, prompt, given, tokens)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), min_size=2, max_size=4))
 def test_any_given_text_stays(app, parts):
     parts = [re.sub(r"[_`\[\]\\]", "-", part) for part in parts]
-    result = write(app, prompt="____".join(parts), **WARM)
+    result = write(app, prompt="____".join(parts), syntax="full", **WARM)
     between(result.text, parts)
     assert len(result.trace) == len(parts) - 1
 
@@ -83,13 +88,13 @@ def test_any_given_text_stays(app, parts):
         "The ________ sat",
         "The ____________ sat.",
         "a ____ ____ b",
-        "a ____ [[3]] b",
-        "the [[2]] end",
+        "a ____ [[...3]] b",
+        "the [[...2]] end",
     ],
 )
 def test_a_gap_never_doubles_a_blank_nor_grows_the_word_before(app, prompt):
     """Many seeds at a temperature where a random model writes anything."""
-    words = re.split(r"____+|\[\[\d\]\]", prompt)
+    words = re.split(r"____+|\[\[\.\.\.\d\]\]", prompt)
     result = write(app, prompt=prompt, count=48, temperature=3.0, sampler="random", seed=0)
     for part in result.parts:
         fillings = between(part.text, words)
@@ -112,6 +117,9 @@ class Words:
     def answer(self, row):
         return self.tokens
 
+    def spans(self, row):
+        return self.gaps
+
 
 @pytest.mark.parametrize(
     "prompt, allowed",
@@ -129,11 +137,13 @@ def test_what_may_stand_in_a_gap(app, prompt, allowed):
     """A ____ holds words; after a blank a token brings it along, before one it ends in none; a passage may be
     anything else."""
     infill, link = app.registry.extensions["infill"], Words()
-    request = app.Request(prompt=prompt)
+    request = app.Request(prompt=prompt, syntax="full")
     row = infill.prompt(Row(Cell("0", request), request, {"main": Prompt.of(prompt)}))
-    link.tokens = [
-        token for part in row.draft.parts for token in ([0] * part.tokens if isinstance(part, Gap) else [9])
-    ]
+    link.tokens, link.gaps = [], []
+    for part in row.draft.parts:
+        start = len(link.tokens)
+        link.tokens += [0] * part.tokens if isinstance(part, Gap) else [9]
+        link.gaps += [(start, len(link.tokens))] if isinstance(part, Gap) else []
     canvas = Canvas.build([[]], [link.tokens], [0], mask=0)
     canvas = replace(canvas, active=canvas.masked)
     extension = infill([row])
@@ -174,23 +184,57 @@ def test_with_the_syntax_off_everything_is_the_prompt(app, prompt):
 
 @pytest.mark.parametrize(
     "prompt, meant",
-    [(r"\____ and \[[...]]", "____ and [[...]]"), ("__init__ ___ [[a]]", "__init__ ___ [[a]]")],
+    [(r"\____ and \[[...]]", "____ and [[...]]"), ("__init__ ___ [[a]] [[7]]", "__init__ ___ [[a]] [[7]]")],
 )
 def test_without_a_gap_the_text_is_an_ordinary_prompt(app, prompt, meant):
     assert write(app, prompt=prompt).text == write(app, prompt=meant, syntax="off").text
 
 
-def test_a_gap_of_nothing_is_refused(app):
-    assert "[[0]] has none" in finished(app, app.Request(prompt="a [[0]] b")).error
+@pytest.mark.parametrize(
+    "prompt, syntax", [("a [[...0]] b", "safe"), ("a [[0]] b", "full"), ("a [[x:0]]", "full")]
+)
+def test_a_gap_of_nothing_is_refused_and_told_how_to_write_it(app, prompt, syntax):
+    error = finished(app, app.Request(prompt=prompt, syntax=syntax)).error
+    typed = re.search(r"\[\[.*\]\]", prompt)[0]
+    assert error == f"infill: column 3: {typed} is a gap of no tokens. For the text itself write \\{typed}."
+    assert write(app, prompt=prompt.replace("[[", r"\[["), syntax=syntax).text
+
+
+@pytest.mark.parametrize("prompt, given", [("un____able", ["un", "able"]), ("a = [[1]]", ["a = ", ""])])
+def test_in_full_more_is_a_gap(app, prompt, given):
+    between(write(app, prompt=prompt, syntax="full", **WARM).text, given)
+
+
+@pytest.mark.parametrize(
+    "prompt", ["a = [[0]]", "np.array([[20]])", "x[[1]](y)", "snake____case", "__init__"]
+)
+def test_code_and_citations_are_an_ordinary_prompt(app, prompt):
+    result = write(app, prompt=prompt)
+    assert result.notes == () and result.text == write(app, prompt=prompt, syntax="off").text
+
+
+def test_a_note_says_that_infill_took_the_prompt(app):
+    (note,) = write(app, prompt="The cat ____ on [[...2]]").notes
+    assert note == (
+        r"Infill took the prompt as a text with 2 gaps, the first at column 9. For ____ itself write \____, "
+        "or set the prompt syntax to off."
+    )
+
+
+def test_a_named_gap_keeps_its_name(app):
+    infill = app.registry.extensions["infill"]
+    request = app.Request(prompt="[[hero:...3]] met [[...]]")
+    row = infill.prompt(Row(Cell("0", request), request, {"main": Prompt.of(request.prompt)}))
+    assert [(gap.tokens, gap.name) for gap in row.draft.gaps] == [(3, "hero"), (12, "")]
 
 
 def test_a_text_that_does_not_fit_is_refused(app):
-    assert "room for" in finished(app, app.Request(prompt="a [[9999]] b")).error
+    assert "room for" in finished(app, app.Request(prompt="a [[...9999]] b")).error
     assert "room for" in finished(app, app.Request(prompt="long " * 200 + "____")).error
 
 
 def test_rows_with_and_without_gaps_share_a_batch(app):
-    fields = {"prompt": "The ____ sat | or [[3]]", "prompt_matrix": {"enabled": True}, "seed": 3, **WARM}
+    fields = {"prompt": "The ____ sat | or [[...3]]", "prompt_matrix": {"enabled": True}, "seed": 3, **WARM}
     first, second = write(app, **fields).parts
     between(first.text, ["The ", " sat"])
     between(second.text, ["The ", " sat, or ", ""])

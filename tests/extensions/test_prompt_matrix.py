@@ -49,6 +49,9 @@ def prompts(registry: Registry, prompt: str, syntax: str = "safe", **options) ->
         (r"C:\new | \[x\]", [r"C:\new", r"C:\new, \[x\]"]),
         ("```\na | b\n``` | x", ["```\na | b\n```", "```\na | b\n```, x"]),
         ("猫 | 犬", ["猫", "猫, 犬"]),
+        ("a (b | c) | x", ["a (b | c)", "a (b | c), x"]),  # bars within brackets are for those who know them
+        (r"{a|b} \(:1) | [a\|b]", [r"{a|b} \(:1)", r"{a|b} \(:1), [a\|b]"]),
+        ("hi :( | [x", ["hi :(", "hi :(, [x"]),  # a bracket that is never closed is text
         ("The ____ | sat", ["The ____", "The ____, sat"]),  # other extensions' syntax passes through
         (r"\____ | x", [r"\____", r"\____, x"]),  # and so do its escapes
     ],
@@ -77,6 +80,14 @@ def test_nothing_to_combine_is_a_sentence(registry):
     for prompt in ("no bars", r"only \| literal", "``` a | b ```", ""):
         with pytest.raises(ValueError, match=r"^prompt_matrix: the prompt has no \| .*write base \| option"):
             prompts(registry, prompt)
+
+
+@pytest.mark.parametrize("prompt, number", [("a | | b", 1), ("a | b |", 2), ("a | , | b", 1), ("|", 1)])
+def test_an_empty_option_is_refused(registry, prompt, number):
+    with pytest.raises(
+        ValueError, match=rf"^prompt_matrix: option {number} is empty; remove its \|, or write"
+    ):
+        prompts(registry, prompt)
 
 
 def test_with_the_syntax_off_a_bar_is_text_and_the_matrix_says_so(registry):

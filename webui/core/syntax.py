@@ -1,77 +1,234 @@
-"""Finds constructs in a text and gives their spans; knows no meaning. Fences and escapes are honoured here,
-once for all."""
+"""Finds the constructs of extensions in a text: patterns and nested brackets. It knows no meaning.
+
+Fences, locks and escapes are honoured here, once for all:
+- text between triple backticks and locked text is never looked into;
+- a backslash makes what follows literal, and is removed only where that would otherwise have acted;
+- a bracket that is never closed is literal, with a warning.
+
+Linear in the text, whatever it holds.
+"""
 
 from __future__ import annotations
 
 import re
-from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Literal
 
+Mode = Literal["safe", "full", "off"]
 FENCE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
+HIDDEN = "\0"  # stands for each character that is not looked into
+MAX_DEPTH = 64  # of brackets that act in each other
+MAX_WARNINGS = 10
 
 
 @dataclass(frozen=True)
-class Found:
-    """A construct of the given name at text[start:end]; `groups` are the pattern's groups."""
+class Bracket:
+    """A construct that begins and ends with one character each, and may hold others.
 
-    name: str
-    start: int
-    end: int
-    groups: tuple[str | None, ...]
-
-
-@dataclass(frozen=True)
-class Plain:
-    """Literal text between constructs, escapes removed, and the span it came from."""
-
-    text: str
-    start: int
-    end: int
-
-
-def scan(text: str, constructs: Mapping[str, str]) -> list[Plain | Found]:
-    """Splits `text` into literal runs and constructs, in order and without loss.
-
-    constructs: name -> regular expression. A construct right after a backslash is literal and that backslash
-    is removed; every other backslash stays. Text between triple backticks is literal and the fence stays.
+    inside   characters that mean something within it (":" or "|"): there a backslash makes them literal
+    accepts  whether a pair acts: called with the text, where its content starts and ends in it, and the
+             character before the pair ("" at the start). It must look at a bounded part of the text only
     """
-    if not constructs:
-        return [Plain(text, 0, len(text))] if text else []
-    pattern = re.compile(
-        "|".join(f"(?P<construct_{i}>{expression})" for i, expression in enumerate(constructs.values()))
-    )
-    names = list(constructs)
-    fences = deque(match.span() for match in FENCE.finditer(text))
-    found: list[Plain | Found] = []
-    literal, run_start, at = "", 0, 0
 
-    def flush(end: int) -> None:
-        nonlocal literal
-        if literal:
-            found.append(Plain(literal, run_start, end))
-        literal = ""
+    opening: str
+    closing: str
+    inside: str = ""
+    accepts: Callable[[str, int, int, str], bool] = lambda text, start, end, before: True
 
-    while at < len(text):
-        match = pattern.search(text, at)
-        if match is None or match.end() == match.start():
-            break
-        while fences and fences[0][1] <= match.start():
-            fences.popleft()
-        if fences and fences[0][0] <= match.start():
-            literal, at = literal + text[at : fences[0][1]], fences[0][1]
-        elif match.start() > at and text[match.start() - 1] == "\\":
-            literal, at = literal + text[at : match.start() - 1] + match.group(), match.end()
+
+@dataclass(frozen=True)
+class Syntax:
+    """The constructs of one extension, by name.
+
+    patterns  regular expressions, for what does not nest. No expression may need quadratic time
+    brackets  what nests; of several with the same characters the first that accepts a pair takes it
+    full      names of those that act in the mode "full" only
+    outside   brackets, as "()[]{}", within which no pattern acts and which stay as they are typed
+    """
+
+    patterns: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    brackets: Mapping[str, Bracket] = field(default_factory=lambda: MappingProxyType({}))
+    full: frozenset[str] = frozenset()
+    outside: str = ""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Something that acts at text[start:end]: a whole pattern with its groups, an opening or closing bracket,
+    or an escape: a backslash and the literal text after it."""
+
+    kind: Literal["pattern", "opening", "closing", "escape"]
+    start: int
+    end: int
+    name: str = ""
+    groups: tuple[str | None, ...] = ()
+
+
+def find(
+    text: str, syntax: Syntax, mode: Mode = "full", locked: Iterable[tuple[int, int]] = ()
+) -> tuple[list[Mark], list[tuple[int, str]]]:
+    """What acts in the text, in its order and without overlaps; and (position, reason) of what does not.
+
+    locked: the parts [start, end) of the text that are not looked into.
+    """
+    if mode == "off":
+        return [], []
+    patterns = {name: p for name, p in syntax.patterns.items() if mode == "full" or name not in syntax.full}
+    brackets = {name: b for name, b in syntax.brackets.items() if mode == "full" or name not in syntax.full}
+    visible = _hide(text, locked)
+    visible = _hide(visible, (match.span() for match in FENCE.finditer(visible)))
+    marks = list(_patterns(_hide(visible, _outermost(visible, syntax.outside)), patterns))
+    more, warnings = _brackets(visible, brackets, [(mark.start, mark.end) for mark in marks])
+    return sorted(marks + more, key=lambda mark: mark.start), warnings
+
+
+def _patterns(text: str, patterns: Mapping[str, str]) -> Iterator[Mark]:
+    """Every match of a pattern, or the escape of one, from left to right."""
+    if not patterns:
+        return
+    expression, slots = _compiled(tuple(patterns.items()))
+    last = 0
+    for match in expression.finditer(text):
+        if match.end() == match.start():
+            continue
+        if match.start() > last and text[match.start() - 1] == "\\":
+            yield Mark("escape", match.start() - 1, match.end())
         else:
-            literal += text[at : match.start()]
-            flush(match.start())
-            index = next(i for i in range(len(names)) if match.group(f"construct_{i}") is not None)
-            first = pattern.groupindex[f"construct_{index}"]
-            count = re.compile(constructs[names[index]]).groups
-            found.append(
-                Found(names[index], match.start(), match.end(), match.groups()[first : first + count])
-            )
-            run_start = at = match.end()
-    literal += text[at:]
-    flush(len(text))
-    return found
+            name, first, count = slots[match.lastgroup or ""]
+            yield Mark("pattern", *match.span(), name, match.groups()[first : first + count])
+        last = match.end()
+
+
+@lru_cache(maxsize=64)
+def _compiled(
+    patterns: tuple[tuple[str, str], ...],
+) -> tuple[re.Pattern[str], dict[str, tuple[str, int, int]]]:
+    """One expression for all patterns; for each group that is a whole pattern its name, the number of its
+    first own group and how many it has."""
+    parts = [f"(?P<pattern_{i}>{expression})" for i, (_, expression) in enumerate(patterns)]
+    whole = re.compile("|".join(parts))
+    slots = {
+        f"pattern_{i}": (name, whole.groupindex[f"pattern_{i}"], re.compile(expression).groups)
+        for i, (name, expression) in enumerate(patterns)
+    }
+    return whole, slots
+
+
+def _brackets(
+    text: str, brackets: Mapping[str, Bracket], taken: Sequence[tuple[int, int]]
+) -> tuple[list[Mark], list[tuple[int, str]]]:
+    """The pairs that act, as two marks each; the escapes of brackets; and those that are never closed.
+    taken: the parts that are patterns."""
+    if not brackets:
+        return [], []
+    closers = {bracket.closing: bracket.opening for bracket in brackets.values()}
+    special = "".join({*closers, *closers.values(), *"".join(b.inside for b in brackets.values())})
+    starts = [start for start, _ in taken]
+
+    def is_taken(at: int) -> bool:
+        i = bisect_right(starts, at) - 1
+        return i >= 0 and at < taken[i][1]
+
+    found = [m.start() for m in re.finditer(f"[{re.escape(special)}]", text) if not is_taken(m.start())]
+    escaped = {at for at in found if at and text[at - 1] == "\\" and not is_taken(at - 1)}
+    ends = {*closers, *closers.values()}
+    pairs, unclosed = _pairs([at for at in found if at not in escaped and text[at] in ends], text, closers)
+
+    def kind(start: int, end: int) -> str | None:
+        """The name of the construct that takes this pair; its backslashes do not count."""
+        first = start - 1 if start in escaped else start
+        before = text[first - 1] if first else ""
+        inner = end - 1 if end in escaped else end
+        for name, bracket in brackets.items():
+            if bracket.opening == text[start] and bracket.closing == text[end]:
+                if bracket.accepts(text, start + 1, inner, before):
+                    return name
+        return None
+
+    warnings = [(at, f'"{text[at]}" is never closed') for at in sorted(unclosed)[:MAX_WARNINGS]]
+    marks: list[Mark] = []
+    begin: dict[int, tuple[int, str]] = {}
+    for start, end in pairs:
+        if (name := kind(start, end)) is not None:
+            begin[start] = (end, name)
+    stack: list[tuple[int, str]] = []
+    active: Counter[str] = Counter()  # what a backslash makes literal in the pairs around
+    anyway, _ = _pairs([at for at in found if text[at] in ends], text, closers) if escaped else ([], [])
+    would = {at for pair in anyway if escaped & set(pair) and kind(*pair) is not None for at in pair}
+    deep = False
+    for at in found:
+        while stack and stack[-1][0] < at:
+            _leave(stack, active, brackets)
+        if at in escaped:
+            if active[text[at]] or at in would:
+                marks.append(Mark("escape", at - 1, at + 1))
+        elif at in begin:
+            end, name = begin[at]
+            if len(stack) >= MAX_DEPTH:
+                if not deep:
+                    warnings.append((at, f"brackets are nested more than {MAX_DEPTH} deep"))
+                deep = True
+                continue
+            bracket = brackets[name]
+            stack.append((end, name))
+            active.update(bracket.opening + bracket.closing + bracket.inside)
+            marks += [Mark("opening", at, at + 1, name), Mark("closing", end, end + 1, name)]
+    return marks, sorted(warnings)
+
+
+def _leave(stack: list[tuple[int, str]], active: Counter[str], brackets: Mapping[str, Bracket]) -> None:
+    bracket = brackets[stack.pop()[1]]
+    active.subtract(bracket.opening + bracket.closing + bracket.inside)
+
+
+def _pairs(
+    places: Iterable[int], text: str, closers: Mapping[str, str]
+) -> tuple[list[tuple[int, int]], list[int]]:
+    """Brackets that belong together, and opening ones without an end. A closing one takes the nearest opening
+    one of its kind; what was opened in between is not closed."""
+    pairs: list[tuple[int, int]] = []
+    unclosed: list[int] = []
+    stack: list[int] = []
+    open_: Counter[str] = Counter()
+    for at in places:
+        wanted = closers.get(text[at])
+        if wanted is None:
+            stack.append(at)
+            open_[text[at]] += 1
+        elif open_[wanted]:
+            while True:
+                start = stack.pop()
+                open_[text[start]] -= 1
+                if text[start] == wanted:
+                    break
+                unclosed.append(start)
+            pairs.append((start, at))
+    return pairs, unclosed + stack
+
+
+def _outermost(text: str, brackets: str) -> Iterator[tuple[int, int]]:
+    """The parts of the text within a pair of these brackets ("()[]"), the pair itself included."""
+    if not brackets:
+        return
+    closers = dict(zip(brackets[1::2], brackets[::2], strict=True))
+    found = re.finditer(rf"(?<!\\)[{re.escape(brackets)}]", text)
+    pairs, _ = _pairs((match.start() for match in found), text, closers)
+    last = 0
+    for start, end in sorted(pairs):
+        if start >= last:
+            yield start, end + 1
+            last = end + 1
+
+
+def _hide(text: str, parts: Iterable[tuple[int, int]]) -> str:
+    """The text with these parts, in order, made HIDDEN."""
+    shown, last = [], 0
+    for start, end in parts:
+        shown += [text[last:start], HIDDEN * (end - start)]
+        last = end
+    return "".join(shown) + text[last:] if shown else text
