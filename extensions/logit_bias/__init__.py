@@ -91,11 +91,11 @@ class LogitBias(Extension):
         seals = self._bias.seals(canvas) if self._bias is not None else None
         return bans if seals is None else seals if bans is None else bans | seals
 
-    def pick(self, canvas: Canvas, model: Link, choice: Choice) -> Choice:
+    def pick(self, canvas: Canvas, model: Link, logits: Tensor, choice: Choice) -> Choice:
         import torch
 
         if self._bias is not None and self._bias.raises:
-            choice, placed = self._bias.place(canvas, None, choice)
+            choice, placed = self._bias.place(canvas, logits, choice)
         else:
             placed = torch.zeros_like(choice.commit)
         choice, fallen = self._never.check(canvas, choice, placed)

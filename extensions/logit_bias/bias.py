@@ -99,9 +99,8 @@ class Bias:
         column = torch.arange(wide, device=tokens.device)
         inside = column >= start[:, None]
         stands = (tokens[:, :, None] == self._tokens) & inside[:, :, None]
-        cost = torch.where(
-            stands, 0.0, cost
-        )  # (B, C, K): log-probability still to pay, -inf where impossible
+        cost = torch.where((tokens == self._mask)[:, :, None], cost, -torch.inf)
+        cost = torch.where(stands, 0.0, cost)  # (B, C, K): log-probabilities to pay; -inf is impossible
         width = self._spelling.shape[1]
         cost = torch.nn.functional.pad(cost, (0, 0, 0, width - 1), value=-torch.inf)
         stands = torch.nn.functional.pad(stands, (0, 0, 0, width - 1), value=False)
@@ -117,6 +116,7 @@ class Bias:
             anchor = torch.where(new, (column[:, None] + j) * number + self._spelling[:, j], anchor)
             missing = missing + open_
         possible = (total > -torch.inf) & (missing > 0)
+        anchor = torch.where(possible, anchor, 0)
         change = torch.zeros(height, wide * number, dtype=logs.dtype, device=logs.device)
         if self.raises:
             fits = self._fits(canvas, tokens, inside, start, column)
@@ -132,9 +132,7 @@ class Bias:
             gain = torch.where(
                 may, total / missing.clamp(min=1) - first + strength.to(logs.dtype), -torch.inf
             )
-            change = change.scatter_reduce(
-                1, anchor.clamp(min=0).flatten(1), gain.clamp(min=0).flatten(1), "amax"
-            )
+            change = change.scatter_reduce(1, anchor.flatten(1), gain.clamp(min=0).flatten(1), "amax")
             self._plan = Plan(gain, anchor, change)
         if self.lowers:
             change = change - self._lowered(canvas, possible, missing, stands, change)
@@ -182,7 +180,7 @@ class Bias:
         end = torch.where(ends, column, wide).amin(1)
         return fits & (after <= end[:, None, None]) & inside[:, :, None]
 
-    def place(self, canvas: Canvas, logits: Tensor | None, choice: Choice) -> tuple[Choice, Tensor]:
+    def place(self, canvas: Canvas, logits: Tensor, choice: Choice) -> tuple[Choice, Tensor]:
         """The choice with at most one raised phrase in each row, committed whole; and bool (N,), its tokens.
 
         Further ones that were chosen wait: once this one stands, their strength fades. A phrase with a token
@@ -216,11 +214,10 @@ class Bias:
         grid.scatter_(1, at, self._tokens[self._spelling[spelling]])
         token = grid[rows, local]
         own = token >= 0  # standing tokens of the phrase are not among the N
-        if logits is not None:
-            barred = own & (logits.gather(1, token.clamp(min=0)[:, None])[:, 0] == -torch.inf)
-            failed = won.new_zeros(height).scatter_reduce(0, rows, barred, "amax")
-            self._refuse(canvas.row, start, failed, wide)
-            won, own = won & ~failed, own & ~failed[rows]
+        barred = own & (logits.gather(1, token.clamp(min=0)[:, None])[:, 0] == -torch.inf)
+        failed = won.new_zeros(height).scatter_reduce(0, rows, barred, "amax")
+        self._refuse(canvas.row, start, failed, wide)
+        won, own = won & ~failed, own & ~failed[rows]
         beside = won[rows] & ((local == start[rows] - 1) | (local == (start + length)[rows]))
         right = torch.where(won & self._word[spelling], start + length, wide).clamp(max=wide)
         sealed = torch.nn.functional.one_hot(right, wide + 1)[:, :wide].bool()
