@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 from webui import Construct, Draft, Extension, Gap, Options, Piece, Prompt, Row, Syntax, field
@@ -81,23 +80,17 @@ class Infill(Extension):
         """Given pieces and gaps. A blank before a gap is given, but tokens bring their blank along: it is the
         gap's lead."""
         found: list[Piece | Gap] = []
-        for is_gap, run in groupby(parts, key=lambda part: isinstance(part, Construct)):
-            if not is_gap:
-                pieces = tuple(run)
-                spans = [piece.span for piece in pieces]
-                span = (spans[0][0], spans[-1][1]) if spans[0] and spans[-1] else None
-                found.append(Piece("".join(piece.text for piece in pieces), span))
+        given: list[Piece] = []
+        for part in parts:
+            if isinstance(part, Piece):
+                given.append(part)
                 continue
-            for gap in run:
-                lead = ""
-                if found and isinstance(found[-1], Piece) and found[-1].text.endswith(" "):
-                    lead, given = " ", found.pop()
-                    if given.text != " ":
-                        found.append(
-                            Piece(given.text[:-1], given.span and (given.span[0], given.span[1] - 1))
-                        )
-                found.append(_gap(gap, passage, lead))
-        return found
+            text = "".join(piece.text for piece in given)
+            lead = " " * text.endswith(" ")
+            found += _given(given, len(text) - len(lead))
+            found.append(_gap(part, passage, lead))
+            given = []
+        return [*found, *_given(given, None)]
 
     def canvas(self, canvas: Canvas, model: Link) -> Canvas:
         import torch
@@ -136,6 +129,16 @@ class Infill(Extension):
         rows, columns = canvas.at
         rules = self._rules[canvas.row[rows], columns - canvas.answer[rows]]
         return rules @ self._barred.float() > 0
+
+
+def _given(pieces: Sequence[Piece], end: int | None) -> tuple[Piece, ...]:
+    """The pieces up to character `end` of their text, as one; none if that is nothing."""
+    kept = Prompt(tuple(pieces)).cut(0, sum(len(piece.text) for piece in pieces) if end is None else end)
+    if not kept:
+        return ()
+    first, last = kept[0].span, kept[-1].span
+    span = (first[0], last[1]) if first and last else None
+    return (Piece("".join(piece.text for piece in kept), span),)
 
 
 def _gap(found: Construct, passage: int, lead: str) -> Gap:

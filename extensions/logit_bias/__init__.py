@@ -99,7 +99,7 @@ class LogitBias(Extension):
         else:
             placed = torch.zeros_like(choice.commit)
         choice, fallen = self._never.check(canvas, choice, placed)
-        if fallen:
+        if fallen and self._bias is not None:
             self._bias.refuse(canvas, fallen)
         return choice
 
