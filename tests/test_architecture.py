@@ -31,7 +31,11 @@ LAYERS = {
 HEAVY = {"torch", "transformers", "gradio"}
 # Functions that cache their results: each must be pure.
 CACHED = {
-    "extensions.training.corpus._shuffled": "a permutation given by its arguments, asked for row by row"
+    "extensions.infill._allowed": "a table of a vocabulary, asked for by every batch",
+    "extensions.logit_bias.bias._edges": "tables of a vocabulary, asked for by every batch",
+    "extensions.logit_bias.phrases.pattern": "the expression of a list of phrases, asked for by every row",
+    "webui.core.syntax._compiled": "the expression of an extension's patterns, asked for by every row",
+    "extensions.training.corpus._shuffled": "a permutation given by its arguments, asked for row by row",
 }
 
 EXTENSIONS = sorted(path.parent.name for path in (ROOT / "extensions").glob("*/__init__.py"))

@@ -18,7 +18,6 @@ WORD = re.compile(r"\w")
 WITHOUT_BLANKS = ((0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF))
 
 
-@lru_cache(maxsize=64)
 def weighted(text: str, strength: float) -> dict[str, float]:
     """`dragon, "salt, pepper", golden ring:5`: the strength of each phrase, `strength` where none is given.
 
@@ -48,7 +47,6 @@ def weighted(text: str, strength: float) -> dict[str, float]:
     return found
 
 
-@lru_cache(maxsize=64)
 def plain(text: str) -> tuple[str, ...]:
     """The phrases of a list without strengths: a colon and a number are text. Quotes protect commas.
     ValueError as `weighted`."""
