@@ -20,16 +20,24 @@ _HOMES = MappingProxyType(
         "Construct": "webui.core.prompt",
         "Draft": "webui.core.prompt",
         "Extension": "webui.extension.extension",
+        "Failed": "webui.core.events",
+        "Finished": "webui.core.events",
         "Gap": "webui.core.prompt",
         "Link": "webui.extension.link",
+        "Loop": "webui.core.events",
+        "Network": "webui.extension.link",
         "Options": "webui.core.options",
+        "Passage": "webui.core.prompt",
         "Piece": "webui.core.prompt",
+        "Plan": "webui.denoising.samplers",
         "Prompt": "webui.core.prompt",
         "Request": "webui.core.request",
         "Result": "webui.core.result",
         "Row": "webui.extension.row",
+        "Sampler": "webui.denoising.samplers",
         "Scan": "webui.core.prompt",
         "Settings": "webui.settings",
+        "Start": "webui.core.start",
         "Syntax": "webui.core.syntax",
         "Template": "webui.canvas.canvas",
         "field": "webui.core.fields",
@@ -40,14 +48,17 @@ __all__ = ["__version__", *_HOMES]
 if TYPE_CHECKING:
     from webui.application import App
     from webui.canvas import Canvas, Choice, Template
+    from webui.core.events import Failed, Finished, Loop
     from webui.core.fields import field
     from webui.core.options import Options
-    from webui.core.prompt import Construct, Draft, Gap, Piece, Prompt, Scan
+    from webui.core.prompt import Construct, Draft, Gap, Passage, Piece, Prompt, Scan
     from webui.core.request import Cell, Request
     from webui.core.result import Result
+    from webui.core.start import Start
     from webui.core.syntax import Bracket, Syntax
+    from webui.denoising.samplers import Plan, Sampler
     from webui.extension.extension import Command, Extension
-    from webui.extension.link import Link
+    from webui.extension.link import Link, Network
     from webui.extension.row import Row
     from webui.settings import Settings
 

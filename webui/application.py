@@ -87,9 +87,9 @@ class App:
 
     def samplers(self) -> Mapping[str, str]:
         """Samplers by name, each with what it does."""
-        from webui.denoising.samplers import BUILT_IN
+        from webui.denoising.brought import Brought
 
-        return {name: sampler.about for name, sampler in BUILT_IN.samplers.items()}
+        return {name: sampler.about for name, sampler in Brought.of(self.registry).table.samplers.items()}
 
     def schedules(self) -> Mapping[str, str]:
         """Schedules by name, each with what it does."""

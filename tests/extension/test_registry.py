@@ -11,7 +11,6 @@ from tests.contract.program import finished, program, texts, write
 from webui import Cell, Extension, Options, Row, field
 from webui.core.prompt import Prompt
 from webui.core.request import MAX_SEED
-from webui.extension.extension import HOOKS
 from webui.extension.registry import Registry
 from webui.settings import ROOT
 
@@ -117,23 +116,6 @@ def test_an_unknown_public_method_is_an_error_when_the_class_is_made():
 
 
 # -- hooks ---------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("hook", HOOKS)
-def test_every_hook_is_documented_and_used(hook):
-    """A hook is there because a shipped extension uses it; its docstring names users that are real."""
-    shipped = Registry(ROOT / "extensions").extensions
-    documentation = getattr(Extension, hook).__doc__
-    assert documentation and documentation.strip().endswith(".") or ")" in documentation
-    users = {name for name, kind in shipped.items() if kind.has(hook)}
-    assert users or f"def {hook}(" in "".join(
-        p.read_text("utf-8") for p in (ROOT / "extensions").glob("*/__init__.py")
-    )
-    if "Used by: " in documentation:
-        named = documentation.split("Used by: ")[1].split(".")[0].split(" (")[0]
-        for user in named.split(", "):
-            assert (ROOT / "extensions" / user).is_dir(), user
-            assert user not in shipped or user in users, user
 
 
 def test_the_folders_extensions_all_load():

@@ -89,23 +89,25 @@ class Canvas:
         mask: int,
         ends: Sequence[int] = (),
         device: torch.device | str = "cpu",
+        given: Sequence[Sequence[bool]] | None = None,
     ) -> Canvas:
-        """A canvas from prompts and answers in tokens; positions of an answer that hold `mask` are masked,
-        the others given."""
+        """A canvas from prompts and answers in tokens; positions of an answer that hold `mask` are masked.
+        `given`: which positions of each answer are never changed; by default those that are not masked."""
         rows = len(answers)
         length = _aligned(max(len(p) + len(a) for p, a in zip(prompts, answers, strict=True)))
         tokens = torch.full((rows, length), mask, dtype=torch.long)
-        given = torch.ones((rows, length), dtype=torch.bool)
+        fixed = torch.ones((rows, length), dtype=torch.bool)
         for i, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
             line = torch.tensor([*prompt, *answer], dtype=torch.long)
             tokens[i, length - len(line) :] = line
-            given[i, length - len(answer) :] = line[len(prompt) :] != mask
+            own = line[len(prompt) :] != mask if given is None else torch.tensor(given[i], dtype=torch.bool)
+            fixed[i, length - len(answer) :] = own
         counter = torch.arange(rows)
         whole = cls(
             tokens=tokens,
-            given=given,
+            given=fixed,
             weights=torch.zeros((rows, length)),
-            active=torch.zeros_like(given),
+            active=torch.zeros_like(fixed),
             start=torch.tensor([length - len(p) - len(a) for p, a in zip(prompts, answers, strict=True)]),
             answer=torch.tensor([length - len(answer) for answer in answers]),
             row=counter,

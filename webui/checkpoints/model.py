@@ -52,6 +52,7 @@ class Model:
         self.mask, self.ends, self.description = mask, ends, description
         self.body, self.head = family.split(module)
         self.device = next(module.parameters()).device
+        self.running: Canvas | None = None  # what the forward pass under way computes: see the hook `patch`
 
     @property
     def vocabulary(self) -> int:
@@ -96,12 +97,16 @@ class Model:
     def _forward(self, canvas: Canvas) -> Tensor:
         """Hidden states (B, L, D). The mask is always given, so that a row is computed alike with and without
         padding."""
-        output = self.body(
-            input_ids=canvas.tokens,
-            attention_mask=self._mask(canvas),
-            position_ids=canvas.position,
-            use_cache=False,
-        )
+        self.running = canvas
+        try:
+            output = self.body(
+                input_ids=canvas.tokens,
+                attention_mask=self._mask(canvas),
+                position_ids=canvas.position,
+                use_cache=False,
+            )
+        finally:
+            self.running = None
         return output.last_hidden_state
 
     def _mask(self, canvas: Canvas) -> Tensor:

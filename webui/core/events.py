@@ -18,7 +18,8 @@ class Loading:
 
 @dataclass(frozen=True)
 class Started:
-    """A cell's canvas exists: `length` positions, of which `given` are text that is never changed."""
+    """A cell's canvas exists: `length` positions, of which `given` are there at the start: text that is never
+    changed, or tokens that the sampler may remask."""
 
     cell: str
     length: int
@@ -56,4 +57,14 @@ class Failed:
         return cls(cell, str(error), code_of(error))
 
 
-Event = Loading | Started | Progress | Finished | Failed
+@dataclass(frozen=True)
+class Loop:
+    """Pass `k` (from 0) of `of` over all cells of the job begins; each pass counts for the same share of its
+    progress. `extension` is set by the engine: an extension only yields Loop(k, of)."""
+
+    k: int
+    of: int
+    extension: str = ""
+
+
+Event = Loading | Started | Progress | Finished | Failed | Loop

@@ -156,20 +156,38 @@ def _span(pieces: Sequence[Piece]) -> tuple[int, int] | None:
 
 
 @dataclass(frozen=True)
-class Draft:
-    """An answer that is partly given: text that stays byte for byte, and gaps. What infill and re-noising
-    start from."""
+class Passage:
+    """A part of an answer that is there at the start, as text or in tokens.
 
-    parts: tuple[Piece | Gap, ...]
+    locked  given: it stays as it is; otherwise it is committed, and the sampler may remask or replace it
+    """
+
+    text: str = ""
+    tokens: tuple[int, ...] = ()
+    locked: bool = False
+
+    def __post_init__(self):
+        if bool(self.text) == bool(self.tokens):
+            raise ValueError("A passage is either a text or tokens.")
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What an answer starts from, in order: pieces of text that stay byte for byte, passages, and gaps."""
+
+    parts: tuple[Piece | Passage | Gap, ...]
 
     @property
     def gaps(self) -> tuple[Gap, ...]:
         return tuple(part for part in self.parts if isinstance(part, Gap))
 
     def filled(self, fillings: Sequence[str]) -> str:
-        """The whole text, the k-th gap replaced by `fillings[k]`."""
+        """The whole text, the k-th gap or passage replaced by `fillings[k]`."""
         fills = iter(fillings)
-        return "".join(
-            part.lead + next(fills).removeprefix(part.lead) if isinstance(part, Gap) else part.text
-            for part in self.parts
-        )
+        texts: list[str] = []
+        for part in self.parts:
+            if isinstance(part, Gap):
+                texts.append(part.lead + next(fills).removeprefix(part.lead))
+            else:
+                texts.append(next(fills) if isinstance(part, Passage) else part.text)
+        return "".join(texts)

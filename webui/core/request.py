@@ -12,6 +12,7 @@ from pydantic import field_validator, model_validator
 from webui.core.fields import field
 from webui.core.options import Options, validate
 from webui.core.renamed import Renamed, current
+from webui.core.start import Start
 from webui.core.unknown import FIELD, OLD_FIELD, part, plain
 
 MAX_TEXT = 100_000  # characters of a prompt
@@ -164,6 +165,13 @@ class Request(Options):
         label="Count",
         help="Texts to write; text k has seed + k.",
         place="parameters",
+        axis=False,
+    )
+    canvas: Start | None = field(
+        None,
+        label="Canvas",
+        help="What the answer starts from: a trace to go on with, or tokens; empty: masked positions.",
+        place="hidden",
         axis=False,
     )
     unknown: dict[str, Any] = field(

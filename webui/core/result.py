@@ -6,20 +6,20 @@ import secrets
 import time
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, SerializeAsAny
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
 
 from webui.core.request import Request
 
 
 class Change(NamedTuple):
-    """One position decided (or, with token None, reopened) in one model call. `column` counts from the
-    answer's start."""
+    """What one model call did to one position: a token was committed, or, with token None, the position was
+    remasked. `column` counts from the answer's start."""
 
-    step: int
+    step: int  # of the row, from 1; 0 is what the answer started from
     column: int
     token: int | None
     text: str
-    confidence: float | None  # in [0, 1]; None for given text
+    confidence: float | None  # the token's probability, in [0, 1]; None for what no model call made
 
 
 class Provenance(BaseModel):
@@ -44,7 +44,7 @@ class Statistics(BaseModel):
 
     model_config = ConfigDict(frozen=True)
     forwards: int = 0
-    tokens: int = 0  # decided positions
+    tokens: int = 0  # positions that the model filled, however often they were remasked before
     prompt_tokens: int = 0
     seconds: float = 0.0
 
@@ -65,12 +65,30 @@ class Result(BaseModel):
     preset: tuple[str, ...] = ()  # fields that were None and came from the preset
     axes: tuple[tuple[str, Any, str], ...] = ()  # (name, value, label) of the cell
     error: str | None = None
-    pieces: tuple[str | None, ...] = ()  # the answer's tokens as text; None is still open
-    trace: tuple[Change, ...] = ()
+    tokens: tuple[int | None, ...] = ()  # the answer; None is masked
+    pieces: tuple[str | None, ...] = ()  # its tokens as text
+    trace: tuple[Change, ...] = ()  # every commit and remasking, in order
     parts: tuple[Result, ...] = ()
     statistics: Statistics = Statistics()
     provenance: Provenance | None = None
     notes: tuple[str, ...] = ()
+    # numbers and words by extension: see the hook `finish`
+    extras: dict[str, dict[str, int | float | str | bool]] = Field(default_factory=dict)
+
+
+def replay(result: Result, step: int) -> tuple[int | None, ...]:
+    """The answer as it was after the row's model call number `step`, in tokens; None is masked. 0: as it
+    started. No model is needed. ValueError for a result without tokens, as before 2026-11-26."""
+    if result.trace and not result.tokens:
+        raise ValueError("This result was saved without its tokens.")
+    tokens = list(result.tokens)
+    start = result.request.canvas.tokens if result.request.canvas else ()
+    for change in result.trace:
+        tokens[change.column] = start[change.column] if start else None
+    for change in result.trace:
+        if change.step <= step:
+            tokens[change.column] = change.token
+    return tuple(tokens)
 
 
 def new_id() -> str:

@@ -11,14 +11,16 @@ from torch import Tensor
 
 from webui.canvas import Canvas, Choice
 from webui.checkpoints.model import Model
-from webui.core.events import Started
+from webui.core.events import Progress, Started
 from webui.core.result import Change
 from webui.denoising import samplers
+from webui.denoising.brought import Brought
 from webui.denoising.chain import Chain
 from webui.denoising.checks import Check
 from webui.denoising.decode import Decoded, decode
 from webui.denoising.packing import PackedRow
-from webui.denoising.samplers import BUILT_IN, SamplerTable
+from webui.denoising.replay import replay
+from webui.denoising.samplers import BUILT_IN
 from webui.denoising.transfer import to_host
 from webui.extension.errors import HookError
 from webui.extension.extension import Extension
@@ -31,6 +33,7 @@ class LiveRow:
     packed: PackedRow
     trace: list[Change] = field(default_factory=list)
     step: int = 0  # model calls so far
+    resumed: int = 0  # those that were made in an earlier run
 
     @property
     def cell(self) -> str:
@@ -61,25 +64,38 @@ class Batch:
         model: Model,
         rows: Sequence[PackedRow],
         extensions: Iterable[type[Extension]],
-        table: SamplerTable = BUILT_IN,
+        brought: Brought | None = None,
     ):
-        self.model, self.rows, self.table = model, rows, table
-        self.live = {i: LiveRow(packed) for i, packed in enumerate(rows)}
-        prompts, answers = [packed.prompt.tokens for packed in rows], [packed.answer for packed in rows]
-        seeds = [packed.row.request.seed for packed in rows]
-        canvas = Canvas.build(prompts, answers, seeds, model.mask, model.ends)
-        self.host = samplers.prepare(canvas, [packed.options for packed in rows], table)
+        self.model, self.rows = model, rows
+        self.table = table = brought.table if brought else BUILT_IN
+        self._owners: Mapping[str, str] = brought.owners if brought else {}
+        self.live = {i: self._resumed(packed) for i, packed in enumerate(rows)}
+        canvas = Canvas.build(
+            [packed.prompt.tokens for packed in rows],
+            [packed.answer for packed in rows],
+            [packed.row.request.seed for packed in rows],
+            model.mask,
+            model.ends,
+            given=[packed.given for packed in rows],
+        )
+        canvas = samplers.prepare(canvas, [packed.options for packed in rows], table)
+        self.host = replay(canvas, [packed.row.request.canvas for packed in rows], table)
         self.canvas = self.host.to(model.device)
         self.policy = [packed.row.request.end_of_text for packed in rows]
         self._endless = torch.tensor([policy == "ban" for policy in self.policy], device=model.device)
         self.chain = Chain(model, rows, extensions)
 
-    def start(self) -> list[Started]:
+    def start(self) -> list[Started | Progress]:
         """Lets extensions see the canvas, and tells what it holds at the start. HookError."""
         self.chain.build()
         self.canvas = self.chain.canvas(self.canvas)
         self.host = self.canvas.to("cpu")
-        return [self._started(live) for live in self.live.values()]
+        events: list[Started | Progress] = []
+        for live in self.live.values():
+            events.append(self._started(live))
+            if live.resumed:
+                events.append(Progress({live.cell: tuple(live.trace)}, {live.cell: live.step}))
+        return events
 
     def step(self) -> Step:
         """One model call for every row. HookError if a hook raises; then nothing has changed.
@@ -141,19 +157,24 @@ class Batch:
                 del self.live[row]
 
     def decode(self, row: int) -> Decoded:
-        """The text of a row as it stands now."""
+        """The answer of a row as it stands now, as text."""
+        return decode(self.model, self.rows[row], self.tokens(row))
+
+    def tokens(self, row: int) -> list[int]:
+        """The answer of a row as it stands now; the mask token where it is masked."""
         index = self.host.row.tolist().index(row)
-        tokens = self.host.tokens[index, int(self.host.answer[index]) :].tolist()
-        return decode(self.model, self.rows[row], tokens)
+        return self.host.tokens[index, int(self.host.answer[index]) :].tolist()
 
     def endless(self) -> dict[int, HookError]:
         """Rows that have been called more often than they have positions and steps, by row number: they would
-        never end, which is the fault of the last `pick`."""
+        never end, which is the fault of the last `pick`, or of a sampler that an extension brought."""
         error = ValueError("the text never got finished.")
         return {
-            row: HookError(self.chain.last("pick", row), error)
+            row: HookError(
+                self._owners.get(live.packed.options.sampler) or self.chain.last("pick", row), error
+            )
             for row, live in self.live.items()
-            if live.step > len(live.packed.answer) + live.packed.options.steps
+            if live.step - live.resumed > len(live.packed.answer) + live.packed.options.steps
         }
 
     @property
@@ -206,7 +227,7 @@ class Batch:
         changes: dict[int, list[Change]] = {row: [] for row in self.live if row not in failed}
         numbers, starts = [count.row for count in host.counts], host.answer.tolist()
         if choice.remask is not None:
-            remasked = choice.remask & ~host.given & ~host.masked
+            remasked = choice.remask & ~host.given & ~host.masked & self.host.masked
             for index, column in remasked.nonzero().tolist():
                 if (number := numbers[index]) in changes:
                     step = self.live[number].step + 1
@@ -224,13 +245,25 @@ class Batch:
             self.live[row].trace += made
         return {row: tuple(made) for row, made in changes.items()}
 
+    def _resumed(self, packed: PackedRow) -> LiveRow:
+        """The row with the trace that it goes on with."""
+        start = packed.row.request.canvas
+        if start is None:
+            return LiveRow(packed)
+        words = self.model.words
+        trace = [
+            Change(step, column, token, "" if token is None else words[token], confidence)
+            for step, column, token, confidence in start.entries
+        ]
+        return LiveRow(packed, trace, start.steps, start.steps)
+
     def _started(self, live: LiveRow) -> Started:
         answer = live.packed.answer
         pieces = self.model.tokenizer.pieces(
             [None if token == self.model.mask else token for token in answer]
         )
-        given = (Change(0, i, answer[i], piece, None) for i, piece in enumerate(pieces) if piece is not None)
-        return Started(live.cell, len(answer), live.packed.options.steps, tuple(given))
+        there = (Change(0, i, answer[i], piece, None) for i, piece in enumerate(pieces) if piece is not None)
+        return Started(live.cell, len(answer), live.packed.options.steps, tuple(there))
 
 
 def _exact(value: float) -> float:

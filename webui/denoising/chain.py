@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,17 +12,17 @@ from torch import Tensor
 
 from webui.canvas import Canvas, Choice, Template
 from webui.checkpoints.model import Model
-from webui.core.errors import Abandoned
+from webui.core.result import Result
 from webui.denoising.checks import Check, check_canvas, check_choice, check_tensor, choice_checks
 from webui.denoising.packing import PackedRow, encode
-from webui.extension.errors import HookError
+from webui.extension.errors import HookError, is_of_hook
 from webui.extension.extension import Extension
 from webui.extension.row import Row
 
 if TYPE_CHECKING:
     from webui.extension.link import Link
 
-HOOKS = ("canvas", "denoise", "ban", "pick")  # those that are called on the object made for one batch
+HOOKS = ("patch", "canvas", "denoise", "ban", "pick", "finish")  # called on the object made for one batch
 NOT_FINITE = "gave logits that are not finite numbers."
 
 
@@ -60,6 +62,10 @@ class ChainLink:
         return self._rows[row].spans
 
 
+class PatchError(HookError):
+    """The model may still be patched: it must not be used again."""
+
+
 class _NotFinite(BaseException):
     """The model gave logits that are not finite. No Exception, so that no hook takes it for its own error."""
 
@@ -78,16 +84,65 @@ class Chain:
         self._links: dict[str, tuple[Extension, Link]] = {}
         self._below: Callable[[Canvas], Tensor] = self._evaluate
         self._order: dict[str, list[str]] = {hook: [] for hook in HOOKS}
+        self._built = False
         self._tracing = False  # whether each link's logits are checked, to find which one is at fault
 
     def build(self) -> None:
-        """Makes one object of each extension that has something to do here, and the links. HookError."""
+        """Makes one object of each extension that has something to do here, and the links, once.
+        HookError."""
+        if self._built:
+            return
         hooked = [kind for kind in self._extensions if any(kind.has(hook) for hook in HOOKS)]
         for kind in sorted(hooked, key=lambda kind: (kind.order_of("denoise"), kind.name)):
             on = [None if _guarded(kind.name, kind.neutral, p.row) else p.row for p in self.rows]
             if any(row is not None for row in on):
                 self._add(kind, on)
         self._order = {hook: self._chain(hook) for hook in HOOKS}
+        self._built = True
+
+    @contextmanager
+    def patched(self) -> Iterator[None]:
+        """The model with every `patch` while this lasts; afterwards it is as it was, whatever happens inside.
+        HookError; PatchError if it may not be as it was."""
+        names, module = self._order["patch"], self.model.module
+        before = _wiring(module) if names else ()
+        entered: list[tuple[str, AbstractContextManager]] = []
+        try:
+            for name in names:
+                manager = _guarded(name, self._links[name][0].patch, self.model)
+                if not isinstance(manager, AbstractContextManager):
+                    error = ValueError(f"gave {type(manager).__name__} instead of a context manager.")
+                    raise HookError(name, error)
+                _guarded(name, manager.__enter__)
+                entered.append((name, manager))
+            yield
+        finally:
+            faults: dict[str, BaseException] = {}
+            for name, manager in reversed(entered):
+                try:
+                    _guarded(name, manager.__exit__, None, None, None)
+                except BaseException as error:
+                    if not is_of_hook(error):
+                        raise
+                    faults[name] = error
+            if faults or (names and _wiring(module) != before):
+                raise PatchError(list(faults) or names, ValueError("left the model changed."))
+
+    def finish(self, row: int, result: Result) -> tuple[dict[str, dict[str, Any]], list[str]]:
+        """What extensions say about a result, by name; and a sentence about each that failed, which costs
+        its numbers and not the text."""
+        extras: dict[str, dict[str, Any]] = {}
+        notes: list[str] = []
+        for name in self._order["finish"]:
+            if self._working[name][row] is None:
+                continue
+            try:
+                said = _guarded(name, self._links[name][0].finish, self.rows[row].row, result)
+                if said:
+                    extras[name] = _checked_extras(said)
+            except (HookError, ValueError) as error:
+                notes.append(str(error if isinstance(error, HookError) else HookError(name, error)))
+        return extras, notes
 
     def canvas(self, canvas: Canvas) -> Canvas:
         """The canvas as the extensions want it, before the first model call. HookError."""
@@ -207,12 +262,39 @@ def _blame_bans(
     return HookError(alone[:1] or some, ValueError("every token is forbidden at some position."))
 
 
+def _wiring(module: torch.nn.Module) -> tuple:
+    """What patches of a model's modules change: which these are, and how many hooks each has."""
+    return tuple(
+        (
+            name,
+            id(part),
+            len(part._forward_hooks),
+            len(part._forward_pre_hooks),
+            id(part.__dict__.get("forward")),
+        )
+        for name, part in module.named_modules()
+    )
+
+
+def _checked_extras(said: object) -> dict[str, Any]:
+    """What `finish` gave. ValueError if a result cannot hold it."""
+    if not isinstance(said, Mapping):
+        raise ValueError(f"gave {type(said).__name__} instead of names and values.")
+    for key, value in said.items():
+        finite = not isinstance(value, float) or math.isfinite(value)
+        if not isinstance(key, str) or not isinstance(value, int | float | str | bool) or not finite:
+            raise ValueError(f"gave {key!r} a value that is no number, text or truth value.")
+    return dict(said)
+
+
 def _guarded(name: str, hook: Callable[..., Any], *arguments: object) -> Any:
     """What a hook returns. HookError for whatever it raises: SystemExit and a library's panic too, which are
     no Exception."""
     try:
         return hook(*arguments)
-    except (HookError, Abandoned, _NotFinite, torch.OutOfMemoryError):
+    except (HookError, _NotFinite, torch.OutOfMemoryError):
         raise
     except BaseException as error:
+        if not is_of_hook(error):
+            raise
         raise HookError(name, error) from error

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from webui.checkpoints.model import Model
-from webui.core.prompt import Draft
+from webui.core.prompt import Draft, Gap, Passage
 from webui.denoising.packing import PackedRow
 
 MASKED = "…"  # stands for masked positions in the text of a row that was stopped
@@ -44,8 +44,11 @@ def decode(model: Model, packed: PackedRow, tokens: Sequence[int]) -> Decoded:
 
 def _filled(draft: Draft, packed: PackedRow, pieces: Sequence[str | None], prefix: str) -> str:
     """The draft's text: what was given byte for byte, and between it what the model wrote."""
-    fillings = [_join(pieces[start:end]) for start, end in packed.spans]
-    if packed.spans and packed.spans[0][0] == 0:
+    written = [
+        span for part, span in zip(draft.parts, packed.parts, strict=True) if isinstance(part, Gap | Passage)
+    ]
+    fillings = [_join(pieces[start:end]) for start, end in written]
+    if written and written[0][0] == 0:
         fillings[0] = fillings[0].removeprefix(prefix)
     return draft.filled(fillings)
 

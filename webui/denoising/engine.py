@@ -1,15 +1,15 @@
 """Requests in, events and results out: the one path. Everything that is denoised goes through `Engine.run`.
 
-cells -> presets resolved -> every extension's `prompt` -> rows grouped by checkpoint -> tokenized -> packed
-into batches
--> each batch stepped until its rows have ended, each row finished and saved as it ends -> one Result for the
-  job.
+cells -> every extension's `run` around them -> presets resolved -> every extension's `prompt` -> rows
+grouped by checkpoint -> tokenized -> packed into batches -> each batch stepped until its rows have ended,
+each row finished as it ends -> one Result for the job.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -18,14 +18,16 @@ import torch
 from webui.checkpoints.loading import Checkpoints
 from webui.checkpoints.model import Model
 from webui.checkpoints.weights import Stopped
-from webui.core.errors import Abandoned
-from webui.core.events import Event, Failed, Finished, Loading, Progress
+from webui.core.events import Event, Failed, Finished, Loading, Loop, Progress
 from webui.core.prompt import Prompt
 from webui.core.request import Cell, Request
-from webui.core.result import Provenance, Result, Statistics, new_id
+from webui.core.result import Change, Provenance, Result, Statistics, new_id
 from webui.denoising import packing
-from webui.denoising.batch import Batch, LiveRow
-from webui.extension.errors import HookError, reason
+from webui.denoising.batch import Batch
+from webui.denoising.brought import Brought
+from webui.denoising.chain import PatchError
+from webui.denoising.runs import Passes, around
+from webui.extension.errors import HookError, is_of_hook, reason
 from webui.extension.registry import Registry
 from webui.extension.row import Row
 
@@ -44,12 +46,27 @@ class Job(Protocol):
     def take(self, event: Event) -> None: ...
 
 
+@dataclass
+class Work:
+    """What all batches of one job share.
+
+    tell   takes what happens within one call, where nothing can be yielded: Loading
+    model  the one in use
+    """
+
+    job: str
+    cancelled: Callable[[], bool]
+    tell: Callable[[Event], None]
+    model: Model | None = None
+
+
 class Engine:
     """Runs jobs. One thread only: whoever calls `run` owns the device until the iterator is exhausted or
     closed.
 
-    save    called with every cell's result as it ends
-    version the program's, for provenance
+    save        called with every cell's result as it ends
+    batch_rows  rows of a batch at most; 0: by the device
+    version     the program's, for provenance
     """
 
     def __init__(
@@ -62,17 +79,26 @@ class Engine:
     ):
         self.checkpoints, self.registry, self.save, self.version = checkpoints, registry, save, version
         self.batch_rows = batch_rows
+        self.samplers = Brought.of(registry)
 
     def run(self, job: Job) -> Iterator[Event]:
-        """All cells of a job, then the job's own Finished. Cells that fail are told by Failed, the others go
-        on."""
+        """All cells of a job, each saved as it ends, then the job's own Finished. Cells that fail are told by
+        Failed, the others go on."""
         results: dict[str, Result] = {}
-        for event in self.generate(job.cells, job.id, job.cancelled, job.take):
+        passes = Passes()
+        cells = {cell.id: cell for cell in job.cells}
+
+        def generate(cells: Sequence[Cell]) -> Iterator[Event]:
+            return self.generate(cells, job.id, job.cancelled, job.take)
+
+        for event in around(self.registry, job.cells, generate, job.cancelled)(job.cells):
             if isinstance(event, Finished) and event.cell is not None:
+                event = Finished(self._saved(event.result), event.cell)
                 results[event.cell] = event.result
             elif isinstance(event, Failed):
-                cell = next(cell for cell in job.cells if cell.id == event.cell)
-                results[cell.id] = _failure(cell, event.sentence)
+                results[event.cell] = _failure(cells[event.cell], event.sentence)
+            elif isinstance(event, Loop):
+                event = passes.enter(event)
             yield event
         yield Finished(_whole(job, [results[cell.id] for cell in job.cells if cell.id in results]))
 
@@ -83,24 +109,17 @@ class Engine:
         cancelled: Callable[[], bool],
         tell: Callable[[Event], None] = lambda event: None,
     ) -> Iterator[Event]:
-        """Every cell once; rows of one checkpoint together, whatever else differs. What a cancel leaves
-        unbegun has no event.
-
-        tell: takes what happens while a checkpoint is read, which is one call that nothing can be yielded
-        from: Loading.
-        """
+        """Every cell once, without the extensions' `run`; rows of one checkpoint together, whatever else
+        differs. Nothing is saved. What a cancel leaves unbegun has no event."""
+        work = Work(job, cancelled, tell)
         groups: dict[str, list[Prepared]] = {}
-        presets: dict[
-            str | None, tuple[str, Mapping[str, Any]]
-        ] = {}  # a grid's cells mostly ask for the same checkpoint
+        presets: dict[str | None, tuple[str, Mapping[str, Any]]] = {}  # looked up once for all cells
         for cell in cells:
             asked = cell.request.model
             try:
                 if asked not in presets:
-                    presets[asked] = (
-                        self.checkpoints.entry(asked).name,
-                        self.checkpoints.profile(asked)["preset"],
-                    )
+                    entry = self.checkpoints.entry(asked)
+                    presets[asked] = entry.name, self.checkpoints.profile(asked)["preset"]
                 name, preset = presets[asked]
                 groups.setdefault(name, []).append(self._prepare(cell, name, preset))
             except ValueError as error:
@@ -109,153 +128,158 @@ class Engine:
             if cancelled():
                 return
             try:
-                model = self._load(name, cancelled, tell)
+                self._load(work, name)
             except Stopped:
                 return
             except ValueError as error:
                 yield from (Failed.of(row.cell.id, error) for row, _ in prepared)
                 continue
-            yield from self._group(model, prepared, job, cancelled)
-            del model  # the next one needs its memory
+            yield from self._group(work, prepared)
+            work.model = None  # the next one needs its memory
 
-    def _load(self, name: str, cancelled: Callable[[], bool], tell: Callable[[Event], None]) -> Model:
+    def _load(self, work: Work, name: str) -> Model:
         """The model of this name. ValueError says why there is none; Stopped that the job was cancelled
         meanwhile."""
 
         def progress(done: float) -> None:
-            if cancelled():
+            if work.cancelled():
                 raise Stopped
-            tell(Loading(name, done))
+            work.tell(Loading(name, done))
 
-        return self.checkpoints.load(name, progress)
+        work.model = self.checkpoints.load(name, progress)
+        return work.model
 
     def _prepare(self, cell: Cell, name: str, known: Mapping[str, Any]) -> Prepared:
         """The cell as a row: presets resolved, then every extension's `prompt`. ValueError."""
-        request, preset = packing.resolve(cell.request.replace(model=name), known)
+        request, preset = packing.resolve(cell.request.replace(model=name), known, self.samplers.table)
         row = self.registry.prepare(Row(cell, request, {"main": Prompt.of(request.prompt)}))
         hint = self.checkpoints.hint(name, request.prompt)
         return row.note(hint) if hint else row, preset
 
-    def _group(
-        self, model: Model, prepared: Sequence[Prepared], job: str, cancelled: Callable[[], bool]
-    ) -> Iterator[Event]:
-        packed = []
+    def _group(self, work: Work, prepared: Sequence[Prepared]) -> Iterator[Event]:
+        """All rows of one checkpoint, which is loaded."""
+        model, packed = work.model, []
+        assert model is not None
+        facts = model.description
         for row, preset in prepared:
             try:
-                facts = model.description
                 packed.append(
-                    packing.tokenize(row, preset, model.tokenizer, model.mask, facts.max_length, facts.prefix)
+                    packing.tokenize(
+                        row,
+                        preset,
+                        model.tokenizer,
+                        model.mask,
+                        facts.max_length,
+                        facts.prefix,
+                        self.samplers.table,
+                    )
                 )
             except ValueError as error:
                 yield Failed.of(row.cell.id, error)
-            except Abandoned:
-                raise
-            except BaseException as error:  # a panic of the tokenizer's library is no Exception
-                name = model.description.name
-                yield Failed.of(row.cell.id, ValueError(f"{name}: the tokenizer failed: {reason(error)}"))
+            except BaseException as error:
+                if not is_of_hook(error):
+                    raise
+                yield Failed.of(row.cell.id, _tokenizer_failed(facts.name, error))
         limit = self.batch_rows or (16 if model.device.type == "cpu" else 64)
         for rows in packing.batches(packed, limit):
-            if cancelled():
+            if work.cancelled():
                 return
-            yield from self._batch(model, rows, job, cancelled)
+            yield from self._batch(work, rows)
 
-    def _batch(
-        self, model: Model, rows: Sequence[packing.PackedRow], job: str, cancelled: Callable[[], bool]
-    ) -> Iterator[Event]:
+    def _batch(self, work: Work, rows: Sequence[packing.PackedRow]) -> Iterator[Event]:
         """Steps one batch until its rows have ended. Rows that fail leave it; if nobody knows which row is at
         fault, it is looked for in smaller batches that start anew."""
-        began = time.monotonic()
+        began, model = time.monotonic(), work.model
+        assert model is not None
         try:
-            batch = Batch(model, rows, self.registry.extensions.values())
-        except ValueError as error:  # the settings of a row
+            batch = Batch(model, rows, self.registry.extensions.values(), self.samplers)
+        except (ValueError, HookError) as error:  # the settings of a row, or its sampler
             if len(rows) == 1:
                 yield Failed.of(rows[0].row.cell.id, error)
             else:
                 for row in rows:
-                    yield from self._batch(model, [row], job, cancelled)
+                    yield from self._batch(work, [row])
             return
+        failure: HookError | torch.OutOfMemoryError | None = None
         try:
-            yield from batch.start()
-            while batch.live:
-                if cancelled():
-                    yield from (self._finish(batch, row, job, began) for row in list(batch.live))
-                    return
-                step = batch.step()
-                yield from _fail(batch, step.failed)
-                cells = {batch.live[row].cell: changes for row, changes in step.changes.items()}
-                yield Progress(cells, {live.cell: live.step for live in batch.live.values()})
-                ended = batch.ended()
-                for row in ended:
-                    yield self._finish(batch, row, job, began)
-                batch.leave(ended)
-                yield from _fail(batch, batch.endless())
-            return
-        except HookError as error:
-            failure: HookError | torch.OutOfMemoryError = error
-        except torch.OutOfMemoryError as error:
+            batch.chain.build()
+            with batch.chain.patched():
+                yield from batch.start()
+                yield from self._finished(work, batch, batch.ended(), began)
+                while batch.live and not work.cancelled():
+                    step = batch.step()
+                    yield from _fail(batch, step.failed)
+                    cells = {batch.live[row].cell: changes for row, changes in step.changes.items()}
+                    yield Progress(cells, {live.cell: live.step for live in batch.live.values()})
+                    yield from self._finished(work, batch, batch.ended(), began)
+                    yield from _fail(batch, batch.endless())
+        except (HookError, torch.OutOfMemoryError) as error:
             failure = error
-        if cancelled():
-            yield from (self._finish(batch, row, job, began) for row in list(batch.live))
-            return
-        yield from self._again(batch, failure, job, cancelled)
+        if isinstance(failure, PatchError):
+            self.checkpoints.unload()  # it is read anew: no text may be made with what was left in it
+            work.model = None
+        if work.cancelled():
+            yield from self._finished(work, batch, list(batch.live), began)
+        elif failure is not None:
+            yield from self._again(work, batch, failure)
 
     def _again(
-        self,
-        batch: Batch,
-        failure: HookError | torch.OutOfMemoryError,
-        job: str,
-        cancelled: Callable[[], bool],
+        self, work: Work, batch: Batch, failure: HookError | torch.OutOfMemoryError
     ) -> Iterator[Event]:
         """What becomes of the rows of a batch that failed as a whole. A row that alone can be at fault fails;
         of several, each half is tried by itself. Rows that cannot be at fault are another batch."""
-        rows = list(batch.live)
+        name, rows = batch.model.description.name, list(batch.live)
+        suspects = rows
         if isinstance(failure, HookError):
             suspects = [row for row in rows if batch.chain.work_for(failure.extensions, row)] or rows
-        else:
-            suspects = rows
+        groups = [[row for row in rows if row not in suspects]]
         if len(suspects) == 1:
             yield from _fail(batch, {suspects[0]: _told(failure, batch.model)})
-            groups = []
         else:
             middle = len(suspects) // 2
-            groups = [suspects[:middle], suspects[middle:]]
-        groups.append([row for row in rows if row not in suspects])
+            groups += [suspects[:middle], suspects[middle:]]
         for group in filter(None, groups):
-            yield from self._batch(batch.model, [batch.rows[row] for row in group], job, cancelled)
+            try:
+                if work.model is None:
+                    self._load(work, name)
+            except Stopped:
+                return
+            except ValueError as error:
+                yield from _fail(batch, dict.fromkeys(group, error))
+                continue
+            yield from self._batch(work, [batch.rows[row] for row in group])
 
-    def _finish(self, batch: Batch, row: int, job: str, began: float) -> Finished | Failed:
-        """The row's Result, saved. A disk that refuses costs a note, not the text."""
-        live = batch.live[row]
-        try:
-            result = self._result(batch, row, live, job, began)
-        except Abandoned:
-            raise
-        except BaseException as error:  # a panic of the tokenizer's library is no Exception
-            name = batch.model.description.name
-            return Failed.of(live.cell, ValueError(f"{name}: the tokenizer failed: {reason(error)}"))
-        try:
-            self.save(result)
-        except OSError as error:
-            result = result.model_copy(
-                update={"notes": (*result.notes, f"Not saved: {error.strerror or error}.")}
-            )
-        return Finished(result, live.cell)
+    def _finished(
+        self, work: Work, batch: Batch, rows: Sequence[int], began: float
+    ) -> Iterator[Finished | Failed]:
+        """The results of these rows, which leave the batch."""
+        for row in rows:
+            cell = batch.live[row].cell
+            try:
+                event: Finished | Failed = Finished(self._result(work, batch, row, began), cell)
+            except BaseException as error:
+                if not is_of_hook(error):
+                    raise
+                event = Failed.of(cell, _tokenizer_failed(batch.model.description.name, error))
+            yield event
+        batch.leave(rows)
 
-    def _result(self, batch: Batch, row: int, live: LiveRow, job: str, began: float) -> Result:
-        facts, packed = batch.model.description, live.packed
-        decoded = batch.decode(row)
-        return Result(
+    def _result(self, work: Work, batch: Batch, row: int, began: float) -> Result:
+        facts, live, model = batch.model.description, batch.live[row], batch.model
+        packed, decoded = live.packed, batch.decode(row)
+        result = Result(
             id=new_id(),
             text=decoded.text,
             complete=decoded.complete,
             request=packed.row.request,
             preset=packed.preset,
             axes=packed.row.cell.axes,
+            tokens=tuple(None if token == model.mask else token for token in batch.tokens(row)),
             pieces=decoded.pieces,
             trace=tuple(live.trace),
             statistics=Statistics(
-                forwards=live.step,
-                tokens=len({change.column for change in live.trace if change.token is not None}),
+                forwards=live.step - live.resumed,
+                tokens=_written(live.trace),
                 prompt_tokens=len(packed.prompt.tokens),
                 seconds=round(time.monotonic() - began, 4),
             ),
@@ -268,11 +292,24 @@ class Engine:
                 dtype=facts.dtype,
                 torch=torch.__version__,
                 created=datetime.now(UTC).isoformat(timespec="seconds"),
-                job=job,
+                job=work.job,
                 cell=live.cell,
             ),
             notes=packed.row.notes,
         )
+        extras, notes = batch.chain.finish(row, result)
+        if extras or notes:
+            result = result.model_copy(update={"extras": extras, "notes": (*result.notes, *notes)})
+        return result
+
+    def _saved(self, result: Result) -> Result:
+        """The result, saved. A disk that refuses costs a note, not the text."""
+        try:
+            self.save(result)
+        except OSError as error:
+            note = f"Not saved: {error.strerror or error}."
+            return result.model_copy(update={"notes": (*result.notes, note)})
+        return result
 
 
 def _fail(batch: Batch, failed: Mapping[int, Exception]) -> Iterator[Failed]:
@@ -289,6 +326,16 @@ def _told(failure: HookError | torch.OutOfMemoryError, model: Model) -> Exceptio
     return ValueError(
         f"The memory of {model.description.device} is too small for this text; make it shorter."
     )
+
+
+def _tokenizer_failed(checkpoint: str, error: BaseException) -> ValueError:
+    return ValueError(f"{checkpoint}: the tokenizer failed: {reason(error)}")
+
+
+def _written(trace: Sequence[Change]) -> int:
+    """Positions whose last change is a token that the model wrote."""
+    last = {change.column: change for change in trace}
+    return sum(change.token is not None and change.confidence is not None for change in last.values())
 
 
 def _failure(cell: Cell, sentence: str) -> Result:

@@ -8,11 +8,14 @@ from typing import Any
 
 from webui.checkpoints.tokenizer import Encoded, Tokenizer
 from webui.core.options import Options
-from webui.core.prompt import Draft, Gap
+from webui.core.prompt import Draft, Gap, Passage, Piece
 from webui.core.renamed import current
 from webui.core.request import Request
+from webui.denoising.replay import check
 from webui.denoising.samplers import BUILT_IN, SamplerOptions, SamplerTable
 from webui.extension.row import Row
+
+Span = tuple[int, int]
 
 FALLBACK: dict[str, Any] = {
     "sampler": "low_confidence",
@@ -28,15 +31,24 @@ FALLBACK: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class PackedRow:
-    """A row ready for a canvas: its prompt and answer in tokens (mask where open), and what the sampler is
-    told."""
+    """A row ready for a canvas, in tokens.
+
+    answer   what it starts from; `mask` where it is masked
+    given    its positions that are never changed
+    preset   fields of the request that came from the preset
+    options  what the samplers need to know
+    spans    (start, end) in the answer of each gap, in the draft's order; of the whole answer without a draft
+    parts    the same of each part of the draft
+    """
 
     row: Row
     prompt: Encoded
     answer: tuple[int, ...]
-    preset: tuple[str, ...]  # fields that came from the preset
+    given: tuple[bool, ...]
+    preset: tuple[str, ...]
     options: SamplerOptions
-    spans: tuple[tuple[int, int], ...] = ()  # (start, end) in the answer of each gap, in the draft's order
+    spans: tuple[Span, ...] = ()
+    parts: tuple[Span, ...] = ()
 
     @property
     def width(self) -> int:
@@ -89,7 +101,7 @@ def tokenize(
     prefix: what the checkpoint writes between its frame and an answer (often a blank); a given beginning gets
     it too.
     """
-    request = row.request
+    request, start = row.request, row.request.canvas
     prompt = encode(row, "main", tokenizer, mask)
     room = max_length - len(prompt.tokens)
     if room < 1:
@@ -97,13 +109,18 @@ def tokenize(
             f"The prompt takes {len(prompt.tokens)} tokens; this checkpoint has room for {max_length} in all."
         )
     if row.draft is not None:
-        answer, spans = _draft(row.draft, tokenizer, mask, prefix)
+        answer, given, parts = _draft(row.draft, tokenizer, mask, prefix)
+        spans = tuple(
+            span for part, span in zip(row.draft.parts, parts, strict=True) if isinstance(part, Gap)
+        )
         if len(answer) > room:
             raise ValueError(
                 f"Text and gaps take {len(answer)} tokens; beside the prompt there is room for {room}."
             )
         request = request.replace(length=len(answer))
     else:
+        if start is not None and start.tokens:
+            request = request.replace(length=len(start.tokens))
         if request.length > room and "length" in preset:
             request = request.replace(length=room)
             row = row.note(
@@ -114,18 +131,23 @@ def tokenize(
                 f"The prompt takes {len(prompt.tokens)} tokens: the length can be at most {room}, not "
                 f"{request.length}."
             )
-        answer, spans = (mask,) * request.length, ((0, request.length),)
+        answer, given = (mask,) * request.length, (False,) * request.length
+        spans, parts = ((0, request.length),), ()
     for name in row.prompts.keys() - {"main"}:
         taken, left = len(encode(row, name, tokenizer, mask).tokens), max_length - len(answer)
         if taken > left:
             raise ValueError(
                 f"The {name} prompt takes {taken} tokens; beside the answer there is room for {left}."
             )
+    if start is not None:
+        check(start, answer, mask, len(tokenizer))
+        answer = _laid_over(answer, given, start.tokens, mask)
     settled = {"steps": answer.count(mask) or 1} if request.steps is None else {}
     settled |= {"block_length": len(answer)} if request.block_length is None else {}
     request = request.replace(**settled)
     options = SamplerOptions.of(request, table)
-    return PackedRow(row.replace(request=request), prompt, answer, (*preset, *settled), options, spans)
+    names = (*preset, *settled)
+    return PackedRow(row.replace(request=request), prompt, answer, given, names, options, spans, parts)
 
 
 def encode(row: Row, name: str, tokenizer: Tokenizer, mask: int) -> Encoded:
@@ -146,15 +168,36 @@ def batches(rows: Sequence[PackedRow], limit: int) -> list[list[PackedRow]]:
 
 def _draft(
     draft: Draft, tokenizer: Tokenizer, mask: int, prefix: str
-) -> tuple[tuple[int, ...], tuple[tuple[int, int], ...]]:
-    """The draft in tokens, and the span of each gap in them."""
+) -> tuple[tuple[int, ...], tuple[bool, ...], tuple[Span, ...]]:
+    """The draft in tokens, which of them are given, and the span of each part in them."""
     tokens: list[int] = []
-    spans: list[tuple[int, int]] = []
+    given: list[bool] = []
+    spans: list[Span] = []
     for i, part in enumerate(draft.parts):
         if isinstance(part, Gap):
-            spans.append((len(tokens), len(tokens) + part.tokens))
-            tokens += [mask] * part.tokens
+            more = [mask] * part.tokens
+        elif isinstance(part, Passage) and part.tokens:
+            more = list(part.tokens)
+            if wrong := [token for token in more if token == mask or not 0 <= token < len(tokenizer)]:
+                raise ValueError(f"The draft has a passage with {wrong[0]}, which is no token here.")
         else:
             lead = prefix if i == 0 and not part.text.startswith(prefix) else ""
-            tokens += tokenizer.encode(lead + part.text)
-    return tuple(tokens), tuple(spans)
+            more = tokenizer.encode(lead + part.text)
+        spans.append((len(tokens), len(tokens) + len(more)))
+        tokens += more
+        given += [isinstance(part, Piece) or (isinstance(part, Passage) and part.locked)] * len(more)
+    return tuple(tokens), tuple(given), tuple(spans)
+
+
+def _laid_over(
+    answer: tuple[int, ...], given: Sequence[bool], tokens: Sequence[int | None], mask: int
+) -> tuple[int, ...]:
+    """The answer with these tokens where nothing is given. ValueError if there are more or fewer."""
+    if not tokens:
+        return answer
+    if len(tokens) != len(answer):
+        raise ValueError(f"canvas: {len(tokens)} tokens for an answer of {len(answer)}.")
+    return tuple(
+        old if fixed else mask if new is None else new
+        for old, fixed, new in zip(answer, given, tokens, strict=True)
+    )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from threading import current_thread, main_thread
+
+from webui.core.errors import Abandoned
 
 
 class HookError(Exception):
@@ -18,6 +21,14 @@ class HookError(Exception):
         self.extensions = (extensions,) if isinstance(extensions, str) else tuple(extensions)
         self.error = error
         super().__init__(f"{' and '.join(self.extensions)}: {reason(error)}")
+
+
+def is_of_hook(error: BaseException) -> bool:
+    """Whether an error counts as raised by the hook or library that was called: SystemExit and a panic do,
+    which are no Exception; that someone gave up on the thread, or pressed Ctrl+C, does not."""
+    if isinstance(error, KeyboardInterrupt):
+        return current_thread() is not main_thread()
+    return not isinstance(error, Abandoned)
 
 
 def reason(error: BaseException) -> str:

@@ -9,20 +9,23 @@ return new ones.
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from webui.core.events import Event
 from webui.core.options import Options as BaseOptions
 from webui.core.request import Cell, Request
+from webui.core.result import Result
 from webui.extension.row import Row
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from webui.canvas import Canvas, Choice
-    from webui.extension.link import Link
+    from webui.extension.link import Link, Network
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,28 @@ class Extension:
         return None
 
     @classmethod
+    def run(
+        cls, cells: Sequence[Cell], generate: Callable[[Sequence[Cell]], Iterator[Event]]
+    ) -> Iterator[Event]:
+        """Around all cells of a job: a generator of events that calls `generate(cells)` any number of times,
+        with the cells it was given or with changed requests under their ids, and yields what comes of it.
+
+        Of each cell one Finished or Failed must come out, after which nothing more is taken for it; what is
+        finished on the way is not saved. The result that comes out must hold a request that makes the text
+        again: `result.model_copy(update={"request": ...})`. `Loop(k, of)` before each pass keeps the progress
+        from running backwards. Called if a cell's options are not all at their defaults. Used by: loopback
+        (tests).
+        """
+        yield from generate(cells)
+
+    @classmethod
+    def samplers(cls) -> Mapping[str, Any]:
+        """`webui.Sampler`s by name, for the request's `sampler`. What one needs to know besides the
+        request's own fields are options of this extension, read by `Sampler.options`. Used by: remdm
+        (tests)."""
+        return {}
+
+    @classmethod
     def prompt(cls, row: Row) -> Row:
         """Takes this extension's syntax out of the prompts, rewrites or adds prompts, sets the draft. Per
         row, before grouping.
@@ -96,6 +121,13 @@ class Extension:
         neutral."""
         self.rows = rows
 
+    def patch(self, network: Network) -> AbstractContextManager[None]:
+        """A context manager around the batch: what it changes in the model on entering it takes back on
+        leaving, which happens on cancel and on errors too. For an effect per row register forward hooks and
+        multiply with `self.rows_column("weight", network.running)`, (B,): rows where the extension is neutral
+        must come out as they were. Used by: low_rank (tests)."""
+        return nullcontext()
+
     def canvas(self, canvas: Canvas, model: Link) -> Canvas:
         """Once, before the first model call: build templates of other prompts, tables of token ids. Used by:
         guidance."""
@@ -121,6 +153,12 @@ class Extension:
         minus infinity where a token is banned. A row that had a commit keeps one, or what was withdrawn is
         banned from then on: every call makes progress. Used by: logit_bias (forbidden phrases)."""
         return choice
+
+    def finish(self, row: Row, result: Result) -> Mapping[str, int | float | str | bool] | None:
+        """When a row has ended, before its result is saved: numbers and words that stand beside it, in
+        `result.extras` under this extension's name. Whatever is raised costs these alone. Used by:
+        word_count (tests)."""
+        return None
 
     # -- tools -----------------------------------------------------------------------------------------------
 
@@ -175,7 +213,20 @@ class Extension:
             )
 
 
-HOOKS = ("expand", "prompt", "neutral", "commands", "canvas", "denoise", "ban", "pick")
+HOOKS = (
+    "expand",
+    "run",
+    "samplers",
+    "prompt",
+    "neutral",
+    "commands",
+    "patch",
+    "canvas",
+    "denoise",
+    "ban",
+    "pick",
+    "finish",
+)
 PUBLIC = frozenset(HOOKS)
 
 

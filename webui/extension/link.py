@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol, overload
+from typing import TYPE_CHECKING, Any, Protocol, overload
 
 if TYPE_CHECKING:
     import torch
@@ -62,3 +62,15 @@ class Link(Protocol):
         """Where each gap of the row's draft lies in its answer, as (start, end) positions, in the draft's
         order; one span over the whole answer for a row without a draft."""
         ...
+
+
+class Network(Protocol):
+    """The model as `patch` sees it.
+
+    module   the transformers model in use: its submodules may be hooked, its weights changed, for the batch
+    running  the canvas of the forward pass under way, None between passes. Its rows are those of the hidden
+             states (B, L, D) that a forward hook sees: rows of the batch and their branches, or some of them
+    """
+
+    module: Any
+    running: Canvas | None

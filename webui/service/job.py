@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from webui.core.errors import Abandoned, Code
-from webui.core.events import Event, Failed, Finished, Loading, Progress, Started
+from webui.core.events import Event, Failed, Finished, Loading, Loop, Progress, Started
 from webui.core.request import Cell, Request
 from webui.core.result import Result
 
@@ -81,6 +81,7 @@ class Job:
         self.version = 1
         self._views = {cell.id: CellView(cell) for cell in cells}
         self._progress = 0.0
+        self._loop = Loop(0, 1)  # the pass over all cells that is under way
         self._changed = threading.Condition()
         self._cancel = threading.Event()
         self._abandoned = False
@@ -154,7 +155,11 @@ class Job:
                 return
             self.version += 1
             self.loading = event if isinstance(event, Loading) and event.done < 1 else None
-            if isinstance(event, Progress):
+            if isinstance(event, Loop):
+                self._loop = event
+                for view in self._views.values():
+                    view.step = 0
+            elif isinstance(event, Progress):
                 for cell, changes in event.changes.items():
                     view = self._view(cell)
                     view.step = event.step[cell]
@@ -196,7 +201,7 @@ class Job:
         """How much of all steps is done, 0 to 1."""
         total = sum(view.steps for view in self._views.values())
         done = sum(view.steps if view.state in ENDED else view.step for view in self._views.values())
-        return min(1.0, done / total) if total else 0.0
+        return (self._loop.k + min(1.0, done / total)) / self._loop.of if total else 0.0
 
     def _view(self, cell: str) -> CellView:
         view = self._views[cell]

@@ -1,0 +1,116 @@
+"""Around whole runs: the extensions with a `run` hook, one around the other, and the progress of their
+loops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import get_args
+
+from webui.core.events import Event, Failed, Finished, Loop
+from webui.core.request import Cell
+from webui.extension.errors import HookError, is_of_hook
+from webui.extension.extension import Extension
+from webui.extension.registry import Registry
+
+Generate = Callable[[Sequence[Cell]], Iterator[Event]]
+
+
+def around(
+    registry: Registry, cells: Sequence[Cell], generate: Generate, cancelled: Callable[[], bool]
+) -> Generate:
+    """`generate` within the `run` of every extension that has something to do for one of the cells, the
+    highest order outermost."""
+    for kind in registry.chain("run"):
+        has_options = bool(kind.Options.model_fields)
+        if not has_options or any(not kind.options(cell.request).defaults() for cell in cells):
+            generate = Level(kind, generate, cancelled)
+    return generate
+
+
+class Level:
+    """One extension's `run` around `generate`. Called with cells, it yields events: of each cell one
+    Finished or Failed, unless the job was cancelled."""
+
+    def __init__(self, kind: type[Extension], generate: Generate, cancelled: Callable[[], bool]):
+        self.kind, self._generate, self._cancelled = kind, generate, cancelled
+
+    def __call__(self, cells: Sequence[Cell]) -> Iterator[Event]:
+        ended: set[str] = set()
+        try:
+            yield from self._run(cells, ended)
+        except HookError as error:
+            if self.kind.name not in error.extensions:
+                raise
+            rest = [cell for cell in cells if cell.id not in ended]
+            if self._cancelled():
+                return
+            if len(rest) == 1:
+                yield Failed.of(rest[0].id, error)
+            elif len(rest) == len(cells):  # each by itself: only those at fault fail
+                for cell in rest:
+                    yield from self([cell])
+            else:
+                yield from self(rest)
+
+    def _run(self, cells: Sequence[Cell], ended: set[str]) -> Iterator[Event]:
+        """The hook's events, checked. HookError for what it raises and gives; what the engine raises inside
+        passes through."""
+        inner: list[BaseException] = []
+
+        def generate(cells: Sequence[Cell]) -> Iterator[Event]:
+            try:
+                yield from self._generate(cells)
+            except BaseException as error:
+                inner.append(error)
+                raise
+
+        known = {cell.id for cell in cells}
+        try:
+            for event in self.kind.run(cells, generate):
+                event = self._checked(event, known)
+                if isinstance(event, Finished | Failed) and event.cell is not None:
+                    if event.cell in ended:
+                        continue
+                    ended.add(event.cell)
+                yield event
+        except (GeneratorExit, HookError):
+            raise
+        except BaseException as error:
+            if error in inner or not is_of_hook(error):
+                raise
+            raise HookError(self.kind.name, error) from error
+        if ended != known and not self._cancelled():
+            raise HookError(self.kind.name, ValueError("made no text of a cell."))
+
+    def _checked(self, event: object, known: set[str]) -> Event:
+        name = self.kind.name
+        if not isinstance(event, get_args(Event)):
+            raise HookError(name, ValueError(f"gave {type(event).__name__} instead of an event."))
+        if isinstance(event, Finished | Failed) and event.cell not in known:
+            raise HookError(name, ValueError(f"finished a cell {event.cell!r} that is none of the job's."))
+        if isinstance(event, Loop) and not event.extension:
+            if not 0 <= event.k < event.of:
+                raise HookError(name, ValueError(f"gave a pass {event.k} of {event.of}."))
+            return replace(event, extension=name)
+        return event  # type: ignore[return-value]
+
+
+class Passes:
+    """Loops within loops as one: pass 1 of 2 outside and 2 of 3 inside is pass 5 of 6."""
+
+    def __init__(self) -> None:
+        self._loops: dict[str, Loop] = {}  # by extension, the outermost first
+
+    def enter(self, loop: Loop) -> Loop:
+        """All loops as one, now that this one has begun a pass."""
+        kept = {}
+        for name, other in self._loops.items():
+            if name == loop.extension:
+                break
+            kept[name] = other
+        self._loops = {**kept, loop.extension: loop}
+        k, of = 0, 1
+        for other in self._loops.values():
+            k, of = k * other.of + other.k, of * other.of
+        return Loop(k, of)
