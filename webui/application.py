@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from webui import __version__
 from webui.checkpoints.loading import Checkpoints
 from webui.core.events import Event
+from webui.core.names import CONFIDENCES, SAMPLERS, SCHEDULES
 from webui.core.renamed import current_path
 from webui.core.request import Cell, Request
 from webui.extension.registry import Registry
@@ -86,22 +87,20 @@ class App:
         return cells
 
     def samplers(self) -> Mapping[str, str]:
-        """Samplers by name, each with what it does."""
+        """Samplers by name, each with what it does. Needs torch only where an extension brings some."""
+        if not self.registry.chain("samplers"):
+            return SAMPLERS
         from webui.denoising.brought import Brought
 
         return {name: sampler.about for name, sampler in Brought.of(self.registry).table.samplers.items()}
 
     def schedules(self) -> Mapping[str, str]:
         """Schedules by name, each with what it does."""
-        from webui.denoising.samplers import BUILT_IN
-
-        return {name: _first_line(schedule) for name, schedule in BUILT_IN.schedules.items()}
+        return SCHEDULES
 
     def confidences(self) -> Mapping[str, str]:
         """Confidences by name, each with what it does."""
-        from webui.denoising.samplers import BUILT_IN
-
-        return {name: _first_line(confidence) for name, confidence in BUILT_IN.confidences.items()}
+        return CONFIDENCES
 
     @property
     def engine(self) -> Engine:
@@ -143,7 +142,3 @@ class App:
             self.checkpoints.unload()
         elif self.engine:  # made first: it sets the threads
             self.checkpoints.load(checkpoint, progress)
-
-
-def _first_line(function: Any) -> str:
-    return (function.__doc__ or "").strip().split("\n")[0]

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from webui.canvas import Canvas
+from webui.core.names import SAMPLERS
 from webui.denoising.samplers import confidences, schedules, selections
 from webui.denoising.samplers.confidences import Confidence
 from webui.denoising.samplers.remasking import Remask
@@ -75,14 +76,10 @@ class SamplerTable:
 BUILT_IN = SamplerTable(
     MappingProxyType(
         {
-            "low_confidence": Sampler(
-                "Commits the most confident positions first, a fixed number each step (LLaDA)."
-            ),
-            "random": Sampler(
-                "Commits positions in random order, a fixed number each step (LLaDA).", confidence="random"
-            ),
+            "low_confidence": Sampler(SAMPLERS["low_confidence"]),
+            "random": Sampler(SAMPLERS["random"], confidence="random"),
             "threshold": Sampler(
-                "Commits every position that is confident enough, so easy text takes few steps (Fast-dLLM).",
+                SAMPLERS["threshold"],
                 select=selections.over_threshold,
                 options=lambda request: {"threshold": request.threshold},
             ),
