@@ -124,6 +124,15 @@ class App:
             self._engine = engine
         return self._engine
 
+    def preload(self) -> None:
+        """Queues loading the default checkpoint, if there is one and the setting says so. A job that needs
+        another one stops it."""
+        try:
+            if self.settings.preload:
+                self.queue.load(self.checkpoints.entry(None).name, optional=True)
+        except ValueError:  # whoever asks for a text is told what is wrong
+            pass
+
     def close(self) -> None:
         """Cancels what runs and waits for the device."""
         self.queue.close()

@@ -54,7 +54,10 @@ class Settings(BaseModel):
     dtype: Literal["auto", "float32", "bfloat16", "float64"] = setting(
         "auto", "Precision of the weights: auto is float32 on a CPU, bfloat16 on a GPU.", "restart"
     )
-    threads: int = setting(0, "CPU threads of a forward pass; 0 leaves it to torch.", ge=0, le=1024)
+    preload: bool = setting(True, "Load the checkpoint as soon as the server is up.", "restart")
+    threads: int = setting(
+        0, "CPU threads of a forward pass; 0: measured for the loaded checkpoint.", ge=0, le=1024
+    )
     batch_rows: int = setting(0, "Rows of one forward pass; 0 is 16 on a CPU, 64 on a GPU.", ge=0, le=4096)
     max_cells: int = setting(1024, "Cells that one request may expand to.", ge=1)
     max_queue: int = setting(64, "Jobs that may wait.", ge=1)

@@ -15,6 +15,7 @@ import pytest
 
 from tests.conftest import serve, wait_until
 from tests.http.conftest import SLOW, Client
+from tests.http.test_queue import queue
 from webui.core.request import Cell, Request
 from webui.http import api, server
 from webui.service.queue import JobQueue
@@ -57,6 +58,26 @@ def test_it_stops_within_seconds_in_the_middle_of_everything(flags, tmp_path):
         blocked.close()
         assert b'"state":"cancelled"' in b"".join(seen)  # the stream was ended, not cut
         assert running.process.stdout.read() == b"" and running.errors.read_text() == ""
+
+
+def test_the_checkpoint_is_loaded_once_the_address_is_there(flags, tmp_path):
+    """With progress that is told, in the background, and stopped by Ctrl+C without a word."""
+    flags = [flag for flag in flags if flag != "--no-preload"]
+    with (
+        serve("--api", "--port", "0", *flags, data=tmp_path) as running,
+        Client(base_url=f"{running.url}/api/v1/", timeout=60) as client,
+        client.stream("GET", "jobs/events") as reply,
+    ):
+        told = []
+        for update in queue(reply):
+            told += [update["loading"]["done"]] if update["loading"] else []
+            if update["loaded"]:
+                break
+        assert update["loaded"] == "storyteller" and update["jobs"] == []
+        assert len(told) > 2 and told == sorted(told), "not one number from the beginning to the end"
+    with serve("--api", "--port", "0", *flags, data=tmp_path) as running:
+        running.process.send_signal(signal.SIGINT)
+        assert running.process.wait(20) == 0 and running.errors.read_text() == ""
 
 
 def test_ctrl_c_stops_it_without_a_word(flags, tmp_path):

@@ -328,6 +328,33 @@ def test_a_checkpoint_is_loaded_by_the_worker_in_its_turn():
         jobs.close()
 
 
+@pytest.mark.parametrize("model, stopped", [(None, False), ("default", False), ("other", True)])
+def test_an_optional_load_gives_way_to_a_job_that_needs_another_checkpoint(model, stopped):
+    going, ended = threading.Event(), []
+
+    def load(checkpoint, progress) -> None:
+        going.set()
+        for _ in range(DEADLINE * 100):
+            progress(0.5)  # raises when it is to stop
+            if jobs.all():
+                break
+            time.sleep(0.01)
+        else:
+            raise AssertionError("never asked")
+        time.sleep(0.05)
+        progress(0.9)
+        ended.append(checkpoint)
+
+    jobs = JobQueue(lambda job: iter(()), cells_of, load=load)
+    try:
+        jobs.load("default", optional=True)
+        assert going.wait(DEADLINE)
+        assert jobs.submit(Request(model=model)).wait(DEADLINE)
+        assert ended == ([] if stopped else ["default"])
+    finally:
+        jobs.close()
+
+
 def test_a_job_tells_the_checkpoint_it_waits_for():
     job = Job(Request(), cells_of(Request()), client="me")
     subscription = job.subscribe()

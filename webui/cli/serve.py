@@ -22,6 +22,7 @@ def serve(app: App, parsed: argparse.Namespace) -> int:
 
     def ready() -> None:
         print(f"Text Diffusion WebUI: {url}", flush=True)
+        app.preload()
 
     def stop() -> None:
         for job in app.queue.all():

@@ -72,16 +72,20 @@ class JobQueue:
             for name in ended[: max(0, len(self._jobs) - KEPT)]:
                 del self._jobs[name]
             self._jobs[job.id] = job
+            needed = {cell.request.model for cell in job.cells}  # None: the default, as preloaded
+            for task in self._tasks:
+                if task.optional and not needed & {None, task.checkpoint}:
+                    task.stopped.set()
         self._give(job)
         return job
 
-    def load(self, checkpoint: str | None) -> None:
+    def load(self, checkpoint: str | None, optional: bool = False) -> None:
         """Queues loading a checkpoint, or with None unloading the one in memory. What waits already is not
-        queued twice."""
+        queued twice. An optional one is given up when a job needs another checkpoint."""
         with self._lock:
             if any(task.checkpoint == checkpoint for task in self._tasks):
                 return
-            task = LoadTask(checkpoint)
+            task = LoadTask(checkpoint, optional)
             self._tasks.append(task)
         self._give(task)
 

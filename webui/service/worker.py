@@ -17,10 +17,13 @@ from webui.service.job import Job
 
 
 class LoadTask:
-    """Work for the worker beside jobs: a checkpoint to load, or, with None, the one in memory to unload."""
+    """Work for the worker beside jobs: a checkpoint to load, or, with None, the one in memory to unload.
 
-    def __init__(self, checkpoint: str | None):
-        self.checkpoint, self.done = checkpoint, 0.0
+    optional  nobody asked for it: it gives way to a job that needs another checkpoint
+    """
+
+    def __init__(self, checkpoint: str | None, optional: bool = False):
+        self.checkpoint, self.optional, self.done = checkpoint, optional, 0.0
         self.stopped = threading.Event()  # loading ends at its next report of progress
 
 
