@@ -50,6 +50,16 @@ def test_every_key_that_a_script_says_has_words():
     assert not missing
 
 
+def test_every_key_that_a_script_puts_together_has_words():
+    """`say(`canvas.view.${name}`)`: some key begins, and ends, like that."""
+    for file in UI.rglob("*.js"):
+        for first, last in re.findall(r"`([a-z]+\.[\w.]*)\$\{[^}`]*\}([\w.]*)`", file.read_text("utf-8")):
+            found = [key for key in WORDS["en"] if key.startswith(first) and key.endswith(last)]
+            assert found or first.startswith(("field.", "extension.", "setting.")), (file.name, first, last)
+        for key in re.findall(r"""counted\("(history\.[\w.]+)\"""", file.read_text("utf-8")):
+            assert {f"{key}.one", f"{key}.many"} <= WORDS["en"].keys(), (file.name, key)
+
+
 @pytest.mark.parametrize("language", NAMES)
 def test_every_field_has_a_name_and_help(language, app_fields):
     words = languages(ROOT / "extensions")[language]

@@ -171,7 +171,7 @@ function scrolled(node) {
 
 /** The legend of bars and shades; folded on a phone. */
 function legend() {
-  const shades = [0, 2, 4].map((level) => element("span", `word confidence-${level}`, say(`canvas.legend.sure.${level}`)));
+  const shades = [0, 2, 4].map((level) => element("span", `word confidence-${level}`, say(`canvas.legend.confidence.${level}`)));
   const item = (sample, words) => element("span", "", sample, words);
   const items = [
     item(element("i", "mask"), say("canvas.legend.masked")),

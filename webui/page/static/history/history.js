@@ -260,7 +260,7 @@ export class HistoryView extends HTMLElement {
   /** The content in place of an empty list. */
   nothing(words, again) {
     const { lost } = this.actions;
-    const back = lost > 0 && button(store.counted("history.bringBack", lost), () => this.actions.undoAll());
+    const back = lost > 0 && button(store.counted("history.restore", lost), () => this.actions.undoAll());
     const act = { broken: again, none: button(say("history.clear"), () => this.filters.clear()) }[words] ?? back;
     const title = this.broken || say(words === "none" ? "history.none.found" : `history.${words}`);
     const about = this.broken ? "" : say(`history.${words}.about`);

@@ -42,7 +42,7 @@ function side(result, pieces, kind) {
   const text = element("div", "text");
   for (const [what, words] of pieces) if (what === "same" || what === kind) text.append(what === "same" ? words : element(tag, "", words));
   const { request, provenance } = result;
-  const facts = [provenance?.checkpoint, say("canvas.compare.seed", { seed: request?.seed ?? "?" }), ...(result.axes ?? []).map(([, , label]) => label)];
+  const facts = [provenance?.checkpoint, say("canvas.compare.seed", { seed: request?.seed ?? "?" }), ...(result.axes ?? []).filter(([name]) => name !== "seed").map(([, , label]) => label)];
   const title = element("h3", "", element("bdi", "", facts.filter(Boolean).join(" · ")));
   const prompt = element("p", "compare-prompt", element("bdi", "", request?.prompt ?? ""));
   return element("section", "", title, prompt, text);
