@@ -289,3 +289,24 @@ def test_hostile_text_is_text_in_every_view(visit, keep):
     more(show(user, other), "Compare…")
     assert page.get_by_role("dialog").locator("section .text").first.text_content() == text
     page.keyboard.press("Escape")
+
+
+def test_the_note_of_infill_stands_below_its_text(visit):
+    user = visit()
+    user.type("prompt", "A fox [[...4]] ran.")
+    user.generate()
+    user.done()
+    note = user.page.locator(".job .row-note").text_content()
+    assert note.startswith("Infill took the prompt as a text with a gap") and "\\[[...4]]" in note
+    (text,) = user.texts()
+    assert text.startswith("A fox") and text.endswith(" ran.")
+
+
+def test_what_extensions_add_to_a_result_is_among_its_parameters(visit, keep):
+    user = visit()
+    extras = {"judge": {"score": 0.75, "word": "<b>good</b>"}}
+    place = show(user, keep(saved(31, ["A", " fox"], extras=extras)))
+    place.locator("summary").click()
+    names, values = place.locator("dt").all_text_contents(), place.locator("dd").all_text_contents()
+    listed = dict(zip(names, values, strict=True))
+    assert (listed["judge: score"], listed["judge: word"]) == ("0.75", "<b>good</b>")
