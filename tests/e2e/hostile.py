@@ -30,7 +30,8 @@ STRINGS = (
     f"{RTL}dne",
 )
 EVIL = " ".join(STRINGS)
-NAME = f"<img src=x onerror={OWNED}>{RTL}dne"  # of a file or folder: no slash, not too long
+NAME = f"<img src=x onerror={OWNED}>\u05e9\u05dc"  # of a checkpoint: no slash, no control characters
+TURNED = f"<img src=x onerror={OWNED}>{RTL}dne"  # of any other file or folder
 LONG = "W" * 3000
 NUL = "before\x00after"
 AUDIT = (Path(__file__).parent / "audit.js").read_text("utf-8")
@@ -89,7 +90,7 @@ def result(index: int) -> dict:
     request = {
         "prompt": f"n{index}n {EVIL} {NUL}",
         "seed": index,
-        "model": NAME,
+        "model": TURNED,
         "length": 8,
         "steps": 4,
         "system": EVIL,
@@ -110,7 +111,7 @@ def result(index: int) -> dict:
         "statistics": {"forwards": 4, "tokens": len(pieces), "prompt_tokens": 5, "seconds": 0.5},
         "provenance": {
             "program": EVIL,
-            "checkpoint": NAME,
+            "checkpoint": TURNED,
             "fingerprint": EVIL,
             "family": EVIL,
             "device": EVIL,
@@ -131,13 +132,13 @@ def result(index: int) -> dict:
 def write(folder: Path) -> tuple[list[str], Path]:
     """Fills a folder with checkpoints, extensions, saved texts, presets, settings; the program's flags and
     its data folder."""
-    models, extensions, data = (folder / f"{kind} {NAME}" for kind in ("models", "extensions", "data"))
+    models, extensions, data = (folder / f"{kind} {TURNED}" for kind in ("models", "extensions", "data"))
     checkpoint(models / "checkpoints" / "storyteller")
     checkpoint(models / "checkpoints" / NAME)
-    refused = llada(models / "checkpoints" / f"refused {NAME}")
+    refused = llada(models / "checkpoints" / f"refused {TURNED}")
     (refused / "config.json").write_text(json.dumps({"model_type": EVIL, "architectures": [EVIL]}), "utf-8")
     for name, code in (
-        (f"broken {NAME}", "x = 1"),
+        (f"broken {TURNED}", "x = 1"),
         ("broken", f"raise ImportError({EVIL!r})"),
         ("hostile", EXTENSION),
     ):
@@ -158,7 +159,7 @@ def write(folder: Path) -> tuple[list[str], Path]:
         day.mkdir(parents=True, exist_ok=True)
         (day / f"{made['id']}.json").write_text(json.dumps(made), "utf-8")
     (data / "presets").mkdir()
-    for name in (EVIL[:80], NAME, "plain"):
+    for name in (EVIL[:80], TURNED, "plain"):
         (data / "presets" / f"{abs(hash(name))}.json").write_text(
             json.dumps({"name": name, "request": {"steps": 4}}), "utf-8"
         )

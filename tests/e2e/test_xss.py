@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.conftest import Running, serve_all_along, wait_until
-from tests.e2e.hostile import AUDIT, EVIL, LONG, NAME, NUL, QUICK, STRINGS, write
+from tests.e2e.hostile import AUDIT, EVIL, LONG, NAME, NUL, QUICK, STRINGS, TURNED, write
 
 pytestmark = pytest.mark.e2e
 
@@ -80,7 +80,7 @@ def test_what_a_checkpoint_and_an_extension_say(visit, look):
     look(user, "the checkpoint's details")
     assert (
         STRINGS[0] in page.locator("#models-pop").text_content()
-        and NAME in page.locator("#models-pop").text_content()
+        and "refused <img" in page.locator("#models-pop").text_content()
     )
     page.keyboard.press("Escape")
     page.locator("#field-model input").click()
@@ -206,9 +206,9 @@ def test_a_dropped_file_and_a_refusal(visit, look, site, tmp_path):
     page = user.page
     saved = next((site.data / "history").glob("*/*.json"))
     for name, content in (
-        (f"a {NAME}.json", saved.read_text("utf-8")),
-        (f"b {NAME}.json", EVIL),
-        (f"c {NAME}.json", "[1]"),
+        (f"a {TURNED}.json", saved.read_text("utf-8")),
+        (f"b {TURNED}.json", EVIL),
+        (f"c {TURNED}.json", "[1]"),
     ):
         file = tmp_path / name
         file.write_text(content, "utf-8")
