@@ -127,7 +127,7 @@ export class Board {
     this.starts = starts;
     this.nodes.forEach((at, column) => {
       if (starts.has(column) !== Boolean(at.lineBreak)) this.breakLine(at, starts.has(column));
-      if (cells[column].masked && cells[column].breaks) at.gap.data = ""; // a bar after a line break is not indented
+      if (cells[column].masked && !cells[column].blank) at.gap.data = ""; // a bar after a line break is not indented
       const width = widths.get(column);
       if (width === undefined || Math.abs((at.width ?? 0) - width) < 0.5) return;
       at.width = width;

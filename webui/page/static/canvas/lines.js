@@ -123,11 +123,12 @@ export function cellsOf(known, measure, size, remasked = new Map()) {
   const space = measure(" ");
   let breaks = 0; // line breaks at the end of the position before
   let last = ""; // the text before; null after a masked position
+  let indented = false; // whether a space before the next masked position would be seen
   return known.map(([text], column) => {
     if (text === null) {
       const width = remasked.has(column) ? Math.max(measure(remasked.get(column).trim()), 0.5 * size) : barWidth(column) * (EXPECTED * size - space);
-      const cell = { blank: column && !breaks ? space : 0, width, masked: true, breaks, joined: false };
-      [breaks, last] = [0, null];
+      const cell = { blank: indented ? space : 0, width, masked: true, breaks, joined: false };
+      [breaks, last, indented] = [0, null, true];
       return cell;
     }
     const blank = column ? text.match(/^\s*/)[0] : "";
@@ -142,7 +143,7 @@ export function cellsOf(known, measure, size, remasked = new Map()) {
       joined: !free && !own,
     };
     breaks = word.split("\n").length - 1;
-    if (text) last = text;
+    if (text) [last, indented] = [text, !text.endsWith("\n")];
     return cell;
   });
 }
