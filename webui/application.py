@@ -149,5 +149,6 @@ class App:
     def _load(self, checkpoint: str | None, progress: ReportProgress) -> None:
         if checkpoint is None:
             self.checkpoints.unload()
-        elif self.engine:  # made first: it sets the threads
-            self.checkpoints.load(checkpoint, progress)
+        else:
+            self.checkpoints.load(checkpoint, progress)  # first: importing torch counts as progress
+            _ = self.engine  # is made now, so that the first job finds it

@@ -260,7 +260,10 @@ def test_logits_that_are_no_numbers_are_the_checkpoints_fault_where_no_extension
     broken = llada(tmp_path / "checkpoints" / "storyteller")
     rewrite(broken, lambda weights: weights["model.transformer.ff_out.weight"].fill_(torch.nan))
     app = App(Settings(models=tmp_path, extensions=folder, data=tmp_path, device="cpu"))
-    assert run(app, asked(app)).error == "storyteller: gave logits that are not finite numbers."
+    assert (
+        run(app, asked(app)).error
+        == "storyteller: has weights that are not finite numbers, lm_head.weight among them."
+    )
 
 
 # -- cancel --------------------------------------------------------------------------------------------------

@@ -153,7 +153,9 @@ def test_weights_that_are_not_finite_are_blamed_on_the_checkpoint(tmp_path, fold
     rewrite(broken, lambda weights: weights["model.transformer.ff_out.weight"].fill_(torch.nan))
     app = App(Settings(models=tmp_path, extensions=folder, data=tmp_path, device="cpu", threads=1))
     parts, _ = run(app, asked(app, **options), asked(app))
-    assert [part.error for part in parts] == ["storyteller: gave logits that are not finite numbers."] * 2
+    assert [part.error for part in parts] == [
+        "storyteller: has weights that are not finite numbers, lm_head.weight among them."
+    ] * 2
     app.close()
 
 

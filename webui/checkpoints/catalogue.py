@@ -15,7 +15,7 @@ from webui.checkpoints.families.base import Family
 from webui.checkpoints.files import printable, read_json
 from webui.checkpoints.folders import Folders
 from webui.checkpoints.profile import read_lexicon, read_profile, unknown_words
-from webui.core.errors import NotFound, Refusal
+from webui.core.errors import Refusal
 from webui.settings import Settings
 
 SHOWN = 20  # names in the sentence about a name that does not exist
@@ -72,7 +72,7 @@ class Catalogue:
         return sorted(names, key=lambda name: (found is None or name != found[0], name))
 
     def entry(self, name: str | None) -> Entry:
-        """The checkpoint of this name (None: the default). NotFound names those that exist, Refusal says why
+        """The checkpoint of this name (None: the default). Refusal names those that exist, or says why
         this one cannot be used."""
         return self._entry(self._usable(name))
 
@@ -110,7 +110,7 @@ class Catalogue:
             names = [*self._folders.find()]
             there = ", ".join(names[:SHOWN]) or "none"
             more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-            raise NotFound(
+            raise Refusal(
                 f"There is no checkpoint {wanted!r} in {self._settings.checkpoints.name}/. There are: "
                 f"{there}{more}."
             )

@@ -19,7 +19,7 @@ FRESH = (
 )
 FILE = "config.json"
 
-Key = tuple[int, int]  # device and inode: one for a folder, whatever leads to it
+Key = tuple[int, int] | str  # one for a folder, whatever leads to it: device and inode, or its real path
 
 
 class Listing(NamedTuple):
@@ -114,4 +114,5 @@ def _folder(path: Path) -> tuple[Key | None, int]:
         return None, 0
     if not stat.S_ISDIR(found.st_mode):
         return None, 0
-    return (found.st_dev, found.st_ino), found.st_mtime_ns
+    key = (found.st_dev, found.st_ino) if found.st_ino else os.path.realpath(path)
+    return key, found.st_mtime_ns

@@ -284,8 +284,8 @@ def match(folder: Path, kind: Any, config: Any, family: Family) -> Matched:
     used |= {
         part for target in tied for part in recipes.names(family.assemble(target, config) or Take(target))
     }
-    strange = [published[name].name for name in published.keys() - used]
-    for fault, names in (("lacks", lacking), ("has unknown", strange)):
+    unknown = [published[name].name for name in published.keys() - used]
+    for fault, names in (("lacks", lacking), ("has unknown", unknown)):
         if names:
             raise Refusal(
                 f"{here} {fault} weights, {printable(min(names))} among them; partial weights are not loaded."

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from webui.canvas import Canvas, Choice, Template
 from webui.checkpoints.model import Model
+from webui.checkpoints.weights import faulty_weight
 from webui.core.result import Result
 from webui.denoising.checks import Check, check_canvas, check_choice, check_tensor, choice_checks
 from webui.denoising.packing import PackedRow, encode
@@ -244,7 +245,11 @@ class Chain:
         except HookError as error:
             return error
         except _NotFinite:
-            return HookError(self.model.description.name, ValueError(NOT_FINITE))
+            weight = faulty_weight(self.model.module)
+            reason = (
+                f"has weights that are not finite numbers, {weight} among them." if weight else NOT_FINITE
+            )
+            return HookError(self.model.description.name, ValueError(reason))
         finally:
             self._tracing = False
         return HookError(self.last("denoise", int(canvas.row[index])), ValueError(NOT_FINITE))
