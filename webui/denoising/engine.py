@@ -172,6 +172,7 @@ class Engine:
                         facts.max_length,
                         facts.prefix,
                         self.samplers.table,
+                        model.vocabulary,
                     )
                 )
             except ValueError as error:

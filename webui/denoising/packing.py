@@ -95,11 +95,13 @@ def tokenize(
     max_length: int,
     prefix: str = "",
     table: SamplerTable = BUILT_IN,
+    vocabulary: int = 0,
 ) -> PackedRow:
     """The row in tokens, steps and length settled. ValueError if it does not fit the model's `max_length`.
 
     prefix: what the checkpoint writes between its frame and an answer (often a blank); a given beginning gets
     it too.
+    vocabulary: the model's number of tokens, if it is not the tokenizer's; embeddings may have more rows.
     """
     request, start = row.request, row.request.canvas
     prompt = encode(row, "main", tokenizer, mask)
@@ -140,7 +142,7 @@ def tokenize(
                 f"The {name} prompt takes {taken} tokens; beside the answer there is room for {left}."
             )
     if start is not None:
-        check(start, answer, mask, len(tokenizer))
+        check(start, answer, mask, vocabulary or len(tokenizer))
         answer = _laid_over(answer, given, start.tokens, mask)
     settled = {"steps": answer.count(mask) or 1} if request.steps is None else {}
     settled |= {"block_length": len(answer)} if request.block_length is None else {}
