@@ -166,3 +166,22 @@ def _post(server, body: bytes) -> socket.socket:
     head = f"POST /api/v1/txt2txt HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nContent-Type: application/json\r\n"
     connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
     return connection
+
+
+def test_a_job_can_go_on_from_where_another_one_was_stopped(client):
+    """The whole path of pause and go on: cancel, post the request again with the trace it has."""
+    request = {**QUICK, "length": 32, "steps": 32, "temperature": 0.7, "end_of_text": "ban"}
+    whole = client.ended(client.submit(**request))["result"]
+    id = client.submit(**request, rehearsal={"seconds": 0.1})
+    client.running(id, progress=0.1)
+    client.delete(f"jobs/{id}")
+    stopped = client.ended(id)["result"]
+    assert not stopped["complete"] and None in stopped["tokens"]
+    again = client.ended(
+        client.submit(**{**stopped["request"], "rehearsal": {}, "canvas": {"trace": stopped["trace"]}})
+    )
+    assert again["state"] == "done"
+    assert [again["result"][name] for name in ("text", "trace", "tokens")] == [
+        whole[name] for name in ("text", "trace", "tokens")
+    ]
+    assert 0 < again["result"]["statistics"]["forwards"] < 32

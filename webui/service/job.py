@@ -36,7 +36,11 @@ class CellView:
         """What changed after `version`, as JSON; for version 0 everything. A change is [column, text,
         confidence, step]."""
         changes = [[column, *change[1:]] for column, change in self.columns.items() if change[0] > version]
-        result = self.result.model_dump(mode="json", exclude={"trace", "pieces"}) if self.result else None
+        result = (
+            self.result.model_dump(mode="json", exclude={"trace", "pieces", "tokens"})
+            if self.result
+            else None
+        )
         return {
             "axes": [list(axis) for axis in self.axes],
             "state": self.state,
