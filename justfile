@@ -9,9 +9,10 @@ _list:
 test *arguments:
     ./webui.sh test {{arguments}}
 
-# the unit tests alone, in under a minute: no browser, no processes, nothing slow
+# the unit tests alone, in under a minute: no browser, no processes, nothing slow, no trainer
 quick *arguments:
-    {{python}} -m pytest --durations=0 --durations-min=2 -m "not e2e and not process and not slow" {{arguments}}
+    {{python}} -m pytest -m "not e2e and not process and not slow" --ignore tests/contract --ignore tests/reference \
+        --ignore tests/extensions/training {{arguments}}
 
 # formats the Python, mends what ruff can mend, and lints Python and JavaScript
 lint:
