@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from webui import Canvas, Choice, Link
 
 FADE = 0.25  # of a phrase's strength, what each occurrence that stands leaves
+ALONE = 0.5  # of the strength, what is added for the second and the third token of a phrase
 ANYWHERE, BLANK, BARE = range(3)  # where a spelling fits: BLANK brings its blank along, BARE follows one
 
 
@@ -38,10 +39,11 @@ class Bias:
     """The phrases of all rows of a batch, in all spellings, looked at together.
 
     A raised phrase is treated like one more token of the vocabulary: its log-probability is the mean of those
-    of its tokens at the place where it would stand, plus its strength. It is offered to the sampler as a
+    of its tokens at the place where it would stand, plus its strength. The model predicts each token without
+    knowing the others, which makes words of several tokens look less likely than they are: these get half
+    as much again for the second token and for the third. The phrase is offered to the sampler as a
     higher logit of its first masked token (the anchor); `place` commits the others together with it. So the
-    bias is never on a token that could stay without the rest, and strength means the same for phrases of one
-    token and of many. Each occurrence that stands fades the strength.
+    bias is never on a token that could stay without the rest. Each occurrence that stands fades the strength.
 
     A lowered phrase loses at each of its tokens, in proportion to what of it would stand.
     """
@@ -129,9 +131,8 @@ class Bias:
             likeliest = total.new_full((height, wide, self._raise.shape[1]), -torch.inf)
             likeliest = likeliest.scatter_reduce(2, group, total, "amax").gather(2, group)
             may = may & (total == likeliest)  # one spelling of a phrase at each place
-            gain = torch.where(
-                may, total / missing.clamp(min=1) - first + strength.to(logs.dtype), -torch.inf
-            )
+            strength = strength.to(logs.dtype) * (1 + ALONE * (missing.clamp(1, 3) - 1))
+            gain = torch.where(may, total / missing.clamp(min=1) - first + strength, -torch.inf)
             change = change.scatter_reduce(1, anchor.flatten(1), gain.clamp(min=0).flatten(1), "amax")
             self._plan = Plan(gain, anchor, change)
         if self.lowers:

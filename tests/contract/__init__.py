@@ -14,7 +14,7 @@ SAMPLERS = ("low_confidence", "random", "threshold")
 SCHEDULES = ("even", "cosine")
 CONFIDENCES = ("probability", "margin", "entropy", "random")
 EXTENSIONS: dict[str, dict | None] = {
-    "infill": {"prompt": "The naïve ____ sat\n[[3]] 猫."},
+    "infill": {"prompt": "The naïve ____ sat\n[[...3]] 猫."},
     "logit_bias": {"logit_bias": {"more": "and, the end", "less": "t", "never": "he"}},
     "guidance": {"guidance": {"negative_prompt": "a much longer story about rain", "scale": 3.0}},
     "prompt_matrix": {"prompt": "a cat | in rain", "prompt_matrix": {"enabled": True}},

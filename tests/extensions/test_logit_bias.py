@@ -260,9 +260,9 @@ def test_a_raised_phrase_is_offered_where_it_fits(text, offered):
         assert bool(wanted) == bool((bias[n] > 0).any()), (n, bias[n])
 
 
-def test_strength_means_the_same_for_one_token_and_for_several_and_fades():
-    for phrase, token in (("moon", 3), ("lantern", 4)):
-        for stands, left in ((0, 8.0), (1, 2.0), (2, 0.5)):
+def test_strength_fades_with_each_occurrence_that_stands():
+    for phrase, token, factor in (("moon", 3, 1), ("lantern", 4, 1.5)):
+        for stands, left in ((0, 8.0 * factor), (1, 2.0 * factor), (2, 0.5 * factor)):
             whole = [3] if phrase == "moon" else [4, 5]
             _, _, bias = raised([2, *whole * stands, 2, 0, 0, 11], phrase, 8.0)
             assert bias[0, token].item() == pytest.approx(left)
