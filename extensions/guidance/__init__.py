@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from webui import Canvas, Link
 
-NEAR = 1e-6  # shares of an answer that are equal may differ by the rounding of float32
+NEAR = 1e-6  # equal shares of an answer may differ by rounding
 
 
 class Guidance(Extension):
@@ -82,15 +82,25 @@ class Guidance(Extension):
         return canvas
 
     def denoise(self, canvas: Canvas, model: Link) -> Tensor:
-        progress = 1 - canvas.t
-        start, end = self.rows_column("start", canvas) - NEAR, self.rows_column("end", canvas) + NEAR
-        on = self.rows_column("scale", canvas, 1.0) != 1
-        on &= (progress >= start) & (progress <= end)
-        if not bool(on.any()):
+        """base + scale * (logits - base) for the rows that guidance acts on now; the host knows which."""
+        import torch
+
+        counts = canvas.counts
+        on = [self._acts(count.row, 1 - count.masked / max(count.length, 1)) for count in counts]
+        if not any(on):
             return model(canvas)
-        logits, base = model(canvas, canvas.take(on).with_prompt(self._template, "negative"))
-        mine = on[canvas.at[0]]
-        scale = self.column("scale", canvas, 1.0)[mine]
-        logits = logits.clone()
-        logits[mine] = base + scale * (logits[mine] - base)
-        return logits
+        branch = canvas.take(on)
+        logits, base = model(canvas, branch.with_prompt(self._template, "negative"))
+        parts = logits.split([count.active for count in counts])
+        prompted = torch.cat([part for part, acts in zip(parts, on, strict=True) if acts])
+        guided = base + self.column("scale", branch, 1.0) * (prompted - base)
+        rows = iter(guided.split([count.active for count, acts in zip(counts, on, strict=True) if acts]))
+        return torch.cat([next(rows) if acts else part for part, acts in zip(parts, on, strict=True)])
+
+    def _acts(self, number: int, progress: float) -> bool:
+        """Whether row `number` of the batch is guided when this share of its answer is committed."""
+        row = self.rows[number]
+        if row is None:
+            return False
+        options = self.options(row)
+        return options.start - NEAR <= progress <= options.end + NEAR
