@@ -7,6 +7,7 @@ import json
 import pytest
 
 from tests.contract.program import program, write
+from webui.core.options import validate
 from webui.core.renamed import current, current_path
 from webui.core.result import Result
 from webui.settings import Settings
@@ -68,9 +69,10 @@ def test_paths():
 
 def test_an_old_body_is_the_same_request(app):
     new = app.Request(prompt="a", guidance=NEW)
-    assert app.Request(prompt="a", negative_prompt=OLD) == new
-    assert app.Request.model_validate_json(json.dumps({"prompt": "a", "negative_prompt": OLD})) == new
     stored = {"prompt": "a", "negative_prompt": OLD}
+    assert validate(app.Request, stored) == new
+    for text in (json.dumps(stored), json.dumps(stored).encode()):
+        assert validate(app.Request, text, strict=True) == new
     for file in (stored, {"request": stored}, {"prompt": "a", "unknown": {"negative_prompt": OLD}}):
         assert app.Request.read(file) == (new, {})
     with pytest.raises(ValueError, match=r"guidance\.scale"):
@@ -126,5 +128,5 @@ def test_a_name_that_an_extension_has_today_is_its_own(tmp_path):
         )
     from webui.extension.registry import Registry
 
-    request = Registry(tmp_path).Request(two={"x": 2}, old={"x": 1})
+    request = validate(Registry(tmp_path).Request, {"two": {"x": 2}, "old": {"x": 1}})
     assert (request.one.x, request.two.x) == (1, 2)

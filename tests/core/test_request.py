@@ -212,3 +212,11 @@ def test_other_files_are_no_requests(composed, stored):
 def test_a_file_with_a_byte_order_mark_is_read_as_if_without(composed, encode):
     request, unknown = composed.read(encode('\ufeff{"prompt": "a",\r\n"steps": 3}\r\n'))
     assert (request.prompt, request.steps, unknown) == ("a", 3, {})
+
+
+def test_strict_json_has_arrays_for_tuples(composed):
+    text = '{"canvas": {"tokens": [1, null], "trace": [[1, 0, 3, 0.5], [1, 1, 3, "a", 0.5]]}}'
+    canvas = validate(composed, text, strict=True).canvas
+    assert canvas.tokens == (1, None) and canvas.trace == ((1, 0, 3, 0.5), (1, 1, 3, 0.5))
+    with pytest.raises(ValueError, match=r"canvas\.tokens\.0"):
+        validate(composed, '{"canvas": {"tokens": ["1"]}}', strict=True)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from webui.core.renamed import Renamed, current
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -14,17 +18,6 @@ class Options(BaseModel):
     numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _whole_text(cls, value: Any) -> Any:
-        """Refuses lone surrogates, which no encoding can carry."""
-        if isinstance(value, str):
-            try:
-                value.encode()
-            except UnicodeEncodeError:
-                raise ValueError("contains half of a surrogate pair, which is not a character") from None
-        return value
 
     def replace(self, **changes: Any) -> Self:
         """A validated copy with these fields changed (pydantic's own `model_copy(update=)` does not
@@ -40,7 +33,10 @@ class Options(BaseModel):
 
 
 def validate(model: type[M], values: Any, strict: bool = False) -> M:
-    """`model.model_validate`, with one clear sentence per fault and never the input in it. ValueError."""
+    """`model.model_validate`, or for text and bytes `model_validate_json`. Former names of extensions are
+    read as today's. ValueError with one sentence per error, which never quotes the input."""
+    if renamed := getattr(model, "renamed", None):
+        values = _renamed(values, renamed)
     try:
         if isinstance(values, str | bytes):
             return model.model_validate_json(values, strict=strict)
@@ -51,10 +47,26 @@ def validate(model: type[M], values: Any, strict: bool = False) -> M:
         ) from None
 
 
+def _renamed(values: Any, renamed: Renamed) -> Any:
+    """The values with today's names. JSON stays JSON: from a Python list no tuple is made strictly."""
+    if not isinstance(values, str | bytes):
+        return current(values, renamed) if isinstance(values, Mapping) else values
+    text = values if isinstance(values, str) else values.decode("utf-8", "replace")
+    if not any(f'"{old}"' in text for old in renamed):
+        return values
+    try:
+        data = json.loads(values)
+    except (ValueError, RecursionError):  # what is wrong with it, the model tells
+        return values
+    return json.dumps(current(data, renamed)) if isinstance(data, dict) else values
+
+
 def sentence(fault: Any) -> str:
-    """One sentence for one of pydantic's faults: the field's path and what is wrong with it."""
+    """One sentence for one of pydantic's errors: the field's path and what is wrong with it."""
     path = ".".join(str(part) for part in fault["loc"])
     reason = fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "extra_forbidden":
         return f"There is no field {path!r}."
+    if fault["type"] == "string_unicode":
+        reason = "contains half of a surrogate pair, which is not a character"
     return f"{path}: {reason}." if path else f"{reason}."

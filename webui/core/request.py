@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import field_validator, model_validator
+from pydantic import field_validator
 
 from webui.core.fields import field
 from webui.core.options import Options, validate
@@ -183,12 +183,6 @@ class Request(Options):
     )
 
     renamed: ClassVar[Renamed] = MappingProxyType({})  # set by the registry, from `Extension.replaces`
-
-    @model_validator(mode="before")
-    @classmethod
-    def _current(cls, value: Any) -> Any:
-        """Old names of extensions and options are read as today's."""
-        return current(value, cls.renamed) if isinstance(value, dict) and cls.renamed else value
 
     @field_validator("unknown")
     @classmethod

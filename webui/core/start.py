@@ -49,7 +49,9 @@ class Start(Options):
         if not isinstance(value, list | tuple):
             return value
         return tuple(
-            (*entry[:3], entry[4]) if isinstance(entry, list | tuple) and len(entry) == 5 else entry
+            ((*entry[:3], entry[4]) if len(entry) == 5 else tuple(entry))
+            if isinstance(entry, list | tuple)
+            else entry
             for entry in value
         )
 
