@@ -13,6 +13,7 @@ from webui.core.events import Event
 from webui.core.names import CONFIDENCES, SAMPLERS, SCHEDULES
 from webui.core.renamed import current_path
 from webui.core.request import Cell, Request
+from webui.denoising.fitting import refuse_unfit
 from webui.extension.registry import Registry
 from webui.service.history.store import History
 from webui.service.presets import Presets
@@ -84,6 +85,7 @@ class App:
                     raise ValueError(f"{name}: there is no {value!r}. There are: {', '.join(known())}.")
         for model in {cell.request.model for cell in cells}:
             self.checkpoints.entry(model)
+        refuse_unfit(cells, self.checkpoints, self.registry)
         return cells
 
     def samplers(self) -> Mapping[str, str]:

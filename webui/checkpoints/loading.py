@@ -147,6 +147,13 @@ class Checkpoints(Catalogue):
 
     def count(self, name: str | None, text: str, system: str = "", template: str = "auto") -> Count:
         """How many tokens a prompt takes. No weights are read and nothing waits for a load. Refusal."""
+        tokenizer = self.tokenizer(name)
+        whole = tokenizer.prompt(text, system, template)
+        return Count(len(tokenizer.encode(text)), len(whole.tokens), self.max_length(name))
+
+    def tokenizer(self, name: str | None) -> Tokenizer:
+        """The checkpoint's tokenizer, beside the one of the model in memory. No weights are read and nothing
+        waits for a load. Refusal."""
         described = self._usable(name)
         key = (described.entry.name, described.stamp)
         with self._counting:
@@ -154,8 +161,7 @@ class Checkpoints(Catalogue):
             self._counters[key] = tokenizer  # the last one asked for
             while len(self._counters) > COUNTERS:  # ends its process when the last call has returned
                 del self._counters[next(iter(self._counters))]
-        whole = tokenizer.prompt(text, system, template)
-        return Count(len(tokenizer.encode(text)), len(whole.tokens), self.max_length(name))
+        return tokenizer
 
     def device(self) -> str:
         """The device that models run on."""

@@ -17,6 +17,8 @@ from webui.extension.row import Row
 
 Span = tuple[int, int]
 
+NO_MASK = -1  # stands for the mask token where only numbers of tokens matter
+
 FALLBACK: dict[str, Any] = {
     "sampler": "low_confidence",
     "length": 128,
@@ -27,6 +29,10 @@ FALLBACK: dict[str, Any] = {
     "threshold": 0.9,
     "end_of_text": "stop",
 }
+
+
+class Unfit(ValueError):
+    """Prompt and answer take more tokens than the checkpoint has room for."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +103,8 @@ def tokenize(
     table: SamplerTable = BUILT_IN,
     vocabulary: int = 0,
 ) -> PackedRow:
-    """The row in tokens, steps and length settled. ValueError if it does not fit the model's `max_length`.
+    """The row in tokens, steps and length settled. Unfit if it does not fit the model's
+    `max_length`, ValueError if something else is wrong with it.
 
     prefix: what the checkpoint writes between its frame and an answer (often a blank); a given beginning gets
     it too.
@@ -107,7 +114,7 @@ def tokenize(
     prompt = encode(row, "main", tokenizer, mask)
     room = max_length - len(prompt.tokens)
     if room < 1:
-        raise ValueError(
+        raise Unfit(
             f"The prompt takes {len(prompt.tokens)} tokens; this checkpoint has room for {max_length} in all."
         )
     if row.draft is not None:
@@ -116,7 +123,7 @@ def tokenize(
             span for part, span in zip(row.draft.parts, parts, strict=True) if isinstance(part, Gap)
         )
         if len(answer) > room:
-            raise ValueError(
+            raise Unfit(
                 f"Text and gaps take {len(answer)} tokens; beside the prompt there is room for {room}."
             )
         request = request.replace(length=len(answer))
@@ -129,7 +136,7 @@ def tokenize(
                 f"The length is {room}, what the prompt leaves of the checkpoint's {max_length} tokens."
             )
         if request.length > room:
-            raise ValueError(
+            raise Unfit(
                 f"The prompt takes {len(prompt.tokens)} tokens: the length can be at most {room}, not "
                 f"{request.length}."
             )
@@ -138,7 +145,7 @@ def tokenize(
     for name in row.prompts.keys() - {"main"}:
         taken, left = len(encode(row, name, tokenizer, mask).tokens), max_length - len(answer)
         if taken > left:
-            raise ValueError(
+            raise Unfit(
                 f"The {name} prompt takes {taken} tokens; beside the answer there is room for {left}."
             )
     if start is not None:

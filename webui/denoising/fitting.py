@@ -1,0 +1,68 @@
+"""Whether a request fits its checkpoint, known without reading weights; light until something is in doubt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from webui.checkpoints.loading import Checkpoints
+from webui.core.options import Options
+from webui.core.prompt import Prompt
+from webui.core.request import Cell, Request
+from webui.extension.registry import Registry
+from webui.extension.row import Row
+
+FRAME = 64  # tokens that a chat template is expected to take at most
+
+
+def refuse_unfit(cells: Sequence[Cell], checkpoints: Checkpoints, registry: Registry) -> None:
+    """ValueError if of all these cells none fits its checkpoint: prompt and answer, and every other prompt
+    and answer, such as the negative one. A cell that does not fit beside others that do fails by itself
+    later."""
+    unfit: ValueError | None = None
+    for cell in cells:
+        try:
+            if not _surely_fits(cell.request, checkpoints):
+                _check(cell, checkpoints, registry)
+            return
+        except ValueError as error:
+            unfit = unfit or error
+    if unfit is not None:
+        raise unfit
+
+
+def _surely_fits(request: Request, checkpoints: Checkpoints) -> bool:
+    """Whether it fits even if every byte of every text in the request is a token."""
+    preset = checkpoints.profile(request.model)["preset"]
+    length = request.length or preset.get("length") or 128
+    return FRAME + length + sum(_bytes(request)) <= checkpoints.max_length(request.model)
+
+
+def _bytes(options: Options) -> Iterator[int]:
+    for _, value in options:
+        if isinstance(value, str):
+            yield len(value.encode())
+        elif isinstance(value, Options):
+            yield from _bytes(value)
+
+
+def _check(cell: Cell, checkpoints: Checkpoints, registry: Registry) -> None:
+    """ValueError if the cell does not fit. What else is wrong with it is for the run to say."""
+    from webui.denoising import packing
+    from webui.denoising.brought import Brought
+
+    table = Brought.of(registry).table
+    entry, profile = checkpoints.entry(cell.request.model), checkpoints.profile(cell.request.model)
+    try:
+        request, names = packing.resolve(cell.request.replace(model=entry.name), profile["preset"], table)
+        row = registry.prepare(Row(cell, request, {"main": Prompt.of(request.prompt)}))
+        tokenizer: Any = checkpoints.tokenizer(entry.name)
+    except ValueError:
+        return
+    limit, prefix = checkpoints.max_length(entry.name), profile.get("answer_prefix", "")
+    try:
+        packing.tokenize(row, names, tokenizer, packing.NO_MASK, limit, prefix, table)
+    except packing.Unfit:
+        raise
+    except ValueError:
+        return
