@@ -1,4 +1,4 @@
-"""What "More of" does: `python -m benchmarks.words [--model M] [--texts 64] [--steps 24] [--strengths 0 2 5 8]`.
+"""What "More of" does: `python -m benchmarks.words [--model M] [--texts 64] [--steps 24] [--length 104] [--strengths 0 2 5 8]`.
 
 For each word and strength, over texts of consecutive seeds: the share that holds the word, occurrences per text, the
 share with more than three, and fragments: words that are in no lexicon and are made of the word's letters or
@@ -55,6 +55,7 @@ def measure(app: App, phrase: str, strength: float, args: argparse.Namespace, kn
         count=args.texts,
         seed=args.seed,
         steps=args.steps,
+        length=args.length,
         model=args.model,
         logit_bias=bias,
     )
@@ -81,6 +82,7 @@ def main() -> None:
     parser.add_argument("--words", nargs="+", default=list(WORDS))
     parser.add_argument("--texts", type=int, default=64)
     parser.add_argument("--steps", type=int, default=24)
+    parser.add_argument("--length", type=int, help="tokens of a text; default: the checkpoint's")
     parser.add_argument("--strengths", nargs="+", type=float, default=[float(i) for i in range(9)])
     parser.add_argument("--prompt", default=PROMPT)
     parser.add_argument("--seed", type=int, default=1)
