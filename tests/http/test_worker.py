@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import serve, wait_until
 from tests.http.conftest import QUICK, SLOW, Client
 from tests.http.test_queue import queue
+from webui.http.api.dependencies import SUBMITS
 
 PIPE_WRITER = os.O_WRONLY | os.O_NONBLOCK
 
@@ -119,3 +120,28 @@ def test_abandoning_what_waits_cancels_it_and_what_has_ended_stays(own):
     assert client.post(f"jobs/{first}/abandon").status_code == 200
     assert client.job(first) == before
     assert client.post("jobs/nope/abandon").status_code == 404
+
+
+def test_requests_that_are_expanded_for_ever_leave_the_server_to_others(own, tmp_path):
+    """As many as there are turns: other calls go on, and one more request is told to come back."""
+    _, client = own
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    hostile = {**QUICK, "rehearsal": {"hook": "expand", "block": str(pipe)}}
+    made: list[int] = []
+
+    def post() -> None:
+        with Client(base_url=client.base_url, timeout=120) as other:
+            made.append(other.post("jobs", json=hostile).status_code)
+
+    threads = [threading.Thread(target=post) for _ in range(SUBMITS)]
+    for thread in threads:
+        thread.start()
+    reply = wait_until(lambda: (r := client.post("jobs", json=QUICK)).status_code == 429 and r, 60)
+    assert reply.json()["error"]["code"] == "busy" and "retry-after" in reply.headers
+    assert client.get("jobs").status_code == client.get("checkpoints").status_code == 200 and made == []
+    writer = wait_until(lambda: _writer(pipe))
+    for thread in threads:
+        thread.join(30)
+    os.close(writer)
+    assert made == [201] * SUBMITS and client.ended(client.submit(**QUICK))["state"] == "done"

@@ -13,9 +13,11 @@ class Rehearsal(Extension):
         calls: str = field("", label="Calls", help="A file that gets a byte for every model call.")
         fail: bool = field(False, label="Fail", help="Every model call raises.")
         raises: str = field("", label="Raises", help="SystemExit, KeyboardInterrupt, GeneratorExit or panic.")
-        hook: str = field("denoise", label="Hook", help="Where that is raised: expand, prompt or denoise.")
+        hook: str = field(
+            "denoise", label="Hook", help="Where it raises or blocks: expand, prompt or denoise."
+        )
         spin: bool = field(False, label="Spin", help="Every model call runs Python code for ever.")
-        block: str = field("", label="Block", help="Every model call waits for a writer of this named pipe.")
+        block: str = field("", label="Block", help="It waits for a writer of this named pipe.")
 
     @classmethod
     def commands(cls):
@@ -28,6 +30,8 @@ class Rehearsal(Extension):
         options = cls.options(request)
         if options.raises and options.hook == "expand":
             _raise(options.raises)
+        if options.block and options.hook == "expand":
+            open(options.block).close()
         return None
 
     @classmethod
@@ -48,7 +52,7 @@ class Rehearsal(Extension):
                 _raise(options.raises)
             while options.spin:
                 pass
-            if options.block:
+            if options.block and options.hook == "denoise":
                 open(options.block).close()
         time.sleep(max((self.options(row).seconds for row in self.rows if row), default=0))
         return model(canvas)
