@@ -306,3 +306,18 @@ def test_our_own_page_may_act(client, server):
 def test_the_server_is_well_after_all_this(client, server):
     assert client.post("txt2txt", json=QUICK).status_code == 200
     assert "Traceback" not in server.errors.read_text().replace("as rehearsed", "")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"prompt": "once upon a time " * 40},
+        {"length": 300},
+        {"length": 8, "guidance": {"scale": 2.0, "negative_prompt": "once upon a time " * 40}},
+    ],
+    ids=["prompt", "length", "negative prompt"],
+)
+def test_a_request_that_cannot_fit_the_checkpoint(client, fields):
+    for path in ("jobs", "txt2txt"):
+        message = refused(client.post(path, json={**QUICK, "prompt": "a", **fields}), 422)
+        assert re.search(r"takes \d+ tokens", message)
