@@ -216,6 +216,12 @@ def test_a_job_that_fails_is_one_sentence_and_status_1(run):
         assert ran.status == 1 and ran.out == "" and re.fullmatch(r"rehearsal: [^\n]+\n", ran.err), ran
 
 
+@pytest.mark.parametrize("hook", ["expand", "prompt", "denoise"])
+def test_a_hook_that_leaves_is_one_sentence_and_status_1(run, hook):
+    ran = run("generate", "a", *QUICK, "--rehearsal-raises", "SystemExit", "--rehearsal-hook", hook)
+    assert (ran.status, ran.out) == (1, "") and ran.err == "rehearsal: SystemExit: as rehearsed\n", ran
+
+
 def test_ctrl_c_prints_what_there_is(run, tmp_path):
     calls = tmp_path / "calls"
     slow = (*SLOW, "--rehearsal-calls", str(calls))

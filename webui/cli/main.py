@@ -18,6 +18,7 @@ PATIENCE = 2.0  # seconds that the worker gets to leave the device at the end
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; the exit status is 0, 1 (it failed), 2 (the input is wrong) or 130 (Ctrl+C)."""
     from webui.cli.terminal import one_line
+    from webui.core.errors import code_of
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -26,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _run(sys.argv[1:] if arguments is None else arguments)
     except ValueError as error:
         print(one_line(str(error)), file=sys.stderr)
-        return 2
+        return 1 if code_of(error) in ("extension", "internal") else 2
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # `generate ... | head`: nobody reads any more
