@@ -23,7 +23,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
 import torch
 
 from tests.tiny_checkpoints import llada
-from webui.checkpoints.catalogue import Checkpoints
+from webui.checkpoints.loading import Checkpoints
 from webui.core.events import Finished, Progress
 from webui.core.request import Cell
 from webui.denoising.engine import Engine

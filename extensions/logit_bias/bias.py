@@ -269,10 +269,10 @@ def strengths(wanted: Any) -> dict[str, float]:
 def _spelled(phrase: str, model: Link) -> list[tuple[tuple[int, ...], int]]:
     """The token sequences that write the phrase, each with where it fits."""
     found: dict[tuple[int, ...], int] = {}
-    for form in phrases.spellings(phrase):
+    forms = phrases.spellings(phrase)
+    for form, written in zip(forms, model.encode_all(forms), strict=True):
         kind = BLANK if form.startswith(" ") else BARE if phrases.spaced(form[0]) else ANYWHERE
-        tokens = tuple(model.encode(form))
-        if tokens:
+        if tokens := tuple(written):
             found[tokens] = kind if found.get(tokens, kind) == kind else ANYWHERE
     return list(found.items())
 

@@ -38,10 +38,11 @@ class Never:
                 continue
             self._patterns[row] = phrases.pattern(forbidden)
             self._reach[row] = AROUND + max(len(phrase.encode()) for phrase in forbidden)
-            for phrase in forbidden:
-                if phrase not in single:
-                    written = (model.encode(form) for form in phrases.spellings(phrase))
-                    single[phrase] = {tokens[0] for tokens in written if len(tokens) == 1}
+            new = [(p, form) for p in forbidden if p not in single for form in phrases.spellings(p)]
+            single |= {phrase: set() for phrase, _ in new}
+            for (phrase, _), tokens in zip(new, model.encode_all([form for _, form in new]), strict=True):
+                if len(tokens) == 1:
+                    single[phrase].add(tokens[0])
             self._table[row, list(set().union(*(single[phrase] for phrase in forbidden)))] = True
 
     def table(self, canvas: Canvas) -> Tensor | None:

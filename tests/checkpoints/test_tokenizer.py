@@ -254,6 +254,34 @@ def test_a_character_cut_by_a_hole_is_a_replacement(plain):
     assert plain.pieces([a, None, cat[2], b]) == ["a", None, "", "\ufffdb"]
 
 
+# -- decoding without a call ---------------------------------------------------------------------------------
+
+
+@settings(max_examples=300, deadline=None)
+@given(tokens=st.lists(st.integers(0, FIRST_SPECIAL + len(SPECIAL) + 3), max_size=24))
+@example([200, 201, 202, 203, 128, 129])
+def test_the_table_of_bytes_decodes_as_the_library_does(plain, tokens):
+    """Where tokens are bytes, texts are put together here: the library is asked in its process for
+    comparison."""
+    assert plain._bytes() is not None
+    assert plain.decode(tokens) == plain._process.call("decode", [tokens])[0]
+    assert plain.pieces(tokens) == plain._process.call("pieces", tokens)
+    assert plain.words(FIRST_SPECIAL + 20) == plain._process.call("words", FIRST_SPECIAL + 20)
+
+
+def test_other_decoders_are_asked(tmp_path):
+    words = Fast(models.WordLevel({"▁the": 0, "▁cat": 1, "s": 2, "?": 3}, unk_token="?"))
+    words.pre_tokenizer, words.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+    words.save(str(tmp_path / "tokenizer.json"))
+    spaced = Tokenizer.read(tmp_path)
+    assert spaced._bytes() is None
+    assert spaced.decode_all([[0, 1], [1, 2]]) == ["the cat", "cats"] and spaced.words(5)[:3] == [
+        "the",
+        "cat",
+        "s",
+    ]
+
+
 # -- the same as transformers --------------------------------------------------------------------------------
 
 

@@ -216,6 +216,9 @@ class Scripted:
     def encode(self, text):
         return self.spelled.get(text, [])
 
+    def encode_all(self, texts):
+        return [self.encode(text) for text in texts]
+
     def words(self):
         return self.characters
 
@@ -395,6 +398,9 @@ class Letters:
 
     def encode(self, text):
         return [self.characters.index(c, 2) for c in text]
+
+    def encode_all(self, texts):
+        return [self.encode(text) for text in texts]
 
     def decode(self, tokens):
         return "".join(self.characters[token] for token in tokens)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from webui.checkpoints.files import MAX_JSON, printable, read_json, read_text, status
+from webui.checkpoints.pieces import pieces
 from webui.core.errors import Refusal
 
 LOAD_SECONDS, CALL_SECONDS = 30.0, 3.0  # processor time
@@ -26,6 +27,7 @@ LOAD_MEMORY, CALL_MEMORY = 4 << 30, 1 << 30  # bytes of address space; the secon
 MAX_TOKENIZER = 256 << 20  # bytes of tokenizer.json
 MAX_RENDERED = 1_000_000  # characters that a chat template may make of a prompt
 MAX_REPLY = 64 << 20  # bytes
+MAX_TOKEN = 4096  # characters of a token that is decoded outside
 FRAME, SYSTEM, TEXT = "frame", "system", "text"  # what a part of a rendered prompt comes from
 NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
@@ -34,6 +36,15 @@ SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
+PRINTED = (
+    *range(33, 127),
+    *range(161, 173),
+    *range(174, 256),
+)  # bytes that byte-level tokens show as they are
+BYTE_OF = {  # the byte of each character of a byte-level token (GPT-2)
+    **{chr(byte): byte for byte in PRINTED},
+    **{chr(256 + i): byte for i, byte in enumerate(b for b in range(256) if b not in PRINTED)},
+}
 
 Part = tuple[str, str]  # text, FRAME, SYSTEM or TEXT
 
@@ -82,23 +93,28 @@ class Worker:
 
     def pieces(self, tokens: Sequence[int | None]) -> list[str | None]:
         """See Tokenizer.pieces."""
-        pieces: list[str | None] = []
-        run: list[int] = []
-        shown = 0
-        for token in (*tokens, None):
-            if token is None:
-                if run and shown < len(text := self._text(run)):
-                    pieces[-1] = (pieces[-1] or "") + text[shown:]
-                run, shown = [], 0
-                pieces.append(None)
-                continue
-            run.append(token)
-            text = self._text(run)
-            whole = not text.endswith("\ufffd")
-            pieces.append(text[shown:] if whole else "")
-            if whole:  # start a new run: decoding stays linear in the length
-                run, shown = [token], len(self._text([token]))
-        return pieces[:-1]
+        return pieces(tokens, lambda run: self.fast.decode(run, skip_special_tokens=True))
+
+    def table(self) -> list[str | None] | None:
+        """The bytes of every token, as characters of the same numbers; None for special tokens and for
+        numbers that are no token. Nothing if tokens are not simply bytes, one after the other."""
+        from tokenizers import decoders
+
+        if not isinstance(self.fast.decoder, decoders.ByteLevel):
+            return None
+        special = {str(t.content) for t in self.fast.get_added_tokens_decoder().values() if t.special}
+        tokens = self.fast.get_vocab(with_added_tokens=True)
+        if (
+            max(map(len, tokens), default=0) > MAX_TOKEN
+        ):  # decoding such tokens needs the bounds of this process
+            return None
+        found: list[str | None] = [None] * (max(tokens.values(), default=-1) + 1)
+        for token, number in tokens.items():
+            if token not in special:
+                whole = all(character in BYTE_OF for character in token)
+                data = bytes(BYTE_OF[c] for c in token) if whole else token.encode("utf-8", "replace")
+                found[number] = data.decode("latin-1")
+        return found
 
     def prompt(self, text: str, system: str, template: str) -> dict[str, Any]:
         """Tokens and flags of a prompt; see Tokenizer.prompt."""
@@ -161,9 +177,6 @@ class Worker:
             told = " ".join((str(error) or type(error).__name__).split())[:300]
             raise Refusal(f"The checkpoint's chat template failed: {told}") from error
         return "".join(rendered)
-
-    def _text(self, tokens: Sequence[int]) -> str:
-        return self.fast.decode(tokens, skip_special_tokens=True)
 
     def _literal(self, text: str) -> list[int]:
         self.fast.encode_special_tokens = any(special in text for special in self.special)
@@ -327,6 +340,7 @@ def _bound(seconds: float, memory: int | None) -> None:
     except ImportError:  # Windows
         return
     signal.setitimer(signal.ITIMER_PROF, seconds)  # SIGPROF ends the process, whatever it is doing
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if memory is not None:
         try:
             resource.setrlimit(resource.RLIMIT_AS, (memory, resource.getrlimit(resource.RLIMIT_AS)[1]))

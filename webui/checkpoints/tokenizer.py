@@ -1,7 +1,8 @@
 """Text to tokens and back: chat templates, literal user text, pieces of a text token by token.
 
-All of it is computed in the tokenizer process (see sandbox.py), which a call takes about a tenth of a
-millisecond to reach. What is asked for often is remembered here.
+Prompts are made and texts encoded in the tokenizer process (see sandbox.py), which a call takes about a tenth
+of a millisecond to reach; prompts are remembered here. Where tokens are bytes, one after the other, as in
+most tokenizers, their table is fetched once and decoding needs no call.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from webui.checkpoints.pieces import pieces
 from webui.checkpoints.process import Process
 from webui.core.errors import Refusal
 
@@ -47,6 +49,8 @@ class Tokenizer:
         self._process = Process(folder)
         self._remembered: dict[Hashable, Any] = {}
         self._lock = threading.Lock()
+        self._table: tuple[bytes, ...] | None = None  # of each token; None as well where there is none
+        self._has_table: bool | None = None  # None: not fetched yet
 
     @classmethod
     def read(cls, folder: Path) -> Tokenizer:
@@ -89,6 +93,9 @@ class Tokenizer:
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of tokens, special ones left out."""
+        table = self._bytes()
+        if table is not None:
+            return _joined(table, tokens)
         key = tuple(tokens)
         if len(key) > SHORT:
             return self.decode_all([key])[0]
@@ -96,11 +103,17 @@ class Tokenizer:
 
     def decode_all(self, rows: Sequence[Sequence[int]]) -> list[str]:
         """Many rows of tokens at once, each as `decode` has it."""
+        table = self._bytes()
+        if table is not None:
+            return [_joined(table, row) for row in rows]
         return self._process.call("decode", [list(map(int, row)) for row in rows])
 
     def words(self, count: int) -> list[str]:
         """The text of each of the first `count` tokens by itself; special tokens, and numbers that are no
         token, are empty."""
+        table = self._bytes()
+        if table is not None:
+            return [_joined(table, (token,)) for token in range(count)]
         return self._process.call("words", count)
 
     def prompt(self, text: str, system: str = "", template: str = "auto") -> Encoded:
@@ -124,7 +137,19 @@ class Tokenizer:
         A character split over several tokens stands with the last of them; one that is cut off by a masked
         position is U+FFFD.
         """
+        table = self._bytes()
+        if table is not None:
+            return pieces(tokens, lambda run: _joined(table, run))
         return self._process.call("pieces", list(tokens))
+
+    def _bytes(self) -> tuple[bytes, ...] | None:
+        """The bytes of every token, if that is all there is to decoding."""
+        if self._has_table is None:
+            found = self._process.call("table")
+            if found is not None:
+                self._table = tuple((text or "").encode("latin-1") for text in found)
+            self._has_table = found is not None
+        return self._table
 
     def _once(self, key: Hashable, ask: Callable[[], Answer]) -> Answer:
         """The answer as remembered, or asked for now. No lock is held while the process is asked."""
@@ -137,3 +162,8 @@ class Tokenizer:
                 del self._remembered[next(iter(self._remembered))]
             self._remembered[key] = answer
         return answer
+
+
+def _joined(table: Sequence[bytes], tokens: Sequence[int]) -> str:
+    size = len(table)
+    return b"".join([table[token] for token in tokens if 0 <= token < size]).decode("utf-8", "replace")

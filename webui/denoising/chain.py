@@ -50,6 +50,9 @@ class ChainLink:
     def encode(self, text: str) -> list[int]:
         return self._model.tokenizer.encode(text)
 
+    def encode_all(self, texts: Sequence[str]) -> list[list[int]]:
+        return self._model.tokenizer.encode_all(texts)
+
     def decode(self, tokens: Sequence[int]) -> str:
         return self._model.tokenizer.decode(tokens)
 
