@@ -68,6 +68,14 @@ def test_a_checkpoint_under_a_link_stays_usable_by_that_name(tmp_path):
     assert there.names() == ["real"] and there.entry("linked").name == there.entry(None).name == "real"
 
 
+def test_names_may_be_in_any_script(tmp_path):
+    names = ("猫 naïve", "👩‍👩‍👧", "a b", "'\"<b>&", "\u202eevil")
+    for name in names:
+        llada(tmp_path / "checkpoints" / name, n_layers=1)
+    there = Checkpoints(Settings(models=tmp_path, model="猫 naïve", device="cpu"))
+    assert sorted(there.names()) == sorted(names) and there.load(None).description.name == "猫 naïve"
+
+
 def test_folders_that_come_and_go_are_noticed(tmp_path):
     root = tmp_path / "checkpoints"
     made(root, "one", "deep/er/two")

@@ -10,6 +10,7 @@ import codecs
 import json
 import math
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,6 +20,7 @@ from webui.core.errors import Refusal
 MAX_JSON = 16 << 20  # bytes of config.json, profile.json ...
 MAX_DEPTH = 64  # how deeply lists and objects may be nested
 POINTER = b"version https://git-lfs.github.com/spec/"  # a Git LFS pointer begins with it
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 MARKS = (  # longest first: UTF-32's begins with UTF-16's
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -29,9 +31,9 @@ MARKS = (  # longest first: UTF-32's begins with UTF-16's
 
 
 def printable(name: str) -> str:
-    """A file name fit for a sentence: what is not UTF-8, and control characters, as escapes."""
+    """A file name fit for a sentence: what is not UTF-8, control characters and line ends as escapes."""
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def label(path: Path) -> str:

@@ -18,6 +18,7 @@ from webui.checkpoints.process import Process
 from webui.core.errors import Refusal
 
 REMEMBERED = 4096  # answers
+TOGETHER = 4096  # texts in one call
 SHORT = 2000  # characters or tokens of what is remembered
 
 Answer = TypeVar("Answer")
@@ -89,7 +90,8 @@ class Tokenizer:
 
     def encode_all(self, texts: Sequence[str]) -> list[list[int]]:
         """Many user texts at once, each as `encode` has it."""
-        return self._process.call("encode", list(texts))
+        parts = (texts[i : i + TOGETHER] for i in range(0, len(texts), TOGETHER))  # a call has a time limit
+        return [tokens for part in parts for tokens in self._process.call("encode", list(part))]
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of tokens, special ones left out."""
