@@ -1,10 +1,10 @@
 // @ts-check
 // The help of a control beside its name: on hover, when it is reached by Tab, on a touch of its name.
 
+import { NAMED, blockAround, helpOf } from "./gradio.js";
 import { element, origin } from "./parts.js";
 import { say } from "./strings.js";
 
-const NAMED = "[data-testid=block-info], .tool, .kind-checkbox label";
 const tip = element("div", "tip");
 tip.setAttribute("role", "tooltip");
 tip.id = "help";
@@ -17,11 +17,11 @@ const elsewhere = () => performance.now() - touched > TOUCH_MS && show(null);
 
 /** Shows the help of the control of `name` (its name element, or an icon button); null hides it. */
 function show(name) {
-  const block = name?.closest(".block");
-  const help = name?.matches(".tool") ? name.textContent : block?.querySelector(".info-text")?.textContent.trim() ?? "";
+  const control = blockAround(name);
+  const help = name?.matches(".tool") ? name.textContent : helpOf(control);
   tip.hidden = !help;
   if (tip.hidden) return;
-  const changed = block?.hasAttribute("data-changed") ? [element("small", "", say("page.changed_from", { value: block.dataset.standard }))] : [];
+  const changed = control?.hasAttribute("data-changed") ? [element("small", "", say("page.changed_from", { value: control.dataset.standard }))] : [];
   tip.replaceChildren(help, ...changed);
   const box = name.getBoundingClientRect();
   tip.style.left = `${Math.max(8, Math.min(box.left, document.documentElement.clientWidth - tip.offsetWidth - 8))}px`;
@@ -43,8 +43,7 @@ document.addEventListener("keydown", ({ key }) => {
 document.addEventListener("focusin", (event) => {
   if (!tabbed) return;
   const target = origin(event);
-  const block = target.closest?.(".block:has(.info-text)");
-  show(target.matches(".tool") ? target : block?.querySelector(NAMED));
+  show(target.matches(".tool") ? target : blockAround(target, true)?.querySelector(NAMED));
   if (!tip.hidden) target.setAttribute("aria-describedby", tip.id);
 });
 document.addEventListener("focusout", elsewhere);

@@ -1,6 +1,7 @@
 // @ts-check
 // Keyboard shortcuts: Ctrl+Enter generates, Escape closes what is open and then interrupts, ? lists them; arrows in numbers.
 
+import { pathOf } from "./gradio.js";
 import { element, origin } from "./parts.js";
 import { popover } from "./popover.js";
 import { say } from "./strings.js";
@@ -36,7 +37,7 @@ function number(event) {
   const way = { ArrowUp: 1, ArrowDown: -1 }[event.key];
   if (!box || field.type !== "text" || !way || event.ctrlKey) return;
   const { labels } = document.querySelector("tdw-canvas");
-  const [, , step = 1] = labels[box.id.replace("field-", "").replace("-", ".")] ?? [];
+  const [, , step = 1] = labels[pathOf(box)] ?? [];
   event.preventDefault();
   field.value = String(Number(((Number(field.value) || 0) + way * step).toFixed(4)));
   field.dispatchEvent(new Event("input", { bubbles: true }));

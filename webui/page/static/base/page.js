@@ -14,6 +14,7 @@ import "../controls/restore.js";
 import "../settings/settings.js";
 import "../controls/tokens.js";
 import { client } from "./client.js";
+import { block, foldOf, nameOf, pathOf, title, toggle } from "./gradio.js";
 import { showError, showNotice } from "./notice.js";
 import { origin } from "./parts.js";
 import { shown } from "./shown.js";
@@ -22,7 +23,6 @@ import { open } from "./views.js";
 
 const canvas = () => document.querySelector("tdw-canvas");
 const press = (button) => document.getElementById(button)?.click();
-const { title } = window.gradio_config; // document.title is set later
 const waiting = []; // for `gathered`
 
 const tdw = {
@@ -80,9 +80,9 @@ const tdw = {
 
   /** The controls that text can be sent to: those of several lines, as [{field, label}]. */
   targets: () =>
-    [...document.querySelectorAll(":is(.kind-lines, .kind-list):has(textarea)")].map((block) => ({
-      field: block.id.replace("field-", "").replaceAll("-", "."),
-      label: block.querySelector("[data-testid=block-info]")?.textContent.trim() ?? block.id,
+    [...document.querySelectorAll(":is(.kind-lines, .kind-list):has(textarea)")].map((control) => ({
+      field: pathOf(control),
+      label: nameOf(control)?.textContent.trim() ?? control.id,
     })),
 };
 
@@ -158,7 +158,7 @@ function showState() {
   const job = canvas().job;
   const running = canvas().running;
   document.body.dataset.tdw = running ? "running" : "idle";
-  document.title = running && job.rows ? `${job.bar.getAttribute("aria-valuenow")} % – ${title}` : title;
+  document.title = running && job.rows ? `${job.bar.getAttribute("aria-valuenow")} % – ${title()}` : title();
   document.querySelector("#generate")?.setAttribute("aria-disabled", String(running));
 }
 
@@ -168,10 +168,10 @@ function scrollBehavior() {
 
 /** Enters a text into a control as if it was typed; a fold around it is opened. */
 function write(text, field = "prompt") {
-  const block = document.getElementById(`field-${field.replaceAll(".", "-")}`);
-  const area = /** @type {HTMLInputElement} */ (block?.querySelector("textarea, input"));
+  const control = block(field);
+  const area = /** @type {HTMLInputElement} */ (control?.querySelector("textarea, input"));
   if (!area) return showError(say("page.no_field", { field }));
-  if (!area.checkVisibility()) block.closest(".fold")?.querySelector(":scope > button")?.click();
+  if (!area.checkVisibility()) toggle(foldOf(control));
   area.value = text;
   area.dispatchEvent(new Event("input", { bubbles: true }));
   area.focus();

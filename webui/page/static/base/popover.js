@@ -1,6 +1,7 @@
 // @ts-check
 // A panel below a button, closed by Escape or a press elsewhere; on a phone it is at the bottom.
 
+import { root } from "./gradio.js";
 import { button, element } from "./parts.js";
 
 const GAP = 6;
@@ -39,7 +40,7 @@ export function confirmed(sentence, label, no) {
   const yes = button(label, () => dialog.close("yes"));
   yes.className = "strong";
   dialog.append(element("p", "", sentence), element("footer", "", button(no, () => dialog.close("no")), yes));
-  document.querySelector(".gradio-container").append(dialog);
+  root().append(dialog);
   dialog.addEventListener("close", () => dialog.remove());
   dialog.showModal();
   return answer;

@@ -1,6 +1,7 @@
 // @ts-check
 // The values of the controls: compared with the preset, stored as a draft, restored by Undo.
 
+import { block, foldOf } from "./gradio.js";
 import { showNotice } from "./notice.js";
 import { say } from "./strings.js";
 
@@ -45,12 +46,12 @@ class Shown {
   mark() {
     const folds = new Map();
     this.preset.forEach(([path, standard], index) => {
-      const block = document.getElementById(`field-${path.replaceAll(".", "-")}`);
-      if (!block || block.closest("#writing, #top") || index >= this.values.length) return;
+      const control = block(path);
+      if (!control || control.closest("#writing, #top") || index >= this.values.length) return;
       const changed = JSON.stringify(this.values[index]) !== JSON.stringify(standard);
-      block.toggleAttribute("data-changed", changed);
-      block.dataset.standard = standard === "" ? say("page.empty") : String(standard);
-      const fold = block.closest(".fold");
+      control.toggleAttribute("data-changed", changed);
+      control.dataset.standard = standard === "" ? say("page.empty") : String(standard);
+      const fold = foldOf(control);
       if (fold) folds.set(fold, folds.get(fold) || changed);
     });
     for (const [fold, changed] of folds) {

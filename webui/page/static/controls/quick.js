@@ -1,6 +1,7 @@
 // @ts-check
 // <tdw-quick>: the row on top with the controls that the settings name. They are moved there from their usual place.
 
+import { block, foldFor, toggle } from "../base/gradio.js";
 import { say } from "../base/strings.js";
 
 export class Quick extends HTMLElement {
@@ -22,29 +23,27 @@ export class Quick extends HTMLElement {
   /** Moves the controls of these fields here, in this order; unknown fields are skipped. */
   async arrange(paths) {
     const turn = (this.turn = {}); // a newer call stops an older one that still waits
-    for (const [block, mark] of this.places) mark.replaceWith(block);
+    for (const [control, mark] of this.places) mark.replaceWith(control);
     this.places.clear();
     for (const path of paths) {
-      const block = await this.block(path);
+      const control = await this.drawn(path);
       if (turn !== this.turn) return;
-      if (!block || block.closest("#writing, #top, tdw-quick")) continue;
+      if (!control || control.closest("#writing, #top, tdw-quick")) continue;
       const mark = document.createComment(path);
-      block.replaceWith(mark);
-      this.places.set(block, mark);
-      this.append(block);
+      control.replaceWith(mark);
+      this.places.set(control, mark);
+      this.append(control);
     }
   }
 
   /** The control of a field. Gradio draws a fold's controls when it is first opened: it is opened and closed for that. */
-  async block(path) {
-    const find = () => document.getElementById(`field-${path.replaceAll(".", "-")}`);
-    const fold = document.getElementById(path.includes(".") ? `extension-${path.split(".")[0]}` : "more");
-    if (find() || !fold) return find();
-    const opener = fold.querySelector(":scope > button");
-    opener.click();
-    for (let left = 60; left && !find(); left -= 1) await new Promise((done) => setTimeout(done, 50));
-    opener.click();
-    return find();
+  async drawn(path) {
+    const fold = foldFor(path);
+    if (block(path) || !fold) return block(path);
+    toggle(fold);
+    for (let left = 60; left && !block(path); left -= 1) await new Promise((done) => setTimeout(done, 50));
+    toggle(fold);
+    return block(path);
   }
 }
 
