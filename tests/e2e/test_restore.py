@@ -162,3 +162,22 @@ def test_a_draft_of_an_earlier_version_is_read_with_the_former_names(visit):
     user.page.reload()
     user.wait("document.querySelector('#field-prompt textarea')?.value === 'A fox'")
     assert user.shown("guidance-negative_prompt") == "rain"
+
+
+def test_a_text_that_continues_a_canvas_is_restored_with_it(visit, saved, tmp_path):
+    (made,) = saved["parts"] or [saved]
+    request = {**saved["request"], "canvas": {"trace": made["trace"], "step": 2}}
+    file = tmp_path / "text.json"
+    file.write_text(json.dumps({**saved, "request": request}), "utf-8")
+    user = visit()
+    user.drop(file)
+    as_saved(user)
+    user.page.locator("tdw-unknown", has_text="Continues a saved canvas").wait_for()
+    user.generate()
+    user.done()
+    job = user.page.evaluate("localStorage.getItem('tdw.job')")
+    again = httpx.get(f"{user.url}/api/v1/jobs/{job}", timeout=60).json()["request"]
+    assert again["canvas"]["step"] == 2 and len(again["canvas"]["trace"]) == len(made["trace"])
+    assert user.texts() == [made["text"].lstrip()]
+    user.page.locator("tdw-unknown").get_by_role("button", name="Discard").click()
+    user.wait("!document.querySelector('tdw-unknown').firstChild")

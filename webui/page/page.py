@@ -6,6 +6,7 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Sequence
+from types import MappingProxyType
 from typing import Any
 
 import gradio as gr
@@ -27,7 +28,9 @@ FREQUENT = (
 )  # core parameters that are always visible
 LAST = ("count", "seed")  # ... and those after the extensions' options
 PLACEHOLDER = "What is the text about?"  # of the prompt
-UNKNOWN = "unknown"  # the hidden field of options that belong to extensions that are not installed
+# Fields that a request keeps without a control, each with the value of its hidden component if it is unset:
+# options of extensions that are not installed, and the canvas that a text continues.
+HIDDEN = MappingProxyType({"unknown": "{}", "canvas": ""})
 LAST_JOB = "() => localStorage.getItem('tdw.job') || ''"  # written by canvas.js
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
@@ -146,9 +149,10 @@ class _Page(Desk):
             texts = [c for c in self._all.values() if c.place == "accordion" and len(c.path) == 1]
             for control in [c for c in rest if len(c.path) == 1] + texts:
                 self._draw(control)
-        if UNKNOWN in self.app.Request.model_fields:
-            unknown = Control((UNKNOWN,), self.app.Request.model_fields[UNKNOWN], "json", False)
-            self._keep(unknown, gr.Textbox("{}", visible="hidden", label=UNKNOWN, elem_id="unknown"))
+        for name, unset in HIDDEN.items():
+            hidden = Control((name,), self.app.Request.model_fields[name], "json", not unset)
+            component = gr.Textbox(unset, visible="hidden", label=name, elem_id=f"hidden-{name}")
+            self._keep(hidden, component)
 
     def _extensions(self) -> None:
         extensions = self.app.registry.extensions

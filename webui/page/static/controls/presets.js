@@ -7,7 +7,7 @@ import { popover } from "../base/popover.js";
 import { shown } from "../base/shown.js";
 import { say } from "../base/strings.js";
 
-const NOT_IN_PRESETS = ["prompt", "model", "seed"];
+const NOT_IN_PRESETS = ["prompt", "model", "seed", "canvas"];
 const ROOT = "api/v1/presets";
 
 class Presets extends HTMLElement {

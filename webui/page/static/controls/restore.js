@@ -87,19 +87,25 @@ document.addEventListener("paste", (event) => {
   void restore(text);
 }, true);
 
-/** <tdw-unknown>: names fields that only missing extensions know; they are sent along until they are discarded. */
+/**
+ * <tdw-unknown>: what the controls hold without showing it: fields that only missing extensions know, and a canvas to
+ * start from. Both are sent along until they are discarded.
+ */
 class Unknown extends HTMLElement {
   connectedCallback() {
-    shown.watch(() => this.show(shown.get("unknown")));
+    shown.watch(() => this.show(shown.get("unknown") || "{}", shown.get("canvas") || ""));
   }
 
-  show(value) {
-    const names = Object.keys(JSON.parse(value || "{}"));
-    const same = this.names === listed(names);
-    this.names = listed(names);
-    if (same) return;
-    const forget = button(say("page.unknown_discard"), () => shown.set("unknown", "{}"));
-    this.replaceChildren(...(names.length ? [element("span", "", say("page.unknown", { names: this.names })), forget] : []));
+  show(unknown, canvas) {
+    const held = unknown + canvas;
+    if (held === this.held) return;
+    this.held = held;
+    const names = Object.keys(JSON.parse(unknown));
+    const { trace = [], tokens = [] } = JSON.parse(canvas || "{}");
+    const line = (sentence, discard) => element("div", "", element("span", "", sentence), button(say("page.unknown_discard"), discard));
+    const lines = names.length ? [line(say("page.unknown", { names: listed(names) }), () => shown.set("unknown", "{}"))] : [];
+    if (canvas) lines.push(line(say("page.unknown_canvas", { changes: trace.length, tokens: tokens.length }), () => shown.set("canvas", "")));
+    this.replaceChildren(...lines);
   }
 }
 
