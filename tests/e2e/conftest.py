@@ -53,6 +53,7 @@ def site(tmp_path_factory) -> Iterator[Running]:
     ]:
         (folder / "extensions" / path.parent.name).symlink_to(path.parent)
     flags = ["--models", str(folder / "models"), "--extensions", str(folder / "extensions"), "--threads", "1"]
+    flags.append("--no-preload")  # see test_preload.py
     with serve_all_along("--port", "0", *flags, data=folder / "data") as running:
         # What is imported on first use takes half a minute on a busy machine: not what these tests are about.
         httpx.post(f"{running.url}/api/v1/tokens", json={"text": "a"}, timeout=240).raise_for_status()
