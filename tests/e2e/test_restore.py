@@ -164,14 +164,15 @@ def test_a_draft_of_an_earlier_version_is_read_with_the_former_names(visit):
     assert user.shown("guidance-negative_prompt") == "rain"
 
 
-def test_a_text_that_continues_a_canvas_is_restored_with_it(visit, saved, tmp_path):
-    (made,) = saved["parts"] or [saved]
-    request = {**saved["request"], "canvas": {"trace": made["trace"], "step": 2}}
+def test_a_text_that_continues_a_canvas_is_restored_with_it(visit, site, tmp_path):
+    request = {"prompt": "A fox", "seed": 5, "steps": 6, "length": 8, "temperature": 0.5}
+    result = httpx.post(f"{site.url}/api/v1/txt2txt", json=request, timeout=120).raise_for_status().json()
+    (made,) = result["parts"] or [result]
     file = tmp_path / "text.json"
-    file.write_text(json.dumps({**saved, "request": request}), "utf-8")
+    canvas = {"trace": made["trace"], "step": 2}
+    file.write_text(json.dumps({**result, "request": {**result["request"], "canvas": canvas}}), "utf-8")
     user = visit()
     user.drop(file)
-    as_saved(user)
     user.page.locator("tdw-unknown", has_text="Continues a saved canvas").wait_for()
     user.generate()
     user.done()
