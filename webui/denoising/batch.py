@@ -273,6 +273,10 @@ def _exact(value: float) -> float:
 
 def _moved(choice: Choice, device: torch.device) -> Choice:
     """The choice on a device."""
-    parts = (choice.token, choice.confidence, choice.commit, choice.probability)
-    remask = None if choice.remask is None else choice.remask.to(device)
-    return Choice(*(part.to(device) for part in parts), remask)
+    return Choice(
+        choice.token.to(device),
+        choice.confidence.to(device),
+        choice.commit.to(device),
+        choice.probability.to(device),
+        None if choice.remask is None else choice.remask.to(device),
+    )

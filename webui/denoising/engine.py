@@ -93,8 +93,8 @@ class Engine:
 
         for event in around(self.registry, job.cells, generate, job.cancelled)(job.cells):
             if isinstance(event, Finished) and event.cell is not None:
-                event = Finished(self._saved(event.result), event.cell)
-                results[event.cell] = event.result
+                name, result = event.cell, self._saved(event.result)
+                event, results[name] = Finished(result, name), result
             elif isinstance(event, Failed):
                 results[event.cell] = _failure(cells[event.cell], event.sentence)
             elif isinstance(event, Loop):

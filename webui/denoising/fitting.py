@@ -12,7 +12,7 @@ from webui.core.request import Cell, Request
 from webui.extension.registry import Registry
 from webui.extension.row import Row
 
-FRAME = 64  # tokens that a chat template is expected to take at most
+FRAME = 48  # tokens that a chat template is expected to take at most
 
 
 def refuse_unfit(cells: Sequence[Cell], checkpoints: Checkpoints, registry: Registry) -> None:
@@ -32,15 +32,18 @@ def refuse_unfit(cells: Sequence[Cell], checkpoints: Checkpoints, registry: Regi
 
 
 def _surely_fits(request: Request, checkpoints: Checkpoints) -> bool:
-    """Whether it fits even if every byte of every text in the request is a token."""
-    preset = checkpoints.profile(request.model)["preset"]
-    length = request.length or preset.get("length") or 128
-    return FRAME + length + sum(_bytes(request)) <= checkpoints.max_length(request.model)
+    """Whether it fits even if every byte of every text in the request is a token. A length that comes from
+    the preset gives way to the prompt, but not to other prompts."""
+    limit, texts = checkpoints.max_length(request.model), sum(_bytes(request))
+    length = request.length or checkpoints.profile(request.model)["preset"].get("length") or 128
+    if request.length is None and texts == len(request.prompt.encode()) + len(request.system.encode()):
+        length = 1
+    return FRAME + length + texts <= limit
 
 
 def _bytes(options: Options) -> Iterator[int]:
-    for _, value in options:
-        if isinstance(value, str):
+    for name, value in options:
+        if isinstance(value, str) and type(options).model_fields[name].annotation is str:  # no choices
             yield len(value.encode())
         elif isinstance(value, Options):
             yield from _bytes(value)

@@ -128,20 +128,20 @@ def tokenize(
             )
         request = request.replace(length=len(answer))
     else:
-        if start is not None and start.tokens:
-            request = request.replace(length=len(start.tokens))
-        if request.length > room and "length" in preset:
-            request = request.replace(length=room)
+        length = len(start.tokens) if start is not None and start.tokens else request.length or 0
+        if length > room and "length" in preset:
+            length = room
             row = row.note(
                 f"The length is {room}, what the prompt leaves of the checkpoint's {max_length} tokens."
             )
-        if request.length > room:
+        if length > room:
             raise Unfit(
                 f"The prompt takes {len(prompt.tokens)} tokens: the length can be at most {room}, not "
-                f"{request.length}."
+                f"{length}."
             )
-        answer, given = (mask,) * request.length, (False,) * request.length
-        spans, parts = ((0, request.length),), ()
+        request = request.replace(length=length)
+        answer, given = (mask,) * length, (False,) * length
+        spans, parts = ((0, length),), ()
     for name in row.prompts.keys() - {"main"}:
         taken, left = len(encode(row, name, tokenizer, mask).tokens), max_length - len(answer)
         if taken > left:

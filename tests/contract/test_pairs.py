@@ -1,0 +1,72 @@
+"""Every two extensions together, those of tests/extensions too: one for each hook. What a user was promised holds for
+each pair: same seed, same text; alone as in a batch; again from what was saved."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+
+from tests.contract import EXTENSIONS
+from tests.contract.program import cells, finished, program, texts
+from webui.settings import ROOT
+
+TESTED = {
+    "loopback": {"loopback": {"loops": 2}},  # run
+    "low_rank": {"low_rank": {"weight": 0.7}},  # patch
+    "remdm": {"sampler": "remdm", "remdm": {"eta": 0.5}},  # samplers
+    "word_count": {"word_count": {"on": True}},  # finish
+}
+ACTING = {**{name: fields for name, fields in EXTENSIONS.items() if fields}, **TESTED}
+TOGETHER = {("infill", "prompt_matrix"): {"prompt": "a ____ cat | in [[...3]] rain"}}
+WARM = {"prompt": "a cat", "temperature": 0.9, "steps": 6, "length": 10, "seed": 3}
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory):
+    folder: Path = tmp_path_factory.mktemp("pairs")
+    (folder / "extensions").mkdir()
+    for path in [
+        *(ROOT / "extensions").iterdir(),
+        *(ROOT / "tests" / "extensions" / name for name in TESTED),
+    ]:
+        if (path / "__init__.py").is_file():
+            (folder / "extensions" / path.name).symlink_to(path)
+    app = program(folder, folder / "extensions", dtype="float64")
+    assert not app.registry.failed
+    yield app
+    app.close()
+
+
+def made(app, fields):
+    result = finished(app, app.Request(**fields))
+    assert all(part.error is None and part.complete for part in cells(result)), [
+        p.error for p in cells(result)
+    ]
+    return result
+
+
+@pytest.mark.parametrize("pair", list(combinations(ACTING, 2)), ids="+".join)
+def test_two_extensions_go_together(app, pair):
+    first, second = (ACTING[name] for name in pair)
+    fields = {**WARM, **first, **second, **TOGETHER.get(tuple(sorted(pair)), {})}
+    result = made(app, fields)
+    assert texts(made(app, fields)) == texts(result), "the same seed"
+    beside = made(app, {**fields, "count": 2})
+    assert texts(beside)[:1] == texts(result)[:1], "as in a batch with others"
+    for name in pair:
+        alone = made(app, {**fields, **_without(app, name)})
+        assert name == "word_count" or texts(alone) != texts(result), f"{name} acts beside the other"
+    for part in cells(result):
+        assert ("word_count" in part.extras) == ("word_count" in pair)
+        again, unknown = app.Request.read(app.history.get(part.id).model_dump_json())
+        assert not unknown and texts(made(app, dict(again))) == [part.text], "alone, from what was saved"
+
+
+def _without(app, name: str) -> dict:
+    """What turns an extension off, its prompt included."""
+    plain = {"prompt": "a cat | in rain"} if name == "infill" else {}
+    plain |= {"prompt": "a ____ cat in [[...3]] rain"} if name == "prompt_matrix" else {}
+    plain |= {"sampler": None} if "sampler" in ACTING[name] else {}
+    return {**plain, name: app.registry.extensions[name].Options()}
