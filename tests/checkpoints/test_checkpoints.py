@@ -182,7 +182,7 @@ def test_a_job_for_a_broken_folder_fails_and_the_next_one_runs(broken):
         ("model.safetensors.index.json", "{}", "weight_map"),
     ],
 )
-def test_files_that_cannot_be_meant_are_told(tmp_path, file, content, cause):
+def test_malformed_files_are_a_sentence(tmp_path, file, content, cause):
     (llada(tmp_path / "checkpoints" / "odd") / file).write_text(content)
     there = checkpoints(tmp_path)
     assert there.names() == []
@@ -221,7 +221,7 @@ print([name for name in sys.modules if "modeling_llada" in name or "configuratio
 
 
 def test_nothing_of_a_checkpoint_is_executed_and_nothing_is_asked(tmp_path):
-    """stdin is a pipe that nobody writes to: a question would wait for ever. The fixture's Python files
+    """stdin is a pipe that nobody writes to: a question would wait forever. The fixture's Python files
     raise."""
     folder = llada(tmp_path / "checkpoints" / "asks")
     assert "auto_map" in json.loads((folder / "config.json").read_text())

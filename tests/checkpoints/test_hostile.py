@@ -153,7 +153,7 @@ def test_a_name_that_is_not_utf8_is_listed_with_escapes(tmp_path):
             there.load(name)
 
 
-SIZES = {  # numbers that could be meant, of which the weights have nothing
+SIZES = {  # plausible numbers that the weights do not have
     "layers": ({"n_layers": 4000}, "num_hidden_layers 4000"),
     "width": ({"d_model": 1 << 20}, "hidden_size 1048576"),
     "rows": ({"embedding_size": 1 << 24, "vocab_size": 1 << 24}, "vocab_size 16777216"),

@@ -59,7 +59,7 @@ def plain(tmp_path_factory) -> Tokenizer:
 
 @pytest.fixture(scope="module")
 def framed(tmp_path_factory) -> dict[str, Tokenizer]:
-    """Tokenizers with templates of different manners."""
+    """Tokenizers by what their template does with the text, or by their offsets."""
     folder = tmp_path_factory.mktemp("framed")
     return {
         "trims": tokenizer(folder / "trims"),
@@ -121,15 +121,15 @@ def content(tokenizer: Tokenizer, text: str, **more) -> tuple[str, str]:
 @example("猫", "")
 def test_the_content_is_the_users_text_and_the_frame_is_not(framed, text, system):
     assert content(framed["trims"], text, system=system)[0] == text.strip()
-    for manner in ("keeps", "trimmed offsets"):
-        mine, frame = content(framed[manner], text, system=system)
-        assert mine == text, manner
+    for name in ("keeps", "trimmed offsets"):
+        mine, frame = content(framed[name], text, system=system)
+        assert mine == text, name
         assert frame == (f"[system]{system}" if system else "") + "[user][assistant]"
 
 
-@pytest.mark.parametrize("manner", ["keeps", "trimmed offsets", "joined"])
-def test_masking_the_content_leaves_the_frame(framed, manner):
-    encoded = framed[manner].prompt("a cat ", system="Be brief.")
+@pytest.mark.parametrize("name", ["keeps", "trimmed offsets", "joined"])
+def test_masking_the_content_leaves_the_frame(framed, name):
+    encoded = framed[name].prompt("a cat ", system="Be brief.")
     masked = encoded.masked(MASK)
     assert [token == MASK for token in masked.tokens] == list(encoded.content)
     kept = [
@@ -148,8 +148,8 @@ def test_a_token_that_is_part_text_and_part_frame_is_the_users(framed):
 
 
 def test_an_empty_prompt_is_all_frame(framed):
-    for manner in framed:
-        assert content(framed[manner], "")[0] == ""
+    for name in framed:
+        assert content(framed[name], "")[0] == ""
     assert framed["trims"].prompt("   ").content == framed["trims"].prompt("").content
 
 
@@ -233,7 +233,7 @@ def test_pieces_of_any_tokens_join_to_the_text_of_their_runs(plain, tokens):
 
 
 def test_pieces_keep_the_blanks_of_tokenizers_that_drop_the_first(tmp_path):
-    """SentencePiece's manner: a word's blank is in its token, and the text's first one is dropped."""
+    """As SentencePiece does: a word's blank is in its token, and the first one of a text is dropped."""
     words = Fast(models.WordLevel({"▁the": 0, "▁cat": 1, "s": 2, "?": 3}, unk_token="?"))
     words.pre_tokenizer, words.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
     words.save(str(tmp_path / "tokenizer.json"))
@@ -287,13 +287,13 @@ def test_other_decoders_are_asked(tmp_path):
 
 def test_prompts_are_those_of_transformers(framed, tmp_path):
     """Chat template, special tokens and tokens as `apply_chat_template` makes them."""
-    for manner, template in (("trims", None), ("keeps", PLAIN)):
-        fast = PreTrainedTokenizerFast.from_pretrained(written(tmp_path / manner, template))
+    for name, template in (("trims", None), ("keeps", PLAIN)):
+        fast = PreTrainedTokenizerFast.from_pretrained(written(tmp_path / name, template))
         for system in ("", "Be brief."):
             messages = [{"role": "system", "content": system}] if system else []
             messages.append({"role": "user", "content": "a cat – 猫\n"})
             expected = fast.apply_chat_template(messages, add_generation_prompt=True)["input_ids"]
-            assert list(framed[manner].prompt("a cat – 猫\n", system).tokens) == expected
+            assert list(framed[name].prompt("a cat – 猫\n", system).tokens) == expected
 
 
 def test_tokens_of_tokenizer_config_are_added(tmp_path):

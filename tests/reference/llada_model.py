@@ -1,5 +1,5 @@
-"""The forward pass of LLaDA from the published names of its weights, written plainly: the yardstick for our
-loader.
+"""The forward pass of LLaDA from the published names of its weights, written plainly: what our loader is
+compared with.
 
 Imports torch and safetensors, nothing of the program and nothing of transformers.
 """

@@ -174,8 +174,8 @@ class Worker:
         except MemoryError:
             raise Refusal("The checkpoint's chat template failed: it took too much memory.") from None
         except Exception as error:
-            told = " ".join((str(error) or type(error).__name__).split())[:300]
-            raise Refusal(f"The checkpoint's chat template failed: {told}") from error
+            line = " ".join((str(error) or type(error).__name__).split())[:300]
+            raise Refusal(f"The checkpoint's chat template failed: {line}") from error
         return "".join(rendered)
 
     def _literal(self, text: str) -> list[int]:

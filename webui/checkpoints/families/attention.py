@@ -1,5 +1,4 @@
-"""The one place that registers something with transformers, idempotently: attention with rotary embedding in
-fp32."""
+"""Attention with rotary embedding in fp32, registered with transformers: the only thing that is."""
 
 from __future__ import annotations
 
@@ -9,8 +8,8 @@ FULL_PRECISION_ROPE = "sdpa_fp32_rope"
 
 
 def register() -> None:
-    """Makes `FULL_PRECISION_ROPE` an attention implementation: SDPA that casts rotated queries and keys to
-    the values' type."""
+    """Registers `FULL_PRECISION_ROPE`, an attention implementation: SDPA that casts rotated queries and keys
+    to the dtype of the values. May be called again."""
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
     from transformers.masking_utils import sdpa_mask
@@ -25,8 +24,8 @@ def register() -> None:
 
 
 def rope_in_fp32(rotary: Any) -> None:
-    """Makes a rotary embedding give cos and sin in at least fp32, so that queries and keys are rotated in
-    it."""
+    """Makes a rotary embedding return cos and sin in at least fp32, so that queries and keys are rotated in
+    fp32."""
     kind = type(rotary)
 
     class FullPrecision(kind):  # type: ignore[misc, valid-type]

@@ -1,7 +1,7 @@
 """LLaDA (Nie et al. 2025, arXiv 2502.09992): a Llama without causal mask, under OLMo's weight names. Native:
 LlamaForCausalLM.
 
-The default checkpoint is saved in this format, so what loads LLaDA-8B is what runs every day.
+The default checkpoint is saved in this format: the code that loads LLaDA-8B runs in every test.
 """
 
 from __future__ import annotations
