@@ -37,6 +37,11 @@ class Blank(Gap):
     """A ____: words."""
 
 
+@dataclass(frozen=True)
+class Stretch(Gap):
+    """A [[...]]: text of any kind."""
+
+
 class Infill(Extension):
     """____ is a word to fill in (one token for each four underscores), [[...]] a passage, [[...20]] one of 20
     tokens."""
@@ -60,6 +65,8 @@ class Infill(Extension):
         scan = row.prompts["main"].scan(SYNTAX, row.request.syntax)
         if not scan.acts:
             return row.with_prompt("main", Prompt(scan.literal))
+        if row.draft is not None:
+            raise ValueError("the answer already starts from a text, so the prompt can have no gaps.")
         options = cls.options(row)
         draft = Draft(tuple(cls._parts(scan.parts, options.passage)))
         first = next(part for part in scan.parts if isinstance(part, Construct))
@@ -73,7 +80,7 @@ class Infill(Extension):
 
     @classmethod
     def neutral(cls, row: Row) -> bool:
-        return row.draft is None
+        return row.draft is None or not any(isinstance(part, Blank | Stretch) for part in row.draft.parts)
 
     @staticmethod
     def _parts(parts: Sequence[Piece | Construct], passage: int) -> list[Piece | Gap]:
@@ -117,6 +124,8 @@ class Infill(Extension):
             if not isinstance(part, Gap):
                 continue
             start, end = next(places)
+            if not isinstance(part, Blank | Stretch):
+                continue
             yield from ((at, WORD if isinstance(part, Blank) else TEXT) for at in range(start, end))
             if part.lead:
                 yield start, LED
@@ -152,7 +161,7 @@ def _gap(found: Construct, passage: int, lead: str) -> Gap:
         raise ValueError(
             f"{_where(found)}: {text} is a gap of no tokens. For the text itself write \\{text}."
         )
-    return Gap(tokens, lead, name or "")
+    return Stretch(tokens, lead, name or "")
 
 
 def _where(found: Construct) -> str:

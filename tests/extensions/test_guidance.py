@@ -185,11 +185,9 @@ def test_rows_of_one_batch_are_what_they_are_alone(app):
         assert texts([cell]) == {cell.id: together[cell.id]}
 
 
-def test_a_negative_prompt_that_does_not_fit_is_refused(app):
-    error = finished(
-        app, app.Request(prompt="a", guidance={"negative_prompt": "rain " * 200, "scale": 2.0})
-    ).error
-    assert error.startswith("The negative prompt takes ") and "room for" in error
+def test_a_negative_prompt_that_does_not_fit_is_refused_when_it_is_submitted(app):
+    with pytest.raises(ValueError, match=r"^The negative prompt takes .* room for"):
+        app.queue.submit(app.Request(prompt="a", guidance={"negative_prompt": "rain " * 200, "scale": 2.0}))
 
 
 def test_the_preset_may_set_the_scale(tmp_path):

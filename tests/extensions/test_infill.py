@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.contract.program import finished, program, write
 from tests.tiny_checkpoints import FIRST_SPECIAL
-from webui import Canvas, Cell, Gap, Prompt, Row
+from webui import Canvas, Cell, Draft, Gap, Piece, Prompt, Row
 
 WARM = {"temperature": 1.0, "sampler": "random"}
 
@@ -221,6 +221,15 @@ def test_a_note_says_that_infill_took_the_prompt(app):
     )
 
 
+def test_a_draft_of_another_extension_is_left_alone(app):
+    infill = app.registry.extensions["infill"]
+    request = app.Request(prompt="a ____ cat")
+    row = Row(Cell("0", request), request, {"main": Prompt.of("no gap")}, Draft((Piece("Once"), Gap(3))))
+    assert infill.neutral(infill.prompt(row)) and infill.prompt(row).draft == row.draft
+    with pytest.raises(ValueError, match="already starts from a text"):
+        infill.prompt(row.with_prompt("main", Prompt.of("a ____ cat")))
+
+
 def test_a_named_gap_keeps_its_name(app):
     infill = app.registry.extensions["infill"]
     request = app.Request(prompt="[[hero:...3]] met [[...]]")
@@ -229,8 +238,9 @@ def test_a_named_gap_keeps_its_name(app):
 
 
 def test_a_text_that_does_not_fit_is_refused(app):
-    assert "room for" in finished(app, app.Request(prompt="a [[...9999]] b")).error
-    assert "room for" in finished(app, app.Request(prompt="long " * 200 + "____")).error
+    with pytest.raises(ValueError, match="room for"):
+        app.queue.submit(app.Request(prompt="long " * 200 + "____"))
+    assert "room for" in (finished(app, app.Request(prompt="a [[...9999]] b")).error or "")
 
 
 def test_rows_with_and_without_gaps_share_a_batch(app):
