@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from webui.denoising.noise import DRAW, INSIDE, ORDER, REST, counter, gumbel, uniform
+from webui.denoising.noise import DRAW, INSIDE, ORDER, REST, bits, counter, gumbel, mix, uniform
 
 LOW = 2**32 - 1
 STREAMS = (DRAW, REST, INSIDE, ORDER)
@@ -128,3 +128,19 @@ def test_the_argmax_of_logits_plus_gumbel_draws_from_the_softmax():
     key = counter(torch.tensor(4), DRAW, torch.arange(many)[:, None], torch.tensor(2))
     drawn = (logits + gumbel(key, torch.arange(6)[None])).argmax(1)
     assert chi_square(torch.bincount(drawn, minlength=6).double(), logits.softmax(0).double() * many) < 5
+
+
+def test_other_devices_draw_what_the_cpu_draws():
+    """There the hash is computed in torch's 64-bit integers, on a CPU in NumPy's 32-bit words."""
+    generator = torch.Generator().manual_seed(0)
+    seed = torch.randint(0, 2**53, (1000,), generator=generator)
+    position, step = (torch.randint(0, 2**15, (1000,), generator=generator) for _ in range(2))
+    token = torch.randint(0, 2**18, (1, 50), generator=generator)
+    for stream in STREAMS:
+        key = mix((seed & LOW) ^ (0x9E3779B9 + stream))
+        key = mix(key ^ ((seed >> 32) & LOW))
+        key = mix((key + position) & LOW)
+        key = mix((key + step * 0x85EBCA6B) & LOW)
+        assert torch.equal(counter(seed, stream, position, step), key)
+        expected = mix((key[:, None] + token * 0xC2B2AE35) & LOW) >> 9
+        assert torch.equal(bits(key[:, None], token).long(), expected)

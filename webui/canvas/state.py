@@ -39,7 +39,7 @@ class SamplerState:
     samplers: tuple[str, ...] = ()
     schedules: tuple[str, ...] = ()
     confidences: tuple[str, ...] = ()
-    draws: frozenset[str] = frozenset()  # of temperature, top_k, top_p, min_p, late: those some row uses
+    draws: frozenset[str] = frozenset()  # greedy, temperature, top_k, top_p, min_p, late: what some row needs
     largest_k: int = 0  # the largest top-k of any row
 
     def with_own(self, **values: Tensor) -> SamplerState:

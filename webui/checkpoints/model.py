@@ -59,7 +59,7 @@ class Model:
         """Rows of the output matrix: as many as a position has logits."""
         return self._output.shape[0]
 
-    @property
+    @cached_property
     def _output(self) -> Tensor:
         return self.module.get_output_embeddings().weight
 

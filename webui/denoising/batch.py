@@ -83,6 +83,7 @@ class Batch:
         self.canvas = self.host.to(model.device)
         self.policy = [packed.row.request.end_of_text for packed in rows]
         self._endless = torch.tensor([policy == "ban" for policy in self.policy], device=model.device)
+        self._ends = torch.tensor(model.ends, dtype=torch.long)
         self.chain = Chain(model, rows, extensions)
 
     def start(self) -> list[Started | Progress]:
@@ -104,8 +105,12 @@ class Batch:
         out the next canvas as the device does, and so knows every shape without asking.
         """
         host = samplers.activate(self.host, self.table)
-        host = host.counted(host.counts)
-        canvas = samplers.activate(self.canvas, self.table).counted(host.counts) if self._apart else host
+        host, canvas = host.counted(host.counts), self.canvas
+        if self._apart:
+            begins = host.state is not self.host.state
+            canvas = samplers.activate(canvas, self.table, begins).counted(host.counts)
+        else:
+            canvas = host
         logits, finite = self.chain.logits(canvas)
         checks = [finite]
         try:
@@ -133,19 +138,14 @@ class Batch:
         """Numbers of the rows that are done: their sampler has finished, or there is an end-of-text token
         with no masked position before it."""
         canvas = self.host
-        done = samplers.finished(canvas, self.table)
+        done = samplers.finished(canvas, self.table).tolist()
         numbers = canvas.row.tolist()
-        stops = [self.policy[number] != "keep" for number in numbers]
-        if canvas.ends and any(stops):
-            far = canvas.tokens.shape[1]
-            ends = canvas.tokens == canvas.ends[0]
-            for end in canvas.ends[1:]:
-                ends = ends | (canvas.tokens == end)
-            columns = torch.arange(far)
-            first_masked = torch.where(canvas.masked, columns, far).amin(1)
-            first_end = torch.where(ends & ~canvas.given, columns, far).amin(1)
-            done = done | ((first_end < first_masked) & torch.tensor(stops))
-        return [number for number, over in zip(numbers, done.tolist(), strict=True) if over]
+        ends = (canvas.tokens[:, :, None] == self._ends).any(2) & ~canvas.given
+        if bool(ends.any()):
+            first_end, first_masked = _first(ends), _first(canvas.masked)
+            for i, number in enumerate(numbers):
+                done[i] |= self.policy[number] != "keep" and first_end[i] < first_masked[i]
+        return [number for number, over in zip(numbers, done, strict=True) if over]
 
     def leave(self, rows: Sequence[int]) -> None:
         """Takes these rows out of the canvas."""
@@ -280,3 +280,9 @@ def _moved(choice: Choice, device: torch.device) -> Choice:
         choice.probability.to(device),
         None if choice.remask is None else choice.remask.to(device),
     )
+
+
+def _first(where: Tensor) -> list[int]:
+    """For each row of `where` (B, L) the first column that is true, L if none is."""
+    width = where.shape[1]
+    return torch.where(where, torch.arange(width), width).amin(1).tolist()

@@ -158,8 +158,8 @@ class Chain:
         """(N, V): one model call through all links, in a tensor that nobody else holds; and whether they are
         finite. HookError."""
         logits = self._below(canvas)
-        lowest, highest = logits.aminmax(dim=1)
-        wrong = ~((lowest > -torch.inf) & (highest < torch.inf))  # of NaN neither is true
+        # Of NaN neither is true. (`aminmax` takes ten times as long.)
+        wrong = ~((logits.amin(1) > -torch.inf) & (logits.amax(1) < torch.inf))
         if self._order["denoise"]:
             logits = logits.clone()
         return logits, Check(wrong, lambda index: self._blame_logits(canvas, index))

@@ -8,6 +8,10 @@ Wellons, public domain).
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,24 +27,66 @@ def mix(x: Tensor) -> Tensor:
     return x ^ (x >> 16)
 
 
-def counter(seed: Tensor, stream: int, position: Tensor, step: Tensor) -> Tensor:
+def counter(seed: Tensor, stream: int | Tensor, position: Tensor, step: Tensor) -> Tensor:
     """The 32-bit key of a draw before the token enters; integer tensors that broadcast."""
+    if seed.device.type == "cpu":  # the same in NumPy, which takes a tenth of the time for so few numbers
+        high = _words(seed >> 32)
+        key = _mixed(_words(seed) ^ _words(0x9E3779B9 + stream))
+        key = _mixed(key ^ high)
+        key = _mixed(key + _words(position))
+        key = _mixed(key + _words(step) * np.uint32(0x85EBCA6B))
+        return torch.from_numpy(key.astype(np.int64)).reshape(_shape(seed, stream, position, step))
     key = mix((seed & _LOW) ^ (0x9E3779B9 + stream))
     key = mix(key ^ ((seed >> 32) & _LOW))
     key = mix((key + position) & _LOW)
     return mix((key + step * 0x85EBCA6B) & _LOW)
 
 
+def bits(key: Tensor, token: Tensor | int = 0) -> Tensor:
+    """23 random bits for a key and a token of it, integer tensors that broadcast."""
+    if key.device.type == "cpu":
+        words = _mixed(_words(key) + _words(token) * np.uint32(0xC2B2AE35))
+        words >>= np.uint32(9)
+        return torch.from_numpy(words.view(np.int32)).reshape(_shape(key, token))
+    return mix((key + token * 0xC2B2AE35) & _LOW) >> 9
+
+
+def _words(x: Tensor | int) -> Any:
+    """The low 32 bits of integers, as unsigned numbers that wrap: an array of one dimension or more, for only
+    arrays wrap without a warning."""
+    return np.atleast_1d(x.numpy() if isinstance(x, Tensor) else np.int64(x)).astype(np.uint32)
+
+
+def _shape(*numbers: Tensor | int) -> torch.Size:
+    """What numbers of these shapes broadcast to."""
+    return torch.broadcast_shapes(*(x.shape for x in numbers if isinstance(x, Tensor)))
+
+
+def _mixed(x: Any) -> Any:
+    """`mix` of an array of 32-bit words, in place."""
+    x ^= x >> np.uint32(16)
+    x *= np.uint32(0x7FEB352D)
+    x ^= x >> np.uint32(15)
+    x *= np.uint32(0x846CA68B)
+    x ^= x >> np.uint32(16)
+    return x
+
+
 def uniform(key: Tensor, token: Tensor | int = 0) -> Tensor:
     """Float32 in (0, 1), 23 bits, ends excluded (the largest is 1 - 2^-24)."""
-    value = (
-        mix((key + token * 0xC2B2AE35) & _LOW)
-        if isinstance(token, Tensor)
-        else mix((key + (token * 0xC2B2AE35)) & _LOW)
-    )
-    return ((value >> 9).to(torch.float32) + 0.5) * 2.0**-23
+    return (bits(key, token).to(torch.float32) + 0.5) * 2.0**-23
 
 
 def gumbel(key: Tensor, token: Tensor | int = 0) -> Tensor:
     """Standard Gumbel noise: argmax(log p + gumbel) is a draw from p (Gumbel 1954; Maddison et al. 2014)."""
-    return -torch.log(-torch.log(uniform(key, token)))
+    return gumbel_of(bits(key, token))
+
+
+def gumbel_of(bits: Tensor) -> Tensor:
+    """Gumbel noise from the 23 bits that `bits` gives; it grows with them."""
+    return -torch.log(-torch.log((bits.to(torch.float32) + 0.5) * 2.0**-23))
+
+
+def bits_of_gumbel(value: float) -> int:
+    """The least bits whose Gumbel noise is above `value`, give or take one."""
+    return math.ceil(math.exp(-math.exp(-value)) * 2**23)

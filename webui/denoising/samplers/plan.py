@@ -2,30 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from webui.canvas import Canvas
+from webui.denoising.samplers.schedules import Schedule
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Numbers of masked positions in each row's block, all (B,) long."""
+    """Numbers of masked positions in each row's block, all (B,) long.
 
-    size: Tensor  # when the block began
-    before: Tensor  # as scheduled before this step
-    after: Tensor  # as scheduled after it; 0 in the block's last step
-    count: Tensor  # to commit now, so that `after` are left; at least 1
+    schedule    (positions, step, steps) -> positions that may still be masked after the step
+    """
 
+    canvas: Canvas
+    schedule: Schedule
 
-def plan(canvas: Canvas, schedule: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Plan:
-    """The plan of every row by a schedule (size, step, steps) -> masked positions left."""
-    state = canvas.state
-    size, steps, step = state.block_masked, state.block_steps, canvas.step - state.block_begin
-    before = torch.where(step > 0, schedule(size, step - 1, steps), size)
-    after = torch.where(step + 1 >= steps, 0, schedule(size, step, steps))
-    count = ((canvas.active & canvas.masked).sum(1) - after).clamp(min=1)
-    return Plan(size, before, after, count)
+    @property
+    def size(self) -> Tensor:
+        """When the block began."""
+        return self.canvas.state.block_masked
+
+    @cached_property
+    def before(self) -> Tensor:
+        """As scheduled before this step."""
+        return torch.where(self._step > 0, self.schedule(self.size, self._step - 1, self._steps), self.size)
+
+    @cached_property
+    def after(self) -> Tensor:
+        """As scheduled after this step; 0 in the block's last step."""
+        left = self.schedule(self.size, self._step, self._steps)
+        return torch.where(self._step + 1 >= self._steps, 0, left)
+
+    @cached_property
+    def count(self) -> Tensor:
+        """To commit now, so that `after` are left; at least 1."""
+        masked = self.canvas.active & (self.canvas.tokens == self.canvas.mask)
+        return (masked.sum(1) - self.after).clamp(min=1)
+
+    @cached_property
+    def _step(self) -> Tensor:
+        return self.canvas.step - self.canvas.state.block_begin
+
+    @property
+    def _steps(self) -> Tensor:
+        return self.canvas.state.block_steps

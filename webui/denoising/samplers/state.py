@@ -13,7 +13,7 @@ from torch import Tensor
 from webui.canvas import Canvas, Choice, SamplerState
 from webui.denoising.samplers.confidences import token_probability
 from webui.denoising.samplers.draw import draw
-from webui.denoising.samplers.plan import Plan, plan
+from webui.denoising.samplers.plan import Plan
 from webui.denoising.samplers.table import BUILT_IN, SamplerTable
 
 
@@ -46,10 +46,12 @@ class SamplerOptions:
         return cls(**values, late=request.end_of_text == "late", own=own)
 
 
+FAR = torch.iinfo(torch.long).max  # the block of a row that has nothing masked
 REQUESTED = tuple(f.name for f in fields(SamplerOptions) if f.name not in ("late", "own"))
 _NAMED = {"sampler": "samplers", "schedule": "schedules", "confidence": "confidences"}
 _USED: Mapping[str, Callable[[SamplerOptions], bool]] = MappingProxyType(
     {
+        "greedy": lambda row: row.temperature <= 0,
         "temperature": lambda row: row.temperature > 0,
         "top_k": lambda row: row.top_k > 0,
         "top_p": lambda row: row.top_p < 1,
@@ -108,37 +110,49 @@ def prepare(canvas: Canvas, rows: Sequence[SamplerOptions], table: SamplerTable 
     return canvas
 
 
-def activate(canvas: Canvas, table: SamplerTable = BUILT_IN) -> Canvas:
+def activate(canvas: Canvas, table: SamplerTable = BUILT_IN, begins: bool | None = None) -> Canvas:
     """Makes the masked positions of each row's leftmost unfinished block active, and begins that block if it
     is a new one. Where the sampler revises what is committed, the block's committed positions are active too.
 
-    A new block gets its share of the steps that are left, in proportion to its masked positions, at least
-    one, and leaves one for each later block; with full blocks that is LLaDA's steps / blocks.
+    begins: whether some row begins a block, if that is known; otherwise the device is asked.
     """
     state, masked = canvas.state, canvas.masked
     block_of = torch.div(canvas.column, state.block_length[:, None], rounding_mode="floor")
-    block = torch.where(masked, block_of, torch.iinfo(torch.long).max).amin(1)
+    block = torch.where(masked, block_of, FAR).amin(1)
     if any(table.samplers[name].stays for name in state.samplers):
         block = torch.where(_running(canvas, table), state.block, block)
     inside = block_of == block[:, None]
     active = masked & inside
     new = block != state.block
+    if begins is None:
+        begins = bool(new.any())
+    if begins:
+        state = _begun(canvas, new, block, block_of, active)
+    revising = [table.samplers[name].revises for name in state.samplers]
+    if any(revising):
+        active = active | (inside & ~canvas.given & _is_one_of(state, revising)[:, None])
+    return replace(canvas, active=active, sampler=state)
+
+
+def _begun(canvas: Canvas, new: Tensor, block: Tensor, block_of: Tensor, active: Tensor) -> SamplerState:
+    """The state where the rows that are `new` (B,) in their `block` (B,) begin it.
+
+    A block gets its share of the steps that are left, in proportion to its masked positions, at least one,
+    and leaves one for each later block; with full blocks that is LLaDA's steps / blocks.
+    """
+    state, masked = canvas.state, canvas.masked
     n, left = active.sum(1), masked.sum(1)
     blocks_after = _distinct(torch.where(masked & (block_of > block[:, None]), block_of, -1))
     steps_left = (state.steps - canvas.step).clamp(min=1)
     share = torch.div(steps_left * n, left.clamp(min=1), rounding_mode="floor")
     share = torch.maximum(torch.minimum(share, steps_left - blocks_after), torch.ones_like(share))
-    revising = [table.samplers[name].revises for name in state.samplers]
-    if any(revising):
-        active = active | (inside & ~canvas.given & _is_one_of(state, revising)[:, None])
-    state = replace(
+    return replace(
         state,
         block=block,
         block_begin=torch.where(new, canvas.step, state.block_begin),
         block_masked=torch.where(new, n, state.block_masked),
         block_steps=torch.where(new, share, state.block_steps),
     )
-    return replace(canvas, active=active, sampler=state)
 
 
 def finished(canvas: Canvas, table: SamplerTable = BUILT_IN) -> Tensor:
@@ -185,13 +199,13 @@ def commit(canvas: Canvas, choice: Choice) -> Canvas:
 
 
 def _plan(canvas: Canvas, table: SamplerTable) -> Plan:
-    """What its schedule asks of each row."""
+    """What its own schedule asks of each row."""
     state = canvas.state
 
     def schedule(size: Tensor, step: Tensor, steps: Tensor) -> Tensor:
         return _each(state.schedules, state.schedule, lambda name: table.schedules[name](size, step, steps))
 
-    return plan(canvas, schedule)
+    return Plan(canvas, schedule)
 
 
 def _running(canvas: Canvas, table: SamplerTable) -> Tensor:
