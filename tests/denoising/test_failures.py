@@ -177,3 +177,36 @@ def test_the_worker_survives_what_is_no_exception(app):
         assert job.wait(60) and job.state == "failed" and job.error.startswith("faulty: ")
     good = app.queue.submit(asked(app))
     assert good.wait(60) and good.state == "done"
+
+
+def test_a_batch_that_is_too_large_for_the_memory_is_halved(app):
+    """The extension runs out of memory with more than one row."""
+    requests = [
+        asked(app, seed=i, faulty={"at": "denoise", "how": "memory", "culprit": True}) for i in range(3)
+    ]
+    parts, events = run(app, *requests)
+    assert [part.error for part in parts] == [None] * 3
+    assert [told(part) for part in parts] == [told(run(app, request)[0][0]) for request in requests]
+
+
+def test_a_text_that_is_too_large_for_the_memory_alone_is_told_so(app):
+    large = {"at": "denoise", "how": "memory", "culprit": True, "after": 1}
+    good, bad = run(app, asked(app), asked(app, faulty=large))[0]
+    assert bad.error == "The memory of cpu is too small for this text; make it shorter."
+    assert told(good) == told(run(app, asked(app))[0][0])
+
+
+def test_cancel_while_a_fault_is_looked_for_keeps_what_is_there(app):
+    job = Job(
+        asked(app),
+        tuple(
+            Cell(str(i), asked(app, seed=i, faulty={"at": "pick", "after": 3, "culprit": i == 2}))
+            for i in range(4)
+        ),
+    )
+    started = 0
+    for event in app.engine.run(job):
+        started += isinstance(event, Started)
+        if started == 5:  # begun anew
+            job.cancel()
+    assert job.cancelled() and event.result.parts

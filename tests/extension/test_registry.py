@@ -298,3 +298,63 @@ def test_a_column_is_gathered_by_row_also_in_branches():
     extension = Sized(rows)
     assert extension.rows_column("size", canvas, default=-1).tolist() == [7, 4, -1]
     assert extension.column("size", canvas, default=-1).tolist() == [[7], [7], [4], [4], [-1], [-1]]
+
+
+# -- what expand may not do ----------------------------------------------------------------------------------
+
+VARIES = """
+    from webui import Cell, Extension, Options, field
+    class Varies(Extension):
+        "Makes cells that it may not make."
+        class Options(Options):
+            how: str = field("", label="How", help="Tests.")
+        @classmethod
+        def expand(cls, request):
+            how = cls.options(request).how
+            made = {{
+                "nothing": lambda: [],
+                "empty": lambda: iter(()),
+                "count": lambda: [cls.cell(0, request, count=3)],
+                "canvas": lambda: [cls.cell(0, request, canvas={{"tokens": [1]}})],
+                "unknown": lambda: [cls.cell(0, request, unknown={{"a": 1}})],
+                "option": lambda: [cls.cell(0, request, other={{"fixed": True}})],
+                "length": lambda: [cls.cell(0, request, length=3)],
+                "other option": lambda: [cls.cell(0, request, other={{"free": 2}})],
+                "text": lambda: ["a"],
+                "number": lambda: 3,
+            }}
+            return made[how]() if how else None
+"""
+OTHER = """
+    from webui import Extension, Options, field
+    class Other(Extension):
+        "Has an option that is no axis."
+        class Options(Options):
+            fixed: bool = field(False, label="Fixed", help="Tests.", axis=False)
+            free: int = field(0, label="Free", help="Tests.")
+"""
+EXPANDS = {
+    "nothing": "varies: makes no texts of this request; give it at least one value.",
+    "empty": "varies: makes no texts of this request; give it at least one value.",
+    "count": "varies: varies count, which is no axis.",
+    "canvas": "varies: varies canvas, which is no axis.",
+    "unknown": "varies: varies unknown, which is no axis.",
+    "option": "varies: varies other.fixed, which is no axis.",
+    "text": "varies: makes no cells of the request but str.",
+    "number": "varies: TypeError: 'int' object is not iterable",
+    "length": None,
+    "other option": None,
+}
+
+
+@pytest.mark.parametrize("how", EXPANDS)
+def test_what_expand_may_not_do_is_refused_by_name(tmp_path, how):
+    registry = Registry(folder(tmp_path, varies=VARIES.format(), other=OTHER))
+    assert not registry.failed
+    request = registry.Request(seed=1, varies={"how": how})
+    if EXPANDS[how] is None:
+        assert len(registry.expand(request)) == 1
+    else:
+        with pytest.raises(ValueError) as refused:
+            registry.expand(request)
+        assert str(refused.value) == EXPANDS[how]

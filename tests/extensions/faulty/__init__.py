@@ -29,6 +29,10 @@ class Faulty(Extension):
     def denoise(self, canvas, model):
         logits, on = model(canvas), self._culprits(canvas)
         how = self._act("denoise", on.any())
+        if how == "memory" and (len(on) > 1 or self.options(self.rows[0]).after):
+            import torch
+
+            raise torch.OutOfMemoryError("CUDA out of memory.")
         if how == "nan":
             logits = logits.clone()
             logits[on[canvas.at[0]]] = float("nan")
