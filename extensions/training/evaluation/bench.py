@@ -82,7 +82,7 @@ class Bench:
 
     def preset_scale(self) -> float:
         """The guidance that users get who say nothing."""
-        return float((self.preset.get("negative_prompt") or {}).get("scale") or 1.0)
+        return float((self.preset.get("guidance") or {}).get("scale") or 1.0)
 
     def label(self, scale: float | None = None) -> str:
         """What the answers to the stories' tags are called, at a guidance scale or the preset's."""
@@ -92,9 +92,9 @@ class Bench:
         """Request fields for a guidance scale (None: the preset's). ValueError if the program has no
         guidance."""
         wanted = {} if scale is None or scale == self.preset_scale() else {"scale": scale}
-        if (wanted or more) and not self.has("negative_prompt"):
-            raise ValueError("not there: the program has no extension negative_prompt")
-        return {"negative_prompt": {**wanted, **more}} if wanted or more else {}
+        if (wanted or more) and not self.has("guidance"):
+            raise ValueError("not there: the program has no extension guidance")
+        return {"guidance": {**wanted, **more}} if wanted or more else {}
 
     def write(self, prompts: Sequence[str], label: str, **fields: Any) -> list[Answer]:
         """Answer k to prompt k, with seed k from the bench's on, all as one job. The same question is
@@ -170,9 +170,9 @@ class Bench:
 
     def _run(self, wanted: Sequence[Request], told: Any) -> Sequence[Result]:
         self._app.wanted = wanted
-        job = self._app.jobs.submit(wanted[0])
+        job = self._app.queue.submit(wanted[0])
         try:
-            for update in job.watch().updates(EVERY):
+            for update in job.subscribe().updates(EVERY):
                 told(update["progress"])
         except KeyboardInterrupt:
             job.cancel()

@@ -222,8 +222,8 @@ def ends(bench: Bench) -> Iterator[Row]:
 
 
 def infill(bench: Bench) -> Iterator[Row]:
-    """A sentence is cut out of each story and filled in again through the queue, `[[n]]` with as many tokens
-    as it had.
+    """A sentence is cut out of each story and filled in again through the queue, `[[...n]]` with as many
+    tokens as it had.
 
     First row: what was given is there byte for byte. Second row: the bound of the filled span, in nats per
     token, given the text around it, minus that of an unconditional fill: a span of as many tokens, written
@@ -245,7 +245,7 @@ def infill(bench: Bench) -> Iterator[Row]:
     filled = bench.write([one.prompt for one in gaps], "infill")
     kept = sum(gap.kept(answer.text) for gap, answer in zip(gaps, filled, strict=True))
     yield _yes(_rate("infill_given", "infill: given text untouched", kept, len(gaps)), kept == len(gaps))
-    free = bench.write([f"[[{one.tokens}]]" for one in gaps], "fills without a text around them")
+    free = bench.write([f"[[...{one.tokens}]]" for one in gaps], "fills without a text around them")
     spans = [
         _spliced(bench, gap, answer)
         for answers in (filled, free)
@@ -307,7 +307,7 @@ def negative(bench: Bench) -> Iterator[Row]:
     what = f"negative '{NEGATIVE}': rate with / without"
     prompts = [", ".join(questions.subject(one.attributes)) for one in bench.stories]
     rates, intervals = [], []
-    for label, more in (("without", {}), ("with", {"text": NEGATIVE})):
+    for label, more in (("without", {}), ("with", {"negative_prompt": NEGATIVE})):
         try:
             answers = bench.write(prompts, f"{label} a negative prompt", **bench.guidance(GUIDED, **more))
         except ValueError as error:

@@ -67,7 +67,7 @@ class Gapped:
 
     @property
     def prompt(self) -> str:
-        return f"{self.before}[[{self.tokens}]]{self.after}"
+        return f"{self.before}[[...{self.tokens}]]{self.after}"
 
     def kept(self, text: str) -> bool:
         """Whether what was given stands in the text byte for byte."""

@@ -155,7 +155,7 @@ def test_a_gap_keeps_what_is_around_it():
         "It was cold. A man came. He sang a song. Then he left.", lambda text: text.split(), 50
     )
     assert gap == questions.Gapped("It was cold. A man came. ", 4, " Then he left.")
-    assert gap.prompt == "It was cold. A man came. [[4]] Then he left."
+    assert gap.prompt == "It was cold. A man came. [[...4]] Then he left."
     assert gap.kept("It was cold. A man came. Oh no! Then he left.")
     assert not gap.kept("It was cold. A man came. Oh no! Then she left.")
     assert not gap.kept("It was cold. A man came. Then he left.")
@@ -276,7 +276,7 @@ def app(tmp_path_factory):
     """The program with a tiny random checkpoint whose answers are short, and all extensions."""
     folder = tmp_path_factory.mktemp("evaluate")
     checkpoint = llada(folder / "models" / "checkpoints" / "storyteller", max_sequence_length=640)
-    preset = {"length": 20, "steps": 10, "negative_prompt": {"scale": 2.5}}
+    preset = {"length": 20, "steps": 10, "guidance": {"scale": 2.5}}
     (checkpoint / "profile.json").write_text(json.dumps({"preset": preset}))
     app = App(
         Settings(models=folder / "models", data=folder / "data", extensions=ROOT / "extensions", threads=1)
@@ -345,7 +345,7 @@ def test_answers_are_what_the_program_writes(app):
     try:
         answers = bench.write(["a fox", "a dog and a cat"], "texts", temperature=1.0)
         for k, answer in enumerate(answers):
-            job = app.jobs.submit(app.Request(prompt=answer.prompt, seed=7 + k, temperature=1.0))
+            job = app.queue.submit(app.Request(prompt=answer.prompt, seed=7 + k, temperature=1.0))
             assert job.wait(60) and job.result.text == answer.text
         assert bench.write(["a fox", "a dog and a cat"], "again", temperature=1.0) is answers
     finally:
@@ -369,13 +369,13 @@ def test_emphasis_is_measured_once_the_program_has_it(capsys):
 def test_a_negative_prompt_must_halve_what_it_names(sad, holds):
     stories = [SimpleNamespace(attributes=SimpleNamespace(words=("fox", "cake"), place="sea"))] * 4
 
-    def write(prompts, label, negative_prompt):
-        assert prompts == ["fox, cake, sea"] * 4 and negative_prompt["scale"] == 2.5
-        some = sad if "text" in negative_prompt else 3
+    def write(prompts, label, guidance):
+        assert prompts == ["fox, cake, sea"] * 4 and guidance["scale"] == 2.5
+        some = sad if "negative_prompt" in guidance else 3
         return [SimpleNamespace(text="He cried." if k < some else "He smiled.") for k in range(4)]
 
     def guidance(scale, **more):
-        return {"negative_prompt": {"scale": scale, **more}}
+        return {"guidance": {"scale": scale, **more}}
 
     row = next(iter(METRICS["negative"](SimpleNamespace(stories=stories, write=write, guidance=guidance))))
     assert row.value == pytest.approx(sad / 3) and row.holds is holds and "0.75" in row.note
