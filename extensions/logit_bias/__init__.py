@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from webui import Canvas, Choice, Link
 
-MAX_LIST = 20_000  # characters
-
 
 class LogitBias(Extension):
     """Words and phrases to raise, lower or forbid, in all their spellings."""
@@ -32,19 +30,16 @@ class LogitBias(Extension):
             "",
             label="More of",
             help="Words or phrases to raise, separated by commas; word:5 has its own strength.",
-            max_length=MAX_LIST,
         )
         less: str = field(
             "",
             label="Less of",
             help="Words or phrases to lower; word:5 sets its own strength.",
-            max_length=MAX_LIST,
         )
         never: str = field(
             "",
             label="Never",
             help="Words or phrases that must not appear, in any capitalisation; a number is text.",
-            max_length=MAX_LIST,
         )
         strength: float = field(
             3.0,

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 MAX_STRENGTH = 50.0  # of one phrase; a logit that large outweighs all others
-MAX_PHRASES = 200  # of "More of" and "Less of" together; each costs time in every step
+MAX_PHRASES = 200  # of a list of raised or lowered ones; each costs time in every step
 MAX_FORBIDDEN = 2000
 MAX_LENGTH = 200  # characters of one phrase
+MAX_LIST = 20_000  # characters of a list
 NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
 WORD = re.compile(r"\w")
 # Thai and Lao, Burmese, Khmer: written without blanks between words
@@ -66,6 +67,8 @@ def _items(text: str) -> Iterator[tuple[str, bool, str]]:
     """(text, whether it was quoted, what follows the closing quote) of each item; separated by commas and
     line ends, quotes doubled inside quotes as in CSV. One pass."""
     at, end = 0, len(text)
+    if end > MAX_LIST:
+        raise ValueError(f"the list has {end} characters; at most {MAX_LIST} are possible.")
     while at < end:
         if text[at] in " \t,\r\n":
             at += 1
