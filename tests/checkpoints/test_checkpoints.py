@@ -220,6 +220,7 @@ print([name for name in sys.modules if "modeling_llada" in name or "configuratio
 """
 
 
+@pytest.mark.slow
 def test_nothing_of_a_checkpoint_is_executed_and_nothing_is_asked(tmp_path):
     """stdin is a pipe that nobody writes to: a question would wait forever. The fixture's Python files
     raise."""
@@ -418,6 +419,7 @@ def fresh(program: str, models: Path) -> list[str]:
     return process.stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_progress_moves_while_libraries_are_imported(models):
     """Most of the time until a small checkpoint is there goes into imports: 0 % stood for 22 of 24 s."""
     program = PROGRESS.partition("def stop")[0] + "there.load('plain', reported.append)\nprint(*reported)"
@@ -426,6 +428,7 @@ def test_progress_moves_while_libraries_are_imported(models):
     assert len(reported) > 40 and max(b - a for a, b in zip(reported, reported[1:], strict=False)) < 0.4
 
 
+@pytest.mark.slow
 def test_a_load_stopped_while_libraries_are_imported_leaves_them_whole(models):
     assert fresh(PROGRESS, models) == ["True", "plain"]
 

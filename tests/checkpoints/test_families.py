@@ -3,6 +3,7 @@ one. They compute what plain torch computes from the published names."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ from tests.tiny_checkpoints import (
 from webui import App, Canvas
 from webui.checkpoints import recipes
 from webui.checkpoints.families import FAMILIES
+from webui.checkpoints.families.base import split_causal_lm
 from webui.checkpoints.loading import Checkpoints
 from webui.checkpoints.recipes import Cut, Join, Pad, Stack, Take
 from webui.settings import Settings
@@ -74,6 +76,37 @@ def test_padded_rows_of_a_batch_equal_single_rows(models, name):
         alone = torch.tensor([prompt + answer])
         expected = FORWARDS[name](models / "checkpoints" / name, alone, dtype=torch.float64)[0]
         assert (logits[canvas.at[0] == row] - expected).abs().max() < 5e-6
+
+
+@pytest.mark.parametrize("name", [*FORWARDS, "LLaDA"])
+def test_body_and_head_are_the_whole_model(models, name):
+    """What a family splits its module into gives the logits of the module itself: nothing between the two is
+    skipped."""
+    model = checkpoints(models).load(name)
+    with torch.no_grad():
+        logits = model.module(input_ids=TOKENS).logits
+        hidden = model.body(input_ids=TOKENS).last_hidden_state
+        assert (model.head(hidden.flatten(0, 1)) - logits.flatten(0, 1)).abs().max() < 1e-5
+
+
+def test_a_head_in_two_parts_is_split_off_whole():
+    """ModernBERT has a `.head` before its `.decoder`; the split of causal models would skip it."""
+    from transformers import ModernBertConfig, ModernBertForMaskedLM
+
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+    tokens = {"vocab_size": ROWS, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+    special = {"cls_token_id": 1, "sep_token_id": 2}
+    torch.manual_seed(0)
+    module = ModernBertForMaskedLM(ModernBertConfig(**sizes, **tokens, **special)).eval()
+    family = replace(
+        BERT, split=lambda module: (module.model, torch.nn.Sequential(module.head, module.decoder))
+    )
+    with torch.no_grad():
+        logits = module(input_ids=TOKENS).logits
+        body, head = family.split(module)
+        assert (head(body(input_ids=TOKENS).last_hidden_state) - logits).abs().max() < 1e-5
+        body, head = split_causal_lm(module)
+        assert (head(body(input_ids=TOKENS).last_hidden_state) - logits).abs().max() > 1e-3
 
 
 def test_the_transform_of_a_head_is_not_skipped(models):

@@ -209,6 +209,7 @@ TEMPLATES = {
 
 
 @POSIX
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_a_template_that_goes_too_far_is_stopped(tmp_path, name):
     template, cause = TEMPLATES[name]
@@ -280,6 +281,7 @@ LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /
 
 
 @LINUX
+@pytest.mark.slow
 def test_the_process_is_started_anew_and_leaves_no_zombie(tmp_path):
     tokenizer = Tokenizer.read(templated(llada(tmp_path / "one"), LOOPS))
     first = tokenizer._process._child.pid
@@ -299,6 +301,7 @@ def test_the_process_is_started_anew_and_leaves_no_zombie(tmp_path):
 
 
 @LINUX
+@pytest.mark.slow
 def test_what_always_fails_is_not_tried_for_every_text(tmp_path):
     """A job of 64 texts would take three minutes to say so."""
     tokenizer = Tokenizer.read(templated(llada(tmp_path / "one"), LOOPS))
@@ -341,6 +344,7 @@ print(tokenizer._process._child.pid, flush=True)
 
 
 @LINUX
+@pytest.mark.slow
 @pytest.mark.parametrize("then", ["sys.stdin.read()", "tokenizer.prompt('a cat')"], ids=["idle", "busy"])
 def test_the_process_ends_with_its_parent(tmp_path, then):
     folder = templated(llada(tmp_path / "one"), LOOPS)
@@ -361,6 +365,7 @@ def test_the_process_ends_with_its_parent(tmp_path, then):
 
 
 @POSIX
+@pytest.mark.slow
 def test_other_calls_do_not_wait_for_a_template(tmp_path):
     """Tokens of another checkpoint are counted, and the list is read, while a template loops."""
     llada(tmp_path / "checkpoints" / "good")

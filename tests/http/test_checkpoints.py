@@ -1,4 +1,4 @@
-"""Checkpoints over HTTP: the folder as it is now, loading and letting go, faults, and prompts counted in
+"""Checkpoints over HTTP: the folder as it is now, loading and unloading, faults, and prompts counted in
 tokens."""
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def entries(client) -> dict[str, dict]:
     return {entry["name"]: entry for entry in client.get("checkpoints").json()}
 
 
-def test_it_is_loaded_and_let_go_of(client):
+def test_it_is_loaded_and_unloaded(client):
     for name in ("more/other", "storyteller"):
         reply = client.post(f"checkpoints/{name}/load")
         assert reply.status_code == 202
@@ -51,12 +51,12 @@ def test_it_is_loaded_and_let_go_of(client):
     assert client.ended(client.submit(**QUICK))["state"] == "done"
 
 
-def test_progress_is_told_to_the_job_and_to_all(client):
+def test_progress_is_reported_to_the_job_and_to_all(client):
     client.post("checkpoints/unload")
     wait_until(lambda: not entries(client)["storyteller"]["loaded"])
     updates = client.updates(client.submit(**QUICK))
-    told = [update["loading"]["done"] for update in updates if update["loading"]]
-    assert told == sorted(told) and all(0 <= done < 1 for done in told)
+    reported = [update["loading"]["done"] for update in updates if update["loading"]]
+    assert reported == sorted(reported) and all(0 <= done < 1 for done in reported)
     assert updates[-1]["loading"] is None and entries(client)["storyteller"]["loaded"]
 
 
@@ -71,7 +71,7 @@ def test_loading_waits_for_the_job_that_runs(client):
 
 
 @pytest.mark.parametrize("name", ["missing tensor", "wrong shape"])
-def test_what_fails_is_told_and_what_is_loaded_stays(client, name):
+def test_what_fails_is_reported_and_what_is_loaded_stays(client, name):
     client.post("checkpoints/storyteller/load")
     wait_until(lambda: entries(client)["storyteller"]["loaded"])
     assert client.post(f"checkpoints/{name}/load").status_code == 202
@@ -83,10 +83,10 @@ def test_what_fails_is_told_and_what_is_loaded_stays(client, name):
 
 @pytest.mark.parametrize("name", ["truncated", "pickle only", "no json"])
 def test_what_cannot_be_used_is_listed_with_its_reason_and_refused(client, name):
-    told = entries(client)[name]["error"]
-    assert told.endswith(".") and not entries(client)[name]["loaded"]
+    reported = entries(client)[name]["error"]
+    assert reported.endswith(".") and not entries(client)[name]["loaded"]
     reply = client.post(f"checkpoints/{name}/load")
-    assert reply.status_code == 422 and told in reply.json()["error"]["message"]
+    assert reply.status_code == 422 and reported in reply.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("name", ["nobody", "..", "../secrets", "%2e%2e/x"])
