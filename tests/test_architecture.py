@@ -406,7 +406,7 @@ def test_every_extension_loads():
 
 CHECK = """
 import sys
-from webui.cli import main as cli
+from webui.cli import flags
 from webui.http import api
 from webui.application import App
 from webui.settings import Settings
@@ -417,7 +417,7 @@ assert gone not in app.registry.extensions and gone not in app.Request.model_fie
 http = api.build(app)
 inner = next(route.app for route in http.routes if route.path == "/api/v1")
 assert gone not in inner.openapi()["components"]["schemas"]["Request"]["properties"]
-cli._parser(app)
+assert flags.parse(app, ["generate", "a"]).prompt == "a"
 app.close()
 print("built")
 """

@@ -91,7 +91,7 @@ WRONG = [
     ({"quick_settings": ["a.b.c"]}, "Setting quick_settings.0: "),
     ({"quick_settings": ["a"] * 21}, "Setting quick_settings: "),
     ({"model": "x" * 201}, "Setting model: "),
-    ({"language": "\udc00"}, "The settings hold what no setting can."),
+    ({"language": "\udc00"}, "The settings have a value that no setting can have."),
 ]
 
 

@@ -29,10 +29,9 @@ if TYPE_CHECKING:
 
 
 class App:
-    """The program without a face: page, API and commands draw, serve and parse on top of it.
+    """The program without an interface: page, API and commands are built on it.
 
-    torch and transformers are imported when the first job runs, so that building an App and asking it things
-    is instant.
+    torch and transformers are imported when the first job runs, so that making an App takes no time.
     """
 
     def __init__(self, settings: Settings):
@@ -57,8 +56,8 @@ class App:
         self._changing = threading.Lock()
 
     def change(self, changes: Mapping[str, Any]) -> Settings:
-        """Changes settings in their file, and here those that act at once; as the next start will have them.
-        Raises what Settings.change raises."""
+        """Changes settings in their file, and here those that take effect at once. The settings as the next
+        start will have them. Raises what Settings.change raises."""
         with self._changing:
             if isinstance(changes.get("model"), str):
                 self.checkpoints.entry(changes["model"])
@@ -132,7 +131,7 @@ class App:
         try:
             if self.settings.preload:
                 self.queue.load(self.checkpoints.entry(None).name, optional=True)
-        except ValueError:  # whoever asks for a text is told what is wrong
+        except ValueError:  # the first request for a text says what is wrong
             pass
 
     def close(self) -> None:

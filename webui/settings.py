@@ -1,7 +1,7 @@
-"""What the operator decides: folders, device, port, what is kept, how the page looks. Frozen.
+"""What the operator sets: folders, device, port, what is saved, how the page looks. Frozen.
 
-Read once at the start from a file, then the command line; what may be changed while the program runs makes
-another Settings.
+Read at the start from a file and the command line. What may be changed while the program runs makes another
+Settings.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ class OnlyInFile(Forbidden):
 
 
 def setting(default: Any, description: str, acts: Acts = "file", **constraints: Any) -> Any:
-    """A setting. `acts`: whether it can be changed while the program runs and acts `now`, or after a
-    `restart`, or only in the `file`: what a stranger could use to reach other folders, other networks, or all
-    of the machine."""
+    """A setting. `acts`: `now` or `restart`, if it can be changed while the program runs and takes effect at
+    once or after a restart; `file`, if it can only be changed there, because it gives access to other
+    folders, other networks, or all of the machine."""
     return Field(default, description=description, json_schema_extra={"acts": acts}, **constraints)
 
 
 class Settings(BaseModel):
-    """Every setting has a default that works on a fresh machine; `settings.toml` in the data folder overrides
-    it."""
+    """All settings. Each has a default that works on a new machine; `settings.toml` in the data folder
+    overrides it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -54,16 +54,16 @@ class Settings(BaseModel):
     dtype: Literal["auto", "float32", "bfloat16", "float64"] = setting(
         "auto", "Precision of the weights: auto is float32 on a CPU, bfloat16 on a GPU.", "restart"
     )
-    preload: bool = setting(True, "Load the checkpoint as soon as the server is up.", "restart")
+    preload: bool = setting(True, "Whether the checkpoint is loaded as soon as the server is up.", "restart")
     threads: int = setting(
         0, "CPU threads of a forward pass; 0: measured for the loaded checkpoint.", ge=0, le=1024
     )
-    batch_rows: int = setting(0, "Rows of one forward pass; 0 is 16 on a CPU, 64 on a GPU.", ge=0, le=4096)
+    batch_rows: int = setting(0, "Rows of one forward pass; 0: 16 on a CPU, 64 on a GPU.", ge=0, le=4096)
     max_cells: int = setting(1024, "Cells that one request may expand to.", ge=1)
     max_queue: int = setting(64, "Jobs that may wait.", ge=1)
     max_body: int = setting(1 << 20, "Bytes of a request body that the API accepts.", ge=1024)
     keep_history: bool = setting(True, "Whether results are written to the data folder.", "now")
-    keep_jobs: bool = setting(True, "A job goes on when the page that started it is closed.", "now")
+    keep_jobs: bool = setting(True, "Whether a job goes on when the page that started it is closed.", "now")
     language: Literal["auto", "en", "de"] = setting(
         "auto", "Language of the page; auto: the browser's.", "now"
     )
@@ -73,13 +73,13 @@ class Settings(BaseModel):
     palette: Literal["standard", "colour-blind"] = setting("standard", "Colours of the canvas.", "now")
     quick_settings: tuple[Annotated[str, Field(pattern=PATH, max_length=100)], ...] = setting(
         ("temperature", "length", "count"),
-        "Fields in sight on top of the page: temperature, or an extension's as extension.option.",
+        "Fields at the top of the page: temperature, or for an extension's option extension.option.",
         "now",
         max_length=20,
     )
     notify_after: int = setting(
         20,
-        "Seconds that a job must have lasted for the browser to tell when it is done; 0: never.",
+        "Seconds after which the browser notifies that a job has ended; 0: never.",
         "now",
         ge=0,
         le=86_400,
@@ -87,8 +87,8 @@ class Settings(BaseModel):
 
     @classmethod
     def read(cls, **overrides) -> Settings:
-        """Settings from `<data>/settings.toml`, with what is not None in `overrides` on top. ValueError says
-        what is wrong."""
+        """Settings from `<data>/settings.toml`, replaced by those `overrides` that are not None. ValueError
+        with one sentence."""
         given = {name: value for name, value in overrides.items() if value is not None}
         path = Path(given.get("data", ROOT / "data")) / "settings.toml"
         try:
@@ -101,14 +101,14 @@ class Settings(BaseModel):
 
     @classmethod
     def that_act(cls, *acts: Acts) -> tuple[str, ...]:
-        """The names of the settings that act so."""
+        """The names of the settings with these values of `acts`."""
         return tuple(name for name, field in cls.model_fields.items() if _acts(field) in acts)
 
     def change(self, changes: Mapping[str, Any]) -> Settings:
-        """These settings with changes, as JSON has them; the file is written first, its comments stay. The
-        one way to change any.
+        """These settings with changes, given as JSON has them, written to the file first, whose comments
+        stay.
 
-        OnlyInFile for a setting that cannot be changed here, ValueError with a sentence for a wrong one,
+        OnlyInFile for a setting that cannot be changed here, ValueError with one sentence for a wrong value,
         OSError if the disk refuses; nothing has changed then.
         """
         free = self.that_act("now", "restart")
@@ -129,7 +129,7 @@ class Settings(BaseModel):
         return changed
 
     def _written(self, values: Mapping[str, Any]) -> str:
-        """The file with these values in it. ValueError if it cannot be read, OSError."""
+        """The text of the file with these values in it. ValueError if it is not TOML; OSError."""
         try:
             document = tomlkit.parse(read(self.file)) if self.file.is_file() else tomlkit.document()
         except TOMLKitError as error:
@@ -155,9 +155,11 @@ def _acts(field: Any) -> str:
 
 
 def _sentence(error: ValidationError) -> str:
-    """The first fault in one sentence."""
+    """The first error in one sentence."""
     first = error.errors(include_input=False)[0]
     if first["type"] == "extra_forbidden":
         return f"There is no setting {str(first['loc'][0])!r}."
     path = ".".join(map(str, first["loc"]))
-    return f"Setting {path}: {first['msg']}." if path else "The settings hold what no setting can."
+    return (
+        f"Setting {path}: {first['msg']}." if path else "The settings have a value that no setting can have."
+    )

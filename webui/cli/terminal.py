@@ -1,4 +1,4 @@
-"""Texts in a terminal: made harmless, printed as they end, and denoised in place while they are made."""
+"""Texts in a terminal: escaped, printed as they end, and shown in place while they are denoised."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ DIRECTION = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2
 
 
 def harmless(text: str) -> str:
-    """`text` with everything a terminal would obey made visible: control characters, changes of direction,
-    half surrogates."""
+    """`text` with everything that a terminal interprets made visible: control characters, changes of
+    direction, half surrogates."""
     return "".join(_harmless(character) for character in text)
 
 
@@ -39,7 +39,7 @@ def _harmless(character: str) -> str:
 
 
 def width(character: str) -> int:
-    """Columns of a character, rather one too many than too few."""
+    """Columns that a character takes; in doubt the larger number."""
     if character == "\ufe0f":  # asks for the wide picture of the character before it
         return 1
     if unicodedata.category(character) in ("Mn", "Me", "Cf"):
@@ -48,8 +48,8 @@ def width(character: str) -> int:
 
 
 class Live:
-    """A part of the terminal that is painted over and over: at the cursor, as high as it needs, never above
-    the screen."""
+    """A part of the terminal that is painted repeatedly: at the cursor, as high as it needs, at most as high
+    as the screen."""
 
     def __init__(self, stream: TextIO):
         self._stream = stream
@@ -57,8 +57,8 @@ class Live:
         self._mask = " ░░" if _can(stream, "░") else " __"
 
     def paint(self, columns: Mapping[int, str | None], length: int, fresh: set[int], status: str) -> None:
-        """The canvas of `length` positions: text of the decided ones (`fresh` ones bright), dim blocks for
-        the others."""
+        """Paints a canvas of `length` positions: the text of committed ones, bright if they are `fresh`, and
+        dim blocks for masked ones."""
         screen = shutil.get_terminal_size()
         lines = self._lines(columns, length, fresh, max(8, screen.columns - 1))
         height = max(1, screen.lines - 2)
@@ -79,7 +79,7 @@ class Live:
         ]
 
     def clear(self) -> None:
-        """Removes what is painted; the cursor stands where it began."""
+        """Removes what is painted and returns the cursor to where it began."""
         if self._painted:
             self._write(self._home(shutil.get_terminal_size().columns) + "\x1b[?25h")
             self._painted = []
@@ -125,7 +125,7 @@ class Printer:
     is made.
 
     quiet    prints no text, only collects the errors
-    clean    makes texts harmless, because a terminal reads them; a file gets them as they are
+    clean    escapes texts, because a terminal interprets them; a file gets them as they are
     """
 
     def __init__(self, job: Job, live: Live | None, quiet: bool, clean: bool):
@@ -137,14 +137,16 @@ class Printer:
         self._cells: dict[str, dict[str, Any]] = {}
 
     def take(self, update: Mapping[str, Any]) -> None:
-        """Enters a merged difference, prints what has ended and paints what is next."""
+        """Enters a merged difference, prints what has ended, and paints the next text."""
         fresh: dict[str, set[int]] = {}
         for name, cell in update["cells"].items():
             self._cells[name] = cell
             self._columns[name] |= {column: text for column, text, _, _ in cell["changes"]}
-            # Given text has no confidence: it was never decided.
+            # Given text has no confidence: no model call committed it.
             fresh[name] = {
-                column for column, text, sure, _ in cell["changes"] if text is not None and sure is not None
+                column
+                for column, text, confidence, _ in cell["changes"]
+                if text is not None and confidence is not None
             }
         while self._waiting and self._cells.get(self._waiting[0], {}).get("state") in ENDED:
             self._print(self._cells[self._waiting.pop(0)])
@@ -157,7 +159,7 @@ class Printer:
             self._live.paint(self._columns[name], cell["length"], fresh[name], status)
 
     def close(self) -> None:
-        """Leaves the terminal as it was."""
+        """Restores the terminal."""
         if self._live:
             self._live.clear()
 

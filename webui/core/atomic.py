@@ -19,8 +19,8 @@ def read(path: Path) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    """Replaces the file at `path`, or the one a link there leads to. OSError if the disk refuses; nothing has
-    changed then."""
+    """Replaces the file at `path`, or the one that a link there points to. OSError if the disk refuses;
+    nothing has changed then."""
     path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")

@@ -27,8 +27,8 @@ def field(
 ) -> Any:
     """A pydantic field that also says how it is shown.
 
-    default      value when the user says nothing; None means "what the checkpoint's preset says"
-    label, help  the name beside the control and the sentence on hover; both are required
+    default      value where the user gives none; None means "what the checkpoint's preset says"
+    label, help  the name of the control and the sentence on hover; both are required
     widget       None chooses by the type: bool a checkbox, Literal or choices a dropdown, bounded numbers a
                  slider
     place        where on the page: under the prompt, among the parameters, or in the extension's own
@@ -48,7 +48,7 @@ def field(
 
 
 class Choices:
-    """Holds the function that lists a field's choices; kept out of the JSON schema."""
+    """Holds the function that lists a field's choices; it is not part of the JSON schema."""
 
     def __init__(self, function: Callable[[Any], Sequence[str]]):
         self.function = function

@@ -14,7 +14,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class Options(BaseModel):
-    """Base of every extension's options and of the request itself: frozen, strict about names, finite
+    """Base of every extension's options and of the request itself: frozen, no unknown names, only finite
     numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=False)
@@ -56,7 +56,7 @@ def _renamed(values: Any, renamed: Renamed) -> Any:
         return values
     try:
         data = json.loads(values)
-    except (ValueError, RecursionError):  # what is wrong with it, the model tells
+    except (ValueError, RecursionError):  # the model says what is wrong with it
         return values
     return json.dumps(current(data, renamed)) if isinstance(data, dict) else values
 

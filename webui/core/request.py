@@ -1,4 +1,4 @@
-"""What decides a text: `Request`, and `Cell`, one text to be made. Frozen, validated, JSON."""
+"""What determines a text: `Request`, and `Cell`, one text to be made. Frozen, validated, JSON."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ MAX_SEED = 2**53 - 1  # what JavaScript counts exactly
 
 
 class Request(Options):
-    """Everything that decides a text. `None` means "what the checkpoint's preset says" and is resolved when a
-    cell starts.
+    """Everything that determines a text. `None` means "what the checkpoint's preset says" and is resolved
+    when a cell starts.
 
-    The program's own request model adds one field per extension, named like its folder (see
-    webui/registry.py).
+    The registry adds one field per extension, named like its folder (see webui/extension/registry.py).
     """
 
     prompt: str = field(
@@ -49,7 +48,7 @@ class Request(Options):
     syntax: Literal["safe", "full", "off"] = field(
         "safe",
         label="Prompt syntax",
-        help="safe: only what is hardly ever meant literally acts; off: every character is literal.",
+        help="safe: only syntax that is hardly ever meant literally; off: every character is literal.",
     )
     model: str | None = field(
         None,
@@ -68,14 +67,14 @@ class Request(Options):
     schedule: str | None = field(
         None,
         label="Schedule",
-        help="How many positions each step decides.",
+        help="How many positions each step commits.",
         choices=lambda app: list(app.schedules()),
         place="parameters",
     )
     confidence: str | None = field(
         None,
         label="Confidence",
-        help="What makes a prediction sure.",
+        help="How the confidence of a position is measured.",
         choices=lambda app: list(app.confidences()),
         place="parameters",
     )
@@ -85,7 +84,7 @@ class Request(Options):
         le=1,
         step=0.01,
         label="Confidence threshold",
-        help="The threshold sampler decides what is surer than this.",
+        help="The threshold sampler commits positions with at least this confidence.",
         place="parameters",
     )
     steps: int | None = field(
@@ -146,8 +145,7 @@ class Request(Options):
         None,
         label="End of text",
         place="parameters",
-        help="stop: the text ends there; late: it is decided last; ban: never; keep: as stop, but all steps "
-        "are run.",
+        help="stop: the text ends there; late: it is committed last; ban: never; keep: stop after all steps.",
     )
     seed: int = field(
         -1,
@@ -191,17 +189,14 @@ class Request(Options):
 
     @classmethod
     def read(cls, stored: str | bytes | dict) -> tuple[Self, dict[str, Any]]:
-        """A request from a saved result, preset or request, and the fields in it that are not known here
-        (they are its `unknown`).
-
-        ValueError with a sentence.
-        """
+        """A request from a saved result, preset or request, and the fields in it that nothing here knows; the
+        request has them as its `unknown`. ValueError with one sentence."""
         if isinstance(stored, str):
             stored = stored.removeprefix("\ufeff")  # a byte-order mark; json drops that of bytes itself
         try:
             data = json.loads(stored) if isinstance(stored, str | bytes) else dict(stored)
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"This is not a saved request, because it is no JSON: {error}.") from error
+            raise ValueError(f"This is not a saved request, because it is not JSON: {error}.") from error
         if not isinstance(data, dict):
             raise ValueError("This is not a saved request: a JSON object is expected.")
         wrapped = isinstance(data.get("request"), dict) and "request" not in cls.model_fields
@@ -217,7 +212,7 @@ class Request(Options):
 
 @dataclass(frozen=True)
 class Cell:
-    """One text to be made. `axes` tell where it stands in a grid; `id` is stable within its job."""
+    """One text to be made. `axes`: its place in a grid; `id`: stable within its job."""
 
     id: str
     request: Request

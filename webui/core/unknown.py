@@ -1,5 +1,5 @@
-"""Fields of saved requests that no one here knows, of extensions that are gone: told apart, kept, and written
-back."""
+"""Fields of saved requests that nothing here knows, such as those of an extension that is not installed: they
+are split off, kept, and written back."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from pydantic import BaseModel
 
 FIELD = "unknown"  # the field of a request that holds them
 OLD_FIELD = "kept"  # its name in files saved by 0.1.0 of 2026-11-25 and before
-DEPTH = 32  # how deeply what is kept may be nested
+DEPTH = 32  # how deeply they may be nested
 
 
 def part(model: type[BaseModel], data: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What a model has a field for, and what it has none for: whole extensions, or single options of one.
+    """Splits data into what the model has fields for and what it has none for: whole extensions, or single
+    options of one.
 
-    What was kept before comes back to its place if there is one again. Neither argument is changed.
+    What an earlier split has put aside returns to its field if there is one now. The arguments stay as they
+    are.
     """
     known = {name: value for name, value in data.items() if name in model.model_fields}
     unknown = {name: value for name, value in data.items() if name not in model.model_fields}
@@ -34,13 +36,13 @@ def part(model: type[BaseModel], data: dict[str, Any]) -> tuple[dict[str, Any], 
         kind = model.model_fields[name].annotation
         if isinstance(value, dict) and isinstance(kind, type) and issubclass(kind, BaseModel):
             known[name] = {option: value[option] for option in value if option in kind.model_fields}
-            if gone := {option: value[option] for option in value if option not in kind.model_fields}:
-                unknown[name] = gone
+            if rest := {option: value[option] for option in value if option not in kind.model_fields}:
+                unknown[name] = rest
     return known, unknown
 
 
 def plain(value: dict[str, Any]) -> dict[str, Any]:
-    """The value itself, if JSON can hold it and give it back. ValueError."""
+    """The value itself. ValueError if JSON cannot hold it and give it back."""
     if _depth(value) > DEPTH:
         raise ValueError(f"is nested more than {DEPTH} deep")
     try:
@@ -51,7 +53,7 @@ def plain(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _depth(value: Any, so_far: int = 0) -> int:
-    """How deeply lists and objects are nested, no more than just over DEPTH."""
+    """How deeply lists and objects are nested; counting ends just above DEPTH."""
     inside = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else None
     if inside is None or so_far > DEPTH:
         return so_far

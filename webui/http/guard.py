@@ -55,7 +55,7 @@ class Guard:
         """Why this caller is refused, in a sentence, or None."""
         hosts, origins = headers.getlist("host"), headers.getlist("origin")
         if len(hosts) != 1 or not self._ours(hosts[0]):
-            return "This host name is not served here; name it with --allowed-hosts if it is yours."
+            return "This host name is not served here; if it is yours, add it with --allowed-hosts."
         if method not in SAFE_METHODS and not all(self._same(origin, hosts[0]) for origin in origins):
             return "A page of another origin may not do this."
         return None

@@ -1,5 +1,5 @@
-"""Markdown to HTML that is safe to put into a page: made from text alone, then let through a list of what may
-be in it."""
+"""Markdown to HTML that is safe in a page: rendered from text alone, then filtered by a list of allowed
+tags."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from markdown_it import MarkdownIt
 
 TAGS = frozenset(
     "p br hr h1 h2 h3 h4 h5 h6 em strong s code pre blockquote ul ol li a table thead tbody tr th td".split()
-)  # no images: showing one would tell another server
+)  # no images: showing one is a request to another server
 SCHEMES = frozenset({"http", "https", "mailto"})
 REL = "noopener noreferrer nofollow"
 
 
 def render(text: str) -> str:
-    """The HTML of a text that may be anybody's. HTML in it stays text; links lead to http, https and mailto
+    """The HTML of an untrusted text. HTML in it is shown as text; links may use http, https and mailto
     only."""
     parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"]).disable("image")
     parser.validateLink = _leads_out
@@ -30,6 +30,6 @@ def render(text: str) -> str:
 
 
 def _leads_out(url: str) -> bool:
-    """Whether this is a whole address: a relative one would lead into the program."""
+    """Whether this is an absolute address: a relative one would be a path of the program."""
     scheme, colon, _ = url.partition(":")
     return bool(colon) and scheme.strip().lower() in SCHEMES

@@ -69,7 +69,7 @@ class CellView:
 class Job:
     """A request on its way to a result. All methods may be called from any thread.
 
-    client: who asked for it, as a browser names itself; None if nobody said
+    client: the browser that it belongs to, by the id that it sent; None if it sent none
     """
 
     def __init__(self, request: Request, cells: tuple[Cell, ...], client: str | None = None):

@@ -1,5 +1,5 @@
-"""Named presets of a person: one JSON file each, with the fields it sets and no others. What no extension
-here knows is kept."""
+"""Presets that are saved under a name: one JSON file each, with the fields it sets and no others. Fields of
+extensions that are not here stay in it."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Presets:
         self._lock = threading.Lock()
 
     def all(self) -> list[dict[str, Any]]:
-        """{"name", "request"} of each, by name. Files that are no presets are passed over."""
+        """{"name", "request"} of each, by name. Files that are no presets are ignored."""
         return sorted(
-            (told for told, _ in self._files().values()),
-            key=lambda told: (told["name"].casefold(), told["name"]),
+            (preset for preset, _ in self._files().values()),
+            key=lambda preset: (preset["name"].casefold(), preset["name"]),
         )
 
     def put(self, name: str, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -45,14 +45,14 @@ class Presets:
         fields = current(fields, self._request.renamed)
         request, unknown = self._request.read({"request": fields})
         plain(unknown)
-        told = {"name": name, "request": _set(fields, request.model_dump(mode="json"))}
+        preset = {"name": name, "request": _set(fields, request.model_dump(mode="json"))}
         with self._lock:
             files = self._files()
             if name not in files and len(files) >= MOST:
                 raise ValueError(f"There are {MOST} presets already; delete one first.")
             path = files[name][1] if name in files else self._folder / _file(name)
-            write(path, json.dumps(told, ensure_ascii=False, indent=1) + "\n")
-        return told
+            write(path, json.dumps(preset, ensure_ascii=False, indent=1) + "\n")
+        return preset
 
     def delete(self, name: str) -> bool:
         """Deletes a preset; whether there was one. OSError."""
@@ -78,7 +78,7 @@ class Presets:
 
 
 def _set(given: Mapping[str, Any], valid: Mapping[str, Any]) -> dict[str, Any]:
-    """What was given, as it was understood; what is unknown as it was given."""
+    """The given fields with their validated values; unknown ones as they were given."""
     return {
         name: _set(value, valid[name])
         if isinstance(value, Mapping) and isinstance(valid.get(name), Mapping)
@@ -88,12 +88,11 @@ def _set(given: Mapping[str, Any], valid: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _file(name: str) -> str:
-    """A file name that every system takes, that can be read, and that no two names share."""
+    """A readable file name that every system accepts and that no two presets share."""
     readable = re.sub(r"[^a-z0-9]+", "-", unicodedata.normalize("NFKD", name).lower())[:40].strip("-")
     return f"{readable or 'preset'}-{hashlib.sha256(name.encode()).hexdigest()[:12]}.json"
 
 
 def _printable(name: str) -> bool:
-    """Whether a name is characters only: no controls, no halves of pairs. Marks of direction are
-    characters."""
+    """Whether a name has no control characters and no half surrogate pairs. Direction marks are allowed."""
     return not any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in name)

@@ -18,7 +18,7 @@ from webui.service.worker import Load, LoadTask, Work, Worker
 __all__ = ["ENDED", "GRACE", "KEPT", "CellView", "Job", "JobQueue", "State", "Subscription"]
 
 KEPT = 200  # ended jobs that stay in memory; their results are in the history
-GRACE = 10.0  # seconds after which the jobs of a closed page are cancelled, if jobs are not kept
+GRACE = 10.0  # seconds after which the jobs of a closed page are cancelled, where they do not go on
 
 
 def _load_nothing(checkpoint: str | None, progress: ReportProgress) -> None:
@@ -36,7 +36,7 @@ class JobQueue:
     expand      the cells of a request, or ValueError
     load        (checkpoint or None, progress): loads it, or unloads the one in memory
     keep()      whether a job goes on when its page is closed
-    grace       seconds that a page may be away, if jobs are not kept
+    grace       seconds that a page may be closed before its jobs are cancelled, if they do not go on
     renew()     called when the worker has been replaced: what it used on the device must not be used again
     """
 
@@ -161,8 +161,8 @@ class JobQueue:
 
     @contextmanager
     def watched(self, client: str | None) -> Iterator[None]:
-        """A page of this client is open while this lasts. When its last one has closed, its jobs end too,
-        unless they are kept."""
+        """A page of this client is open while this lasts. When its last one has been closed for `grace`
+        seconds, its jobs are cancelled, unless `keep()` says that they go on."""
         if client is None:
             yield
             return

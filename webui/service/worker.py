@@ -19,7 +19,7 @@ from webui.service.job import Job
 class LoadTask:
     """Work for the worker beside jobs: a checkpoint to load, or, with None, the one in memory to unload.
 
-    optional  nobody asked for it: it gives way to a job that needs another checkpoint
+    optional  no user asked for it: it is given up when a job needs another checkpoint
     """
 
     def __init__(self, checkpoint: str | None, optional: bool = False):
@@ -90,7 +90,7 @@ class Worker:
                     self.current = None
                     if self.retired:
                         return
-        except Abandoned:  # raised between two calls, in a thread that is retired
+        except Abandoned:  # raised outside of the calls above, in a thread that is retired
             pass
 
     def _do(self, job: Job) -> None:
@@ -125,7 +125,7 @@ class Worker:
             self._load(task.checkpoint, progress)
         except Stopped:
             pass
-        except BaseException as error:  # the catalogue tells a person why a checkpoint cannot be loaded
+        except BaseException as error:  # the catalogue remembers why a checkpoint cannot be loaded
             if not self.retired and code_of(error) == "internal":
                 traceback.print_exc()
         finally:

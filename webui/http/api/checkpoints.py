@@ -27,15 +27,15 @@ def checkpoints(app: Program) -> Response:
 
 @router.post("/checkpoints/unload", status_code=202, response_model=Memory)
 async def unload(app: Program) -> Response:
-    """Queues unloading the checkpoint in memory; what runs ends first."""
+    """Queues unloading the checkpoint in memory, after the jobs that are queued already."""
     app.queue.load(None)
     return Reply(memory_of(app), 202)
 
 
 @router.post("/checkpoints/abandon", status_code=202, response_model=Memory, responses=refusals(404))
 async def abandon(app: Program) -> Response:
-    """Gives up loading, also where reading a checkpoint does not return: another thread goes on with the
-    queue. Jobs are abandoned one by one."""
+    """Gives up loading a checkpoint, even if reading it does not return: another thread goes on with the
+    queue. A job that loads one is abandoned by itself."""
     if not await attempt(app.queue.abandon_loading):
         raise NotFound("No checkpoint is being loaded by itself.")
     return Reply(memory_of(app), 202)
@@ -45,8 +45,7 @@ async def abandon(app: Program) -> Response:
     "/checkpoints/{name:path}/load", status_code=202, response_model=Memory, responses=refusals(404, 422)
 )
 async def load(app: Program, name: str) -> Response:
-    """Queues loading a checkpoint; GET /jobs/events tells how far it is, GET /checkpoints whether it
-    failed."""
+    """Queues loading a checkpoint; its progress is in GET /jobs/events, a failure in GET /checkpoints."""
 
     def check() -> None:
         if name not in {entry.name for entry in app.checkpoints.list()}:

@@ -1,4 +1,4 @@
-"""The history over HTTP: search, a whole result, favourites, delete and bring back."""
+"""The history over HTTP: search, whole results, favourites, delete and restore."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GONE = "There is no such result in the history."
 
 
 class HistoryQuery(BaseModel):
-    """What to look for in the history. Days are those of the server's clock; `until` is the last one."""
+    """A search in the history. Days are those of the server's clock; `until` is the last one."""
 
     model_config = ConfigDict(extra="forbid")
     search: str = Field(
@@ -40,11 +40,11 @@ class HistoryQuery(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _empty(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """What is empty asks for nothing."""
+        """An empty parameter is as one that is not there."""
         return {name: value for name, value in given.items() if value != ""}
 
     def query(self) -> Query:
-        """The same in ids. A day that cannot be followed by another bounds nothing."""
+        """The same with ids in place of days. The last possible day is no bound."""
         last = (
             self.until and self.until < datetime.date.max and bound(self.until + datetime.timedelta(days=1))
         )
@@ -53,7 +53,7 @@ class HistoryQuery(BaseModel):
 
 
 class HistoryItem(BaseModel):
-    """A result in the list: the first 300 characters of text and prompt, `created` in ISO 8601, `seconds` of
+    """A result in the list: the first 300 characters of text and prompt; `created` in ISO 8601; `seconds` of
     its batch."""
 
     id: str
@@ -72,8 +72,8 @@ class HistoryItem(BaseModel):
 
 
 class HistoryPage(BaseModel):
-    """Results, newest first. `total`: how many match; `all`: how many there are, by checkpoint and by
-    extension below."""
+    """Results, newest first. `total`: how many match; `all`: how many there are; `checkpoints`, `extensions`:
+    how many of each."""
 
     items: list[HistoryItem]
     total: int
@@ -83,8 +83,8 @@ class HistoryPage(BaseModel):
 
 
 class HistoryEntry(Result):
-    """A stored result. `extensions`: those that it used; `unknown`: fields of its request whose extensions
-    are not here."""
+    """A stored result. `extensions`: those that it used; `unknown`: fields of its request that nothing here
+    knows."""
 
     favourite: bool
     extensions: list[str]
@@ -103,19 +103,19 @@ class HistoryMark(HistoryChange):
 
 
 class Named(BaseModel):
-    """The result that it was done to."""
+    """The result that was changed."""
 
     id: str
 
 
 class Deleted(BaseModel):
-    """How many results are deleted."""
+    """How many results were deleted."""
 
     deleted: int
 
 
 class Restored(BaseModel):
-    """How many results came back."""
+    """How many results were restored."""
 
     restored: int
 
@@ -139,7 +139,7 @@ async def delete_all(app: Program, confirm: str = "") -> Response:
 
 @router.post("/history/restore", response_model=Restored, responses=refusals(404))
 async def restore_all(app: Program) -> Response:
-    """Brings back what was last deleted all at once."""
+    """Restores what the last `DELETE /history` deleted."""
     number = await attempt(app.history.restore_all)
     if not number:
         raise NotFound("There is nothing in the trash that was deleted all at once.")
@@ -148,7 +148,7 @@ async def restore_all(app: Program) -> Response:
 
 @router.delete("/history/trash", response_model=Deleted)
 async def empty(app: Program) -> Response:
-    """Removes what is in the trash, for good."""
+    """Deletes everything in the trash permanently."""
     return Reply({"deleted": await attempt(app.history.empty)})
 
 
@@ -177,7 +177,7 @@ async def mark(
 
 @router.delete("/history/{id}", response_model=Named, responses=refusals(404))
 async def delete(app: Program, id: str) -> Response:
-    """Moves a result to the trash, from where it can be brought back for seven days."""
+    """Moves a result to the trash, from where it can be restored for seven days."""
     if not await attempt(lambda: app.history.delete(id)):
         raise NotFound(GONE)
     return Reply({"id": id})
@@ -185,7 +185,7 @@ async def delete(app: Program, id: str) -> Response:
 
 @router.post("/history/{id}/restore", response_model=Named, responses=refusals(404))
 async def restore(app: Program, id: str) -> Response:
-    """Brings a deleted result back."""
+    """Restores a deleted result."""
     if not await attempt(lambda: app.history.restore(id)):
         raise NotFound("There is no such result in the trash.")
     return Reply({"id": id})

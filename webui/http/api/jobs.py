@@ -24,7 +24,7 @@ POLL = 0.05  # seconds between two looks at a job: the most that a subscriber la
 LIST_POLL = 0.25  # ... at all jobs
 FEW = 16  # cells whose differences are read and written faster than another thread is asked to
 PROMPT = 120  # characters of a prompt in the list
-HEARTBEAT = 15.0  # seconds of silence after which a comment tells proxies and browsers that the stream lives
+HEARTBEAT = 15.0  # seconds of silence after which a comment keeps proxies from closing the stream
 
 router = APIRouter(tags=["jobs"])
 
@@ -90,8 +90,7 @@ async def abandon(app: Program, client: Client, job: Known) -> Response:
 
 @router.post("/jobs/{id}/retry", status_code=201, response_model=JobInfo, responses=refusals(404, 422, 429))
 async def retry(app: Program, turns: SubmitTurns, client: Client, job: Known) -> Response:
-    """Queues the request of a job once more, as a new job of the caller; a seed that was drawn is drawn
-    anew."""
+    """Queues the request of a job again, as a new job of the caller; a random seed is drawn again."""
     return await _made(app, await turns.attempt(lambda: app.queue.submit(job.request, client)), client)
 
 
@@ -175,7 +174,7 @@ async def queue_events(app: App, client: str | None) -> AsyncIterator[bytes]:
 
 
 def memory_of(app: App) -> dict[str, Any]:
-    """What is loaded, being read, and waiting to be."""
+    """What is loaded, what is being loaded, what waits to be, and threads that hang."""
     loading = app.queue.loading
     return {
         "loaded": app.checkpoints.loaded,
@@ -202,8 +201,8 @@ def line(app: App, job: Job, client: str | None, position: int) -> dict[str, Any
 
 def _info(app: App, job: Job, client: str | None) -> dict[str, Any]:
     cells = [{"id": cell.id, "axes": cell.axes} for cell in job.cells]
-    told = line(app, job, client, app.queue.position(job))
-    return {**told, "cells": cells, "request": dump(job.request)}
+    own = line(app, job, client, app.queue.position(job))
+    return {**own, "cells": cells, "request": dump(job.request)}
 
 
 async def _made(app: App, job: Job, client: str | None) -> Response:

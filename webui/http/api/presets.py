@@ -14,8 +14,7 @@ from webui.http.replies import Reply
 
 
 class PresetBody(BaseModel):
-    """`request`: the fields that the preset sets, as in a request; others are left as they are when it is
-    used."""
+    """`request`: the fields that the preset sets, as in a request; using it changes no others."""
 
     model_config = ConfigDict(extra="forbid")
     request: dict[str, Any]
@@ -26,7 +25,7 @@ class Preset(PresetBody):
 
 
 class PresetName(BaseModel):
-    """The preset that it was done to."""
+    """The preset that was deleted."""
 
     name: str
 
@@ -42,13 +41,13 @@ async def all_presets(app: Program) -> Response:
 
 @router.put("/presets/{name:path}", response_model=Preset)
 async def put(app: Program, name: str, preset: Annotated[PresetBody, Depends(body(PresetBody))]) -> Response:
-    """Saves a preset under this name; one that has it already is replaced."""
+    """Saves a preset under this name; an existing one is replaced."""
     return Reply(await attempt(lambda: app.presets.put(name, preset.request)))
 
 
 @router.delete("/presets/{name:path}", response_model=PresetName, responses=refusals(404))
 async def delete(app: Program, name: str) -> Response:
-    """Deletes a preset, for good."""
+    """Deletes a preset permanently."""
     if not await attempt(lambda: app.presets.delete(name)):
         raise NotFound("There is no such preset.")
     return Reply({"name": name})

@@ -1,4 +1,4 @@
-"""What the HTTP API answers with, as models: they are its documentation and stand in the OpenAPI document."""
+"""The answers of the HTTP API as models: its documentation, in the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class CellInfo(BaseModel):
 
 
 class LoadingInfo(BaseModel):
-    """A checkpoint that is being read; `done` of it, 0 to 1."""
+    """A checkpoint that is being loaded; `done`: 0 to 1."""
 
     checkpoint: str
     done: float
@@ -41,8 +41,8 @@ class JobLine(BaseModel):
     """A job in the list. `position`: how many come before it; `progress`: 0 to 1; `created`: seconds since
     1970.
 
-    `client_is_you`: whether the caller names the client that it was made for; `prompt`: its beginning;
-    `checkpoint`: the names, if there are several; `loading`: the checkpoint it waits for.
+    `client_is_you`: whether the caller is the client that it belongs to; `prompt`: its beginning;
+    `checkpoint`: one name, or several with commas; `loading`: the checkpoint that it waits for.
     """
 
     id: str
@@ -118,11 +118,11 @@ class Update(BaseModel):
 
 
 class CheckpointInfo(BaseModel):
-    """`default`: used when a request names none; `size` in bytes; `parameters`: numbers its weights are;
-    `loaded`: in memory.
+    """`default`: used when a request names none; `size` in bytes; `parameters`: how many numbers its weights
+    have; `loaded`: in memory.
 
-    `error`: why it cannot be used, by its files; `failed`: why loading it failed the last time, null since
-    they changed.
+    `error`: why its files cannot be used; `failed`: why loading it failed the last time, null once the files
+    have changed.
     """
 
     name: str
@@ -159,8 +159,8 @@ class Prompt(BaseModel):
 
 
 class Tokens(BaseModel):
-    """`tokens` of the text, `prompt_tokens` with the chat template around it, `max_length` that prompt and
-    answer may take."""
+    """`tokens`: of the text; `prompt_tokens`: with the chat template around it; `max_length`: of prompt and
+    answer together."""
 
     tokens: int
     prompt_tokens: int
@@ -168,7 +168,7 @@ class Tokens(BaseModel):
 
 
 class Samplers(BaseModel):
-    """Names and what they do, in a line each."""
+    """Names, each with what it does in one sentence."""
 
     samplers: dict[str, str]
     schedules: dict[str, str]
@@ -176,7 +176,7 @@ class Samplers(BaseModel):
 
 
 class ExtensionInfo(BaseModel):
-    """`error`: the traceback of an extension that was left out because it did not load."""
+    """`error`: the traceback of an extension that did not load and was left out."""
 
     name: str
     title: str

@@ -15,8 +15,8 @@ from webui.settings import Settings
 
 
 class SettingsInfo(BaseModel):
-    """`schema`: JSON Schema with descriptions; `changeable`: here, the others in `file`; of these, `restart`
-    act after one."""
+    """`schema`: JSON Schema with descriptions; `changeable`: those that can be changed here, the others only
+    in `file`; `restart`: those of them that take effect after a restart."""
 
     values: dict[str, Any]
     schema_: dict[str, Any] = Field(alias="schema")
@@ -30,7 +30,7 @@ router = APIRouter(tags=["settings"])
 
 @router.get("/settings", response_model=SettingsInfo)
 async def get(app: Program) -> Response:
-    """Every setting as the next start will have it, and which of them can be changed."""
+    """All settings as the next start will have them, and which of them can be changed here."""
     return _reply(app.written)
 
 

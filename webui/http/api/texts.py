@@ -1,4 +1,4 @@
-"""Texts from elsewhere over HTTP: a file or a paste that holds a request, and Markdown."""
+"""Reading requests from files, and rendering Markdown, over HTTP."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LONGEST = 100  # characters of what is named
 
 
 class Read(BaseModel):
-    """A request from a file. `unknown`: what no extension here knows, kept in the request too; `missing`: the
+    """A request from a file. `unknown`: fields that nothing here knows, which stay in the request; `missing`:
     fields that name a checkpoint or sampler that is not here; `notes`: the same as sentences.
     """
 
@@ -59,15 +59,15 @@ async def markdown(text: Annotated[MarkdownBody, Depends(body(MarkdownBody))]) -
 
 
 def read_file(app: App, stored: bytes) -> dict[str, Any]:
-    """A file's request, what is unknown in it, and a sentence about all that is not here. ValueError with a
-    sentence."""
+    """The request in a file, what is unknown in it, and a sentence about everything that is not here.
+    ValueError with one sentence."""
     request, unknown = app.Request.read(stored)
     known, notes, missing = app.Request.model_fields, [], {}
     for name, value in list(unknown.items())[:MOST]:
         what = f"{name}: {', '.join(map(str, value))}"[:LONGEST] if name in known else name[:LONGEST]
-        notes.append(f"There is nothing here that knows {what}; it is kept.")
+        notes.append(f"Unknown here, but kept: {what}.")
     if len(unknown) > MOST:
-        notes.append(f"There are {len(unknown) - MOST} more of these.")
+        notes.append(f"{len(unknown) - MOST} more fields are unknown here.")
     for field, there in (
         ("model", app.checkpoints.names()),
         ("sampler", app.samplers()),
@@ -78,7 +78,7 @@ def read_file(app: App, stored: bytes) -> dict[str, Any]:
         if value is not None and value not in there:
             missing[field] = value[:LONGEST]
             label = known[field].title or field
-            notes.append(f"{label}: there is no {value[:LONGEST]!r} here; choose another.")
+            notes.append(f"{label}: {value[:LONGEST]!r} is not available here; choose another.")
     return {
         "request": request.model_dump(mode="json"),
         "unknown": unknown,

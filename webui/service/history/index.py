@@ -1,8 +1,8 @@
-"""The index of the history: one SQLite file that answers searches and can be thrown away; the JSON files are
-the truth.
+"""The index of the history: one SQLite file that answers searches. It can be deleted at any time; the JSON
+files are the truth.
 
-It is never written to when a result is saved or deleted. A question first looks at the folders: those whose
-time of change is new are listed, files that came are read, those that are gone are dropped.
+Saving or deleting a result does not write to it. A query first brings it up to date: folders whose mtime has
+changed are listed, new files are read, missing ones are dropped.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ DAY = re.compile(r"\d{4}-\d\d-\d\d")
 NAME = re.compile(r"[0-9a-f]{20}")
 CUT = 300  # characters of prompt and text in a list
 CHUNK = 500  # files between two commits
-COARSE = 2.0  # seconds: a folder changed so lately may change again without its time showing it
+COARSE = 2.0  # seconds: a folder changed so recently may change again without a new mtime
 LITERAL, MEANT = re.compile(r"[\\%_]"), r"\\\g<0>"  # what LIKE would take for something else
 LONG = 1000  # characters of a word
 BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -79,15 +79,15 @@ class Query:
 
 
 class Index:
-    """Knows every result in `folder`. `extensions(data)` names those that a stored result used. For any
-    number of threads."""
+    """Knows every result in `folder`. `extensions(data)`: those that a stored result used. For any number of
+    threads."""
 
     def __init__(self, folder: Path, extensions: Callable[[Mapping[str, Any]], list[str]]):
         self._folder, self._extensions = folder, extensions
         self._lock = threading.Lock()
         self._base: sqlite3.Connection | None = None
         self._file: Path | str = folder / "index.sqlite"
-        self._seen: dict[str, int] = {}  # when each day's folder had last changed, nanoseconds
+        self._seen: dict[str, int] = {}  # mtime of each day's folder, nanoseconds
         self._unreadable: dict[Path, str] = {}
 
     def find(self, query: Query) -> dict[str, Any]:
@@ -96,7 +96,7 @@ class Index:
         return self._ask(lambda base: self._find(base, query))
 
     def explain(self, query: Query) -> list[str]:
-        """How SQLite goes about a page of this query."""
+        """SQLite's query plan for a page of this query."""
         where, values = query.where()
         select = f"SELECT id, item FROM entries WHERE {where} AND id < ? ORDER BY id DESC LIMIT ?"
         plan = f"EXPLAIN QUERY PLAN {select}"
@@ -114,8 +114,8 @@ class Index:
     # -- the base --------------------------------------------------------------------------------------------
 
     def _ask(self, question: Callable[[sqlite3.Connection], Any]) -> Any:
-        """The answer of an index that is up to date. One that is broken is made anew; where none can be
-        written, in memory."""
+        """The answer from an index that is up to date. A damaged one is rebuilt; where none can be written,
+        it is in memory."""
         with self._lock:
             if not self._folder.is_dir():
                 self._forget()
@@ -130,7 +130,7 @@ class Index:
                         for suffix in ("", "-journal"):
                             with contextlib.suppress(OSError):
                                 os.unlink(f"{self._file}{suffix}")
-                    else:  # a full disk, a folder that cannot be written, another program that holds it
+                    else:  # a full disk, a folder that cannot be written, a lock of another program
                         self._file = ":memory:"
             self._file = ":memory:"
             return self._answer(question)
@@ -146,11 +146,11 @@ class Index:
                 self._base.close()
         self._base, self._seen = None, {}
 
-    # -- keeping up ------------------------------------------------------------------------------------------
+    # -- updating --------------------------------------------------------------------------------------------
 
     def _look(self, base: sqlite3.Connection) -> None:
-        """Makes the index agree with the folders. The first time every file's stamp is compared, later only
-        the names."""
+        """Brings the index up to date with the folders. The first time the stamp of every file is compared,
+        later only the names."""
         first = not self._seen
         now = time.time()
         try:
@@ -193,7 +193,7 @@ class Index:
 
     def _enter(self, base: sqlite3.Connection, day: str, paths: Iterable[Path]) -> None:
         for number, path in enumerate(paths, 1):
-            stamp = _stamp(path)  # before it is read: a change while it is read shows the next time
+            stamp = _stamp(path)  # before it is read: a change while it is read is noticed next time
             try:
                 data = load(path)
                 item = summary(path.stem, data, self._extensions(data))
@@ -216,7 +216,7 @@ class Index:
 
     def _find(self, base: sqlite3.Connection, query: Query) -> dict[str, Any]:
         (where, values), before = query.where(), None if query.before is None else clean(query.before)
-        if query.search.split():  # looking into every text once is enough: for the number and for the page
+        if query.search.split():  # one scan of all texts gives both the total and the page
             ids = [
                 id for (id,) in base.execute(f"SELECT id FROM entries WHERE {where} ORDER BY id DESC", values)
             ]
@@ -240,8 +240,8 @@ class Index:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """What a file of the history holds. ValueError if it is no JSON object, or holds numbers that JSON does
-    not have."""
+    """The content of a file of the history. ValueError if it is not a JSON object or has numbers that JSON
+    does not have."""
     try:
         data = json.loads(path.read_bytes(), parse_float=_finite, parse_constant=_finite)
     except RecursionError:
@@ -252,8 +252,8 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def summary(id: str, data: Mapping[str, Any], extensions: list[str]) -> dict[str, Any]:
-    """A stored result in a line. What has another type than it should raises TypeError, what is missing
-    LookupError."""
+    """A stored result as one entry of a list. TypeError for a value of a wrong type, LookupError for a
+    missing one."""
     request, made, costs = data["request"], data.get("provenance") or {}, data.get("statistics") or {}
     item = {
         "id": id,
@@ -287,17 +287,17 @@ def summary(id: str, data: Mapping[str, Any], extensions: list[str]) -> dict[str
 
 
 def clean(text: str) -> str:
-    """Without half surrogate pairs, which SQLite cannot hold."""
+    """The text without half surrogate pairs, which SQLite cannot store."""
     return text.encode("utf-8", "replace").decode()
 
 
 def _folded(text: str) -> str:
-    """As it is searched: whatever its case, and without NUL, at which SQLite's LIKE ends."""
+    """The text as it is searched: case-folded, and without NUL, at which SQLite's LIKE stops."""
     return clean(text.casefold()).replace("\0", "\ufffd")
 
 
 def _contains(word: str) -> tuple[str, list[Any]]:
-    """The condition that a word occurs. LIKE is twice as fast as instr, and limited."""
+    """The condition that a word occurs. LIKE is twice as fast as instr, but limited in length."""
     if len(word) > LONG:
         return "instr(words, ?) > 0", [word]
     return r"words LIKE ? ESCAPE '\'", [f"%{LITERAL.sub(MEANT, word)}%"]
@@ -316,17 +316,17 @@ def _drop(base: sqlite3.Connection, id: str) -> None:
 
 
 def _stamp(file: Path | os.DirEntry) -> str:
-    """When a file was changed and how large it is; nothing if it is gone."""
+    """Mtime and size of a file; empty if it does not exist."""
     try:
-        told = file.stat()
-        return f"{told.st_mtime_ns}-{told.st_size}"
+        found = file.stat()
+        return f"{found.st_mtime_ns}-{found.st_size}"
     except OSError:
         return ""
 
 
 def _open(file: Path | str) -> sqlite3.Connection:
-    """The base in this file, checked, with its tables. sqlite3.Error, its code one of BROKEN if it must be
-    made anew."""
+    """The database in this file, checked, with its tables. sqlite3.Error, whose code is one of BROKEN if it
+    has to be rebuilt."""
     base = sqlite3.connect(file, timeout=5, check_same_thread=False)
     try:
         version = base.execute("PRAGMA user_version").fetchone()[0]

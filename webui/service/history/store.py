@@ -1,5 +1,5 @@
-"""Results on disk: one JSON file each is the truth. Written atomically as each text ends; deleted ones wait
-in a trash folder."""
+"""Results on disk: one JSON file each, written atomically as each text ends. Deleted ones go to a trash
+folder."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from webui.service.history.index import NAME, Index, Query, load
 
 DAYS = "????-??-??"  # the folders of results, one for each day (UTC)
 TRASH_LIFE = 7 * 86_400.0  # seconds that deleted results can be brought back
-LEFT_OVER = 3_600.0  # seconds after which a half-written file is of a process that was killed
+LEFT_OVER = 3_600.0  # seconds after which a half-written file is taken for one of a killed process
 
 
 def bound(day: datetime.date) -> str:
-    """The first id of a day by this machine's clock. Days before 1970 begin with it, those too late to count
-    never."""
+    """The first id of a day by this machine's clock. Days before 1970 begin at 1970, days too late for a
+    timestamp at the end of all ids."""
     try:
         seconds = datetime.datetime.combine(day, datetime.time()).astimezone().timestamp()
     except (OverflowError, ValueError, OSError):
@@ -39,10 +39,10 @@ def bound(day: datetime.date) -> str:
 
 
 class History:
-    """The folder of saved results. `request` is the composed request model that they are read back with.
+    """The folder of saved results. `request`: the composed request model, which they are read with.
 
-    `keep`: whether results are saved; may be changed at any time. For any number of threads; another process
-    may write too.
+    `keep`: whether results are saved; may be changed at any time. For any number of threads; other processes
+    may write to the folder too.
     """
 
     def __init__(self, folder: Path, request: type[Request], keep: bool = True):
@@ -50,11 +50,10 @@ class History:
         self._folder, self._request = folder, request
         self._trash = folder / "trash"
         self._index = Index(folder, self._extensions)
-        self._lock = threading.Lock()  # of what changes or moves files; saving a new one needs none
+        self._lock = threading.Lock()  # for changing and moving files; saving a new one needs none
 
     def save(self, result: Result) -> None:
-        """Writes a result; it is there whole or not at all, also after a crash. OSError if the disk
-        refuses."""
+        """Writes a result, whole or not at all, also in a crash. OSError if the disk refuses."""
         if not self.keep:
             return
         used = self._extensions({"request": result.request.model_dump(mode="json"), "preset": result.preset})
@@ -95,11 +94,11 @@ class History:
         return result, about
 
     def find(self, query: Query) -> dict[str, Any]:
-        """Lines about results, newest first, and numbers; see Index.find."""
+        """Results as entries of a list, newest first, and numbers; see Index.find."""
         return self._index.find(query)
 
     def list(self, limit: int = 50, before: str | None = None) -> list[dict[str, Any]]:
-        """Lines about the newest results. `before` pages on from an id."""
+        """The newest results as entries of a list; those before the id `before`, if it is given."""
         return self.find(Query(limit=limit, before=before))["items"]
 
     # -- changing --------------------------------------------------------------------------------------------
@@ -126,7 +125,7 @@ class History:
             return path is not None and _move(path, self._trash / path.name)
 
     def delete_all(self) -> int:
-        """Moves every result to the trash, together; their number."""
+        """Moves all results to the trash, as one batch; their number."""
         with self._lock:
             batch = self._trash / f"all-{new_id()}"
             return sum(_move(path, batch / path.name) for path in self._paths())
@@ -159,8 +158,8 @@ class History:
             return number
 
     def sweep(self) -> None:
-        """Removes what has been in the trash for too long, and what a killed process left half-written. Once,
-        at the start."""
+        """Removes what has been in the trash for too long, and half-written files of killed processes. Called
+        once, at the start."""
         with self._lock, contextlib.suppress(OSError):
             now = time.time()
             for path, life in (
@@ -179,7 +178,7 @@ class History:
     # -- files -----------------------------------------------------------------------------------------------
 
     def _place(self, name: str) -> Path:
-        """Where a result of this id belongs."""
+        """Where the file of a result with this id belongs."""
         try:
             day = time.strftime("%Y-%m-%d", time.gmtime(int(name[:16], 16) / 1e6))
         except (OverflowError, ValueError, OSError):
@@ -187,7 +186,8 @@ class History:
         return self._folder / (day if len(day) == 10 else "9999-12-31") / f"{name}.json"
 
     def _path(self, name: str) -> Path | None:
-        """Where the result of this id is. It may have been put by hand into the folder of another day."""
+        """The file of the result with this id. It may have been put into the folder of another day by
+        hand."""
         if not NAME.fullmatch(name):
             return None
         place = self._place(name)
@@ -226,7 +226,7 @@ class History:
 
 
 def _move(source: Path, target: Path) -> bool:
-    """Moves a file, its time of change now; False if it is gone. The trash counts its days from there."""
+    """Moves a file and sets its mtime to now, from which the trash counts; False if it does not exist."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.utime(source)
