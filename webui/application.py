@@ -91,9 +91,11 @@ class App:
         """Samplers by name, each with what it does. Needs torch only where an extension brings some."""
         if not self.registry.chain("samplers"):
             return SAMPLERS
-        from webui.denoising.brought import Brought
+        from webui.denoising.sampler_registry import SamplerRegistry
 
-        return {name: sampler.about for name, sampler in Brought.of(self.registry).table.samplers.items()}
+        return {
+            name: sampler.about for name, sampler in SamplerRegistry.of(self.registry).table.samplers.items()
+        }
 
     def schedules(self) -> Mapping[str, str]:
         """Schedules by name, each with what it does."""

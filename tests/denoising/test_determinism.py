@@ -68,10 +68,10 @@ def texts(engine: Engine, wanted: Sequence, batch_rows: int = 16) -> list[Text]:
     cells = [Cell(str(i), request) for i, request in enumerate(wanted)]
     events = engine.generate(cells, "job", lambda: False)
     results = {int(event.cell): event.result for event in events if isinstance(event, Finished)}
-    return [told(results[i]) for i in range(len(cells))]
+    return [outcome(results[i]) for i in range(len(cells))]
 
 
-def told(result: Result) -> Text:
+def outcome(result: Result) -> Text:
     return result.text, [decision[:3] for decision in result.trace]
 
 
@@ -120,7 +120,7 @@ def test_text_k_of_a_count_is_the_one_of_seed_plus_k(engine):
     job = Job(row.replace(count=4), REGISTRY.expand(row.replace(count=4)))
     *_, last = engine.run(job)
     singles = texts(engine, [row.replace(seed=row.seed + k) for k in range(4)], batch_rows=1)
-    assert [told(part) for part in last.result.parts] == singles
+    assert [outcome(part) for part in last.result.parts] == singles
     assert [part.request.seed for part in last.result.parts] == [row.seed + k for k in range(4)]
 
 

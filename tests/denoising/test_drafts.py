@@ -73,9 +73,9 @@ def test_loose_tokens_are_there_at_the_start_and_may_be_remasked(app):
 
 def test_a_passage_of_what_is_no_token_is_refused_in_one_sentence(app):
     result, _ = run(app, drafts={"tokens": [99999]})
-    assert result.error == "The draft has a passage with 99999, which is no token here."
+    assert result.error == "The draft has a passage with token 99999, which this checkpoint does not have."
     mask = app.checkpoints.load(None).mask
-    assert f"passage with {mask}," in run(app, drafts={"tokens": [mask]})[0].error
+    assert f"passage with token {mask}," in run(app, drafts={"tokens": [mask]})[0].error
 
 
 def test_a_draft_puts_passages_into_its_text():

@@ -193,7 +193,7 @@ def run(app: App, *requests) -> Result:
     return last.result
 
 
-def told(result: Result):
+def outcome(result: Result):
     return result.text, [decision[:3] for decision in result.trace]
 
 
@@ -215,7 +215,7 @@ def test_cells_that_cannot_be_made_do_not_stop_the_others(app):
     ]
     whole = run(app, bad[0][0], good, *(request for request, _ in bad[1:]), other)
     parts = whole.parts
-    assert [told(parts[1]), told(parts[-1])] == [told(run(app, good)), told(run(app, other))]
+    assert [outcome(parts[1]), outcome(parts[-1])] == [outcome(run(app, good)), outcome(run(app, other))]
     assert not whole.complete and whole.text == f"{parts[1].text}\n\n{parts[-1].text}"
     for part, (request, sentence) in zip([parts[0], *parts[2:-1]], bad, strict=True):
         assert sentence in part.error and part.error.endswith(".") and "\n" not in part.error
@@ -233,7 +233,7 @@ def test_a_hook_that_raises_fails_the_rows_it_worked_for_by_name(app, hook, call
     bad = [asked(app, fault={"at": hook, "calls": calls}, seed=9)] * 2
     parts = run(app, good[0], bad[0], good[1], bad[1]).parts
     assert [part.error for part in parts] == [None, "fault: RuntimeError: on purpose"] * 2
-    assert [told(part) for part in parts[::2]] == [told(run(app, request)) for request in good]
+    assert [outcome(part) for part in parts[::2]] == [outcome(run(app, request)) for request in good]
 
 
 WRONG = {
@@ -243,7 +243,7 @@ WRONG = {
     "narrow bans": r"wrong: gave bans of shape \(\d+, 2\), not \(\d+, 304\).",
     "all banned": "wrong: every token is forbidden at some position.",
     "half a choice": r"wrong: gave a choice of commits of shape \(\d+,\), not \(\d+,\).",
-    "nothing ever": "wrong: the text never got finished.",
+    "nothing ever": "wrong: the text was never finished.",
 }
 
 
@@ -253,7 +253,7 @@ def test_a_hook_that_gives_nonsense_fails_its_rows_by_name_and_nothing_hangs(app
     good, patient = asked(app), asked(app, seed=2, patient={"on": True}, length=30, steps=30)
     parts = run(app, good, asked(app, wrong={"gives": gives}), patient).parts
     assert re.fullmatch(WRONG[gives], parts[1].error)
-    assert [told(part) for part in parts[::2]] == [told(run(app, good)), told(run(app, patient))]
+    assert [outcome(part) for part in parts[::2]] == [outcome(run(app, good)), outcome(run(app, patient))]
 
 
 def test_logits_that_are_no_numbers_are_the_checkpoints_fault_where_no_extension_is(tmp_path, folder):
@@ -283,7 +283,7 @@ def test_cancel_takes_effect_before_the_next_call_and_keeps_what_is_decided(app)
         assert not part.complete and part.error is None and "…" in part.text
         assert len(part.trace) == 6 and part.pieces.count(None) == 10 and part.statistics.forwards == 3
     kept = events[-1].result.parts[0]
-    assert [d[:3] for d in kept.trace] == told(whole)[1][:6], "as far as the whole text got by then"
+    assert [d[:3] for d in kept.trace] == outcome(whole)[1][:6], "as far as the whole text got by then"
     assert [piece is None for piece in kept.pieces] == [
         i not in {d.column for d in kept.trace} for i in range(16)
     ]
@@ -340,7 +340,7 @@ def test_every_canvas_of_a_call_gets_its_own_logits_back(app):
     ]
     parts = run(app, *requests).parts
     assert [part.error for part in parts] == [None] * 3
-    assert told(parts[1]) == told(run(app, requests[1].replace(branches={})))
+    assert outcome(parts[1]) == outcome(run(app, requests[1].replace(branches={})))
 
 
 def test_an_extension_that_is_neutral_is_not_even_made(app):
@@ -417,21 +417,21 @@ def test_what_is_none_is_resolved_and_said_to_be(tmp_path, folder):
     )
     app = App(Settings(models=tmp_path, extensions=folder, data=tmp_path, device="cpu"))
     result = run(app, app.Request(prompt="a", seed=1, temperature=0.25))
-    told_ = result.request
-    assert (told_.length, told_.temperature, told_.guidance.scale) == (12, 0.25, 2.0)
-    assert (told_.sampler, told_.schedule, told_.confidence, told_.block_length) == (
+    resolved = result.request
+    assert (resolved.length, resolved.temperature, resolved.guidance.scale) == (12, 0.25, 2.0)
+    assert (resolved.sampler, resolved.schedule, resolved.confidence, resolved.block_length) == (
         "low_confidence",
         "even",
         "probability",
         32,
     )
     assert (
-        told_.model == "storyteller"
-        and told_.steps == 12
-        and told_.top_p == 1.0
-        and told_.end_of_text == "stop"
+        resolved.model == "storyteller"
+        and resolved.steps == 12
+        and resolved.top_p == 1.0
+        and resolved.end_of_text == "stop"
     )
-    assert [name for name, value in told_ if value is None] == ["canvas"]
+    assert [name for name, value in resolved if value is None] == ["canvas"]
     assert {"length", "guidance.scale", "sampler", "schedule", "confidence", "steps"} <= set(result.preset)
     assert not {"temperature", "seed", "prompt"} & set(result.preset)
 
@@ -476,7 +476,7 @@ def test_every_text_is_a_file_that_gives_the_same_text_again(app):
         assert app.history.get(part.id) == part
         request, unknown = app.Request.read(file.read_text())
         assert request == part.request and unknown == {}
-        assert told(run(app, request)) == told(part)
+        assert outcome(run(app, request)) == outcome(part)
 
 
 def test_fields_of_extensions_that_are_gone_are_told(app, models, tmp_path):
@@ -485,7 +485,7 @@ def test_fields_of_extensions_that_are_gone_are_told(app, models, tmp_path):
     (file,) = app.settings.history.glob(f"*/{part.id}.json")
     request, unknown = bare.Request.read(file.read_text())
     assert set(unknown) == set(EXTENSIONS) | {"guidance"} and unknown["counter"] == {"on": True}
-    assert told(run(bare, request)) == told(part)
+    assert outcome(run(bare, request)) == outcome(part)
     assert bare.history.get(part.id).text == part.text
 
 
@@ -524,14 +524,14 @@ def test_a_full_disk_costs_a_note_and_not_the_text(app):
     before = saved(app)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     request = asked(app)
-    expected = told(run(app, request))
+    expected = outcome(run(app, request))
     saved_then = saved(app)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
     try:
         result = run(app, request)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert told(result) == expected and result.complete
+    assert outcome(result) == expected and result.complete
     (note,) = result.notes
     assert note.startswith("Not saved: ") and note.endswith(".")
     assert saved(app) == saved_then and len(saved_then - before) == 1, "nothing half-written is left"

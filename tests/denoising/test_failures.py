@@ -52,7 +52,7 @@ def run(app: App, *requests) -> tuple[list[Result], list]:
     return list(whole.parts or (whole,)), events
 
 
-def told(result: Result):
+def outcome(result: Result):
     return result.text, [change[:3] for change in result.trace], result.error
 
 
@@ -67,7 +67,7 @@ def check(app: App, name: str, sentence: str, after: int = 0, **options) -> list
     assert [part.error for part in parts] == [None, None, sentence, None]
     for part, request in zip(parts, requests, strict=True):
         if part.error is None:
-            assert told(part) == told(run(app, request)[0][0]), "as if the others were not there"
+            assert outcome(part) == outcome(run(app, request)[0][0]), "as if the others were not there"
     failed = [event for event in events if isinstance(event, Failed)]
     assert [(event.cell, event.code) for event in failed] == [("2", "extension")]
     return events
@@ -97,8 +97,8 @@ CHOICES = {
     "int commit": "gave a choice of commits of type torch.int64, not torch.bool.",
     "short commit": "gave a choice of commits of shape (11,), not (12,).",
     "no confidence": "gave NoneType instead of a choice of confidences.",
-    "nan confidence": "gave a confidence or probability that is none.",
-    "probability": "gave a confidence or probability that is none.",
+    "nan confidence": "gave a confidence that is not a number or a probability outside 0 to 1.",
+    "probability": "gave a confidence that is not a number or a probability outside 0 to 1.",
     "short probability": "gave a choice of probabilities of shape (11,), not (12,).",
     "remask type": "gave a choice of positions to remask of type torch.int64, not torch.bool.",
     "remask given": "remasked a position that is given or not committed.",
@@ -186,14 +186,14 @@ def test_a_batch_that_is_too_large_for_the_memory_is_halved(app):
     ]
     parts, events = run(app, *requests)
     assert [part.error for part in parts] == [None] * 3
-    assert [told(part) for part in parts] == [told(run(app, request)[0][0]) for request in requests]
+    assert [outcome(part) for part in parts] == [outcome(run(app, request)[0][0]) for request in requests]
 
 
 def test_a_text_that_is_too_large_for_the_memory_alone_is_told_so(app):
     large = {"at": "denoise", "how": "memory", "culprit": True, "after": 1}
     good, bad = run(app, asked(app), asked(app, faulty=large))[0]
     assert bad.error == "The memory of cpu is too small for this text; make it shorter."
-    assert told(good) == told(run(app, asked(app))[0][0])
+    assert outcome(good) == outcome(run(app, asked(app))[0][0])
 
 
 def test_cancel_while_a_fault_is_looked_for_keeps_what_is_there(app):

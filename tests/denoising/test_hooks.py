@@ -61,7 +61,7 @@ def run(app: App, *requests) -> list[Result]:
     return list(last.result.parts or (last.result,))
 
 
-def told(result: Result):
+def outcome(result: Result):
     return result.text, [change[:3] for change in result.trace], result.error
 
 
@@ -79,7 +79,7 @@ def test_run_calls_generate_as_often_as_it_wants_and_only_the_last_text_is_saved
     assert [e.cell for e in events if isinstance(e, Started)] == ["0", "1", "0", "0"]
     finished = {e.cell: e.result for e in events if isinstance(e, Finished)}
     assert len(saved(app) - before) == 2 and set(finished) == {"0", "1", None}
-    assert told(finished["1"]) == told(run(app, asked(app, seed=5))[0])
+    assert outcome(finished["1"]) == outcome(run(app, asked(app, seed=5))[0])
     assert finished["0"].request.loopback.loops == 3 and finished["0"].request.canvas is None
     assert finished["0"].request.seed == 1 and finished["0"].complete
     assert finished["0"].text != run(app, asked(app))[0].text
@@ -88,7 +88,7 @@ def test_run_calls_generate_as_often_as_it_wants_and_only_the_last_text_is_saved
 def test_a_saved_loopback_gives_the_same_text_again(app):
     (made,) = run(app, asked(app, steps=None, loopback={"loops": 2}))
     again, unknown = app.Request.read(app.history.get(made.id).model_dump_json())
-    assert not unknown and told(run(app, again)[0]) == told(made)
+    assert not unknown and outcome(run(app, again)[0]) == outcome(made)
 
 
 def test_progress_of_a_job_with_loops_never_runs_backwards(app):
@@ -118,7 +118,7 @@ RUNS = {
     "raises": "raise RuntimeError('on purpose')",
     "panics": "raise SystemExit(2)",
     "no event": "yield 3",
-    "stranger": "yield Failed('99', 'who?')",
+    "unknown cell": "yield Failed('99', 'who?')",
     "silent": "return",
     "wrong pass": "yield Loop(2, 2)",
 }
@@ -126,8 +126,8 @@ REASONS = {
     "raises": "breaks: RuntimeError: on purpose",
     "panics": "breaks: SystemExit: 2",
     "no event": "breaks: gave int instead of an event.",
-    "stranger": "breaks: finished a cell '99' that is none of the job's.",
-    "silent": "breaks: made no text of a cell.",
+    "unknown cell": "breaks: finished the cell '99', which is not in the job.",
+    "silent": "breaks: yielded no result for a cell.",
     "wrong pass": "breaks: gave a pass 2 of 2.",
 }
 
@@ -152,7 +152,10 @@ class Breaks(Extension):
     assert not app.registry.failed
     good, bad, other = run(app, asked(app), asked(app, breaks={"on": True}), asked(app, seed=3))
     assert bad.error == REASONS[how]
-    assert [told(good), told(other)] == [told(run(app, asked(app))[0]), told(run(app, asked(app, seed=3))[0])]
+    assert [outcome(good), outcome(other)] == [
+        outcome(run(app, asked(app))[0]),
+        outcome(run(app, asked(app, seed=3))[0]),
+    ]
     app.close()
 
 
@@ -160,7 +163,7 @@ def test_what_fails_inside_a_run_is_not_the_runs_fault(app):
     faulty = {"at": "denoise", "culprit": True}
     good, bad = run(app, asked(app, loopback={"loops": 2}), asked(app, loopback={"loops": 2}, faulty=faulty))
     assert bad.error == "faulty: RuntimeError: on purpose"
-    assert told(good) == told(run(app, asked(app, loopback={"loops": 2}))[0])
+    assert outcome(good) == outcome(run(app, asked(app, loopback={"loops": 2}))[0])
 
 
 def test_cancel_within_a_loop_keeps_what_is_there(app):
@@ -185,8 +188,8 @@ def hooks(app: App) -> int:
 def test_a_patch_acts_per_row_as_if_it_were_merged(app, folder, tmp_path):
     rows = [asked(app, low_rank={"weight": weight}, guidance={"scale": 2.0}) for weight in (0.0, 0.3, 1.0)]
     together = run(app, *rows)
-    assert [told(part) for part in together] == [told(run(app, row)[0]) for row in rows]
-    assert told(together[0]) == told(run(app, asked(app, guidance={"scale": 2.0}))[0])
+    assert [outcome(part) for part in together] == [outcome(run(app, row)[0]) for row in rows]
+    assert outcome(together[0]) == outcome(run(app, asked(app, guidance={"scale": 2.0}))[0])
     assert len({part.text for part in together}) == 3 and hooks(app) == 0
     for weight, part in zip((0.3, 1.0), together[1:], strict=True):
         folder_ = tmp_path / str(weight)
@@ -205,7 +208,7 @@ def test_a_patch_acts_per_row_as_if_it_were_merged(app, folder, tmp_path):
                 models=folder_, extensions=folder, data=folder_, device="cpu", dtype="float64", threads=1
             )
         )
-        assert told(run(merged, asked(merged, guidance={"scale": 2.0}))[0]) == told(part)
+        assert outcome(run(merged, asked(merged, guidance={"scale": 2.0}))[0]) == outcome(part)
         merged.close()
 
 
@@ -222,10 +225,10 @@ def test_a_patch_is_taken_back_on_cancel_and_on_errors(app):
 
 @pytest.mark.parametrize("fail", ["leave", "keep"])
 def test_a_model_that_a_patch_left_changed_is_read_anew(app, fail):
-    plain = told(run(app, asked(app))[0])
+    plain = outcome(run(app, asked(app))[0])
     before = app.checkpoints.load(None)
     run(app, asked(app, low_rank={"weight": 1.0, "fail": fail}))
-    assert told(run(app, asked(app))[0]) == plain
+    assert outcome(run(app, asked(app))[0]) == plain
     assert hooks(app) == 0 and app.checkpoints.load(None) is not before
 
 
@@ -237,8 +240,8 @@ def test_a_patch_that_cannot_be_entered_fails_the_rows_that_want_it(app):
         asked(app, low_rank={"weight": 1.0}),
     )
     assert bad.error == "low_rank: RuntimeError: no adapter"
-    assert told(good) == told(run(app, asked(app))[0])
-    assert told(other) == told(run(app, asked(app, low_rank={"weight": 1.0}))[0])
+    assert outcome(good) == outcome(run(app, asked(app))[0])
+    assert outcome(other) == outcome(run(app, asked(app, low_rank={"weight": 1.0}))[0])
 
 
 # -- samplers ------------------------------------------------------------------------------------------------
@@ -255,8 +258,8 @@ def test_an_extension_brings_a_sampler_with_an_option_of_its_own(app):
     )
     taken_back = [sum(change.token is None for change in part.trace) for part in texts]
     assert taken_back[0] == 0 and taken_back[1] > 3
-    assert [told(part) for part in texts[:2]] == [
-        told(run(app, remasked(app, remdm={"eta": eta}))[0]) for eta in (0.0, 0.6)
+    assert [outcome(part) for part in texts[:2]] == [
+        outcome(run(app, remasked(app, remdm={"eta": eta}))[0]) for eta in (0.0, 0.6)
     ]
     for part in texts:
         assert part.complete and part.statistics.tokens == len(part.tokens) == part.request.length
@@ -284,7 +287,7 @@ def test_given_text_is_never_remasked(app):
 def test_a_sampler_that_fails_fails_its_rows_by_the_extensions_name(app):
     good, bad = run(app, remasked(app), remasked(app, remdm={"broken": "yes"}))
     assert bad.error == "remdm: RuntimeError: on purpose"
-    assert told(good) == told(run(app, remasked(app))[0])
+    assert outcome(good) == outcome(run(app, remasked(app))[0])
 
 
 def test_a_sampler_of_a_name_that_is_taken_is_left_out(models, tmp_path):
@@ -313,8 +316,8 @@ def test_finish_adds_numbers_to_the_result_and_they_are_saved(app):
     ("wrong", "note"),
     [
         ("raise", "word_count: RuntimeError: on purpose"),
-        ("list", "word_count: gave 'words' a value that is no number, text or truth value."),
-        ("nan", "word_count: gave 'words' a value that is no number, text or truth value."),
+        ("list", "word_count: gave 'words' a value that is not a number, text or boolean."),
+        ("nan", "word_count: gave 'words' a value that is not a number, text or boolean."),
     ],
 )
 def test_a_finish_that_fails_costs_its_numbers_and_not_the_text(app, wrong, note):

@@ -94,7 +94,7 @@ def run(app: App, *requests) -> list[Result]:
     return list(last.result.parts or (last.result,))
 
 
-def told(result: Result):
+def outcome(result: Result):
     return result.text, result.trace, result.tokens, result.error
 
 
@@ -125,7 +125,7 @@ def test_to_any_step_replay_in_a_new_process_go_on_gives_the_same_text(app, whol
     made = [app_result(app, line) for line in done.stdout.splitlines()]
     assert len(made) == len(wanted) > 20
     for (result, step), again in zip(wanted, made, strict=True):
-        assert told(again) == told(result), (result.request.sampler, step)
+        assert outcome(again) == outcome(result), (result.request.sampler, step)
         assert again.statistics.forwards == result.statistics.forwards - step
 
 
@@ -145,7 +145,7 @@ def test_a_cancelled_text_goes_on_to_what_it_would_have_been(app, whole):
         stopped = event.result
         assert not stopped.complete and None in stopped.tokens
         (again,) = run(app, onwards(stopped, None))
-        assert told(again) == told(result), name
+        assert outcome(again) == outcome(result), name
 
 
 def test_any_step_can_be_shown_without_a_model(app, whole):
@@ -183,7 +183,7 @@ def test_an_edit_is_given_from_then_on(app, whole):
         assert [change for change in edited.trace if change.column == later][-1].step == 4
         assert replay(edited, 4)[committed] is None and edited.tokens[committed] is not None
         (again,) = run(app, onwards(edited, 6))
-        assert told(again) == told(edited), "an edited text can be gone on with too"
+        assert outcome(again) == outcome(edited), "an edited text can be gone on with too"
 
 
 def test_a_text_can_start_from_tokens(app, whole):

@@ -334,13 +334,13 @@ OTHER = """
             free: int = field(0, label="Free", help="Tests.")
 """
 EXPANDS = {
-    "nothing": "varies: makes no texts of this request; give it at least one value.",
-    "empty": "varies: makes no texts of this request; give it at least one value.",
-    "count": "varies: varies count, which is no axis.",
-    "canvas": "varies: varies canvas, which is no axis.",
-    "unknown": "varies: varies unknown, which is no axis.",
-    "option": "varies: varies other.fixed, which is no axis.",
-    "text": "varies: makes no cells of the request but str.",
+    "nothing": "varies: makes no text from this request; give it at least one value.",
+    "empty": "varies: makes no text from this request; give it at least one value.",
+    "count": "varies: varies count, which is not an axis.",
+    "canvas": "varies: varies canvas, which is not an axis.",
+    "unknown": "varies: varies unknown, which is not an axis.",
+    "option": "varies: varies other.fixed, which is not an axis.",
+    "text": "varies: returns something other than cells of the request: str.",
     "number": "varies: TypeError: 'int' object is not iterable",
     "length": None,
     "other option": None,

@@ -19,7 +19,7 @@ class Change(NamedTuple):
     column: int
     token: int | None
     text: str
-    confidence: float | None  # the token's probability, in [0, 1]; None for what no model call made
+    confidence: float | None  # the token's probability, in [0, 1]; None for given text and edits
 
 
 class Provenance(BaseModel):

@@ -1,4 +1,4 @@
-"""One batch on the device: rows that are denoised together, and what the host knows of each."""
+"""One batch on the device: rows that are denoised together, and the host's record of each."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from webui.checkpoints.model import Model
 from webui.core.events import Progress, Started
 from webui.core.result import Change
 from webui.denoising import samplers
-from webui.denoising.brought import Brought
 from webui.denoising.chain import Chain
 from webui.denoising.checks import Check
 from webui.denoising.decode import Decoded, decode
 from webui.denoising.packing import PackedRow
 from webui.denoising.replay import replay
+from webui.denoising.sampler_registry import SamplerRegistry
 from webui.denoising.samplers import BUILT_IN
 from webui.denoising.transfer import to_host
 from webui.extension.errors import HookError
@@ -28,12 +28,12 @@ from webui.extension.extension import Extension
 
 @dataclass
 class LiveRow:
-    """What the host keeps of a row while it is on the device."""
+    """The host's record of a row while it is on the device."""
 
     packed: PackedRow
     trace: list[Change] = field(default_factory=list)
     step: int = 0  # model calls so far
-    resumed: int = 0  # those that were made in an earlier run
+    resumed: int = 0  # of these, the ones made in an earlier run
 
     @property
     def cell(self) -> str:
@@ -45,7 +45,7 @@ class Step:
     """What one model call did.
 
     changes  positions committed and remasked, by row number
-    failed   rows that cannot go on, by row number; nothing of theirs is in `changes`
+    failed   errors of the rows that cannot go on, by row number; these rows are not in `changes`
     """
 
     changes: Mapping[int, tuple[Change, ...]]
@@ -64,11 +64,11 @@ class Batch:
         model: Model,
         rows: Sequence[PackedRow],
         extensions: Iterable[type[Extension]],
-        brought: Brought | None = None,
+        registry: SamplerRegistry | None = None,
     ):
         self.model, self.rows = model, rows
-        self.table = table = brought.table if brought else BUILT_IN
-        self._owners: Mapping[str, str] = brought.owners if brought else {}
+        self.table = table = registry.table if registry else BUILT_IN
+        self._owners: Mapping[str, str] = registry.owners if registry else {}
         self.live = {i: self._resumed(packed) for i, packed in enumerate(rows)}
         canvas = Canvas.build(
             [packed.prompt.tokens for packed in rows],
@@ -87,7 +87,7 @@ class Batch:
         self.chain = Chain(model, rows, extensions)
 
     def start(self) -> list[Started | Progress]:
-        """Lets extensions see the canvas, and tells what it holds at the start. HookError."""
+        """Calls the `canvas` hooks, and returns the events that describe each row at the start. HookError."""
         self.chain.build()
         self.canvas = self.chain.canvas(self.canvas)
         self.host = self.canvas.to("cpu")
@@ -101,8 +101,8 @@ class Batch:
     def step(self) -> Step:
         """One model call for every row. HookError if a hook raises; then nothing has changed.
 
-        The device is asked once: what the sampler chose, and whether all is well. From that the host works
-        out the next canvas as the device does, and so knows every shape without asking.
+        One transfer from the device: what the sampler chose, and the results of the checks. From these the
+        host computes the next canvas just as the device does, and so knows every shape without asking.
         """
         host = samplers.activate(self.host, self.table)
         host, canvas = host.counted(host.counts), self.canvas
@@ -135,8 +135,8 @@ class Batch:
         return Step(self._changes(host, picked, failed), failed)
 
     def ended(self) -> list[int]:
-        """Numbers of the rows that are done: their sampler has finished, or there is an end-of-text token
-        with no masked position before it."""
+        """Row numbers of the rows that have ended: their sampler has finished, or there is an end-of-text
+        token with no masked position before it."""
         canvas = self.host
         done = samplers.finished(canvas, self.table).tolist()
         numbers = canvas.row.tolist()
@@ -166,9 +166,9 @@ class Batch:
         return self.host.tokens[index, int(self.host.answer[index]) :].tolist()
 
     def endless(self) -> dict[int, HookError]:
-        """Rows that have been called more often than they have positions and steps, by row number: they would
-        never end, which is the fault of the last `pick`, or of a sampler that an extension brought."""
-        error = ValueError("the text never got finished.")
+        """Errors of the rows that took more steps than they have positions and denoising steps, by row
+        number. They would never end, which is the fault of the last `pick` or of an extension's sampler."""
+        error = ValueError("the text was never finished.")
         return {
             row: HookError(
                 self._owners.get(live.packed.options.sampler) or self.chain.last("pick", row), error
@@ -206,9 +206,9 @@ class Batch:
         wrong: Sequence[Tensor],
         before: Mapping[int, HookError] = MappingProxyType({}),
     ) -> dict[int, HookError]:
-        """The error of every row with which something is wrong, by row number; the first check counts, and
-        what went wrong `before`. HookError for a row that is none of the business of the extension at fault:
-        others are to blame."""
+        """The error of every row that failed a check, by row number; the first failed check counts, after the
+        errors in `before`. Raises HookError if the extension at fault does not work for the row that it
+        damaged: then its own rows must be found."""
         failed = dict(before)
         for check, found in zip(checks, wrong, strict=True):
             for index in check.rows(host, found):
@@ -246,7 +246,7 @@ class Batch:
         return {row: tuple(made) for row, made in changes.items()}
 
     def _resumed(self, packed: PackedRow) -> LiveRow:
-        """The row with the trace that it goes on with."""
+        """The row, with the trace that it continues."""
         start = packed.row.request.canvas
         if start is None:
             return LiveRow(packed)

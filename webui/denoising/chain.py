@@ -71,14 +71,16 @@ class PatchError(HookError):
 
 
 class _NotFinite(BaseException):
-    """The model gave logits that are not finite. No Exception, so that no hook takes it for its own error."""
+    """The model gave logits that are not finite. Not an Exception, so that no hook can catch it by
+    accident."""
 
 
 class Chain:
     """The extensions that have something to do in a batch, each made once, and the links between them.
 
-    What an extension raises becomes a HookError that names it; what it gives is checked. Values are checked
-    on the device and read together with the step's changes, so that a step needs one transfer: see `Check`.
+    What a hook raises becomes a HookError with the extension's name; what it returns is checked. Values are
+    checked on the device and read together with the step's changes, so that a step needs one transfer: see
+    `Check`.
     """
 
     def __init__(self, model: Model, rows: Sequence[PackedRow], extensions: Iterable[type[Extension]]):
@@ -106,8 +108,8 @@ class Chain:
 
     @contextmanager
     def patched(self) -> Iterator[None]:
-        """The model with every `patch` while this lasts; afterwards it is as it was, whatever happens inside.
-        HookError; PatchError if it may not be as it was."""
+        """Every `patch` is in effect inside this context and undone after it, whatever happens inside.
+        HookError; PatchError if the model may still be patched."""
         names, module = self._order["patch"], self.model.module
         before = _wiring(module) if names else ()
         entered: list[tuple[str, AbstractContextManager]] = []
@@ -133,8 +135,8 @@ class Chain:
                 raise PatchError(list(faults) or names, ValueError("left the model changed."))
 
     def finish(self, row: int, result: Result) -> tuple[dict[str, dict[str, Any]], list[str]]:
-        """What extensions say about a result, by name; and a sentence about each that failed, which costs
-        its numbers and not the text."""
+        """What `finish` hooks return for a result, by extension; and a sentence for each that failed. A
+        failure loses these values, not the text."""
         extras: dict[str, dict[str, Any]] = {}
         notes: list[str] = []
         for name in self._order["finish"]:
@@ -240,7 +242,8 @@ class Chain:
         return logits
 
     def _blame_logits(self, canvas: Canvas, index: int) -> HookError:
-        """Who makes a row's logits not finite: the call is made again for it alone, each link checked."""
+        """Finds out which link makes a row's logits not finite: repeats the call for this row and checks each
+        link's logits."""
         alone = canvas.take(torch.tensor([index], device=canvas.row.device))
         self._tracing = True
         try:
@@ -261,8 +264,8 @@ class Chain:
 def _blame_bans(
     canvas: Canvas, logits: Tensor, each: dict[str, Tensor], nothing_left: Tensor, index: int
 ) -> HookError:
-    """Whose bans leave no token at a position of this row: one extension if it alone does, otherwise all that
-    ban something there."""
+    """The error of a row with a position where bans leave no token: it names one extension if that alone bans
+    everything, otherwise all that ban something there."""
     at = int((nothing_left & (canvas.at[0] == index)).nonzero()[0, 0])
     base = logits[at] == -torch.inf  # what was banned before the extensions were asked
     alone = [name for name, bans in each.items() if bool((base | bans[at]).all())]
@@ -291,13 +294,13 @@ def _checked_extras(said: object) -> dict[str, Any]:
     for key, value in said.items():
         finite = not isinstance(value, float) or math.isfinite(value)
         if not isinstance(key, str) or not isinstance(value, int | float | str | bool) or not finite:
-            raise ValueError(f"gave {key!r} a value that is no number, text or truth value.")
+            raise ValueError(f"gave {key!r} a value that is not a number, text or boolean.")
     return dict(said)
 
 
 def _guarded(name: str, hook: Callable[..., Any], *arguments: object) -> Any:
-    """What a hook returns. HookError for whatever it raises: SystemExit and a library's panic too, which are
-    no Exception."""
+    """Calls a hook. HookError for whatever it raises, including SystemExit and a library's panic, which are
+    not Exceptions."""
     try:
         return hook(*arguments)
     except (HookError, _NotFinite, torch.OutOfMemoryError):

@@ -58,7 +58,7 @@ def check_canvas(name: str, canvas: object, before: Canvas) -> Canvas:
     for what, dtype in (("tokens", torch.long), ("given", torch.bool), ("weights", None)):
         check_tensor(name, f"a canvas whose {what}", getattr(canvas, what), canvas.tokens.shape, dtype)
     if bool(canvas.weights.isnan().any()):
-        raise HookError(name, ValueError("gave a canvas with attention weights that are no numbers."))
+        raise HookError(name, ValueError("gave a canvas with attention weights that are not numbers."))
     return canvas
 
 
@@ -76,7 +76,7 @@ def check_choice(name: str, canvas: Canvas, choice: object, shape: Sequence[int]
 
 
 def choice_checks(name: str, canvas: Canvas, logits: Tensor, choice: Choice) -> list[Check]:
-    """The values of a choice that an extension changed, as checks."""
+    """Checks of the values of a choice that an extension changed."""
     token, vocabulary = choice.token, logits.shape[1]
     outside = choice.commit & ((token < 0) | (token >= vocabulary))
     inside = token.clamp(0, vocabulary - 1)[:, None].to(logits.device)
@@ -86,7 +86,7 @@ def choice_checks(name: str, canvas: Canvas, logits: Tensor, choice: Choice) -> 
     checks = [
         _check(name, outside, "chose a token that the checkpoint does not have."),
         _check(name, banned & choice.commit & ~outside, "chose a token that is forbidden."),
-        _check(name, nonsense, "gave a confidence or probability that is none."),
+        _check(name, nonsense, "gave a confidence that is not a number or a probability outside 0 to 1."),
     ]
     if choice.remask is not None:
         committed = ~canvas.given & (canvas.tokens != canvas.mask)

@@ -24,9 +24,9 @@ from webui.core.request import Cell, Request
 from webui.core.result import Change, Provenance, Result, Statistics, new_id
 from webui.denoising import packing
 from webui.denoising.batch import Batch
-from webui.denoising.brought import Brought
 from webui.denoising.chain import PatchError
 from webui.denoising.runs import Passes, around
+from webui.denoising.sampler_registry import SamplerRegistry
 from webui.extension.errors import HookError, is_of_hook, reason
 from webui.extension.registry import Registry
 from webui.extension.row import Row
@@ -35,7 +35,8 @@ Prepared = tuple[Row, tuple[str, ...]]  # a row, and the fields its preset fille
 
 
 class Job(Protocol):
-    """What the engine needs of a job: its cells, whether it was cancelled, and where Loading events go."""
+    """What the engine needs of a job: its cells, whether it was cancelled, and a receiver of Loading
+    events."""
 
     id: str
     request: Request
@@ -50,18 +51,18 @@ class Job(Protocol):
 class Work:
     """What all batches of one job share.
 
-    tell   takes what happens within one call, where nothing can be yielded: Loading
-    model  the one in use
+    report  receives Loading events, which happen within one call, where nothing can be yielded
+    model   the model in use
     """
 
     job: str
     cancelled: Callable[[], bool]
-    tell: Callable[[Event], None]
+    report: Callable[[Event], None]
     model: Model | None = None
 
 
 class Engine:
-    """Runs jobs. One thread only: whoever calls `run` owns the device until the iterator is exhausted or
+    """Runs jobs. For one thread only: the caller of `run` owns the device until the iterator is exhausted or
     closed.
 
     save        called with every cell's result as it ends
@@ -79,11 +80,11 @@ class Engine:
     ):
         self.checkpoints, self.registry, self.save, self.version = checkpoints, registry, save, version
         self.batch_rows = batch_rows
-        self.samplers = Brought.of(registry)
+        self.samplers = SamplerRegistry.of(registry)
 
     def run(self, job: Job) -> Iterator[Event]:
-        """All cells of a job, each saved as it ends, then the job's own Finished. Cells that fail are told by
-        Failed, the others go on."""
+        """All cells of a job, each saved as it ends, then Finished for the job itself. A cell that fails
+        yields Failed, the others go on."""
         results: dict[str, Result] = {}
         passes = Passes()
         cells = {cell.id: cell for cell in job.cells}
@@ -107,11 +108,11 @@ class Engine:
         cells: Sequence[Cell],
         job: str,
         cancelled: Callable[[], bool],
-        tell: Callable[[Event], None] = lambda event: None,
+        report: Callable[[Event], None] = lambda event: None,
     ) -> Iterator[Event]:
         """Every cell once, without the extensions' `run`; rows of one checkpoint together, whatever else
-        differs. Nothing is saved. What a cancel leaves unbegun has no event."""
-        work = Work(job, cancelled, tell)
+        differs. Saves nothing. A cell that had not begun when the job was cancelled has no event."""
+        work = Work(job, cancelled, report)
         groups: dict[str, list[Prepared]] = {}
         presets: dict[str | None, tuple[str, Mapping[str, Any]]] = {}  # looked up once for all cells
         for cell in cells:
@@ -144,7 +145,7 @@ class Engine:
         def progress(done: float) -> None:
             if work.cancelled():
                 raise Stopped
-            work.tell(Loading(name, done))
+            work.report(Loading(name, done))
 
         work.model = self.checkpoints.load(name, progress)
         return work.model
@@ -188,8 +189,8 @@ class Engine:
             yield from self._batch(work, rows)
 
     def _batch(self, work: Work, rows: Sequence[packing.PackedRow]) -> Iterator[Event]:
-        """Steps one batch until its rows have ended. Rows that fail leave it; if nobody knows which row is at
-        fault, it is looked for in smaller batches that start anew."""
+        """Steps one batch until its rows have ended. Rows that fail leave it. If it is not known which row is
+        at fault, the batch is split and started again, until it is."""
         began, model = time.monotonic(), work.model
         assert model is not None
         try:
@@ -217,7 +218,7 @@ class Engine:
         except (HookError, torch.OutOfMemoryError) as error:
             failure = error
         if isinstance(failure, PatchError):
-            self.checkpoints.unload()  # it is read anew: no text may be made with what was left in it
+            self.checkpoints.unload()  # no text may be made with a model that is still patched
             work.model = None
         if work.cancelled():
             yield from self._finished(work, batch, list(batch.live), began)
@@ -227,8 +228,8 @@ class Engine:
     def _again(
         self, work: Work, batch: Batch, failure: HookError | torch.OutOfMemoryError
     ) -> Iterator[Event]:
-        """What becomes of the rows of a batch that failed as a whole. A row that alone can be at fault fails;
-        of several, each half is tried by itself. Rows that cannot be at fault are another batch."""
+        """Goes on after a batch failed as a whole. If only one row can be at fault, it fails; otherwise each
+        half of these rows is tried again. The rows that cannot be at fault run as a batch of their own."""
         name, rows = batch.model.description.name, list(batch.live)
         suspects = rows
         if isinstance(failure, HookError):

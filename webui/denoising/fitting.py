@@ -52,9 +52,9 @@ def _bytes(options: Options) -> Iterator[int]:
 def _check(cell: Cell, checkpoints: Checkpoints, registry: Registry) -> None:
     """ValueError if the cell does not fit. What else is wrong with it is for the run to say."""
     from webui.denoising import packing
-    from webui.denoising.brought import Brought
+    from webui.denoising.sampler_registry import SamplerRegistry
 
-    table = Brought.of(registry).table
+    table = SamplerRegistry.of(registry).table
     entry, profile = checkpoints.entry(cell.request.model), checkpoints.profile(cell.request.model)
     try:
         request, names = packing.resolve(cell.request.replace(model=entry.name), profile["preset"], table)

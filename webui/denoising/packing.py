@@ -64,8 +64,8 @@ class PackedRow:
 def resolve(
     request: Request, preset: Mapping[str, Any], table: SamplerTable = BUILT_IN
 ) -> tuple[Request, tuple[str, ...]]:
-    """The request with every None that the preset (or the fallback) knows filled in, and the names of those
-    fields.
+    """The request with every None replaced by the preset's value, or else by the fallback's, and the names of
+    these fields.
 
     Extensions' options are resolved alike: `{"guidance": {"scale": 2.5}}`. ValueError if the preset
     does not fit.
@@ -74,14 +74,14 @@ def resolve(
     changes: dict[str, Any] = {}
     names: list[str] = []
     for name, value in request:
-        told = preset.get(name, FALLBACK.get(name))
-        if isinstance(value, Options) and isinstance(told, Mapping):
-            inner = {key: told[key] for key, given in value if given is None and key in told}
+        default = preset.get(name, FALLBACK.get(name))
+        if isinstance(value, Options) and isinstance(default, Mapping):
+            inner = {key: default[key] for key, given in value if given is None and key in default}
             if inner:
                 changes[name] = value.replace(**inner)
                 names += [f"{name}.{key}" for key in inner]
-        elif value is None and told is not None:
-            changes[name] = told
+        elif value is None and default is not None:
+            changes[name] = default
             names.append(name)
     resolved = request.replace(**changes)
     sampler = table.known("sampler", resolved.sampler)
@@ -106,7 +106,7 @@ def tokenize(
     """The row in tokens, steps and length settled. Unfit if it does not fit the model's
     `max_length`, ValueError if something else is wrong with it.
 
-    prefix: what the checkpoint writes between its frame and an answer (often a blank); a given beginning gets
+    prefix: what the checkpoint writes between its frame and an answer (often a space); a given beginning gets
     it too.
     vocabulary: the model's number of tokens, if it is not the tokenizer's; embeddings may have more rows.
     """
@@ -188,7 +188,9 @@ def _draft(
         elif isinstance(part, Passage) and part.tokens:
             more = list(part.tokens)
             if wrong := [token for token in more if token == mask or not 0 <= token < len(tokenizer)]:
-                raise ValueError(f"The draft has a passage with {wrong[0]}, which is no token here.")
+                raise ValueError(
+                    f"The draft has a passage with token {wrong[0]}, which this checkpoint does not have."
+                )
         else:
             lead = prefix if i == 0 and not part.text.startswith(prefix) else ""
             more = tokenizer.encode(lead + part.text)

@@ -1,4 +1,4 @@
-"""A canvas as it was in a run: its trace made again, without a model call."""
+"""Replays a trace: the canvas as it was in a run, without a model call."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from webui.denoising.samplers import SamplerTable
 
 
 def replay(canvas: Canvas, starts: Sequence[Start | None], table: SamplerTable) -> Canvas:
-    """The canvas (prepared, on the host, nothing committed) with the trace of each row made again up to its
-    step; rows without a start stay as they are. The samplers' state follows, as it did in the run.
+    """Replays the trace of each row up to its step; rows without a start stay as they are. The samplers'
+    state becomes what it was in the run.
 
-    An entry without confidence is an edit: its token is given from then on.
+    canvas: prepared for sampling, on the host, nothing committed yet
+    starts: one per row; an entry without a confidence is an edit, and its token is given from then on
     """
     steps = [start.steps if start else 0 for start in starts]
     entries = [start.entries if start else () for start in starts]

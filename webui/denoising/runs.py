@@ -29,8 +29,8 @@ def around(
 
 
 class Level:
-    """One extension's `run` around `generate`. Called with cells, it yields events: of each cell one
-    Finished or Failed, unless the job was cancelled."""
+    """One extension's `run` around `generate`. A call with cells yields events: for each cell one Finished or
+    Failed, unless the job was cancelled."""
 
     def __init__(self, kind: type[Extension], generate: Generate, cancelled: Callable[[], bool]):
         self.kind, self._generate, self._cancelled = kind, generate, cancelled
@@ -43,7 +43,7 @@ class Level:
             if self.kind.name not in error.extensions:
                 raise
             rest = [cell for cell in cells if cell.id not in ended]
-            if self._cancelled():
+            if not rest or self._cancelled():
                 return
             if len(rest) == 1:
                 yield Failed.of(rest[0].id, error)
@@ -54,8 +54,8 @@ class Level:
                 yield from self(rest)
 
     def _run(self, cells: Sequence[Cell], ended: set[str]) -> Iterator[Event]:
-        """The hook's events, checked. HookError for what it raises and gives; what the engine raises inside
-        passes through."""
+        """The hook's events, checked. HookError for what the hook raises or wrongly yields; what the engine
+        raises inside it passes through."""
         inner: list[BaseException] = []
 
         def generate(cells: Sequence[Cell]) -> Iterator[Event]:
@@ -81,14 +81,14 @@ class Level:
                 raise
             raise HookError(self.kind.name, error) from error
         if ended != known and not self._cancelled():
-            raise HookError(self.kind.name, ValueError("made no text of a cell."))
+            raise HookError(self.kind.name, ValueError("yielded no result for a cell."))
 
     def _checked(self, event: object, known: set[str]) -> Event:
         name = self.kind.name
         if not isinstance(event, get_args(Event)):
             raise HookError(name, ValueError(f"gave {type(event).__name__} instead of an event."))
         if isinstance(event, Finished | Failed) and event.cell not in known:
-            raise HookError(name, ValueError(f"finished a cell {event.cell!r} that is none of the job's."))
+            raise HookError(name, ValueError(f"finished the cell {event.cell!r}, which is not in the job."))
         if isinstance(event, Loop) and not event.extension:
             if not 0 <= event.k < event.of:
                 raise HookError(name, ValueError(f"gave a pass {event.k} of {event.of}."))
@@ -103,7 +103,7 @@ class Passes:
         self._loops: dict[str, Loop] = {}  # by extension, the outermost first
 
     def enter(self, loop: Loop) -> Loop:
-        """All loops as one, now that this one has begun a pass."""
+        """All loops combined into one, after this one has begun a pass."""
         kept = {}
         for name, other in self._loops.items():
             if name == loop.extension:

@@ -12,7 +12,7 @@ class HookError(Exception):
     """A hook failed in a run; the message names the extensions at fault.
 
     extensions  their names; a checkpoint's name where it is at fault
-    error       a ValueError has a sentence for people, anything else is told with its type
+    error       a ValueError's message is shown as it is, any other error with its type
     """
 
     code = "extension"
@@ -24,8 +24,8 @@ class HookError(Exception):
 
 
 def is_of_hook(error: BaseException) -> bool:
-    """Whether an error counts as raised by the hook or library that was called: SystemExit and a panic do,
-    which are no Exception; that someone gave up on the thread, or pressed Ctrl+C, does not."""
+    """Whether an error counts as the fault of the hook or library that was called. SystemExit and a panic do,
+    though they are not Exceptions; that the job was abandoned, or Ctrl+C pressed, does not."""
     if isinstance(error, KeyboardInterrupt):
         return current_thread() is not main_thread()
     return not isinstance(error, Abandoned)

@@ -1,9 +1,8 @@
-"""The contract of an extension: every hook, when it runs, what it gets and gives. A hook is here because
-something uses it.
+"""The contract of an extension: every hook, when it is called, its arguments and what it returns. A hook
+exists only if something uses it.
 
-One object of the class is made for one batch, from the rows it works for; class methods are pure functions of
-their arguments. No hook may change what it is given: requests, rows and canvases are frozen, deriving methods
-return new ones.
+One object of the class is made for each batch; class methods are pure functions of their arguments. No hook
+may change its arguments: requests, rows and canvases are frozen, and their methods return new ones.
 """
 
 from __future__ import annotations
@@ -61,10 +60,11 @@ class Extension:
 
     @classmethod
     def expand(cls, request: Request) -> Sequence[Cell] | None:
-        """One request becomes cells (`self.cell(...)`), or None to leave it. Runs first, folded over the
-        extensions in order.
+        """Turns a request into cells (`cls.cell(...)`), or returns None to leave it as it is. Called first,
+        for one extension after the other, on the cells of the one before.
 
-        The cells' requests must have this extension's own options cleared. Used by: prompt_matrix.
+        The cells' requests must have this extension's own options cleared and may not vary fields that are
+        not axes. Used by: prompt_matrix.
         """
         return None
 
@@ -72,40 +72,39 @@ class Extension:
     def run(
         cls, cells: Sequence[Cell], generate: Callable[[Sequence[Cell]], Iterator[Event]]
     ) -> Iterator[Event]:
-        """Around all cells of a job: a generator of events that calls `generate(cells)` any number of times,
-        with the cells it was given or with changed requests under their ids, and yields what comes of it.
+        """Around all cells of a job: a generator of events. It calls `generate(cells)` any number of times,
+        with the cells it was given or with other requests under their ids, and yields the events of these
+        calls or its own.
 
-        Of each cell one Finished or Failed must come out, after which nothing more is taken for it; what is
-        finished on the way is not saved. The result that comes out must hold a request that makes the text
-        again: `result.model_copy(update={"request": ...})`. `Loop(k, of)` before each pass keeps the progress
-        from running backwards. Called if a cell's options are not all at their defaults. Used by: loopback
-        (tests).
+        It must yield one Finished or Failed for each cell; events of the cell after that are ignored. Only
+        this result is saved, so its request must be one that makes the text again:
+        `result.model_copy(update={"request": ...})`. `Loop(k, of)` before each pass keeps the progress from
+        running backwards. Not called if all its options have their default values. Used by: loopback (tests).
         """
         yield from generate(cells)
 
     @classmethod
     def samplers(cls) -> Mapping[str, Any]:
-        """`webui.Sampler`s by name, for the request's `sampler`. What one needs to know besides the
-        request's own fields are options of this extension, read by `Sampler.options`. Used by: remdm
-        (tests)."""
+        """`webui.Sampler`s by name, for the request's field `sampler`. Parameters that are not fields of the
+        request are options of this extension, read by `Sampler.options`. Used by: remdm (tests)."""
         return {}
 
     @classmethod
     def prompt(cls, row: Row) -> Row:
-        """Takes this extension's syntax out of the prompts, rewrites or adds prompts, sets the draft. Per
-        row, before grouping.
+        """Takes this extension's syntax out of the prompts, rewrites or adds prompts, sets the draft. Called
+        for each row by itself, also to find out whether a long request fits.
 
-        ValueError fails the row with that sentence. Used by: guidance, infill.
+        ValueError fails the row with its message. Used by: guidance, infill.
         """
         return row
 
     @classmethod
     def neutral(cls, row: Row) -> bool:
-        """Whether it does nothing for this row, after `prompt`. True for all rows: left out of the batch, at
-        no cost.
+        """Whether the extension does nothing for this row, as it is after `prompt`. If this is true for all
+        rows of a batch, the extension takes no part in it and costs nothing.
 
-        Default: its options have their default values; an extension without options always works. Used by:
-        guidance.
+        Default: whether its options have their default values; False for an extension without options. Used
+        by: guidance.
         """
         return bool(cls.Options.model_fields) and cls.options(row).defaults()
 
@@ -117,47 +116,47 @@ class Extension:
     # -- hooks on the object made for one batch --------------------------------------------------------------
 
     def __init__(self, rows: Sequence[Row | None]):
-        """`rows[i]` belongs to the canvas's row number i (`canvas.row`); None where the extension is
-        neutral."""
+        """`rows[i]` is the row with number i in `canvas.row`; None where the extension is neutral."""
         self.rows = rows
 
     def patch(self, network: Network) -> AbstractContextManager[None]:
-        """A context manager around the batch: what it changes in the model on entering it takes back on
-        leaving, which happens on cancel and on errors too. For an effect per row register forward hooks and
-        multiply with `self.rows_column("weight", network.running)`, (B,): rows where the extension is neutral
-        must come out as they were. Used by: low_rank (tests)."""
+        """A context manager around the batch, which changes the model when it is entered and undoes this
+        when it is left, on cancel and on errors too. For an effect that differs between rows, register
+        forward hooks and multiply by `self.rows_column("weight", network.running)`, (B,); rows where the
+        extension is neutral must not change. Used by: low_rank (tests)."""
         return nullcontext()
 
     def canvas(self, canvas: Canvas, model: Link) -> Canvas:
-        """Once, before the first model call: build templates of other prompts, tables of token ids. Used by:
-        guidance."""
+        """Called once, before the first model call: the place to build templates of other prompts and tables
+        of token ids. Returns the canvas, usually unchanged. Used by: guidance."""
         return canvas
 
     def denoise(self, canvas: Canvas, model: Link) -> Tensor:
-        """Around every model call: logits (N, V) of the active positions. Call `model(canvas, ...)` once or
-        more; finite values.
-
-        Used by: guidance, logit_bias.
-        """
+        """Around every model call: returns logits (N, V) of the active positions, all finite. Calls
+        `model(canvas, ...)` once or more. Used by: guidance, logit_bias."""
         return model(canvas)
 
     def ban(self, canvas: Canvas, model: Link) -> Tensor | None:
-        """Tokens that must not be decided: bool (N, V), applied by the engine after the whole chain (minus
-        infinity inside guidance would be NaN), or None. At least one token must stay allowed everywhere. Used
-        by: logit_bias, infill."""
+        """Tokens that must not be committed: bool (N, V), or None. Applied by the engine after the whole
+        chain, because minus infinity inside guidance would become NaN. At least one token must stay allowed
+        at every position. Used by: logit_bias, infill."""
         return None
 
     def pick(self, canvas: Canvas, model: Link, logits: Tensor, choice: Choice) -> Choice:
         """Between the sampler and the commit: may withdraw commits that do not go together, choose other
-        tokens, or remask positions. `logits` (N, V) are those the sampler drew from: after the whole chain,
-        minus infinity where a token is banned. A row that had a commit keeps one, or what was withdrawn is
-        banned from then on: every call makes progress. Used by: logit_bias (forbidden phrases)."""
+        tokens, or remask positions. A row that had a commit keeps one, or what was withdrawn is banned from
+        then on: every call makes progress. Used by: logit_bias (forbidden phrases).
+
+        canvas, choice: on the host, so that reading them costs no transfer; what is returned must be there
+        too logits: (N, V), on the model's device: what the sampler drew from, minus infinity where a token is
+        banned
+        """
         return choice
 
     def finish(self, row: Row, result: Result) -> Mapping[str, int | float | str | bool] | None:
-        """When a row has ended, before its result is saved: numbers and words that stand beside it, in
-        `result.extras` under this extension's name. Whatever is raised costs these alone. Used by:
-        word_count (tests)."""
+        """Called when a row has ended, before its result is saved. Returns numbers and words, which are saved
+        with the result, in `result.extras` under this extension's name. An error loses these, not the text.
+        Used by: word_count (tests)."""
         return None
 
     # -- tools -----------------------------------------------------------------------------------------------

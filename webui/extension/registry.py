@@ -93,7 +93,7 @@ class Registry:
                 return [cell]
             made = list(islice(parts, limit))
             if not made:
-                raise ValueError("makes no texts of this request; give it at least one value.")
+                raise ValueError("makes no text from this request; give it at least one value.")
             for part in made:
                 _check_cell(kind, cell.request, part)
             return [Cell("", part.request, (*cell.axes, *part.axes)) for part in made]
@@ -145,17 +145,17 @@ def _blamed(kind: type[Extension]) -> Iterator[None]:
 def _check_cell(kind: type[Extension], before: Request, cell: object) -> None:
     """ValueError if an extension made a cell of something else, or varied a field that is no axis."""
     if not isinstance(cell, Cell) or not isinstance(cell.request, type(before)):
-        raise ValueError(f"makes no cells of the request but {type(cell).__name__}.")
+        raise ValueError(f"returns something other than cells of the request: {type(cell).__name__}.")
     for name, info in type(before).model_fields.items():
         old, new = getattr(before, name), getattr(cell.request, name)
         if name == kind.name or old == new:
             continue
         if not _is_axis(info):
-            raise ValueError(f"varies {name}, which is no axis.")
+            raise ValueError(f"varies {name}, which is not an axis.")
         if isinstance(old, Options) and isinstance(new, Options):
             for option, inner in type(old).model_fields.items():
                 if getattr(old, option) != getattr(new, option, None) and not _is_axis(inner):
-                    raise ValueError(f"varies {name}.{option}, which is no axis.")
+                    raise ValueError(f"varies {name}.{option}, which is not an axis.")
 
 
 def _is_axis(info: FieldInfo) -> bool:

@@ -1,4 +1,4 @@
-"""A row: a cell on its way into a batch."""
+"""Row: a cell with its preset resolved and its prompts prepared by extensions."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from webui.core.request import Cell, Request
 
 @dataclass(frozen=True)
 class Row:
-    """A cell on its way into a batch: its named prompts ("main", "negative", ...), and the draft its answer
-    starts from.
+    """A cell with its preset resolved: its named prompts ("main", "negative", ...), and the draft that its
+    answer starts from.
 
     request   the cell's request, presets resolved
     prompts   what the model is conditioned on; an extension may rewrite these and add its own
-    draft     None: the answer is `request.length` open positions. Otherwise given text and gaps
+    draft     None: the answer is `request.length` masked positions. Otherwise text, tokens and gaps
     notes     sentences the user should read beside the result
     """
 

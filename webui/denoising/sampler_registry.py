@@ -20,7 +20,7 @@ from webui.extension.registry import Registry
 
 
 @dataclass(frozen=True)
-class Brought:
+class SamplerRegistry:
     """All samplers, which extension brought which of them, and why one's could not be taken.
 
     Functions of an extension's sampler raise HookError, which names it, whatever happens inside.
@@ -31,7 +31,7 @@ class Brought:
     refused: Mapping[str, str]  # extension: sentence
 
     @classmethod
-    def of(cls, registry: Registry) -> Brought:
+    def of(cls, registry: Registry) -> SamplerRegistry:
         """The built-in samplers and those of the registry's extensions."""
         table, owners, refused = BUILT_IN, dict[str, str](), dict[str, str]()
         for kind in registry.chain("samplers"):
