@@ -31,3 +31,18 @@ def test_too_few_fillings_is_an_error_and_so_is_an_empty_gap():
         Gap(0)
     with pytest.raises((StopIteration, RuntimeError)):
         Draft((Gap(1),)).filled([])
+
+
+def test_a_prompt_is_cut_with_its_spans_weights_and_locks():
+    prompt = Prompt(
+        (Piece("abc", (0, 3), 2.0), Piece("\\|", (3, 6), locked=True), Piece("new"), Piece("d", (9, 10)))
+    )
+    assert prompt.cut(1, 4) == (Piece("bc", (1, 3), 2.0), Piece("\\", (3, 6), locked=True))
+    assert prompt.cut(5, 9) == (Piece("new"), Piece("d", (9, 10)))
+    assert prompt.cut(2, 2) == () and Prompt().cut(0, 5) == ()
+    assert prompt.cut(0, 2, locked=True) == (Piece("ab", (0, 2), 2.0, locked=True),)
+    assert Prompt(prompt.cut(0, 99)).text == prompt.text
+
+
+def test_a_piece_whose_text_was_replaced_keeps_its_whole_span():
+    assert Prompt((Piece("cat", (0, 10)),)).cut(1, 2) == (Piece("a", (0, 10)),)

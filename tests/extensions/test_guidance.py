@@ -19,7 +19,7 @@ LENGTH = 8
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory):
-    # float64: the order of decisions must not hang on the last bit
+    # float64: the order of commits must not hang on the last bit
     app = program(tmp_path_factory.mktemp("guidance"), dtype="float64")
     yield app
     app.close()
@@ -65,7 +65,7 @@ def slowly(
 
 
 def tokens(result) -> list[int]:
-    return [decision.token for decision in sorted(result.trace, key=lambda decision: decision.column)]
+    return [change.token for change in sorted(result.trace, key=lambda change: change.column)]
 
 
 def guided(app, prompt: str = "a cat", **options):

@@ -67,7 +67,7 @@ def test_given_text_stays_and_gaps_have_their_tokens(app, prompt, given, tokens)
         result = write(app, prompt=prompt, seed=seed, infill={"passage": 4}, **WARM)
         between(result.text, given)
         assert len(result.trace) == tokens and "…" not in result.text.replace("[[…]]", "")
-        assert not any(decision.token >= FIRST_SPECIAL for decision in result.trace), (
+        assert not any(change.token >= FIRST_SPECIAL for change in result.trace), (
             "no end-of-text, no special token"
         )
 
@@ -160,8 +160,8 @@ def test_fillings_bring_their_blank_as_the_model_writes_words(app):
     """The token in the gap is " word", not "word": what the model sees is what it was trained on."""
     result = write(app, prompt="The ____ sat", count=8, **WARM)
     for part in result.parts:
-        (decision,) = part.trace
-        assert decision.text.startswith(" ") and part.text == f"The{decision.text} sat"
+        (change,) = part.trace
+        assert change.text.startswith(" ") and part.text == f"The{change.text} sat"
 
 
 def test_the_text_is_the_answer_and_the_prompt_is_what_it_is_about(app):

