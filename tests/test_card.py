@@ -11,6 +11,7 @@ MODELS = sorted(path.parent.name for path in (ROOT / "models" / "checkpoints").g
 
 
 @pytest.mark.parametrize("model", MODELS)
+@pytest.mark.slow
 def test_the_cards_samples_come_out_again(model: str):
     assert card(model).is_file(), "every committed checkpoint has a card"
     assert shown(model) == markdown(samples(model))

@@ -420,6 +420,7 @@ def fresh(program: str, models: Path) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.process
 def test_progress_moves_while_libraries_are_imported(models):
     """Most of the time until a small checkpoint is there goes into imports: 0 % stood for 22 of 24 s."""
     program = PROGRESS.partition("def stop")[0] + "there.load('plain', reported.append)\nprint(*reported)"
@@ -429,6 +430,7 @@ def test_progress_moves_while_libraries_are_imported(models):
 
 
 @pytest.mark.slow
+@pytest.mark.process
 def test_a_load_stopped_while_libraries_are_imported_leaves_them_whole(models):
     assert fresh(PROGRESS, models) == ["True", "plain"]
 

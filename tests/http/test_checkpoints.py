@@ -102,6 +102,7 @@ def test_a_folder_that_is_added_is_found_and_one_that_goes_is_gone(client, place
     assert "new" not in entries(client)
 
 
+@pytest.mark.process
 def test_tokens_are_counted_without_loading(client):
     client.post("checkpoints/unload")
     wait_until(lambda: not any(entry["loaded"] for entry in entries(client).values()))
