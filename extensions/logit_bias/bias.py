@@ -49,7 +49,8 @@ class Bias:
     """
 
     def __init__(self, rows: Sequence[Any], model: Link):
-        """`rows`: for each row of the batch its strengths by phrase (see `strengths`), or None."""
+        """`rows`: for each row of the batch its strengths by phrase (see `strengths`), or None. ValueError
+        for a raised phrase that the checkpoint has no tokens for."""
         import torch
 
         device = model.device
@@ -57,9 +58,15 @@ class Bias:
         values = torch.tensor([[(row or {}).get(name, 0.0) for name in names] for row in rows], device=device)
         self._raise, self._lower = values.clamp(min=0), values.clamp(max=0).neg()
         self.raises, self.lowers = bool((values > 0).any()), bool((values < 0).any())
-        spelled = [
-            (tokens, p, kind) for p, name in enumerate(names) for tokens, kind in _spelled(name, model)
-        ]
+        self._plan: Plan | None = None
+        written = [_spelled(name, model) for name in names]
+        for name, forms, strongest in zip(names, written, values.amax(0).tolist(), strict=True):
+            if strongest > 0 and not forms:
+                raise ValueError(f"the checkpoint has no tokens to write {name!r} with.")
+        spelled = [(tokens, p, kind) for p, forms in enumerate(written) for tokens, kind in forms]
+        if not spelled:
+            self.raises = self.lowers = False
+            return
         width = max(len(tokens) for tokens, _, _ in spelled)
         known = {token: k for k, token in enumerate(dict.fromkeys(t for s in spelled for t in s[0]))}
         self._tokens = torch.tensor(list(known), device=device)  # (K,)
@@ -83,12 +90,13 @@ class Bias:
         self._refused = torch.zeros(len(rows), self._columns, dtype=torch.bool, device=device)
         self._sealed = self._refused.clone()
         self._seals = any(word and not starts for word, starts in zip(model.words(), edges[0], strict=True))
-        self._plan: Plan | None = None
 
     def __call__(self, canvas: Canvas, logits: Tensor) -> Tensor:
         """The logits (N, V) with the bias added."""
         import torch
 
+        if not (self.raises or self.lowers):
+            return logits
         rows, columns = canvas.at
         tokens = canvas.tokens[:, -self._columns :]
         edge = canvas.tokens.shape[1] - tokens.shape[1]
@@ -111,12 +119,12 @@ class Bias:
         for j in range(width):
             real = j < self._length
             paid = cost[:, j : j + wide, self._spelling[:, j]]
-            open_ = ~stands[:, j : j + wide, self._spelling[:, j]] & real
+            absent = ~stands[:, j : j + wide, self._spelling[:, j]] & real
             total = torch.where(real, total + paid, total)
-            new = open_ & (anchor < 0)
+            new = absent & (anchor < 0)
             first = torch.where(new, paid, first)
             anchor = torch.where(new, (column[:, None] + j) * number + self._spelling[:, j], anchor)
-            missing = missing + open_
+            missing = missing + absent
         possible = (total > -torch.inf) & (missing > 0)
         anchor = torch.where(possible, anchor, 0)
         change = torch.zeros(height, wide * number, dtype=logs.dtype, device=logs.device)
@@ -153,9 +161,9 @@ class Bias:
         amount = torch.where(possible, share * self._lower[canvas.row][:, self._phrase][:, None], 0.0)
         lost = torch.zeros_like(like)
         for j in range(self._spelling.shape[1]):
-            open_ = (j < self._length) & ~stands[:, j : j + wide, self._spelling[:, j]]
+            absent = (j < self._length) & ~stands[:, j : j + wide, self._spelling[:, j]]
             place = ((column + j).clamp(max=wide - 1) * number + self._spelling[:, j]).expand_as(amount)
-            here = torch.where(open_, amount, 0.0).to(like.dtype)
+            here = torch.where(absent, amount, 0.0).to(like.dtype)
             lost = lost.scatter_reduce(1, place.flatten(1), here.flatten(1), "amax")
         return lost
 
@@ -267,12 +275,15 @@ def strengths(wanted: Any) -> dict[str, float]:
 
 
 def _spelled(phrase: str, model: Link) -> list[tuple[tuple[int, ...], int]]:
-    """The token sequences that write the phrase, each with where it fits."""
+    """The token sequences that write the phrase, each with where it fits. A tokenizer that has no token for a
+    character writes it as one without a text: such a sequence is none."""
     found: dict[tuple[int, ...], int] = {}
+    words = model.words()
     forms = phrases.spellings(phrase)
     for form, written in zip(forms, model.encode_all(forms), strict=True):
         kind = BLANK if form.startswith(" ") else BARE if phrases.spaced(form[0]) else ANYWHERE
-        if tokens := tuple(written):
+        tokens = tuple(written)
+        if tokens and all(words[token] for token in tokens):
             found[tokens] = kind if found.get(tokens, kind) == kind else ANYWHERE
     return list(found.items())
 

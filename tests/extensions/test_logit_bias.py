@@ -324,6 +324,15 @@ def test_no_word_goes_on_behind_a_placed_phrase():
     ]  # fmt: skip
 
 
+def test_a_phrase_that_no_token_writes():
+    with pytest.raises(ValueError, match="no tokens to write 'zebra'"):
+        Bias([{"zebra": 5.0}], Scripted(4))
+    canvas = Canvas.build([[]], [[0] * 4], [0], mask=0)
+    canvas = canvas.activate(canvas.masked)
+    logits = torch.zeros(4, Scripted.vocabulary)
+    assert Bias([{"zebra": -5.0}], Scripted(4))(canvas, logits) is logits, "nothing to lower"
+
+
 def test_what_is_forbidden_is_not_raised_and_a_note_says_so(app):
     result = write(app, logit_bias={"more": "a cat:50, dog:5", "never": "cat"}, length=12)
     assert "cat" not in result.text and "'a cat' is not raised, because Never forbids it." in result.notes
