@@ -31,6 +31,7 @@ class Never:
         self._patterns: dict[int, re.Pattern[str]] = {}
         self._reach: dict[int, int] = {}  # per row: tokens on each side of a commit that are looked at
         self._denied: list[tuple[int, int, int]] = []  # row, answer position, token
+        self._sent: Tensor | None = None  # the same on the device
         self._width = max(len(model.answer(row)) for row in range(len(rows)))
         single: dict[str, set[int]] = {}
         for row, forbidden in enumerate(rows):
@@ -57,7 +58,9 @@ class Never:
             n = rows.numel()
             place = bans.new_full((len(self._table), self._width), n, dtype=torch.long)
             place[canvas.row[rows], columns - canvas.answer[rows]] = torch.arange(n, device=rows.device)
-            row, position, token = torch.tensor(self._denied, device=rows.device).T
+            if self._sent is None:
+                self._sent = torch.tensor(self._denied, device=rows.device)
+            row, position, token = self._sent.T
             bans = torch.nn.functional.pad(
                 bans, (0, 0, 0, 1)
             )  # what is not active now is banned in the last line
@@ -107,6 +110,7 @@ class Never:
                     else:
                         i = unit[0]
                         self._denied.append((numbers[index], column_of[i] - starts[index], token_of[i]))
+                        self._sent = None
         if not withdrawn:
             return choice, []
         keep = choice.commit.clone()

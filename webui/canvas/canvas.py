@@ -157,11 +157,19 @@ class Canvas:
     def counts(self) -> tuple[Count, ...]:
         """Per row what the host knows of it. Free on a canvas that the engine made and on those derived from
         it; others are counted, which asks the device."""
-        if self.known is not None and self.known.tokens is self.tokens and self.known.active is self.active:
-            return self.known.counts
+        if (counts := self._counts) is not None:
+            return counts
         length = self.tokens.shape[1] - self.answer
         columns = torch.stack([self.row, length, self.masked.sum(1), self.active.sum(1)], 1)
         return tuple(Count(*line) for line in columns.tolist())
+
+    @property
+    def _counts(self) -> tuple[Count, ...] | None:
+        """`counts`, if they are known."""
+        known = self.known
+        if known is None or known.tokens is not self.tokens or known.active is not self.active:
+            return None
+        return known.counts
 
     def counted(self, counts: Sequence[Count]) -> Canvas:
         """With these `counts`, which must be true, so that nobody has to ask the device for them."""
@@ -208,10 +216,8 @@ class Canvas:
             pieces = [value[first:last] for first, last in parts]
             return pieces[0] if len(pieces) == 1 else torch.cat(pieces) if pieces else value[:0]
 
-        if self.known is None:
-            return self._each(cut, None)
-        counts = self.counts
-        return self._each(cut, [counts[i] for i in chosen])
+        counts = self._counts
+        return self._each(cut, None if counts is None else [counts[i] for i in chosen])
 
     def cat(self, *others: Canvas) -> Canvas:
         """One canvas of all rows, the shorter padded on the left."""
@@ -230,9 +236,10 @@ class Canvas:
             sampler=states[0].cat(*states[1:]) if len(states) == len(wide) else None,
             known=None,
         )
-        if any(canvas.known is None for canvas in wide):
+        counts = [canvas._counts for canvas in wide]
+        if any(one is None for one in counts):
             return whole
-        return whole.counted([count for canvas in wide for count in canvas.counts])
+        return whole.counted([count for one in counts for count in one or ()])
 
     def with_prompt(self, template: Template, name: str = "prompt") -> Canvas:
         """A branch with other prompts before the same answers."""
@@ -257,7 +264,7 @@ class Canvas:
             start=length - answers - lengths,
             known=None,
         )._named(name)
-        return derived.counted(counts) if self.known is not None else derived
+        return derived.counted(counts)
 
     def with_weights(self, weights: Tensor) -> Canvas:
         """A branch with other attention log-weights (B, L) of keys; -inf takes a key out without moving the
@@ -268,8 +275,7 @@ class Canvas:
         """The same canvas on a device; itself if it is there."""
         if self.tokens.device == torch.device(device):
             return self
-        counts = self.counts if self.known is not None else None
-        return self._each(lambda value: value.to(device), counts)
+        return self._each(lambda value: value.to(device), self._counts)
 
     def dump(self) -> bytes:
         """Everything, as safetensors with a JSON header; `load` gives the same canvas again, in any
@@ -352,7 +358,7 @@ class Canvas:
             sampler=None if self.sampler is None else self.sampler.each_column(pad),
             known=None,
         )
-        return wide if self.known is None else wide.counted(self.counts)
+        return wide if self._counts is None else wide.counted(self._counts)
 
     def _narrow(self, length: int) -> Canvas:
         less = self.tokens.shape[1] - length
@@ -363,7 +369,7 @@ class Canvas:
         narrow = replace(
             self, **cut, start=self.start - less, answer=self.answer - less, sampler=state, known=None
         )
-        return narrow if self.known is None else narrow.counted(self.counts)
+        return narrow if self._counts is None else narrow.counted(self._counts)
 
 
 @dataclass(frozen=True)

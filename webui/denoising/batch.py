@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -118,21 +117,16 @@ class Batch:
             logits, something_left = self.chain.banned(canvas, logits)
             checks += something_left
             choice = samplers.choose(canvas, logits, self.table)
-            chosen, failed = self._read(host, choice, checks)
-            picked, more = self.chain.pick(host, logits, chosen)
+            choice, more = self.chain.pick(canvas, logits, choice)
+            chosen, failed = self._read(host, choice, [*checks, *more])
         except HookError:
             failed = self._failed(host, checks[:1], to_host([finite.wrong]))
             if failed:  # of logits that make no sense anything may follow
                 return Step({}, failed)
             raise
-        failed |= self._failed(host, more, [check.wrong for check in more], failed)
-        self.host = samplers.commit(host, picked)
-        if self._apart:
-            choice = choice if picked is chosen else _moved(picked, canvas.tokens.device)
-            self.canvas = samplers.commit(canvas, choice)
-        else:
-            self.canvas = self.host
-        return Step(self._changes(host, picked, failed), failed)
+        self.host = samplers.commit(host, chosen)
+        self.canvas = samplers.commit(canvas, choice) if self._apart else self.host
+        return Step(self._changes(host, chosen, failed), failed)
 
     def ended(self) -> list[int]:
         """Row numbers of the rows that have ended: their sampler has finished, or there is an end-of-text
@@ -204,12 +198,11 @@ class Batch:
         host: Canvas,
         checks: Sequence[Check],
         wrong: Sequence[Tensor],
-        before: Mapping[int, HookError] = MappingProxyType({}),
     ) -> dict[int, HookError]:
-        """The error of every row that failed a check, by row number; the first failed check counts, after the
-        errors in `before`. Raises HookError if the extension at fault does not work for the row that it
-        damaged: then its own rows must be found."""
-        failed = dict(before)
+        """The error of every row that failed a check, by row number; the first failed check counts. Raises
+        HookError if the extension at fault does not work for the row that it damaged: then its own rows must
+        be found."""
+        failed: dict[int, HookError] = {}
         for check, found in zip(checks, wrong, strict=True):
             for index in check.rows(host, found):
                 number = host.counts[index].row
@@ -269,17 +262,6 @@ class Batch:
 def _exact(value: float) -> float:
     """A float32 in as few digits as bring it back exactly."""
     return float(f"{value:.9g}")
-
-
-def _moved(choice: Choice, device: torch.device) -> Choice:
-    """The choice on a device."""
-    return Choice(
-        choice.token.to(device),
-        choice.confidence.to(device),
-        choice.commit.to(device),
-        choice.probability.to(device),
-        None if choice.remask is None else choice.remask.to(device),
-    )
 
 
 def _first(where: Tensor) -> list[int]:
