@@ -139,6 +139,15 @@ def test_a_canvas_that_no_model_can_compute_is_the_fault_of_who_made_it(app):
     )
 
 
+@pytest.mark.parametrize("name", ["faulty", "other_faulty", "third_faulty"])
+def test_a_canvas_that_makes_the_model_fail_is_the_fault_of_who_made_it(app, name):
+    others = {other: {"at": "-"} for other in ("faulty", "other_faulty", "third_faulty") if other != name}
+    bad = {name: {"at": "denoise", "how": "tokens", "culprit": True}}
+    good = {name: {"at": "denoise", "how": "tokens"}}
+    parts, _ = run(app, asked(app, **bad, **others), asked(app, **good, **others, guidance={"scale": 2.0}))
+    assert [part.error for part in parts] == [f"{name}: IndexError: index out of range in self", None]
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -244,6 +244,15 @@ def test_a_patch_that_cannot_be_entered_fails_the_rows_that_want_it(app):
     assert outcome(other) == outcome(run(app, asked(app, low_rank={"weight": 1.0}))[0])
 
 
+def test_a_patch_that_fails_in_the_forward_pass_is_named_whoever_called_the_model(app):
+    others = {"guidance": {"scale": 2.0}, "faulty": {"at": "-"}}
+    good, bad = run(
+        app, asked(app, **others), asked(app, **others, low_rank={"weight": 1.0, "fail": "forward"})
+    )
+    assert bad.error == "low_rank: RuntimeError: wrong shape" and hooks(app) == 0
+    assert outcome(good) == outcome(run(app, asked(app, **others))[0])
+
+
 # -- samplers ------------------------------------------------------------------------------------------------
 
 

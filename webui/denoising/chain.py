@@ -75,6 +75,14 @@ class _NotFinite(BaseException):
     accident."""
 
 
+class _ModelFailed(BaseException):
+    """The model raised an error. Not an Exception, as above."""
+
+    def __init__(self, error: BaseException):
+        super().__init__(str(error))
+        self.error = error
+
+
 class Chain:
     """The extensions that have something to do in a batch, each made once, and the links between them.
 
@@ -159,7 +167,10 @@ class Chain:
     def logits(self, canvas: Canvas) -> tuple[Tensor, Check]:
         """(N, V): one model call through all links, in a tensor that nobody else holds; and whether they are
         finite. HookError."""
-        logits = self._below(canvas)
+        try:
+            logits = self._below(canvas)
+        except _ModelFailed as failure:
+            raise HookError(self._blame_model(failure.error), failure.error) from failure.error
         # Of NaN neither is true. (`aminmax` takes ten times as long.)
         wrong = ~((logits.amin(1) > -torch.inf) & (logits.amax(1) < torch.inf))
         if self._order["denoise"]:
@@ -220,7 +231,14 @@ class Chain:
 
     def _evaluate(self, canvas: Canvas) -> Tensor:
         """The model itself, below all links."""
-        logits = self.model(canvas)
+        try:
+            logits = self.model(canvas)
+        except torch.OutOfMemoryError:
+            raise
+        except BaseException as error:
+            if not is_of_hook(error):
+                raise
+            raise _ModelFailed(error) from error
         if self._tracing and not bool(torch.isfinite(logits).all()):
             raise _NotFinite
         return logits
@@ -231,15 +249,36 @@ class Chain:
         try:
             logits = _guarded(name, extension.denoise, canvas, link)
         except _NotFinite:
-            if bool(torch.isfinite(self.model(canvas)).all()):  # so it is a canvas that this link derived
-                raise HookError(
-                    name, ValueError("made a canvas whose logits are not finite numbers.")
-                ) from None
+            if self._computable(canvas):  # so the fault is in a canvas that this link derived
+                sentence = "made a canvas whose logits are not finite numbers."
+                raise HookError(name, ValueError(sentence)) from None
+            raise
+        except _ModelFailed as failure:
+            if self._computable(canvas):
+                raise HookError(name, failure.error) from failure.error
             raise
         check_tensor(name, "logits", logits, (canvas.at[0].numel(), link.vocabulary), None)
         if self._tracing and not bool(torch.isfinite(logits).all()):
             raise HookError(name, ValueError(NOT_FINITE))
         return logits
+
+    def _computable(self, canvas: Canvas) -> bool:
+        """Whether the model computes this canvas: no error, and finite logits."""
+        try:
+            return bool(torch.isfinite(self.model(canvas)).all())
+        except Exception:
+            return False
+
+    def _blame_model(self, error: BaseException) -> list[str]:
+        """Who makes the model fail: the extension whose patch raised the error, all patches if that is not
+        known, or the checkpoint if there is none."""
+        patches, trace = self._order["patch"], error.__traceback__
+        inside: list[str] = []
+        while trace is not None:
+            module = str(trace.tb_frame.f_globals.get("__name__", "")).split(".")
+            inside += [name for name in patches if module[:2] == ["extensions", name]]
+            trace = trace.tb_next
+        return inside[-1:] or patches or [self.model.description.name]
 
     def _blame_logits(self, canvas: Canvas, index: int) -> HookError:
         """Finds out which link makes a row's logits not finite: repeats the call for this row and checks each
@@ -250,7 +289,7 @@ class Chain:
             self._below(alone)
         except HookError as error:
             return error
-        except _NotFinite:
+        except (_NotFinite, _ModelFailed):
             weight = faulty_weight(self.model.module)
             reason = (
                 f"has weights that are not finite numbers, {weight} among them." if weight else NOT_FINITE
@@ -303,7 +342,7 @@ def _guarded(name: str, hook: Callable[..., Any], *arguments: object) -> Any:
     not Exceptions."""
     try:
         return hook(*arguments)
-    except (HookError, _NotFinite, torch.OutOfMemoryError):
+    except (HookError, _NotFinite, _ModelFailed, torch.OutOfMemoryError):
         raise
     except BaseException as error:
         if not is_of_hook(error):

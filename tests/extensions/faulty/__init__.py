@@ -36,6 +36,8 @@ class Faulty(Extension):
         if how == "nan":
             logits = logits.clone()
             logits[on[canvas.at[0]]] = float("nan")
+        if how == "tokens":
+            logits = model(canvas, replace(canvas, tokens=canvas.tokens.masked_fill(on[:, None], 10**6)))[0]
         if how == "weights":
             weights = canvas.weights.masked_fill(on[:, None], float("nan"))
             logits = model(canvas, canvas.with_weights(weights))[1]
