@@ -43,7 +43,7 @@ _HOMES = MappingProxyType(
         "field": "webui.core.fields",
     }
 )
-__all__ = ["__version__", *_HOMES]
+__all__ = ["__version__", *_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
 
 if TYPE_CHECKING:
     from webui.application import App

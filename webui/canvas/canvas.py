@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -182,7 +182,8 @@ class Canvas:
             rows, columns = self.active.nonzero(as_tuple=True)
             return rows, columns
         size = sum(count.active for count in self.counts)
-        return self.active.nonzero_static(size=size).unbind(1)
+        rows, columns = self.active.nonzero_static(size=size).unbind(1)
+        return rows, columns
 
     def activate(self, where: Tensor) -> Canvas:
         """With the positions of `where` (B, L) active."""
@@ -304,19 +305,21 @@ class Canvas:
         tensors = load(data)
         state = None
         if (names := host.get("sampler")) is not None:
+            columns: dict[str, Any] = {name: tensors[f"sampler.{name}"] for name in COLUMNS}
+            columns |= {name: tuple(names[name]) for name in _NAMES}
             state = SamplerState(
-                **{name: tensors[f"sampler.{name}"] for name in COLUMNS},
+                **columns,
                 own={
                     name.removeprefix("own."): value
                     for name, value in tensors.items()
                     if name.startswith("own.")
                 },
-                **{name: tuple(names[name]) for name in _NAMES},
                 draws=frozenset(names["draws"]),
                 largest_k=names["largest_k"],
             )
+        held: dict[str, Any] = {name: tensors[name] for name in _TENSORS}
         return cls(
-            **{name: tensors[name] for name in _TENSORS},
+            **held,
             mask=host["mask"],
             ends=tuple(host["ends"]),
             branches=tuple(host["branches"]),

@@ -72,10 +72,10 @@ def prepare(canvas: Canvas, rows: Sequence[SamplerOptions], table: SamplerTable 
                 "block length."
             )
     device = canvas.tokens.device
-    names = {
+    names: dict[str, Any] = {
         kinds: tuple(dict.fromkeys(getattr(row, part) for row in rows)) for part, kinds in _NAMED.items()
     }
-    columns = {
+    columns: dict[str, Any] = {
         f.name: torch.tensor(
             [
                 names[_NAMED[f.name]].index(getattr(row, f.name))
