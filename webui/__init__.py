@@ -41,6 +41,7 @@ _HOMES = MappingProxyType(
         "Syntax": "webui.core.syntax",
         "Template": "webui.canvas.canvas",
         "field": "webui.core.fields",
+        "remasking": "webui.denoising.samplers",
     }
 )
 __all__ = ["__version__", *_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
     from webui.core.result import Result
     from webui.core.start import Start
     from webui.core.syntax import Bracket, Syntax
-    from webui.denoising.samplers import Plan, Sampler
+    from webui.denoising.samplers import Plan, Sampler, remasking
     from webui.extension.extension import Command, Extension
     from webui.extension.link import Link, Network
     from webui.extension.row import Row

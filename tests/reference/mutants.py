@@ -15,7 +15,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from tests.reference import fast_dllm, llada
+from tests.reference import fast_dllm, llada, remdm
 
 
 @dataclass(frozen=True)
@@ -160,4 +160,35 @@ FAST_DLLM = (
         fast_dllm,
         {"candidates": block_ignored},
     ),
+)
+
+
+def new_ones_go_too(tokens, given, proposal, go, come, mask_id):
+    """What comes in a step may go in the same step."""
+    after = torch.where(come & (tokens == mask_id), proposal, tokens)
+    return torch.where(go & ~given & (after != mask_id), mask_id, after)
+
+
+REMDM = (
+    Mutant("never", "nothing is masked again", remdm, {"largest": lambda before, after: 0.0}),
+    Mutant("unscaled", "eta is not scaled", remdm, {"rescale": lambda eta, before, after: eta}),
+    Mutant(
+        "uncapped",
+        "sigma is not capped",
+        remdm,
+        {"cap": lambda eta, before, after: remdm.largest(before, after)},
+    ),
+    Mutant(
+        "plain_chance",
+        "as many come as without remasking",
+        remdm,
+        {"chance": lambda sigma, before, after: (after - before) / (1 - before)},
+    ),
+    Mutant(
+        "given_go",
+        "given tokens are masked again",
+        remdm,
+        {"may_go": lambda tokens, given, mask: tokens != mask},
+    ),
+    Mutant("new_ones_go", "what comes may go in the same step", remdm, {"step": new_ones_go_too}),
 )

@@ -14,9 +14,15 @@ class Remdm(Extension):
 
     @classmethod
     def samplers(cls):
-        from webui import Sampler
+        from webui import Sampler, remasking
 
         return {
+            "remdm_rescale": Sampler(
+                "ReMDM-rescale as published, put together from the program's parts.",
+                select=remasking.ancestral(remasking.rescaled),
+                remask=remasking.remdm(remasking.rescaled),
+                options=lambda request: {"eta": request.remdm.eta},
+            ),
             "remdm": Sampler(
                 "Masks some of what it committed again (ReMDM).",
                 remask=_remask,
@@ -24,7 +30,7 @@ class Remdm(Extension):
                     "remdm.eta": request.remdm.eta,
                     "remdm.broken": bool(request.remdm.broken),
                 },
-            )
+            ),
         }
 
 
