@@ -64,6 +64,7 @@ class Bias:
             if strongest > 0 and not forms:
                 raise ValueError(f"the checkpoint has no tokens to write {name!r} with.")
         spelled = [(tokens, p, kind) for p, forms in enumerate(written) for tokens, kind in forms]
+        spelled.sort(key=lambda form: -len(form[0]))
         if not spelled:
             self.raises = self.lowers = False
             return
@@ -74,6 +75,8 @@ class Bias:
         self._number[self._tokens] = torch.arange(len(known), device=device)
         rectangle = [[known[t] for t in tokens] + [0] * (width - len(tokens)) for tokens, _, _ in spelled]
         self._spelling = torch.tensor(rectangle, device=device)  # (U, W) -> K
+        # how many spellings have more than j tokens: they are sorted, so that the others cost nothing
+        self._longer = [sum(len(tokens) > j for tokens, _, _ in spelled) for j in range(width)]
         self._length = torch.tensor([len(tokens) for tokens, _, _ in spelled], device=device)  # (U,)
         self._phrase = torch.tensor([p for _, p, _ in spelled], device=device)  # (U,) -> P
         self._kind = torch.tensor([kind for _, _, kind in spelled], device=device)
@@ -116,15 +119,14 @@ class Bias:
         stands = torch.nn.functional.pad(stands, (0, 0, 0, width - 1), value=False)
         total = cost.new_zeros(height, wide, len(self._length))
         missing, first, anchor = torch.zeros_like(total), torch.zeros_like(total), total.long() - 1
-        for j in range(width):
-            real = j < self._length
-            paid = cost[:, j : j + wide, self._spelling[:, j]]
-            absent = ~stands[:, j : j + wide, self._spelling[:, j]] & real
-            total = torch.where(real, total + paid, total)
-            new = absent & (anchor < 0)
-            first = torch.where(new, paid, first)
-            anchor = torch.where(new, (column[:, None] + j) * number + self._spelling[:, j], anchor)
-            missing = missing + absent
+        for j, longer in enumerate(self._longer):
+            token, some = self._spelling[:longer, j], (..., slice(longer))
+            paid, absent = cost[:, j : j + wide, token], ~stands[:, j : j + wide, token]
+            new = absent & (anchor[some] < 0)
+            total[some] += paid
+            missing[some] += absent
+            first[some] = torch.where(new, paid, first[some])
+            anchor[some] = torch.where(new, (column[:, None] + j) * number + token, anchor[some])
         possible = (total > -torch.inf) & (missing > 0)
         anchor = torch.where(possible, anchor, 0)
         change = torch.zeros(height, wide * number, dtype=logs.dtype, device=logs.device)
@@ -160,10 +162,11 @@ class Bias:
         share = (self._length - missing + 1) / self._length
         amount = torch.where(possible, share * self._lower[canvas.row][:, self._phrase][:, None], 0.0)
         lost = torch.zeros_like(like)
-        for j in range(self._spelling.shape[1]):
-            absent = (j < self._length) & ~stands[:, j : j + wide, self._spelling[:, j]]
-            place = ((column + j).clamp(max=wide - 1) * number + self._spelling[:, j]).expand_as(amount)
-            here = torch.where(absent, amount, 0.0).to(like.dtype)
+        for j, longer in enumerate(self._longer):
+            token, some = self._spelling[:longer, j], (..., slice(longer))
+            absent = ~stands[:, j : j + wide, token]
+            place = ((column + j).clamp(max=wide - 1) * number + token).expand_as(absent)
+            here = torch.where(absent, amount[some], 0.0).to(like.dtype)
             lost = lost.scatter_reduce(1, place.flatten(1), here.flatten(1), "amax")
         return lost
 

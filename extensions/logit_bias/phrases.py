@@ -12,7 +12,8 @@ MAX_STRENGTH = 50.0  # of one phrase; a logit that large outweighs all others
 MAX_PHRASES = 200  # of a list of raised or lowered ones; each costs time in every step
 MAX_FORBIDDEN = 2000
 MAX_LENGTH = 200  # characters of one phrase
-MAX_LIST = 20_000  # characters of a list
+MAX_BIASED = 2_000  # characters of a list of raised or lowered ones
+MAX_LIST = 20_000  # ... of forbidden ones
 NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
 WORD = re.compile(r"\w")
 # Thai and Lao, Burmese, Khmer: written without blanks between words
@@ -26,7 +27,7 @@ def weighted(text: str, strength: float) -> dict[str, float]:
     for a list that cannot be read, with a sentence.
     """
     found: dict[str, float] = {}
-    for item, quoted, after in _items(text):
+    for item, quoted, after in _items(text, MAX_BIASED):
         phrase, value = item, strength
         before, colon, number = after.partition(":") if quoted else item.rpartition(":")
         number = number.strip()
@@ -52,7 +53,7 @@ def plain(text: str) -> tuple[str, ...]:
     """The phrases of a list without strengths: a colon and a number are text. Quotes protect commas.
     ValueError as `weighted`."""
     found: dict[str, None] = {}
-    for item, quoted, after in _items(text):
+    for item, quoted, after in _items(text, MAX_LIST):
         if quoted and after:
             raise ValueError(
                 f"after the closing quote of {_short(item)} comes a comma; this list has no strengths."
@@ -63,12 +64,12 @@ def plain(text: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _items(text: str) -> Iterator[tuple[str, bool, str]]:
+def _items(text: str, most: int) -> Iterator[tuple[str, bool, str]]:
     """(text, whether it was quoted, what follows the closing quote) of each item; separated by commas and
     line ends, quotes doubled inside quotes as in CSV. One pass."""
     at, end = 0, len(text)
-    if end > MAX_LIST:
-        raise ValueError(f"the list has {end} characters; at most {MAX_LIST} are possible.")
+    if end > most:
+        raise ValueError(f"the list has {end} characters; at most {most} are possible.")
     while at < end:
         if text[at] in " \t,\r\n":
             at += 1

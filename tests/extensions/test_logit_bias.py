@@ -136,15 +136,15 @@ def test_hostile_lists_are_refused_or_read_in_one_pass(app, name, text):
     except ValueError as error:
         assert len(str(error)) < 300
     request = app.Request(logit_bias={name: text})
-    if len(text) > 20_000:
-        with pytest.raises(ValueError, match="at most 20000 are possible"):
+    if len(text) > (20_000 if name == "never" else 2_000):
+        with pytest.raises(ValueError, match="at most 20*00 are possible"):
             app.registry.extensions["logit_bias"].prompt(Row(Cell("0", request), request))
 
 
 def test_the_longest_lists_that_are_allowed_work(app):
     """2,000 forbidden phrases that begin alike, and 200 raised ones."""
     never = ",".join("t" * (i % 150 + 1) + str(i // 150) for i in range(2000))
-    more = ",".join(f"word number {i}:2" for i in range(200))
+    more = ",".join(f"w {i}:2" for i in range(200))
     write(app, logit_bias={"never": never[: never.rindex(",", 0, 20_000)], "more": more}, length=4)
 
 
