@@ -29,7 +29,7 @@ def create(client: Client, headers: dict, **request) -> str:
 
 
 def test_a_job_knows_whose_it_is_and_what_it_is_about(client):
-    id = create(client, ME, **QUICK, count=2, prompt="  a fox " + "x" * 500)
+    id = create(client, ME, **QUICK, count=2, prompt="  a fox " + "x" * 150)
     for headers, mine in ((ME, True), (YOU, False), ({}, False)):
         lines = {job["id"]: job for job in client.get("jobs", headers=headers).json()}
         assert lines[id]["client_is_you"] is mine

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import queue
 import sys
 import threading
@@ -67,6 +66,8 @@ class Worker:
             if self.current is not work:
                 return False
             self.retired = True
+        import ctypes  # not needed to start
+
         ident = self._thread.ident
         if ident is not None and self._thread.is_alive():
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(Abandoned))

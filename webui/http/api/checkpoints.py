@@ -71,7 +71,8 @@ async def tokens(
 @router.get("/samplers", response_model=Samplers)
 def samplers(app: Program) -> Response:
     """The samplers, schedules and confidences a request may name."""
-    return Reply({"samplers": app.samplers(), "schedules": app.schedules(), "confidences": app.confidences()})
+    named = {"samplers": app.samplers(), "schedules": app.schedules(), "confidences": app.confidences()}
+    return Reply({part: dict(names) for part, names in named.items()})
 
 
 @router.get("/schema", response_model=SchemaInfo)
