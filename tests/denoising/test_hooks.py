@@ -299,7 +299,7 @@ def test_a_sampler_that_fails_fails_its_rows_by_the_extensions_name(app):
     assert outcome(good) == outcome(run(app, remasked(app))[0])
 
 
-def test_a_sampler_of_a_name_that_is_taken_is_left_out(models, tmp_path):
+def test_a_sampler_of_a_name_that_is_taken_is_left_out(models, tmp_path, capsys):
     (tmp_path / "double").mkdir()
     (tmp_path / "double" / "__init__.py").write_text(
         'from webui import Extension, Sampler\nclass Double(Extension):\n    """Brings what is there."""\n'
@@ -307,6 +307,7 @@ def test_a_sampler_of_a_name_that_is_taken_is_left_out(models, tmp_path):
     )
     app = App(Settings(models=models, extensions=tmp_path, data=tmp_path, device="cpu", threads=1))
     assert "There is already a sampler 'threshold'" in app.engine.samplers.refused["double"]
+    assert "Samplers are left out. double: " in capsys.readouterr().err
     assert run(app, asked(app, sampler="threshold"))[0].error is None
     app.close()
 

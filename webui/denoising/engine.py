@@ -7,6 +7,7 @@ each row finished as it ends -> one Result for the job.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -81,6 +82,8 @@ class Engine:
         self.checkpoints, self.registry, self.save, self.version = checkpoints, registry, save, version
         self.batch_rows = batch_rows
         self.samplers = SamplerRegistry.of(registry)
+        for sentence in self.samplers.refused.values():
+            print(f"Samplers are left out. {sentence}", file=sys.stderr)
 
     def run(self, job: Job) -> Iterator[Event]:
         """All cells of a job, each saved as it ends, then Finished for the job itself. A cell that fails
