@@ -6,6 +6,12 @@ one that an extension brings. A text is made by webui/denoising/engine.py, aroun
 extensions/ wrap themselves (webui/extension/extension.py).
 """
 
+import os
+
+# Threads wait without spinning, so that a busy neighbour on a core does not stall them all. OpenMP reads it
+# when torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 from webui.cli.main import leave, main
 
 if __name__ == "__main__":

@@ -109,19 +109,22 @@ class App:
     def engine(self) -> Engine:
         """The worker's engine; made on first use, by the worker's thread."""
         if self._engine is None:
-            import torch
-
             from webui.denoising.engine import Engine
 
-            if self.settings.threads:
-                torch.set_num_threads(self.settings.threads)
             generation = self._generation
 
             def save(result: Result) -> None:
                 if generation == self._generation:  # not what an abandoned worker still makes
                     self.history.save(result)
 
-            engine = Engine(self.checkpoints, self.registry, save, self.settings.batch_rows, __version__)
+            engine = Engine(
+                self.checkpoints,
+                self.registry,
+                save,
+                self.settings.batch_rows,
+                __version__,
+                self.settings.threads,
+            )
             if generation != self._generation:
                 return engine
             self._engine = engine

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -28,6 +29,7 @@ from webui.denoising.batch import Batch
 from webui.denoising.chain import PatchError
 from webui.denoising.runs import Passes, around
 from webui.denoising.sampler_registry import SamplerRegistry
+from webui.denoising.threads import Threads
 from webui.extension.errors import HookError, is_of_hook, reason
 from webui.extension.registry import Registry
 from webui.extension.row import Row
@@ -69,6 +71,7 @@ class Engine:
     save        called with every cell's result as it ends
     batch_rows  rows of a batch at most; 0: by the device
     version     the program's, for provenance
+    threads     CPU threads of a model call; 0: measured
     """
 
     def __init__(
@@ -78,9 +81,11 @@ class Engine:
         save: Callable[[Result], None],
         batch_rows: int = 0,
         version: str = "",
+        threads: int = 1,
     ):
         self.checkpoints, self.registry, self.save, self.version = checkpoints, registry, save, version
         self.batch_rows = batch_rows
+        self.threads = Threads(threads)
         self.samplers = SamplerRegistry.of(registry)
         for sentence in self.samplers.refused.values():
             print(f"Samplers are left out. {sentence}", file=sys.stderr)
@@ -212,7 +217,8 @@ class Engine:
                 yield from batch.start()
                 yield from self._finished(work, batch, batch.ended(), began)
                 while batch.live and not work.cancelled():
-                    step = batch.step()
+                    with self._threads_for(batch):
+                        step = batch.step()
                     yield from _fail(batch, step.failed)
                     cells = {batch.live[row].cell: changes for row, changes in step.changes.items()}
                     yield Progress(cells, {live.cell: live.step for live in batch.live.values()})
@@ -227,6 +233,12 @@ class Engine:
             yield from self._finished(work, batch, list(batch.live), began)
         elif failure is not None:
             yield from self._again(work, batch, failure)
+
+    def _threads_for(self, batch: Batch) -> AbstractContextManager[None]:
+        """Around a step of the batch: the CPU threads that suit its size."""
+        if batch.model.device.type != "cpu":
+            return nullcontext()
+        return self.threads.step(batch.model.description.name, batch.host.tokens.numel())
 
     def _again(
         self, work: Work, batch: Batch, failure: HookError | torch.OutOfMemoryError
