@@ -109,7 +109,7 @@ def main() -> None:
                 pieces = len(row["fragments"])
             held &= len(row["fragments"]) <= pieces and (strength > 5 or row["many"] <= 0.05)
             included.append(row["inclusion"])
-        held &= included[-1] > included[0] or included[0] == 1
+        held &= len(included) == 1 or included[-1] > included[0] or included[0] == 1
     app.close()
     print("holds" if held else "DOES NOT HOLD")
     sys.exit(0 if held else 1)
