@@ -50,20 +50,16 @@ def fragments(text: str, phrase: str, known: set[str]) -> list[str]:
 def measure(app: App, phrase: str, strength: float, args: argparse.Namespace, known: set[str]) -> dict:
     """The numbers of one word at one strength."""
     bias = {"more": f"{phrase}:{strength}"} if strength else {}
-    request = app.Request(
-        prompt=args.prompt,
-        count=args.texts,
-        seed=args.seed,
-        steps=args.steps,
-        length=args.length,
-        model=args.model,
-        logit_bias=bias,
-    )
-    job = app.queue.submit(request)
+    fields = {"prompt": args.prompt, "count": args.texts, "seed": args.seed, "model": args.model}
+    fields |= {"steps": args.steps, "length": args.length, "logit_bias": bias}
+    job = app.queue.submit(app.Request(**fields))
     job.wait()
-    if job.result is None or any(part.error for part in job.result.parts):
-        raise SystemExit(job.error or next(part.error for part in job.result.parts if part.error))
-    texts = [part.text for part in job.result.parts or (job.result,)]
+    if job.result is None:
+        raise SystemExit(job.error)
+    parts = job.result.parts or (job.result,)
+    if failed := [part.error for part in parts if part.error]:
+        raise SystemExit(failed[0])
+    texts = [part.text for part in parts]
     whole = re.compile(rf"(?<!\w){re.escape(phrase)}(?!\w)", re.IGNORECASE)
     counts = [len(whole.findall(text)) for text in texts]
     return {
