@@ -9,9 +9,10 @@ _list:
 test *arguments:
     ./webui.sh test {{arguments}}
 
-# the unit tests alone, in under a minute: no browser, no processes, nothing slow, no trainer
+# the unit tests alone, in about a minute on two idle cores: no browser, no processes, nothing slow, no mutants, no trainer
 quick *arguments:
     {{python}} -m pytest -m "not e2e and not process and not slow" --ignore tests/contract --ignore tests/reference \
+        --ignore tests/denoising/test_against_reference.py --ignore tests/denoising/test_transfers.py \
         --ignore tests/extensions/training {{arguments}}
 
 # formats the Python, mends what ruff can mend, and lints Python and JavaScript
