@@ -36,7 +36,7 @@ def generate(flags: tuple[str, ...], environment: dict[str, str], timeout: float
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--timeout", type=float, default=300, help="seconds after which a text is given up")
     options = parser.parse_args()

@@ -91,7 +91,7 @@ def measure(engine: Engine, clock: Clock, rows: int, **fields: Any) -> tuple[flo
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--rows", type=int, nargs="+", default=[1, 8, 64])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--model", type=Path, help="a checkpoint's folder instead of random weights")
@@ -109,7 +109,8 @@ def main() -> None:
         for name in options.variants:
             for rows in options.rows:
                 rounds = [measure(engine, clock, rows, **VARIANTS[name]) for _ in range(options.rounds)]
-                host, model = (statistics.median(one[i] for one in rounds) for i in (0, 1))
+                host = statistics.median(one[0] for one in rounds)
+                model = statistics.median(one[1] for one in rounds)
                 line = f"{name}, {rows:2} rows: host {host:7.2f}, model {model:7.2f}, host/model {host / model:.1%}"
                 digest = hashlib.sha256("\n".join(sorted(rounds[0][2])).encode()).hexdigest()[:12]
                 print(line + (f", texts {digest}" if options.digest else ""), flush=True)

@@ -130,8 +130,8 @@ def test_fill_writes_where_it_is_told_and_nowhere_else(rows, data):
     where = data.draw(st.lists(st.booleans(), min_size=many, max_size=many))
     tokens = data.draw(st.lists(TOKEN, min_size=many, max_size=many))
     expected = [(p, list(a)) for p, a in rows]
-    for (row, column), told, token in zip(wanted(canvas), where, tokens, strict=True):
-        if told:
+    for (row, column), on, token in zip(wanted(canvas), where, tokens, strict=True):
+        if on:
             expected[row][1][column] = token
     filled = canvas.fill(torch.tensor(where, dtype=torch.bool), torch.tensor(tokens, dtype=torch.long))
     assert seen(filled) == expected

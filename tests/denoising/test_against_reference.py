@@ -71,8 +71,8 @@ def ours(model, tokens: Tensor, answer: int, counts: list | None = None, **optio
     """The answers our program makes of rows `tokens` (B, L) whose answer begins at column `answer`: one
     batch, packed as always.
 
-    Options are the request's; `scale` is guidance's. Masks of the answer are open, its other tokens given.
-    `counts` gets the number of positions that each row has decided after each step.
+    Options are the request's; `scale` is guidance's. Masks of the answer are masked positions, its other tokens given.
+    `counts` gets the number of positions that each row has committed after each step.
     """
     scale, packed = options.pop("scale", 1.0), []
     for i, row in enumerate(tokens.tolist()):
@@ -105,7 +105,7 @@ def ours(model, tokens: Tensor, answer: int, counts: list | None = None, **optio
 
 @dataclass(frozen=True)
 class Case:
-    """The same run told in two languages: `theirs` are a reference's options, `our` the request's."""
+    """The same run as options of both: `theirs` are a reference's options, `our` the request's."""
 
     name: str
     logits_fn: LogitsFn
@@ -152,7 +152,7 @@ def llada_cases() -> list[Case]:
         ]
     ):
         tokens, answer = canvas(seed, rows=3, prompt=prompt, length=length)
-        told, end = {"steps": steps, "block_length": block}, {"eos_id": EOS, "eot_id": EOS}
+        shared, end = {"steps": steps, "block_length": block}, {"eos_id": EOS, "eot_id": EOS}
         for name, model, theirs, our in (
             ("plain", toy(seed), {}, {}),
             ("ties", toy(seed, ties=True), {}, {}),
@@ -173,14 +173,14 @@ def llada_cases() -> list[Case]:
                     model,
                     tokens,
                     answer,
-                    told | theirs,
-                    told | our,
+                    shared | theirs,
+                    shared | our,
                 )
             )
     for seed, (length, block, steps) in enumerate([(16, 16, 5), (16, 16, 1), (16, 8, 16), (24, 8, 24)]):
         tokens, answer = canvas(50 + seed, rows=3, length=length, filled=0.4)
-        told = {"steps": steps, "block_length": block}
-        cases.append(Case(f"infill {length}-{block}-{steps}", toy(seed), tokens, answer, told, told))
+        shared = {"steps": steps, "block_length": block}
+        cases.append(Case(f"infill {length}-{block}-{steps}", toy(seed), tokens, answer, shared, shared))
     return cases
 
 
@@ -193,10 +193,10 @@ def fast_dllm_cases() -> list[Case]:
     ):
         for name, filled in (("plain", 0.0), ("ties", 0.0), ("infill", 0.4)):
             tokens, answer = canvas(70 + seed, rows=3, prompt=prompt, length=length, filled=filled)
-            told = {"block_length": block, "threshold": threshold}
+            shared = {"block_length": block, "threshold": threshold}
             model, dtype = toy(seed, ties=name == "ties"), torch.float64 if name == "ties" else torch.float32
-            title, our = f"{name} {prompt}-{length}-{block}-{threshold}", told | {"sampler": "threshold"}
-            cases.append(Case(title, model, tokens, answer, told, our, dtype))
+            title, our = f"{name} {prompt}-{length}-{block}-{threshold}", shared | {"sampler": "threshold"}
+            cases.append(Case(title, model, tokens, answer, shared, our, dtype))
     return cases
 
 
@@ -245,20 +245,20 @@ def test_draws_at_a_temperature_are_distributed_as_the_references():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_random_order_decides_as_many_as_lladas(seed):
-    """The order itself is drawn from another stream: what can be equal is the number decided after each
+def test_random_order_commits_as_many_as_llada(seed):
+    """The order itself is drawn from another stream: what can be equal is the number committed after each
     step."""
     tokens, answer = canvas(seed, rows=2, length=16)
-    told = {"steps": 6, "block_length": 8}
+    shared = {"steps": 6, "block_length": 8}
     trace: list[Tensor] = []
     llada.sample(
-        toy(seed), tokens, answer, mask_id=MASK, banned=(MASK,), remasking="random", trace=trace, **told
+        toy(seed), tokens, answer, mask_id=MASK, banned=(MASK,), remasking="random", trace=trace, **shared
     )
     theirs = [(16 - (step == MASK).sum(1)).tolist() for step in trace]
     counts: list = []
-    texts = ours(Toy(toy(seed)), tokens, answer, counts, sampler="random", **told)
+    texts = ours(Toy(toy(seed)), tokens, answer, counts, sampler="random", **shared)
     assert counts == theirs
-    assert texts != ours(Toy(toy(seed)), tokens, answer, sampler="low_confidence", **told)
+    assert texts != ours(Toy(toy(seed)), tokens, answer, sampler="low_confidence", **shared)
 
 
 # -- a checkpoint --------------------------------------------------------------------------------------------

@@ -49,7 +49,7 @@ NAMES = {"rescale": "remdm_rescale", "cap": "cap"}
 
 @dataclass(frozen=True)
 class Case:
-    """The same run told in two languages."""
+    """The same run written as options of both."""
 
     name: str
     seed: int

@@ -49,7 +49,7 @@ def advance(canvas: Canvas, models: Sequence[LogitsFn]) -> Canvas:
 
 
 def finish(canvas: Canvas, models: Sequence[LogitsFn], steps: int = 1000) -> Canvas:
-    """Up to `steps` more steps; rows leave nothing open in the end."""
+    """Up to `steps` more steps; rows leave nothing masked in the end."""
     for _ in range(steps):
         if not canvas.masked.any():
             break
@@ -73,7 +73,7 @@ def oracle(seed: int, target: Sequence[int]) -> LogitsFn:
 
 @dataclass(frozen=True)
 class Case:
-    """One row: its prompt, its answer with gaps, the text wanted, and what the sampler is told."""
+    """One row: its prompt, its answer with gaps, the text wanted, and the sampler options."""
 
     name: str
     seed: int
@@ -138,7 +138,7 @@ def toys(rows: Sequence[Case]) -> list[LogitsFn]:
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
 def test_a_sampler_reaches_the_target_within_its_steps(case):
-    """Each step decides something, touches nothing decided or given, and the steps told are enough."""
+    """Each step commits something, touches nothing committed or given, and the given steps are enough."""
     canvas, steps = build([case]), 0
     models = [oracle(case.seed, case.target)]
     while canvas.masked.any():
@@ -237,7 +237,7 @@ def test_every_later_block_keeps_a_step_however_few_its_gaps_are():
 # -- schedules -----------------------------------------------------------------------------------------------
 
 
-def left_open(schedule: str, n: int, steps: int) -> list[int]:
+def left_masked(schedule: str, n: int, steps: int) -> list[int]:
     s = torch.arange(steps)
     return SCHEDULES[schedule](torch.full_like(s, n), s, torch.full_like(s, steps)).tolist()
 
@@ -247,33 +247,33 @@ def test_schedules_keep_their_closed_forms(steps):
     """even: LLaDA's get_num_transfer_tokens. cosine: MaskGIT's cosine of the step's share."""
     for n in range(1, 40):
         dealt = [n // steps + (i < n % steps) for i in range(steps)]
-        assert left_open("even", n, steps) == [n - sum(dealt[: i + 1]) for i in range(steps)]
+        assert left_masked("even", n, steps) == [n - sum(dealt[: i + 1]) for i in range(steps)]
         half_pi = torch.tensor(torch.pi / 2, dtype=torch.float64)
         exact = [(n * torch.cos(half_pi * (i + 1) / steps) + 1e-9).floor().int().item() for i in range(steps)]
-        assert left_open("cosine", n, steps) == exact
+        assert left_masked("cosine", n, steps) == exact
 
 
 @pytest.mark.parametrize(
     ("length", "block", "steps"), [(32, 8, 12), (32, 32, 7), (24, 8, 24), (40, 8, 6), (30, 8, 9)]
 )
-def test_blocks_are_decided_one_after_the_other_as_dealt(length, block, steps):
+def test_blocks_are_committed_one_after_the_other_as_dealt(length, block, steps):
     """Whole blocks with steps to divide: LLaDA's numbers. Otherwise all steps are used and no block waits for
     its last."""
     settings = SamplerOptions("low_confidence", "even", "probability", steps=steps, block_length=block)
     canvas = build([Case("", 3, (1, 2), (MASK,) * length, settings)])
-    decided: list[tuple[int, int]] = []  # block and number of each step
+    committed: list[tuple[int, int]] = []  # block and number of each step
     while canvas.masked.any():
         after = advance(canvas, [toy(3)])
         columns = canvas.column[canvas.masked & ~after.masked]
         assert len(set((columns // block).tolist())) == 1
-        decided.append((int(columns[0]) // block, len(columns)))
+        committed.append((int(columns[0]) // block, len(columns)))
         canvas = after
-    assert len(decided) == steps and decided == sorted(decided, key=lambda step: step[0])
+    assert len(committed) == steps and committed == sorted(committed, key=lambda step: step[0])
     blocks = -(-length // block)
     if steps % blocks == 0 and length % block == 0:
         per = steps // blocks
         dealt = [block // per + (i < block % per) for i in range(per)]
-        assert decided == [(b, count) for b in range(blocks) for count in dealt]
+        assert committed == [(b, count) for b in range(blocks) for count in dealt]
 
 
 # -- confidences ---------------------------------------------------------------------------------------------
@@ -281,11 +281,11 @@ def test_blocks_are_decided_one_after_the_other_as_dealt(length, block, steps):
 
 def spread(logits: Tensor, steps: int = 1, **settings) -> Canvas:
     """A canvas with one active position for each row of `logits` (N, V), the settings as given."""
-    told = SamplerOptions(
+    options = SamplerOptions(
         "low_confidence", "even", "probability", steps=steps, block_length=len(logits), **settings
     )
     canvas = Canvas.build([[]], [[MASK] * len(logits)], [11], MASK)
-    return samplers.activate(samplers.prepare(canvas, [told]))
+    return samplers.activate(samplers.prepare(canvas, [options]))
 
 
 def test_confidences_are_what_their_names_say():
@@ -323,21 +323,21 @@ def test_random_order_is_uniform_and_another_one_each_step_and_seed():
         assert torch.corrcoef(torch.stack([one, changed]))[0, 1].abs() < 0.1
 
 
-def test_the_threshold_decides_all_that_is_sure_and_else_the_surest():
-    sure = torch.tensor([0.95, 0.2, 0.9, 0.5])
+def test_the_threshold_commits_all_above_it_and_else_the_most_confident():
+    probability = torch.tensor([0.95, 0.2, 0.9, 0.5])
     logits = torch.full((4, VOCAB), -20.0)
-    logits[:, 0], logits[:, 1] = sure.log(), (1 - sure).log()
-    surest_alone = [0]
-    for threshold, expected in ((0.89, [0, 2]), (0.96, surest_alone), (0.0, [0, 1, 2, 3])):
-        told = SamplerOptions(
+    logits[:, 0], logits[:, 1] = probability.log(), (1 - probability).log()
+    best_alone = [0]
+    for threshold, expected in ((0.89, [0, 2]), (0.96, best_alone), (0.0, [0, 1, 2, 3])):
+        options = SamplerOptions(
             "threshold", "even", "probability", steps=4, block_length=4, own={"threshold": threshold}
         )
-        canvas = samplers.activate(samplers.prepare(Canvas.build([[]], [[MASK] * 4], [0], MASK), [told]))
+        canvas = samplers.activate(samplers.prepare(Canvas.build([[]], [[MASK] * 4], [0], MASK), [options]))
         chosen = samplers.choose(canvas, logits).commit.nonzero()[:, 0].tolist()
         assert chosen == expected
 
 
-def test_of_equally_sure_positions_the_leftmost_comes_first():
+def test_ties_go_left():
     logits = torch.zeros(16, VOCAB)
     logits[:, 3] = 5.0
     canvas = spread(logits, steps=4)
@@ -345,12 +345,12 @@ def test_of_equally_sure_positions_the_leftmost_comes_first():
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_late_end_of_text_is_decided_last_and_still_decided(sampler):
+def test_late_end_of_text_is_committed_last_and_still_committed(sampler):
     end = 9
-    told = SamplerOptions(
+    options = SamplerOptions(
         sampler, "even", "probability", steps=16, block_length=16, late=True, own={"threshold": 0.9}
     )
-    canvas = samplers.prepare(Canvas.build([[1]], [[MASK] * 16], [0], MASK, ends=[end]), [told])
+    canvas = samplers.prepare(Canvas.build([[1]], [[MASK] * 16], [0], MASK, ends=[end]), [options])
     target = [end if i % 3 == 0 else 2 for i in range(16)]
     order: list[int] = []
     while canvas.masked.any():
@@ -456,13 +456,13 @@ def test_banned_tokens_are_never_drawn():
 
 def test_each_row_draws_by_its_own_settings():
     """Four rows in one canvas, filters mixed: each as alone."""
-    told = [
+    options = [
         {"temperature": 0.0},
         {"temperature": 1.0},
         {"temperature": 1.0, "top_k": 2},
         {"temperature": 2.0, "top_p": 0.5},
     ]
-    rows = [SamplerOptions("low_confidence", "even", "probability", 1, 500, **t) for t in told]
+    rows = [SamplerOptions("low_confidence", "even", "probability", 1, 500, **t) for t in options]
 
     def drawn_by(rows: list[SamplerOptions]) -> Tensor:
         canvas = Canvas.build([[]] * len(rows), [[MASK] * 500] * len(rows), [7] * len(rows), MASK)
@@ -478,14 +478,14 @@ def test_each_row_draws_by_its_own_settings():
 def test_a_draw_depends_on_seed_position_and_step_only(monkeypatch):
     """Other prompts before the answer move its columns, not its draws; and nothing is taken from torch's
     generator."""
-    told = SamplerOptions("low_confidence", "even", "probability", 1, 40, temperature=1.0)
+    options = SamplerOptions("low_confidence", "even", "probability", 1, 40, temperature=1.0)
     drawn = []
     for prompt in ([], [1] * 5, [2] * 90):
         torch.manual_seed(len(prompt))
         canvas = Canvas.build([prompt], [[MASK] * 40], [2**35 + 1], MASK)
-        canvas = samplers.activate(samplers.prepare(canvas, [told]))
+        canvas = samplers.activate(samplers.prepare(canvas, [options]))
         drawn.append(draw(canvas, LOGITS.expand(40, -1)).tolist())
     assert drawn[0] == drawn[1] == drawn[2]
     counter = noise.counter
     monkeypatch.setattr(noise, "counter", lambda seed, *more: counter(seed + 1, *more))
-    assert draw(canvas, LOGITS.expand(40, -1)).tolist() != drawn[0], "the noise is what decides"
+    assert draw(canvas, LOGITS.expand(40, -1)).tolist() != drawn[0], "the noise is what matters"

@@ -100,7 +100,7 @@ def test_a_fixed_number_is_used_always():
 def test_the_program_lets_threads_wait_without_spinning():
     program = "import os, runpy; runpy.run_path('app.py'); print(os.environ['OMP_WAIT_POLICY'])"
     environment = {"PATH": "/usr/bin", "PYTHONPATH": str(ROOT)}
-    told = subprocess.run(
+    program_run = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, env=environment, check=True, capture_output=True, text=True
     )
-    assert told.stdout.strip() == "passive"
+    assert program_run.stdout.strip() == "passive"

@@ -68,7 +68,7 @@ class _Calls(TorchFunctionMode):
         self.counts = counts
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
+        args, kwargs = tuple(args), kwargs or {}
         if function in (torch.tensor, torch.as_tensor):
             device = kwargs.get("device")
             if device is not None and torch.device(device).type == DEVICE.type:

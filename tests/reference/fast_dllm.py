@@ -1,7 +1,7 @@
 """Fast-dLLM's threshold decoding without its caches, written plainly. Imports torch and nothing of the
 program.
 
-Fast-dLLM, arXiv:2505.22618: every forward pass decides the best mask of the current block, and with it every
+Fast-dLLM, arXiv:2505.22618: every forward pass commits the best mask of the current block, and with it every
 other whose confidence, in float64, reaches the threshold. As published, masks before the block count as its
 masks.
 """
@@ -17,11 +17,11 @@ from tests.reference.llada import LogitsFn, Uniform, best, candidates, noisy, pr
 
 
 def passes(confidence: Tensor, threshold: float) -> Tensor:
-    """Which confidences are enough to be decided together with the best one."""
+    """Which confidences are enough to be committed together with the best one."""
     return confidence >= threshold
 
 
-def decided(tokens: Tensor, chosen: Tensor, proposal: Tensor) -> Tensor:
+def committed(tokens: Tensor, chosen: Tensor, proposal: Tensor) -> Tensor:
     """The canvas after a pass."""
     return torch.where(chosen, proposal, tokens)
 
@@ -64,7 +64,7 @@ def sample(
             chosen = passes(confidence, threshold) & wanted
             for row in unfinished.nonzero()[:, 0].tolist():
                 chosen[row, best(confidence[row], 1, ties)] = True
-            tokens = decided(tokens, chosen, proposal)
+            tokens = committed(tokens, chosen, proposal)
             step += 1
             if trace is not None:
                 trace.append(tokens)

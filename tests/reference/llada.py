@@ -5,7 +5,7 @@ Large Language Diffusion Models, arXiv:2502.09992; the block-wise low-confidence
 inference script, with what that script does at its edges:
 
 - Confidence is the probability of the proposed token under the noiseless logits at temperature 1.
-- What may be decided now: every mask before the end of the current block, also masks in the prompt and those
+- What may be committed now: every mask before the end of the current block, also masks in the prompt and those
   left over.
   How many: the masks inside the block when it started, dealt evenly over its steps.
 - `confidence_eos_eot_inf` edits the logits *after* the proposal. At temperature 0 both ids become impossible:
@@ -59,7 +59,7 @@ def probability(logits: Tensor, proposal: Tensor) -> Tensor:
 
 
 def candidates(tokens: Tensor, block_end: int, mask_id: int) -> Tensor:
-    """(B, L) bool: what may be decided now."""
+    """(B, L) bool: what may be committed now."""
     column = torch.arange(tokens.shape[1])
     return (tokens == mask_id) & (column < block_end)
 
@@ -92,7 +92,7 @@ def sample(
     uniform: Uniform = uniform_noise,
     trace: list[Tensor] | None = None,
 ) -> Tensor:
-    """Denoises `canvas` (B, L), whose answer begins at column `answer`; every mask in it is open.
+    """Denoises `canvas` (B, L), whose answer begins at column `answer`; every mask in it is to be filled.
 
     `steps` is the total, a multiple of the number of blocks. Each canvas after a step is appended to `trace`.
     """

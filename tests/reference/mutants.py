@@ -110,16 +110,19 @@ def best_alone(confidence: Tensor, threshold: float) -> Tensor:
 LLADA = (
     Mutant("shifted", "logits taken one position to the left, as Dream does", llada, model=shifted),
     Mutant("remainder_last", "the last steps, not the first, get one more", llada, {"even": remainder_last}),
-    Mutant("one_too_many", "each step decides one more than dealt", llada, {"even": one_too_many}),
+    Mutant("one_too_many", "each step commits one more than dealt", llada, {"even": one_too_many}),
     Mutant(
         "ties_last", "among equal confidences the rightmost comes first", llada, {"best": last_among_equals}
     ),
-    Mutant("least_confident", "the least confident are decided first", llada, {"best": least_confident}),
+    Mutant("least_confident", "the least confident are committed first", llada, {"best": least_confident}),
     Mutant(
-        "known_touched", "given and decided tokens may be written again", llada, {"candidates": known_too}
+        "known_touched", "given and committed tokens may be written again", llada, {"candidates": known_too}
     ),
     Mutant(
-        "block_ignored", "any mask may be decided, not only the block's", llada, {"candidates": block_ignored}
+        "block_ignored",
+        "any mask may be committed, not only the block's",
+        llada,
+        {"candidates": block_ignored},
     ),
     Mutant(
         "scale_not_weight", "guidance with s = w in place of s = w + 1", llada, {"guided": scale_not_weight}
@@ -145,7 +148,7 @@ FAST_DLLM = (
     Mutant("shifted", "logits taken one position to the left, as Dream does", fast_dllm, model=shifted),
     Mutant("below", "the threshold compares the other way", fast_dllm, {"passes": below}),
     Mutant("threshold_off", "the threshold is 0.1 too low", fast_dllm, {"passes": threshold_off}),
-    Mutant("best_alone", "only the best is decided, one a pass", fast_dllm, {"passes": best_alone}),
+    Mutant("best_alone", "only the best is committed, one a pass", fast_dllm, {"passes": best_alone}),
     Mutant(
         "ties_last",
         "among equal confidences the rightmost comes first",
@@ -153,10 +156,10 @@ FAST_DLLM = (
         {"best": last_among_equals},
     ),
     Mutant("least_confident", "the fallback is the least confident", fast_dllm, {"best": least_confident}),
-    Mutant("known_touched", "the given first token is written along", fast_dllm, {"decided": first_too}),
+    Mutant("known_touched", "the given first token is written along", fast_dllm, {"committed": first_too}),
     Mutant(
         "block_ignored",
-        "any mask may be decided, not only the block's",
+        "any mask may be committed, not only the block's",
         fast_dllm,
         {"candidates": block_ignored},
     ),

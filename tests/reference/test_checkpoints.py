@@ -39,7 +39,7 @@ def test_sharded_equals_single(tmp_path):
     assert torch.equal(reference_logits(single, TOKENS), reference_logits(sharded, TOKENS))
 
 
-def test_seed_decides_the_weights(tmp_path):
+def test_seed_commits_the_weights(tmp_path):
     first, same, other = (llada(tmp_path / str(i), seed=seed) for i, seed in enumerate((1, 1, 2)))
     assert (first / "model.safetensors").read_bytes() == (same / "model.safetensors").read_bytes()
     assert not torch.equal(reference_logits(first, TOKENS), reference_logits(other, TOKENS))

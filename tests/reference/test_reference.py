@@ -1,4 +1,4 @@
-"""The yardsticks themselves: what they promise, and that the cases tell every mutant from them."""
+"""The references themselves: their promises, and that the cases distinguish every mutant from them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def run(sampler, case: Case) -> tuple[torch.Tensor, list[torch.Tensor]]:
 
 
 def answers_only(case: Case) -> bool:
-    """Whether the published counts suffice: with masks in the prompt they leave as many open."""
+    """Whether the published counts suffice: with masks in the prompt they leave as many masked."""
     return bool(case.given[:, : case.answer].all())
 
 
@@ -45,16 +45,16 @@ def test_llada_keeps_what_is_known_and_fills_the_rest(case: Case):
 
 
 @pytest.mark.parametrize("case", [case for case in LLADA_CASES if answers_only(case)], ids=ids)
-def test_llada_decides_block_after_block_as_dealt(case: Case):
+def test_llada_commits_block_after_block_as_dealt(case: Case):
     _, trace = run(llada.sample, case)
     length, steps = case.options["block_length"], case.options["steps"]
     per_block = steps * length // (case.canvas.shape[1] - case.answer)
     before = case.canvas
     for step, after in enumerate(trace):
         start = case.answer + step // per_block * length
-        decided = (before == MASK) & (after != MASK)
-        assert not decided[:, :start].any() and not decided[:, start + length :].any()
-        for row, count in enumerate(decided.sum(dim=1).tolist()):
+        committed = (before == MASK) & (after != MASK)
+        assert not committed[:, :start].any() and not committed[:, start + length :].any()
+        for row, count in enumerate(committed.sum(dim=1).tolist()):
             masks = int((case.canvas[row, start : start + length] == MASK).sum())
             assert count == llada.even(masks, per_block)[step % per_block]
         before = after
@@ -100,12 +100,12 @@ def test_rows_do_not_depend_on_their_batch(reference):
 
 
 def test_reference_is_whole_again_after_a_mutant():
-    before = (llada.even, llada.candidates, llada.best, fast_dllm.passes, fast_dllm.decided)
+    before = (llada.even, llada.candidates, llada.best, fast_dllm.passes, fast_dllm.committed)
     for mutant in mutants.LLADA:
         run(mutant.sample, LLADA_CASES[0])
     for mutant in mutants.FAST_DLLM:
         run(mutant.sample, FAST_DLLM_CASES[0])
-    assert before == (llada.even, llada.candidates, llada.best, fast_dllm.passes, fast_dllm.decided)
+    assert before == (llada.even, llada.candidates, llada.best, fast_dllm.passes, fast_dllm.committed)
 
 
 def test_even():
@@ -113,7 +113,7 @@ def test_even():
     assert llada.even(2, 4) == [1, 1, 0, 0]
 
 
-def test_threshold_zero_decides_a_block_at_once_and_one_decides_singly():
+def test_threshold_zero_commits_a_block_at_once_and_one_commits_singly():
     tokens, answer = canvas(1, rows=1)
     options = {"mask_id": MASK, "banned": (MASK,), "block_length": 8}
     assert len(run(fast_dllm.sample, Case("", toy(3), tokens, answer, {**options, "threshold": 0.0}))[1]) == 2
@@ -145,7 +145,7 @@ def test_noise_at_a_temperature_draws_from_the_softmax():
     assert torch.allclose(share, torch.softmax(logits / 0.7, -1), atol=0.005)
 
 
-def test_end_of_text_is_decided_last():
+def test_end_of_text_is_committed_last():
     def all_ends(tokens):
         logits = toy(5)(tokens)
         logits[..., [EOS, EOT]] = -4.0

@@ -24,7 +24,7 @@ def toy(seed: int = 0, *, ties: bool = False) -> LogitsFn:
     """`logits_fn` in fp32 over `VOCAB` ids. `ties` leaves three tokens in two strengths: many equal
     confidences.
 
-    The mask is never likely. Each row depends on its own tokens only; positions differ in how sure the toy
+    The mask is never likely. Each row depends on its own tokens only; positions differ in how confident the toy
     is.
     """
 
@@ -38,8 +38,8 @@ def toy(seed: int = 0, *, ties: bool = False) -> LogitsFn:
             logits.scatter_(-1, (place % 3)[..., None], strength[..., None])
         else:
             draw = mixed(place[..., None] + mixed(torch.arange(VOCAB) + 1)).double() / 2**32
-            sure = 2 + 4 * (place % 16)
-            logits = (draw * sure[..., None]).float()
+            sharpness = 2 + 4 * (place % 16)
+            logits = (draw * sharpness[..., None]).float()
         logits[..., MASK] = -4.0
         return logits
 

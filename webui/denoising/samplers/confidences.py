@@ -45,6 +45,6 @@ def random(canvas: Canvas, logits: Tensor, token: Tensor, probability: Tensor) -
 def token_probability(logits: Tensor, token: Tensor) -> Tensor:
     """(N,): each token's probability under its logits (N, V).
 
-    By the softmax: exp(logit - logsumexp) rounds away what tells confident positions apart.
+    By the softmax: exp(logit - logsumexp) loses the differences between confident positions.
     """
     return logits.softmax(1).gather(1, token[:, None])[:, 0]

@@ -32,10 +32,10 @@ def draw(canvas: Canvas, logits: Tensor) -> Tensor:
     temperature = state.temperature[rows].to(logits.dtype)[:, None]
     warmth = temperature.clamp(min=1e-6)
     if state.draws & {"top_k", "top_p", "min_p"}:
-        logits, kept = _filtered(canvas, logits / warmth), logits
+        logits, unfiltered = _filtered(canvas, logits / warmth), logits
         warmth = torch.ones_like(warmth)
     else:
-        kept = logits
+        unfiltered = logits
     values, tokens = likeliest(logits)
     values = values / warmth
     streams = torch.arange(3, device=rows.device)[:, None]  # DRAW, REST, INSIDE: all their keys at once
@@ -53,7 +53,7 @@ def draw(canvas: Canvas, logits: Tensor) -> Tensor:
             where = part[inner]
             inside = _inside(rest[inner], keys[noise.INSIDE][where])
             token[where] = torch.where(wins[inner], inside, token[where])
-    return torch.where(temperature[:, 0] > 0, token, greedy(kept)) if "greedy" in state.draws else token
+    return torch.where(temperature[:, 0] > 0, token, greedy(unfiltered)) if "greedy" in state.draws else token
 
 
 def greedy(logits: Tensor) -> Tensor:
