@@ -28,11 +28,13 @@ class Plan:
             column c; -inf where it cannot stand
     anchor  (B, C, U) that token's place: column * K + number of the token among the K of all spellings
     raised  (B, C * K) what each place gained
+    sealed  bool (B, C) columns right behind a raised phrase that stands: no word may go on there
     """
 
     gain: Tensor
     anchor: Tensor
     raised: Tensor
+    sealed: Tensor
 
 
 class Bias:
@@ -89,9 +91,8 @@ class Bias:
         self._columns = max(len(model.answer(row)) for row in range(len(rows)))
         self._ends = torch.tensor(model.ends, dtype=torch.long, device=device)
         self._mask = model.mask
-        # (rows, C), flush right like the canvas: where no phrase may start; where no word may go on
+        # (rows, C), flush right like the canvas: where no phrase may start
         self._refused = torch.zeros(len(rows), self._columns, dtype=torch.bool, device=device)
-        self._sealed = self._refused.clone()
         self._seals = any(word and not starts for word, starts in zip(model.words(), edges[0], strict=True))
 
     def __call__(self, canvas: Canvas, logits: Tensor) -> Tensor:
@@ -132,7 +133,8 @@ class Bias:
         change = torch.zeros(height, wide * number, dtype=logs.dtype, device=logs.device)
         if self.raises:
             fits = self._fits(canvas, tokens, inside, start, column)
-            there = ((missing == 0) & fits).sum(1).to(self._raise.dtype)
+            whole = (missing == 0) & fits
+            there = whole.sum(1).to(self._raise.dtype)
             count = there.new_zeros(height, self._raise.shape[1]).index_add(1, self._phrase, there)
             strength = (self._raise[canvas.row] * FADE**count)[:, self._phrase][:, None]
             may = possible & fits & (strength > 0) & ~self._refused[canvas.row, self._columns - wide :, None]
@@ -144,12 +146,20 @@ class Bias:
             strength = strength.to(logs.dtype) * (1 + ALONE * (missing.clamp(1, 3) - 1))
             gain = torch.where(may, total / missing.clamp(min=1) - first + strength, -torch.inf)
             change = change.scatter_reduce(1, anchor.flatten(1), gain.clamp(min=0).flatten(1), "amax")
-            self._plan = Plan(gain, anchor, change)
+            raised = (self._raise[canvas.row][:, self._phrase] > 0) & self._word
+            self._plan = Plan(gain, anchor, change, self._behind(whole & raised[:, None], column))
         if self.lowers:
             change = change - self._lowered(canvas, possible, missing, stands, change)
         return logits.index_add(
             1, self._tokens, change.view(height, wide, number)[rows, local].to(logits.dtype)
         )
+
+    def _behind(self, stands: Tensor, column: Tensor) -> Tensor:
+        """bool (B, C): the columns right behind the spellings that stand, bool (B, C, U)."""
+        height, wide = stands.shape[:2]
+        after = (column[:, None] + self._length).clamp(max=wide).flatten().expand(height, -1)
+        found = stands.new_zeros(height, wide + 1).scatter_reduce(1, after, stands.flatten(1), "amax")
+        return found[:, :wide]
 
     def _lowered(
         self, canvas: Canvas, possible: Tensor, missing: Tensor, stands: Tensor, like: Tensor
@@ -231,10 +241,6 @@ class Bias:
         self._refuse(canvas.row, start, failed, wide)
         won, own = won & ~failed, own & ~failed[rows]
         beside = won[rows] & ((local == start[rows] - 1) | (local == (start + length)[rows]))
-        right = torch.where(won & self._word[spelling], start + length, wide).clamp(max=wide)
-        sealed = torch.nn.functional.one_hot(right, wide + 1)[:, :wide].bool()
-        behind = self._sealed.shape[1] - wide
-        self._sealed[canvas.row, behind:] = self._sealed[canvas.row, behind:] | sealed
         self._placed = (start, wide)
         commit = (choice.commit & ~wanted & ~beside) | own
         return replace(choice, token=torch.where(own, token, choice.token), commit=commit), own
@@ -256,12 +262,14 @@ class Bias:
         self._refused[row, behind:] = self._refused[row, behind:] | more
 
     def seals(self, canvas: Canvas) -> Tensor | None:
-        """bool (N, V): no word goes on right behind a phrase that was placed. None if nothing is raised."""
-        if not self.raises or not self._seals:
+        """bool (N, V): no word goes on right behind a raised phrase that stands. None if nothing is raised.
+        Known from the canvas alone, so that a text that goes on from a trace is the same."""
+        if self._plan is None or not self._seals:
             return None
         rows, columns = canvas.at
-        local = columns - canvas.tokens.shape[1] + self._columns
-        return self._sealed[canvas.row[rows], local][:, None] & self._starts
+        sealed = self._plan.sealed
+        local = columns - canvas.tokens.shape[1] + sealed.shape[1]
+        return sealed[rows, local][:, None] & self._starts
 
 
 def strengths(wanted: Any) -> dict[str, float]:

@@ -25,6 +25,7 @@ ALL = {
     "late": {"end_of_text": "late", "temperature": 0.9},
     "remasking": {"sampler": "remdm", "temperature": 0.7, "remdm": {"eta": 0.5}},
     "guidance": {"guidance": {"scale": 2.0}, "temperature": 0.6},
+    "words": {"logit_bias": {"more": "zebra cat:9, it", "less": "the"}, "temperature": 0.6, "length": 24},
     "infill": {
         "prompt": "The ____ was [[...8]] and ____ home.",
         "length": None,
@@ -54,7 +55,7 @@ app.close()
 def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("extensions")
     (folder / "remdm").symlink_to(ROOT / "tests" / "extensions" / "remdm")
-    for name in ("guidance", "infill"):
+    for name in ("guidance", "infill", "logit_bias"):
         (folder / name).symlink_to(ROOT / "extensions" / name)
     return folder
 

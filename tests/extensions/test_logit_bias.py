@@ -317,7 +317,8 @@ def test_no_word_goes_on_behind_a_placed_phrase():
     )
     assert own.tolist() == [True, True, False] and choice.commit.tolist() == [True, True, False]
     canvas = canvas.fill(choice.commit, choice.token)
-    canvas = replace(canvas, active=canvas.masked)
+    canvas = canvas.activate(canvas.masked)
+    bias(canvas, logits[: int(canvas.masked.sum())])  # the next call, which sees the phrase stand
     sealed = bias.seals(canvas)
     assert [word for word, no in zip(Scripted.characters, sealed[0].tolist(), strict=True) if no] == [
         "tern", "s", "OON", "lan",
