@@ -191,6 +191,7 @@ def test_spans_tell_where_everything_stood(text, mode):
 
 @settings(max_examples=300, deadline=None)
 @given(text=PIECES)
+@example(r"(\)\)")
 def test_text_in_which_nothing_acts_comes_out_byte_for_byte(text):
     for syntax in (BAR, BOTH, NESTED, CAREFUL):
         scan = Prompt.of(text).scan(syntax)

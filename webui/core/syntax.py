@@ -158,8 +158,8 @@ def _brackets(
             begin[start] = (end, name)
     stack: list[tuple[int, str]] = []
     active: Counter[str] = Counter()  # what a backslash makes literal in the pairs around
-    anyway, _ = _pairs([at for at in found if text[at] in ends], text, closers) if escaped else ([], [])
-    would = {at for pair in anyway if escaped & set(pair) and kind(*pair) is not None for at in pair}
+    ifs = _if_not_escaped([at for at in found if text[at] in ends], escaped, pairs, text, closers)
+    would = {at for pair in ifs if kind(*pair) is not None for at in escaped & set(pair)}
     deep = False
     for at in found:
         while stack and stack[-1][0] < at:
@@ -179,6 +179,37 @@ def _brackets(
             active.update(bracket.opening + bracket.closing + bracket.inside)
             marks += [Mark("opening", at, at + 1, name), Mark("closing", end, end + 1, name)]
     return marks, sorted(warnings)
+
+
+def _if_not_escaped(
+    places: Sequence[int],
+    escaped: set[int],
+    pairs: Sequence[tuple[int, int]],
+    text: str,
+    closers: Mapping[str, str],
+) -> list[tuple[int, int]]:
+    """The pairs that escaped brackets would be part of: if no bracket were escaped, or only this one not.
+    pairs: those of the brackets that are not escaped."""
+    if not escaped:
+        return []
+    found = [pair for pair in _pairs(places, text, closers)[0] if escaped & set(pair)]
+    partner = {end: start for start, end in pairs} | dict(pairs)
+    for backwards in (False, True):
+        waiting: dict[str, list[int]] = {opening: [] for opening in closers.values()}
+        for at in reversed(places) if backwards else places:
+            opens = text[at] in waiting
+            mine = waiting[text[at] if opens else closers[text[at]]]
+            if opens != backwards:  # one that a later place may belong to
+                if at not in escaped:
+                    mine.append(at)
+            elif at in escaped:
+                if mine:
+                    found.append((at, mine[-1]) if backwards else (mine[-1], at))
+            elif at in partner:
+                for kind in waiting.values():  # what lies within the pair belongs to nothing outside
+                    while kind and (kind[-1] <= partner[at] if backwards else kind[-1] >= partner[at]):
+                        kind.pop()
+    return found
 
 
 def _leave(stack: list[tuple[int, str]], active: Counter[str], brackets: Mapping[str, Bracket]) -> None:
