@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from webui.core.renamed import Renamed, current
 
@@ -18,6 +18,18 @@ class Options(BaseModel):
     numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=False)
+
+    @field_validator("*")
+    @classmethod
+    def _whole_text(cls, value: Any) -> Any:
+        """Refuses half surrogate pairs, which no encoding can carry. With `mode="before"` strict JSON
+        would refuse arrays for tuples."""
+        if isinstance(value, str):
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                raise ValueError("contains half of a surrogate pair, which is not a character") from None
+        return value
 
     def replace(self, **changes: Any) -> Self:
         """A validated copy with these fields changed (pydantic's own `model_copy(update=)` does not
