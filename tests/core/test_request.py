@@ -42,6 +42,11 @@ BAD = [
     ({"logit_bias": {"more": "\udc00"}}, "logit_bias.more: contains half of a surrogate pair"),
     ({"prompt": 5}, "prompt: "),
     ({"prompt_matrix": 5}, "prompt_matrix: "),
+    ({"canvas": {"trace": [[10**9, 0, 5, 0.5]]}}, "canvas: has a trace with more than "),
+    ({"canvas": {"trace": [[2**70, 0, 5, 0.5]]}}, "canvas: has a trace with more than "),
+    ({"canvas": {"trace": [[1, 2**40, 5, 0.5]]}}, "canvas: has a trace of more than "),
+    ({"canvas": {"trace": [[1, 0, 5, 1.5]]}}, "canvas: has a trace with a confidence outside 0 to 1"),
+    ({"canvas": {"trace": [[1, 0, 5, -0.5]]}}, "canvas: has a trace with a confidence outside 0 to 1"),
 ]
 
 

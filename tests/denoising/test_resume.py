@@ -245,3 +245,35 @@ def test_a_trace_may_not_change_what_is_given(app, whole):
 def test_a_canvas_that_makes_no_sense_is_no_request(app, canvas, sentence):
     with pytest.raises(ValueError, match="^" + sentence):
         asked(app).replace(canvas=canvas)
+
+
+def test_steps_that_change_nothing_cost_nothing(app, monkeypatch):
+    """Counted by the calls of the samplers, which a trace of two changes needs about twice."""
+    from webui.denoising import samplers
+
+    calls: list[int] = []
+    activate = samplers.activate
+
+    def counted(*arguments):
+        calls.append(1)
+        return activate(*arguments)
+
+    monkeypatch.setattr(samplers, "activate", counted)
+    trace = [[1, 0, 5, 0.5], [30_000, 1, 6, 0.5]]
+    (part,) = run(app, asked(app, length=4, block_length=4, steps=None, canvas={"trace": trace}))
+    assert part.complete and len(calls) < 20
+
+
+def test_a_trace_that_is_being_replayed_can_be_cancelled(app):
+    """Many steps with many changes each, which are read once however many steps there are."""
+    trace = [[i // 2, i % 16, 5 if i % 2 else None, 0.5] for i in range(20_000)]
+    job = Job(request := asked(app, canvas={"trace": trace}), (Cell("0", request),))
+    asked_for: list[int] = []
+
+    def cancelled() -> bool:
+        asked_for.append(1)
+        return len(asked_for) > 100
+
+    job.cancelled = cancelled
+    *_, last = app.engine.run(job)
+    assert not last.result.parts and len(asked_for) < 110

@@ -8,6 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from pydantic.fields import FieldInfo
+
 from webui.checkpoints.files import printable, read_json, read_text, status
 from webui.core.errors import Refusal
 from webui.core.options import validate
@@ -27,6 +29,9 @@ KINDS = MappingProxyType(
 NAMES = MappingProxyType({dict: "JSON object", str: "text", int: "whole number", list: "list of texts"})
 RANGES = MappingProxyType({"mask_token_id": (0, 2**31), "max_length": (1, 2**31)})
 LEXICON = "lexicon.txt"
+OF_A_TEXT = frozenset(
+    {"prompt", "model", "seed"}
+)  # fields that are of one text, besides those that are no axes
 WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 
 
@@ -44,11 +49,21 @@ def read_profile(folder: Path) -> dict[str, Any]:
         if key in profile and not least <= profile[key] < beyond:
             raise Refusal(f"{here}: {key} must be from {least} to {beyond - 1}.")
     preset = profile.get("preset", {})
+    if wrong := sorted(
+        name for name, info in Request.model_fields.items() if name in preset and _own(name, info)
+    ):
+        raise Refusal(f"{here}: preset: a preset cannot set {wrong[0]}.")
     try:  # what extensions add is checked by them, when a text is made
         validate(Request, {key: value for key, value in preset.items() if key in Request.model_fields})
     except ValueError as error:
         raise Refusal(f"{here}: preset: {error}") from error
     return profile
+
+
+def _own(name: str, info: FieldInfo) -> bool:
+    """Whether a field of the request is of one text, so that no preset may set it."""
+    extra = info.json_schema_extra
+    return name in OF_A_TEXT or (isinstance(extra, dict) and extra.get("axis") is False)
 
 
 def read_lexicon(folder: Path) -> frozenset[str] | None:

@@ -10,6 +10,8 @@ from webui.core.fields import field
 from webui.core.options import Options
 
 MAX_TOKENS = 32768
+MAX_STEPS = 2 * MAX_TOKENS  # a row ends before it took more model calls; see Batch.endless
+ROUNDING = 1e-3  # that far a saved confidence may lie outside 0 to 1
 Entry = tuple[int, int, int | None, float | None]  # step, column, token, confidence: see result.Change
 
 
@@ -29,7 +31,7 @@ class Start(Options):
     step: int | None = field(
         None,
         ge=0,
-        le=MAX_TOKENS,
+        le=MAX_STEPS,
         label="Step",
         help="The last step that is made again; empty: all.",
         axis=False,
@@ -59,6 +61,12 @@ class Start(Options):
     def _in_order(self) -> Start:
         if any(step < 0 or column < 0 or (token or 0) < 0 for step, column, token, _ in self.trace):
             raise ValueError("has a trace with a negative number")
+        if any(entry[0] > MAX_STEPS for entry in self.trace):
+            raise ValueError(f"has a trace with more than {MAX_STEPS} steps")
+        if any(entry[1] >= MAX_TOKENS for entry in self.trace):
+            raise ValueError(f"has a trace of more than {MAX_TOKENS} positions")
+        if not all(value is None or -ROUNDING <= value <= 1 + ROUNDING for *_, value in self.trace):
+            raise ValueError("has a trace with a confidence outside 0 to 1")
         if any(after[0] < before[0] for before, after in zip(self.trace, self.trace[1:], strict=False)):
             raise ValueError("has a trace whose steps are not in order")
         return self

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -52,7 +52,8 @@ class Step:
 
 
 class Batch:
-    """Rows that share every forward pass. `step()` is one model call; rows leave as they end.
+    """Rows that share every forward pass. `step()` is one model call; rows leave as they end. Stopped if it
+    is cancelled while traces are replayed.
 
     canvas  on the device
     host    the same rows on the host, kept equal by the same arithmetic; on a CPU the canvas itself
@@ -64,11 +65,13 @@ class Batch:
         rows: Sequence[PackedRow],
         extensions: Iterable[type[Extension]],
         registry: SamplerRegistry | None = None,
+        cancelled: Callable[[], bool] = lambda: False,
     ):
         self.model, self.rows = model, rows
         self.table = table = registry.table if registry else BUILT_IN
         self._owners: Mapping[str, str] = registry.owners if registry else {}
-        self.live = {i: self._resumed(packed) for i, packed in enumerate(rows)}
+        traces: dict[int, list[Change]] = {}  # rows of one job share their start
+        self.live = {i: self._resumed(packed, traces) for i, packed in enumerate(rows)}
         canvas = Canvas.build(
             [packed.prompt.tokens for packed in rows],
             [packed.answer for packed in rows],
@@ -78,7 +81,7 @@ class Batch:
             given=[packed.given for packed in rows],
         )
         canvas = samplers.prepare(canvas, [packed.options for packed in rows], table)
-        self.host = replay(canvas, [packed.row.request.canvas for packed in rows], table)
+        self.host = replay(canvas, [packed.row.request.canvas for packed in rows], table, cancelled)
         self.canvas = self.host.to(model.device)
         self.policy = [packed.row.request.end_of_text for packed in rows]
         self._endless = torch.tensor([policy == "ban" for policy in self.policy], device=model.device)
@@ -238,17 +241,18 @@ class Batch:
             self.live[row].trace += made
         return {row: tuple(made) for row, made in changes.items()}
 
-    def _resumed(self, packed: PackedRow) -> LiveRow:
-        """The row, with the trace that it continues."""
+    def _resumed(self, packed: PackedRow, traces: dict[int, list[Change]]) -> LiveRow:
+        """The row, with the trace that it continues. traces: those already made, by the id of their start."""
         start = packed.row.request.canvas
         if start is None:
             return LiveRow(packed)
         words = self.model.words
-        trace = [
-            Change(step, column, token, "" if token is None else words[token], confidence)
-            for step, column, token, confidence in start.entries
-        ]
-        return LiveRow(packed, trace, start.steps, start.steps)
+        if id(start) not in traces:
+            traces[id(start)] = [
+                Change(step, column, token, "" if token is None else words[token], confidence)
+                for step, column, token, confidence in start.entries
+            ]
+        return LiveRow(packed, list(traces[id(start)]), start.steps, start.steps)
 
     def _started(self, live: LiveRow) -> Started:
         answer = live.packed.answer
@@ -260,8 +264,9 @@ class Batch:
 
 
 def _exact(value: float) -> float:
-    """A float32 in as few digits as bring it back exactly."""
-    return float(f"{value:.9g}")
+    """A probability in as few digits as bring a float32 back exactly; what rounding put outside 0 to 1 is
+    moved there."""
+    return min(max(float(f"{value:.9g}"), 0.0), 1.0)
 
 
 def _first(where: Tensor) -> list[int]:

@@ -124,6 +124,8 @@ class Engine:
         groups: dict[str, list[Prepared]] = {}
         presets: dict[str | None, tuple[str, Mapping[str, Any]]] = {}  # looked up once for all cells
         for cell in cells:
+            if cancelled():
+                return
             asked = cell.request.model
             try:
                 if asked not in presets:
@@ -171,6 +173,8 @@ class Engine:
         assert model is not None
         facts = model.description
         for row, preset in prepared:
+            if work.cancelled():
+                return
             try:
                 packed.append(
                     packing.tokenize(
@@ -202,7 +206,9 @@ class Engine:
         began, model = time.monotonic(), work.model
         assert model is not None
         try:
-            batch = Batch(model, rows, self.registry.extensions.values(), self.samplers)
+            batch = Batch(model, rows, self.registry.extensions.values(), self.samplers, work.cancelled)
+        except Stopped:
+            return
         except (ValueError, HookError) as error:  # the settings of a row, or its sampler
             if len(rows) == 1:
                 yield Failed.of(rows[0].row.cell.id, error)

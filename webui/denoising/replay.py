@@ -2,43 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
 
 from webui.canvas import Canvas
-from webui.core.start import Start
+from webui.checkpoints.weights import Stopped
+from webui.core.start import Entry, Start
 from webui.denoising import samplers
 from webui.denoising.samplers import SamplerTable
 
 
-def replay(canvas: Canvas, starts: Sequence[Start | None], table: SamplerTable) -> Canvas:
+def replay(
+    canvas: Canvas,
+    starts: Sequence[Start | None],
+    table: SamplerTable,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Canvas:
     """Replays the trace of each row up to its step; rows without a start stay as they are. The samplers'
-    state becomes what it was in the run.
+    state becomes what it was in the run. Stopped if it is cancelled meanwhile.
 
     canvas: prepared for sampling, on the host, nothing committed yet
     starts: one per row; an entry without a confidence is an edit, and its token is given from then on
     """
     steps = [start.steps if start else 0 for start in starts]
-    entries = [start.entries if start else () for start in starts]
-    for step in range(max(steps, default=0) + 1):
-        behind = torch.tensor([step < last for last in steps])
-        canvas = _changed(canvas, entries, step)
-        if bool(behind.any()):
+    end = max(steps, default=0)
+    entries = _by_step(starts)
+    # Most samplers do nothing in a step that changes nothing: such steps are made all at once.
+    every = any(table.samplers[name].stays for name in canvas.state.samplers)
+    moments = range(end + 1) if every else sorted({0, end, *(step for step in entries if step <= end)})
+    for step, after in zip(moments, (*moments[1:], end), strict=True):
+        if cancelled():
+            raise Stopped
+        canvas = _changed(canvas, entries.get(step, ()))
+        if step < end:
             canvas = samplers.activate(canvas, table)  # idempotent: nothing happens to rows that wait
-            canvas = replace(canvas, step=canvas.step + behind.long())
+            made = torch.tensor([min(after, last) - min(step, last) for last in steps])
+            canvas = replace(canvas, step=canvas.step + made)
     return canvas
 
 
-def _changed(canvas: Canvas, entries: Sequence[Sequence[tuple]], step: int) -> Canvas:
-    """The canvas with the entries of one step."""
-    tokens, given = canvas.tokens.clone(), canvas.given.clone()
-    for index, answer in enumerate(canvas.answer.tolist()):
-        for _, column, token, confidence in (entry for entry in entries[index] if entry[0] == step):
-            at = answer + column
-            tokens[index, at] = canvas.mask if token is None else token
-            given[index, at] = token is not None and confidence is None
+def _by_step(starts: Sequence[Start | None]) -> Mapping[int, Sequence[tuple[int, Entry]]]:
+    """(row, entry) of every entry of the traces, in order, by step."""
+    found: dict[int, list[tuple[int, Entry]]] = {}
+    for index, start in enumerate(starts):
+        for entry in start.entries if start else ():
+            found.setdefault(entry[0], []).append((index, entry))
+    return found
+
+
+def _changed(canvas: Canvas, entries: Sequence[tuple[int, Entry]]) -> Canvas:
+    """The canvas with these entries, which are of one step."""
+    if not entries:
+        return canvas
+    tokens, given, answers = canvas.tokens.clone(), canvas.given.clone(), canvas.answer.tolist()
+    last = {(index, entry[1]): entry for index, entry in entries}  # of several for one position the last
+    rows = torch.tensor([index for index, _ in last])
+    columns = torch.tensor([answers[index] + column for index, column in last])
+    tokens[rows, columns] = torch.tensor(
+        [canvas.mask if token is None else token for _, _, token, _ in last.values()]
+    )
+    given[rows, columns] = torch.tensor(
+        [token is not None and confidence is None for _, _, token, confidence in last.values()]
+    )
     return replace(canvas, tokens=tokens, given=given)
 
 
