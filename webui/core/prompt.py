@@ -10,6 +10,8 @@ from itertools import accumulate
 
 from webui.core.syntax import Mode, Syntax, find
 
+MAX_GAP = 32768  # tokens
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -42,6 +44,8 @@ class Gap:
     def __post_init__(self):
         if self.tokens < 1:
             raise ValueError("A gap needs at least one token.")
+        if self.tokens > MAX_GAP:
+            raise ValueError(f"A gap has at most {MAX_GAP} tokens.")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,17 +14,26 @@ from webui.extension.registry import Registry
 from webui.extension.row import Row
 
 FRAME = 48  # tokens that a chat template is expected to take at most
+CHECKED = 8  # cells that are tokenized, those with the least text
+NUMBER = re.compile(r"(\d{1,4})[\])}]")  # in brackets: what a text may ask for, such as the tokens of a gap
 
 
 def refuse_unfit(cells: Sequence[Cell], checkpoints: Checkpoints, registry: Registry) -> None:
     """ValueError if of all these cells none fits its checkpoint: prompt and answer, and every other prompt
     and answer, such as the negative one. A cell that does not fit beside others that do fails by itself
-    later."""
+    later. Of many different cells those with the least text stand for all."""
     unfit: ValueError | None = None
+    different: dict[tuple, Cell] = {}
     for cell in cells:
+        if _surely_fits(cell.request, checkpoints):
+            return
+        texts = tuple(_texts(cell.request))
+        different.setdefault(
+            (cell.request.model, cell.request.length, cell.request.canvas is None, texts), cell
+        )
+    for cell in sorted(different.values(), key=lambda cell: _bytes(cell.request))[:CHECKED]:
         try:
-            if not _surely_fits(cell.request, checkpoints):
-                _check(cell, checkpoints, registry)
+            _check(cell, checkpoints, registry)
             return
         except ValueError as error:
             unfit = unfit or error
@@ -32,21 +42,40 @@ def refuse_unfit(cells: Sequence[Cell], checkpoints: Checkpoints, registry: Regi
 
 
 def _surely_fits(request: Request, checkpoints: Checkpoints) -> bool:
-    """Whether it fits even if every byte of every text in the request is a token. A length that comes from
-    the preset gives way to the prompt, but not to other prompts."""
-    limit, texts = checkpoints.max_length(request.model), sum(_bytes(request))
+    """Whether it fits even if every byte of every text in the request is a token, and every number in
+    brackets stands for that many. A length that comes from the preset gives way to the prompt, but not to
+    other prompts."""
+    limit, texts = checkpoints.max_length(request.model), _bytes(request)
     length = request.length or checkpoints.profile(request.model)["preset"].get("length") or 128
     if request.length is None and texts == len(request.prompt.encode()) + len(request.system.encode()):
         length = 1
-    return FRAME + length + texts <= limit
+    if request.canvas is not None:
+        length = max(length, len(request.canvas.tokens))
+    if FRAME + length + texts > limit:
+        return False
+    return FRAME + length + texts + sum(_numbers(request)) <= limit
 
 
-def _bytes(options: Options) -> Iterator[int]:
+def _bytes(request: Request) -> int:
+    return sum(len(text.encode()) for text in _texts(request))
+
+
+def _texts(options: Options) -> Iterator[str]:
+    """Every text in the options and in those of extensions."""
     for name, value in options:
         if isinstance(value, str) and type(options).model_fields[name].annotation is str:  # no choices
-            yield len(value.encode())
+            yield value
         elif isinstance(value, Options):
-            yield from _bytes(value)
+            yield from _texts(value)
+
+
+def _numbers(request: Request) -> Iterator[int]:
+    """The numbers in brackets in all texts, and those that are set in options of extensions."""
+    for text in _texts(request):
+        yield from map(int, NUMBER.findall(text))
+    for _, options in request:
+        if isinstance(options, Options) and not options.defaults():
+            yield from (value for _, value in options if isinstance(value, int))
 
 
 def _check(cell: Cell, checkpoints: Checkpoints, registry: Registry) -> None:

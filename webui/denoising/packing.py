@@ -118,6 +118,9 @@ def tokenize(
             f"The prompt takes {len(prompt.tokens)} tokens; this checkpoint has room for {max_length} in all."
         )
     if row.draft is not None:
+        gaps = sum(gap.tokens for gap in row.draft.gaps)
+        if gaps > room:  # known before anything of that size is made
+            raise Unfit(f"The gaps take {gaps} tokens; beside the prompt there is room for {room}.")
         answer, given, parts = _draft(row.draft, tokenizer, mask, prefix)
         spans = tuple(
             span for part, span in zip(row.draft.parts, parts, strict=True) if isinstance(part, Gap)
@@ -128,8 +131,9 @@ def tokenize(
             )
         request = request.replace(length=len(answer))
     else:
-        length = len(start.tokens) if start is not None and start.tokens else request.length or 0
-        if length > room and "length" in preset:
+        known = len(start.tokens) if start is not None else 0
+        length = known or request.length or 0
+        if length > room and "length" in preset and not known:
             length = room
             row = row.note(
                 f"The length is {room}, what the prompt leaves of the checkpoint's {max_length} tokens."
