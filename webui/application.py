@@ -40,7 +40,7 @@ class App:
         self.settings = settings.model_copy(update={"quick_settings": tuple(quick)})  # as they act
         self.written = self.settings  # as the next start will have them
         self.Request: type[Request] = self.registry.Request
-        self.checkpoints = Checkpoints(settings)
+        self.checkpoints = Checkpoints(settings, request=self.Request)
         self.history = History(settings.history, self.Request, settings.keep_history)
         self.presets = Presets(settings.data / "presets", self.Request)
         self.queue = JobQueue(

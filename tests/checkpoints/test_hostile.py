@@ -14,8 +14,22 @@ from pathlib import Path
 
 import pytest
 
+from tests.checkpoints.families import BERT
 from tests.conftest import wait_until
-from tests.tiny_checkpoints import llada, llada_config, write_json
+from tests.contract.program import program
+from tests.tiny_checkpoints import (
+    EOS,
+    EOT,
+    FIRST_SPECIAL,
+    ROWS,
+    SPECIAL,
+    bert,
+    bert_config,
+    llada,
+    llada_config,
+    write_json,
+)
+from webui.checkpoints import weights
 from webui.checkpoints.loading import Checkpoints
 from webui.checkpoints.tokenizer import Tokenizer
 from webui.settings import ROOT, Settings
@@ -71,6 +85,17 @@ def directory(file: str) -> Callable[[Path], None]:
     return change
 
 
+def tensors(count: int) -> Callable[[Path], None]:
+    """Weights of that many tensors without a number."""
+    header = {f"x{i}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for i in range(count)}
+
+    def change(folder: Path) -> None:
+        data = json.dumps(header).encode()
+        (folder / "model.safetensors").write_bytes(len(data).to_bytes(8, "little") + data)
+
+    return change
+
+
 LISTED = {  # seen in the list: what is done to a good folder, what its sentence says
     "deep config": (put("config.json", '{"a":' * 100_000), "config.json"),
     "deep list": (put("config.json", json.dumps({"a": 0})[:-2] + "[" * 300 + "]" * 300 + "}"), "config.json"),
@@ -94,9 +119,6 @@ LISTED = {  # seen in the list: what is done to a good folder, what its sentence
     "profile NaN": (put("profile.json", '{"preset": {"temperature": NaN}}'), "profile.json"),
     "profile type": (put("profile.json", '{"preset": {"temperature": "hot"}}'), "temperature"),
     "profile range": (put("profile.json", '{"preset": {"length": -5}}'), "length"),
-    "profile canvas": (put("profile.json", '{"preset": {"canvas": {"tokens": [1]}}}'), "canvas"),
-    "profile count": (put("profile.json", '{"preset": {"count": 200}}'), "count"),
-    "profile prompt": (put("profile.json", '{"preset": {"prompt": "x"}}'), "prompt"),
     "profile surrogate": (put("profile.json", r'{"license": "\udfff"}'), "profile.json"),
     "profile key": (put("profile.json", r'{"\udfff": 1}'), "profile.json"),
     "profile deep": (put("profile.json", '{"preset": {"a":' + "[" * 500 + "]" * 500 + "}}"), "profile.json"),
@@ -104,6 +126,35 @@ LISTED = {  # seen in the list: what is done to a good folder, what its sentence
     "profile text": (put("profile.json", '{"understands": ["a"]}'), "understands"),
     "profile mask": (put("profile.json", '{"mask_token_id": -1}'), "mask_token_id"),
     "profile length": (put("profile.json", '{"max_length": 0}'), "max_length"),
+    "config long": (put("config.json", " " * (2 << 20)), "config.json has 2097152 bytes"),
+    "profile long": (put("profile.json", " " * (2 << 20)), "profile.json has 2097152 bytes"),
+    "many tensors": (tensors(40_000), "bad/model.safetensors has 40000 tensors; at most 32768"),
+    "long header": (tensors(400_000), "bad/model.safetensors has a header of"),
+    "many in the index": (
+        put(
+            "model.safetensors.index.json",
+            json.dumps({"weight_map": dict.fromkeys(map(str, range(40_000)), "a")}),
+        ),
+        "bad has 40000 tensors in its index",
+    ),
+    "empty index": (put("model.safetensors.index.json", '{"weight_map": {}}'), "has an empty weight_map"),
+    **{
+        f"preset {name}": (
+            put("profile.json", json.dumps({"preset": {name: value}})),
+            f"bad/profile.json: preset.{name}: ",
+        )
+        for name, value in {
+            "prompt": "a | b",
+            "system": "Be brief.",
+            "template": "raw",
+            "syntax": "off",
+            "seed": 5,
+            "count": 200,
+            "model": "good",
+            "canvas": {"trace": [[10**9, 0, 5, 0.5]]},
+            "unknown": {"length": 5},
+        }.items()
+    },
     "lexicon latin-1": (put("lexicon.txt", b"caf\xe9"), "lexicon.txt is not valid UTF-8"),
 }
 if os.name == "posix":
@@ -156,6 +207,25 @@ def test_a_name_that_is_not_utf8_is_listed_with_escapes(tmp_path):
             there.load(name)
 
 
+LIMITS = {  # a limit, and how the sentence begins with an index and without
+    "MAX_TENSORS": (10, "one has 21 tensors in its index", "one has 14 tensors"),
+    "MAX_HEADERS": (1500, "one/model-00002-of-00003.safetensors has a header", "one/model-00002-of-00003"),
+    "MAX_FILES": (2, "one has 3 files with weights", "one has 3 files with weights"),
+}
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+def test_the_limits_hold_for_all_files_of_a_folder_together(tmp_path, monkeypatch, limit):
+    value, indexed, bare = LIMITS[limit]
+    monkeypatch.setattr(weights, limit, value)
+    folder = llada(tmp_path / "one", shards=3)
+    for sentence in (indexed, bare):
+        with pytest.raises(ValueError) as refused:
+            weights.tensors(folder)
+        assert str(refused.value).startswith(sentence)
+        (folder / weights.INDEX).unlink(missing_ok=True)
+
+
 SIZES = {  # plausible numbers that the weights do not have
     "layers": ({"n_layers": 4000}, "num_hidden_layers 4000"),
     "width": ({"d_model": 1 << 20}, "hidden_size 1048576"),
@@ -206,8 +276,8 @@ TEMPLATES = {
     "power": ("{{ 9 ** (9 ** 9) }}", "took too"),
     "output": ("{% for a in range(99999) %}{{ messages[0]['content'] * 100 }}{% endfor %}", "characters"),
     "padding": ("{{ '%10000000000d' % 1 }}", "failed"),
-    "escape": ("{{ ''.__class__.__mro__[1].__subclasses__() }}", "chat template failed"),
-    "recursion": ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "chat template failed"),
+    "escape": ("{{ ''.__class__.__mro__[1].__subclasses__() }}", "chat template of bad failed"),
+    "recursion": ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "chat template of bad failed"),
 }
 
 
@@ -262,6 +332,149 @@ def test_a_tokenizer_file_that_is_a_fifo_is_not_waited_for(tmp_path, file):
         return "it was read"
 
     assert in_time(ask) == f"bad/{file} is not a regular file."
+
+
+def vocabulary(folder: Path, **numbers: int) -> Path:
+    """The fixture's tokenizer with further tokens."""
+    data = json.loads((folder / "tokenizer.json").read_text("utf-8"))
+    data["model"]["vocab"] |= numbers
+    (folder / "tokenizer.json").write_text(json.dumps(data), "utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("number", [ROWS, 6 * 10**7, 4 * 10**9])
+def test_a_token_without_an_embedding_is_refused_when_the_checkpoint_is_loaded(tmp_path, number):
+    vocabulary(llada(tmp_path / "checkpoints" / "bad"), zzz=number)
+    with pytest.raises(ValueError, match=rf"bad.* {number}.*\.$"):
+        checkpoints(tmp_path).load("bad")
+
+
+def test_a_special_token_without_an_embedding_is_refused_where_it_is_used(tmp_path):
+    """Published tokenizers may have special tokens that their models never got rows for."""
+    folder = llada(tmp_path / "checkpoints" / "bad", n_layers=1)
+    config = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
+    reserved = {str(400 + i): {"content": f"<r{i}>", "special": True} for i in range(20)}
+    config["added_tokens_decoder"] |= reserved
+    config["chat_template"] = "{{ '<r19>' }}{{ messages[0].content }}"
+    write_json(folder / "tokenizer_config.json", config)
+    tokenizer = checkpoints(tmp_path).load("bad").tokenizer
+    assert len(tokenizer) == ROWS and tokenizer.encode("<r19>")
+    with pytest.raises(
+        ValueError, match=r"tokenizer of bad makes the token \d+, outside the 304 embedding rows"
+    ):
+        tokenizer.prompt("a cat")
+    assert tokenizer.prompt("a cat", template="raw").tokens
+
+
+def test_twenty_thousand_added_tokens_are_added_at_once(tmp_path):
+    """One by one they took minutes, more than the time that reading a tokenizer may take."""
+    folder = llada(tmp_path / "one")
+    config = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
+    more = {str(400 + i): {"content": f"<x{i}>", "special": True} for i in range(20_000)}
+    config["added_tokens_decoder"] |= more
+    write_json(folder / "tokenizer_config.json", config)
+    tokenizer = Tokenizer.read(folder)
+    first = tokenizer.id("<x0>")
+    assert first == FIRST_SPECIAL + len(SPECIAL) and tokenizer.id("<x19999>") == first + 19_999
+    assert tokenizer.decode(tokenizer.encode("a <x7> cat")) == "a <x7> cat"
+
+
+BOMB = {
+    "type": "Sequence",
+    "decoders": [
+        {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
+        *[{"type": "Replace", "pattern": {"Regex": "."}, "content": "a" * 1000}] * 5,
+    ],
+}
+
+
+@POSIX
+def test_a_decoder_that_goes_too_far_is_refused_when_the_checkpoint_is_loaded(tmp_path):
+    app = program(tmp_path)
+    stored(app.checkpoints.entry(None).folder, decoder=BOMB)
+    job = app.queue.submit(app.Request(length=4, seed=1))
+    assert job.wait(PATIENCE)
+    said = job.error or job.result.error
+    assert "of LLaDA took too" in said and "program failed" not in said and said.endswith(".")
+    assert app.checkpoints.entry(None).failed == said
+    app.close()
+
+
+CHAT_TEMPLATES = {
+    "list name": [{"name": ["x"], "template": "a"}, {"name": "default", "template": "b"}],
+    "no name": [{"template": "a"}],
+    "texts": ["a"],
+    "template": [{"name": "default", "template": 5}],
+    "object": {"default": "a"},
+    "number": 5,
+}
+
+
+@pytest.mark.parametrize("name", CHAT_TEMPLATES)
+def test_a_malformed_chat_template_names_its_file(tmp_path, name):
+    folder = llada(tmp_path / "bad")
+    config = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
+    write_json(folder / "tokenizer_config.json", {**config, "chat_template": CHAT_TEMPLATES[name]})
+    with pytest.raises(ValueError, match=r"^bad/tokenizer_config.json: .*chat_template.*\.$"):
+        Tokenizer.read(folder)
+
+
+def test_failures_of_the_tokenizer_name_its_folder(tmp_path):
+    backtracks = {"type": "Replace", "pattern": {"Regex": "(.*)*x"}, "content": "y"}
+    tokenizer = Tokenizer.read(stored(llada(tmp_path / "bad"), normalizer=backtracks))
+    with pytest.raises(ValueError, match=r"^The tokenizer .*of bad .*\.$"):
+        tokenizer.encode("a" * 200)
+    with pytest.raises(ValueError, match=r"^The tokenizer of bad failed: .*\.$"):
+        tokenizer._process.call("nothing")
+
+
+# -- configurations ------------------------------------------------------------------------------------------
+
+
+def test_the_end_token_of_config_json_is_not_used(tmp_path):
+    for number, value in enumerate(("x", [1, "x"], 10**30, True, {"a": 1})):
+        folder = llada(tmp_path / "checkpoints" / str(number), n_layers=1)
+        write_json(folder / "config.json", llada_config(n_layers=1, eos_token_id=value))
+        assert checkpoints(tmp_path).load(str(number)).ends == (EOS, EOT)
+
+
+@pytest.mark.parametrize(
+    "change", [{"hidden_act": 5}, {"hidden_act": "nope"}, {"pad_token_id": "x"}, {"layer_norm_eps": "x"}]
+)
+def test_what_the_library_refuses_of_a_configuration_is_one_sentence(tmp_path, change):
+    folder = bert(tmp_path / "checkpoints" / "bad")
+    write_json(folder / "config.json", bert_config(**change))
+    there = Checkpoints(Settings(models=tmp_path, model="bad", device="cpu"), families=(BERT,))
+    with pytest.raises(ValueError) as refused:
+        there.load("bad")
+    said = str(refused.value)
+    assert said.startswith("bad/config.json cannot be used: ") and "\n" not in said and said.endswith(".")
+
+
+PRESETS = {  # of an extension's options, and of a sampler
+    "guidance.scale: Input should be a valid number": {"guidance": {"scale": "x"}},
+    "guidance.scale: Input should be less than": {"guidance": {"scale": 10**9}},
+    "infill: ": {"infill": [1]},
+}
+
+
+@pytest.mark.parametrize("cause", PRESETS)
+def test_a_preset_of_an_extension_is_checked_when_checkpoints_are_listed(tmp_path, cause):
+    app = program(tmp_path)
+    write_json(app.checkpoints.entry(None).folder / "profile.json", {"preset": PRESETS[cause]})
+    error = {entry.name: entry.error for entry in app.checkpoints.list()}["LLaDA"]
+    app.close()
+    assert error and error.startswith(f"LLaDA/profile.json: preset: {cause}")
+
+
+def test_options_that_are_not_here_may_stand_in_a_preset(tmp_path):
+    app = program(tmp_path)
+    preset = {"length": 9, "nope": {"a": [1]}, "guidance": {"newer": 1, "scale": 2.0}}
+    write_json(app.checkpoints.entry(None).folder / "profile.json", {"preset": preset})
+    assert (
+        app.checkpoints.entry(None).error is None and app.checkpoints.profile(None)["preset"]["length"] == 9
+    )
+    app.close()
 
 
 # -- the process ---------------------------------------------------------------------------------------------

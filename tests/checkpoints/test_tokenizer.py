@@ -162,7 +162,7 @@ def test_auto_is_the_template_if_there_is_one(plain, tmp_path):
     without = tokenizer(tmp_path / "bare", "")
     assert plain.has_template and not without.has_template
     assert without.prompt("Hi") == without.prompt("Hi", template="raw")
-    with pytest.raises(ValueError, match="no chat template; use template auto or raw"):
+    with pytest.raises(ValueError, match="bare has no chat template; use template auto or raw"):
         without.prompt("Hi", template="chat")
 
 
@@ -172,7 +172,7 @@ def test_auto_is_the_template_if_there_is_one(plain, tmp_path):
 )
 def test_a_broken_template_is_a_sentence(tmp_path, template):
     broken = tokenizer(tmp_path / "t", template)
-    with pytest.raises(ValueError, match="chat template failed") as refused:
+    with pytest.raises(ValueError, match="The chat template of t failed") as refused:
         broken.prompt("Hi")
     assert "\n" not in str(refused.value)
     assert broken.prompt("Hi", template="raw").tokens, "raw needs no template"

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 from webui.checkpoints import weights
 from webui.checkpoints.families import FAMILIES, identify
 from webui.checkpoints.families.base import Family
-from webui.checkpoints.files import printable, read_json
+from webui.checkpoints.files import MAX_CONFIG, printable, read_json
 from webui.checkpoints.folders import Folders
 from webui.checkpoints.profile import read_lexicon, read_profile, unknown_words
 from webui.core.errors import Refusal
+from webui.core.request import Request
 from webui.settings import Settings
 
 SHOWN = 20  # names in the sentence about a name that does not exist
@@ -49,10 +50,18 @@ class Described(NamedTuple):
 
 
 class Catalogue:
-    """The checkpoints of a models folder. Any thread may ask."""
+    """The checkpoints of a models folder. Any thread may ask.
 
-    def __init__(self, settings: Settings, families: Sequence[Family] = FAMILIES):
-        self._settings, self._families = settings, families
+    request: the request of the program, with a field per extension; presets are checked against it
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        families: Sequence[Family] = FAMILIES,
+        request: type[Request] = Request,
+    ):
+        self._settings, self._families, self._request = settings, families, request
         self._folders = Folders(settings.checkpoints)
         self._described: dict[Path, Described] = {}
         self._lexicon: tuple[Path, Stamp, frozenset[str] | None] | None = None  # the last one asked for
@@ -134,10 +143,10 @@ class Catalogue:
                 raise Refusal(
                     f"{name} has a name that is not UTF-8 or has control characters; rename the folder."
                 )
-            config = read_json(folder / "config.json")
+            config = read_json(folder / "config.json", MAX_CONFIG)
             family = identify(config, folder, self._families)
             _check(family, config, folder)
-            profile = read_profile(folder)
+            profile = read_profile(folder, self._request)
             read_lexicon(folder)
             found = weights.tensors(folder)
             size = sum(file.stat().st_size for file in weights.files(folder))

@@ -17,7 +17,8 @@ from typing import Any, NoReturn
 
 from webui.core.errors import Refusal
 
-MAX_JSON = 16 << 20  # bytes of config.json, profile.json ...
+MAX_JSON = 16 << 20  # bytes of tokenizer_config.json, lexicon.txt ...
+MAX_CONFIG = 1 << 20  # bytes of config.json and profile.json, which are read when checkpoints are listed
 MAX_DEPTH = 64  # how deeply lists and objects may be nested
 POINTER = b"version https://git-lfs.github.com/spec/"  # a Git LFS pointer begins with it
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")

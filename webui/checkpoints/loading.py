@@ -19,6 +19,7 @@ from webui.checkpoints.files import printable
 from webui.checkpoints.tokenizer import Tokenizer
 from webui.checkpoints.weights import Matched, Meter, ReportProgress, Stopped, fingerprint
 from webui.core.errors import Refusal
+from webui.core.request import Request
 from webui.settings import Settings
 
 if TYPE_CHECKING:
@@ -60,8 +61,13 @@ class Checkpoints(Catalogue):
     a load.
     """
 
-    def __init__(self, settings: Settings, families: Sequence[Family] = FAMILIES):
-        super().__init__(settings, families)
+    def __init__(
+        self,
+        settings: Settings,
+        families: Sequence[Family] = FAMILIES,
+        request: type[Request] = Request,
+    ):
+        super().__init__(settings, families, request)
         self._loaded: tuple[Key, Model] | None = None
         self._failed: dict[str, tuple[Stamp, str]] = {}  # name: its files, sentence
         self._fingerprints: dict[str, tuple[Stamp, str]] = {}  # name: its files, fingerprint
@@ -195,7 +201,7 @@ class Checkpoints(Catalogue):
         transformers.utils.logging.disable_progress_bar()
         entry, config, family = described.entry, described.config, described.family
         assert family is not None
-        translated = family.translate(config)
+        translated = weights.translated(entry.folder, family, config)
         weights.check_sizes(entry.folder, translated, weights.tensors(entry.folder))
         meter.add(PLANNING * 0.2)
         with _imports_counted(meter):
@@ -205,6 +211,13 @@ class Checkpoints(Catalogue):
             raise Refusal(
                 f"{entry.name}: the mask token {mask} is outside the {translated.vocab_size} embedding rows."
             )
+        if tokenizer.last >= translated.vocab_size:
+            raise Refusal(
+                f"{entry.name}: the tokenizer has the token {tokenizer.last}, outside the "
+                f"{translated.vocab_size} embedding rows."
+            )
+        tokenizer.rows = translated.vocab_size
+        tokenizer.words(translated.vocab_size)  # every text needs them; a decoder that goes too far ends here
         meter.add(PLANNING * 0.4)
         matched = weights.match(entry.folder, kind, translated, family)
         meter.add(PLANNING * 0.4)

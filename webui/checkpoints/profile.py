@@ -8,12 +8,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from pydantic.fields import FieldInfo
-
-from webui.checkpoints.files import printable, read_json, read_text, status
+from webui.checkpoints.files import MAX_CONFIG, printable, read_json, read_text, status
 from webui.core.errors import Refusal
 from webui.core.options import validate
+from webui.core.renamed import current
 from webui.core.request import Request
+from webui.core.unknown import part
 
 KINDS = MappingProxyType(
     {
@@ -29,16 +29,16 @@ KINDS = MappingProxyType(
 NAMES = MappingProxyType({dict: "JSON object", str: "text", int: "whole number", list: "list of texts"})
 RANGES = MappingProxyType({"mask_token_id": (0, 2**31), "max_length": (1, 2**31)})
 LEXICON = "lexicon.txt"
-OF_A_TEXT = frozenset(
-    {"prompt", "model", "seed"}
-)  # fields that are of one text, besides those that are no axes
 WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 
 
-def read_profile(folder: Path) -> dict[str, Any]:
-    """profile.json, or nothing. Refusal names the key with a value that it cannot have."""
+def read_profile(folder: Path, request: type[Request] = Request) -> dict[str, Any]:
+    """profile.json, or nothing. Refusal names the key with a value that it cannot have.
+
+    request: what the preset is checked against, with the fields of extensions
+    """
     file, here = folder / "profile.json", f"{printable(folder.name)}/profile.json"
-    profile = read_json(file) if status(file) else {}
+    profile = read_json(file, MAX_CONFIG) if status(file) else {}
     for key, kind in KINDS.items():
         value = profile.get(key)
         if key in profile and (not isinstance(value, kind) or isinstance(value, bool)):
@@ -49,21 +49,20 @@ def read_profile(folder: Path) -> dict[str, Any]:
         if key in profile and not least <= profile[key] < beyond:
             raise Refusal(f"{here}: {key} must be from {least} to {beyond - 1}.")
     preset = profile.get("preset", {})
-    if wrong := sorted(
-        name for name, info in Request.model_fields.items() if name in preset and _own(name, info)
-    ):
-        raise Refusal(f"{here}: preset: a preset cannot set {wrong[0]}.")
-    try:  # what extensions add is checked by them, when a text is made
-        validate(Request, {key: value for key, value in preset.items() if key in Request.model_fields})
+    for name in preset:
+        if name in Request.model_fields and not _may_be_preset(name):
+            raise Refusal(f"{here}: preset.{name}: a checkpoint's preset cannot have this field.")
+    try:  # options of extensions that are not here stay as they are
+        validate(request, part(request, current(preset, request.renamed))[0])
     except ValueError as error:
         raise Refusal(f"{here}: preset: {error}") from error
     return profile
 
 
-def _own(name: str, info: FieldInfo) -> bool:
-    """Whether a field of the request is of one text, so that no preset may set it."""
-    extra = info.json_schema_extra
-    return name in OF_A_TEXT or (isinstance(extra, dict) and extra.get("axis") is False)
+def _may_be_preset(name: str) -> bool:
+    """Whether a field of a request that is no extension's can come from a preset: None there means so, and
+    neither the checkpoint itself nor a canvas does."""
+    return Request.model_fields[name].default is None and name not in ("model", "canvas")
 
 
 def read_lexicon(folder: Path) -> frozenset[str] | None:

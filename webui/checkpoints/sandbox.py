@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from webui.checkpoints.files import MAX_JSON, printable, read_json, read_text, status
+from webui.checkpoints.files import MAX_JSON, label, printable, read_json, read_text, status
 from webui.checkpoints.pieces import pieces
 from webui.core.errors import Refusal
 
@@ -27,6 +27,7 @@ LOAD_MEMORY, CALL_MEMORY = 4 << 30, 1 << 30  # bytes of address space; the secon
 MAX_TOKENIZER = 256 << 20  # bytes of tokenizer.json
 MAX_RENDERED = 1_000_000  # characters that a chat template may make of a prompt
 MAX_REPLY = 64 << 20  # bytes
+MAX_ID = 1 << 24  # the numbers of tokens are smaller; a table of all is made
 MAX_TOKEN = 4096  # characters of a token that is decoded outside
 FRAME, SYSTEM, TEXT = "frame", "system", "text"  # what a part of a rendered prompt comes from
 NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
@@ -53,6 +54,7 @@ class Worker:
     """The tokenizer and chat template of one folder. ValueError says what is wrong with them."""
 
     def __init__(self, folder: Path):
+        self.name = printable(folder.name)
         config = _optional(folder / "tokenizer_config.json")
         self.named = _named_tokens(config, _optional(folder / "special_tokens_map.json"))
         self.fast = _tokenizer(folder)
@@ -62,15 +64,24 @@ class Worker:
         self.fast.post_processor = None  # adds special tokens and takes blanks off offsets: not wanted here
         added = self.fast.get_added_tokens_decoder().values()
         special = {*self.named.values(), *(str(token.content) for token in added if token.special)}
+        numbers = self.fast.get_vocab(with_added_tokens=True)
+        if max(numbers.values(), default=0) >= MAX_ID:
+            raise Refusal(
+                f"The tokenizer of {self.name} has a token with the id {max(numbers.values())}; ids must be "
+                f"below {MAX_ID}."
+            )
+        self.last = max((number for token, number in numbers.items() if token not in special), default=-1)
         self.special = sorted((token for token in special if token), key=len, reverse=True)
         self.source = _chat_template(folder, config)
         self.template: Any = None
 
     def facts(self) -> dict[str, Any]:
-        """Number of tokens, ids of end and mask token, whether there is a chat template."""
+        """Number of tokens, the highest id of one that is not special, ids of end and mask token, whether
+        there is a chat template."""
         ids = {name: self.fast.token_to_id(token) for name, token in self.named.items()}
         return {
             "size": self.fast.get_vocab_size(with_added_tokens=True),
+            "last": self.last,
             "end": ids.get("eos_token"),
             "mask": ids.get("mask_token"),
             "template": bool(self.source),
@@ -172,10 +183,10 @@ class Worker:
                 if size > MAX_RENDERED:
                     raise ValueError(f"it wrote more than {MAX_RENDERED} characters")
         except MemoryError:
-            raise Refusal("The checkpoint's chat template failed: it took too much memory.") from None
+            raise Refusal(f"The chat template of {self.name} failed: it took too much memory.") from None
         except Exception as error:
             line = " ".join((str(error) or type(error).__name__).split())[:300]
-            raise Refusal(f"The checkpoint's chat template failed: {line}") from error
+            raise Refusal(f"The chat template of {self.name} failed: {_ended(line)}") from error
         return "".join(rendered)
 
     def _literal(self, text: str) -> list[int]:
@@ -295,16 +306,17 @@ def _add_tokens(tokenizer: Any, config: dict[str, Any], named: Sequence[str]) ->
     there = {str(token.content) for token in tokenizer.get_added_tokens_decoder().values()}
     listed = config.get("added_tokens_decoder")
     listed = listed if isinstance(listed, dict) else {}
+    new = []
     try:
-        ordered = [token for _, token in sorted((int(id), token) for id, token in listed.items())]
-        for token in ordered:
+        for _, token in sorted(((int(id), token) for id, token in listed.items()), key=lambda pair: pair[0]):
             if token["content"] not in there:
                 flags = {name: bool(token[name]) for name in FLAGS if name in token}
-                tokenizer.add_tokens([AddedToken(str(token["content"]), **flags)])
+                new.append(AddedToken(str(token["content"]), **flags))
+                there.add(str(token["content"]))
     except (TypeError, KeyError, ValueError) as error:
         raise ValueError(f"added_tokens_decoder is malformed: {error}") from error
-    there |= {str(token.get("content")) for token in ordered}
-    tokenizer.add_tokens([AddedToken(token, special=True) for token in named if token not in there])
+    new += [AddedToken(token, special=True) for token in named if token not in there]
+    tokenizer.add_tokens(new)  # all at once: each call takes as long as there are added tokens
 
 
 def _named_tokens(config: dict[str, Any], older: dict[str, Any]) -> dict[str, str]:
@@ -319,13 +331,18 @@ def _named_tokens(config: dict[str, Any], older: dict[str, Any]) -> dict[str, st
 
 
 def _chat_template(folder: Path, config: dict[str, Any]) -> str:
+    here = label(folder / "tokenizer_config.json")
     if status(folder / "chat_template.jinja"):
         return read_text(folder / "chat_template.jinja", MAX_JSON)
     value = config.get("chat_template")
     if isinstance(value, list):  # several by name
-        named = {part.get("name"): part.get("template") for part in value if isinstance(part, dict)}
-        value = named.get("default")
-    return value if isinstance(value, str) else ""
+        for part in value:
+            if not isinstance(part, dict) or not isinstance(part.get("name"), str):
+                raise Refusal(f"{here}: each chat_template of the list must be an object with a name.")
+        value = {part["name"]: part.get("template") for part in value}.get("default")
+    if value is not None and not isinstance(value, str):
+        raise Refusal(f"{here}: chat_template must be text, or a list of objects with name and template.")
+    return value or ""
 
 
 # -- the process ---------------------------------------------------------------------------------------------
@@ -364,10 +381,10 @@ def _receive(stream: BinaryIO) -> Any:
     return json.loads(stream.read(int.from_bytes(size, "little")))
 
 
-def _send(stream: BinaryIO, reply: dict[str, Any]) -> None:
+def _send(stream: BinaryIO, reply: dict[str, Any], failed: str) -> None:
     data = json.dumps(reply).encode()
     if len(data) > MAX_REPLY:
-        data = json.dumps({"error": "The tokenizer made too much of it."}).encode()
+        data = json.dumps({"error": f"{failed}: it made too much of it."}).encode()
     stream.write(len(data).to_bytes(4, "little") + data)
     stream.flush()
 
@@ -381,7 +398,12 @@ def _answer(call: Callable[[], Any], failed: str) -> dict[str, Any]:
         return {"error": str(error)}
     except BaseException as error:  # the library's own, a panic among them
         line = " ".join((str(error) or type(error).__name__).split())[:300]
-        return {"error": f"{failed}: {line}"}
+        return {"error": f"{failed}: {_ended(line)}"}
+
+
+def _ended(line: str) -> str:
+    """The line with a full stop, if nothing ends it."""
+    return line if line.endswith((".", "!", "?")) else f"{line}."
 
 
 def main(source: BinaryIO, sink: BinaryIO) -> None:
@@ -395,15 +417,17 @@ def main(source: BinaryIO, sink: BinaryIO) -> None:
         workers.append(Worker(Path(folder)))
         return workers[0].facts()
 
+    name = printable(Path(folder).name)
+    unreadable, failed = f"The tokenizer of {name} cannot be read", f"The tokenizer of {name} failed"
     _bound(LOAD_SECONDS, LOAD_MEMORY)
-    _send(sink, _answer(load, f"The tokenizer of {printable(Path(folder).name)} cannot be read"))
+    _send(sink, _answer(load, unreadable), unreadable)
     used = _in_use()
     memory = used + CALL_MEMORY if used else None
     _bound(0, memory)
     while workers and (request := _receive(source)) is not None:
         method, arguments = request
         _bound(CALL_SECONDS, None)
-        _send(sink, _answer(lambda: getattr(workers[0], method)(*arguments), "The tokenizer failed"))  # noqa: B023
+        _send(sink, _answer(lambda: getattr(workers[0], method)(*arguments), failed), failed)  # noqa: B023
         _bound(0, None)
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from webui.checkpoints.files import printable
 from webui.checkpoints.pieces import pieces
 from webui.checkpoints.process import Process
 from webui.core.errors import Refusal
@@ -48,6 +49,7 @@ class Tokenizer:
 
     def __init__(self, folder: Path):
         self._process = Process(folder)
+        self.rows: int | None = None  # of the model's embedding, once it is known
         self._remembered: dict[Hashable, Any] = {}
         self._lock = threading.Lock()
         self._table: tuple[bytes, ...] | None = None  # of each token; None as well where there is none
@@ -66,7 +68,13 @@ class Tokenizer:
         self._process.close()
 
     def __len__(self) -> int:
-        return self._process.facts()["size"]
+        size = self._process.facts()["size"]
+        return size if self.rows is None else min(size, self.rows)
+
+    @property
+    def last(self) -> int:
+        """The highest id of a token that is not special."""
+        return self._process.facts()["last"]
 
     @property
     def has_template(self) -> bool:
@@ -91,7 +99,10 @@ class Tokenizer:
     def encode_all(self, texts: Sequence[str]) -> list[list[int]]:
         """Many user texts at once, each as `encode` has it."""
         parts = (texts[i : i + TOGETHER] for i in range(0, len(texts), TOGETHER))  # a call has a time limit
-        return [tokens for part in parts for tokens in self._process.call("encode", list(part))]
+        found = [tokens for part in parts for tokens in self._process.call("encode", list(part))]
+        for tokens in found:
+            self._check_rows(tokens)
+        return found
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of tokens, special ones left out."""
@@ -116,16 +127,18 @@ class Tokenizer:
         table = self._bytes()
         if table is not None:
             return [_joined(table, (token,)) for token in range(count)]
-        return self._process.call("words", count)
+        return list(self._once(("words", count), lambda: tuple(self._process.call("words", count))))
 
     def prompt(self, text: str, system: str = "", template: str = "auto") -> Encoded:
         """A prompt in its chat template ("auto": if the checkpoint has one), tokenized. Refusal if "chat" has
         none."""
         if template == "chat" and not self.has_template:
-            raise Refusal("This checkpoint has no chat template; use template auto or raw.")
+            name = printable(self._process.folder.name)
+            raise Refusal(f"{name} has no chat template; use template auto or raw.")
 
         def ask() -> Encoded:
             made = self._process.call("prompt", text, system, template)
+            self._check_rows(made["tokens"])
             return Encoded(tuple(made["tokens"]), tuple(map(bool, made["content"])))
 
         if len(text) + len(system) > SHORT:
@@ -143,6 +156,14 @@ class Tokenizer:
         if table is not None:
             return pieces(tokens, lambda run: _joined(table, run))
         return self._process.call("pieces", list(tokens))
+
+    def _check_rows(self, tokens: Sequence[int]) -> None:
+        """Refuses tokens that the model has no embedding of."""
+        if self.rows is not None and (last := max(tokens, default=0)) >= self.rows:
+            name = printable(self._process.folder.name)
+            raise Refusal(
+                f"The tokenizer of {name} makes the token {last}, outside the {self.rows} embedding rows."
+            )
 
     def _bytes(self) -> tuple[bytes, ...] | None:
         """The bytes of every token, if that is all there is to decoding."""

@@ -19,11 +19,17 @@ from webui.checkpoints.recipes import Recipe, Take
 from webui.core.errors import Refusal
 
 if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
     from webui.checkpoints.families.base import Family
 
 INDEX = "model.safetensors.index.json"
-MAX_INDEX = 64 << 20  # bytes
-MAX_HEADER = 100_000_000  # bytes, safetensors' own limit
+# Headers and the index are read whenever checkpoints are listed. A mixture of 256 experts in 32 layers has
+# 25,000 tensors, 3 MB of headers.
+MAX_INDEX = 16 << 20  # bytes
+MAX_HEADERS = 8 << 20  # bytes, of all files of a folder together
+MAX_TENSORS = 1 << 15  # of a folder
+MAX_FILES = 1024  # of a folder
 MAX_DIMENSIONS = 8
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 CHUNK = 4 << 20  # bytes read at once for the fingerprint
@@ -96,6 +102,7 @@ def files(folder: Path) -> list[Path]:
     Refusal if there are none or one is missing."""
     if status(folder / INDEX):
         found = [folder / name for name in sorted(set(_weight_map(folder).values()))]
+        _check_count(folder, len(found), MAX_FILES, "files with weights")
         for file in found:
             if status(file) is None:
                 raise Refusal(
@@ -111,13 +118,19 @@ def files(folder: Path) -> list[Path]:
             else "no weights"
         )
         raise Refusal(f"{printable(folder.name)} has {reason}.")
+    _check_count(folder, len(found), MAX_FILES, "files with weights")
     return found
 
 
 def tensors(folder: Path) -> list[TensorInfo]:
     """Every tensor of a folder, by the headers alone, without torch. With an index: those that it names, each
     in the file it says. Refusal for missing ones, for a name in two files and for damaged files."""
-    headers = {file.name: header(file) for file in files(folder)}
+    headers: dict[str, dict[str, TensorInfo]] = {}
+    left, count = MAX_HEADERS, 0
+    for file in files(folder):
+        headers[file.name], size = _header(file, left)
+        left, count = left - size, count + len(headers[file.name])
+        _check_count(folder, count, MAX_TENSORS, "tensors")
     found: dict[str, TensorInfo] = {}
     if status(folder / INDEX):
         for name, file in _weight_map(folder).items():
@@ -140,7 +153,13 @@ def tensors(folder: Path) -> list[TensorInfo]:
 
 
 def header(file: Path) -> dict[str, TensorInfo]:
-    """The tensors of a safetensors file by name. Refusal if the file is not exactly what its header says."""
+    """The tensors of a safetensors file by name. Refusal if the file is not exactly what its header says, or
+    if the header is too large."""
+    return _header(file, MAX_HEADERS)[0]
+
+
+def _header(file: Path, limit: int) -> tuple[dict[str, TensorInfo], int]:
+    """See `header`; with the header's size. `limit`: what it may have, in bytes."""
     found = status(file)
     if found is None:
         raise Refusal(f"{label(file)} does not exist.")
@@ -150,13 +169,21 @@ def header(file: Path) -> dict[str, TensorInfo]:
             check_pointer(file, first)
             size = int.from_bytes(first[:8], "little")
             stream.seek(8)
-            data = stream.read(size) if size <= min(MAX_HEADER, found.st_size - 8) else b""
+            if limit < size <= found.st_size - 8:
+                raise Refusal(
+                    f"{label(file)} has a header of {size} bytes; at most {MAX_HEADERS} are read, of all "
+                    "files of a folder together."
+                )
+            data = stream.read(size) if size <= limit else b""
     except OSError as error:
         raise Refusal(f"{label(file)} cannot be read: {error.strerror}.") from error
     try:
         entries = json.loads(data)
         entries.pop("__metadata__", None)
+        _check_count(file, len(entries), MAX_TENSORS, "tensors")
         listed = [_tensor(file, name, entry, 8 + size) for name, entry in entries.items()]
+    except Refusal:
+        raise
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise Refusal(f"{label(file)} is damaged: it is no safetensors file.") from error
     end = 8 + size
@@ -166,7 +193,14 @@ def header(file: Path) -> dict[str, TensorInfo]:
         end += tensor.size
     if end != found.st_size:
         raise Refusal(f"{label(file)} is damaged: it has {found.st_size} bytes where its header says {end}.")
-    return {tensor.name: tensor for tensor in listed}
+    return {tensor.name: tensor for tensor in listed}, size
+
+
+def _check_count(path: Path, count: int, most: int, things: str) -> None:
+    """Refuses a folder or file that has more of these things than a checkpoint has."""
+    if count > most:
+        here = label(path) if path.suffix == ".safetensors" else printable(path.name)
+        raise Refusal(f"{here} has {count} {things}; at most {most} are read.")
 
 
 def parameters(found: Iterable[TensorInfo]) -> int:
@@ -193,11 +227,14 @@ def _weight_map(folder: Path) -> dict[str, str]:
     mapping = read_json(folder / INDEX, MAX_INDEX).get("weight_map")
     if not isinstance(mapping, dict) or not all(isinstance(file, str) for file in mapping.values()):
         raise Refusal(f"{printable(folder.name)}/{INDEX} has no weight_map.")
+    if not mapping:
+        raise Refusal(f"{printable(folder.name)}/{INDEX} has an empty weight_map: it names no weights.")
     for file in set(mapping.values()):
         if file in ("", ".", "..") or "\0" in file or Path(file).name != file:
             raise Refusal(
                 f"{printable(folder.name)}/{INDEX} names {file!r}, which is not a file of the folder."
             )
+    _check_count(folder, len(mapping), MAX_TENSORS, "tensors in its index")
     return mapping
 
 
@@ -241,6 +278,21 @@ def check_sizes(folder: Path, config: Any, found: Sequence[TensorInfo]) -> None:
             )
 
 
+def translated(folder: Path, family: Family, config: Mapping[str, Any]) -> PretrainedConfig:
+    """The configuration of transformers for a config.json. Refusal with one sentence if there is none."""
+    try:
+        return family.translate(config)
+    except Refusal:
+        raise
+    except Exception as error:  # the library's own, often of several lines
+        raise _unusable(folder, error) from error
+
+
+def _unusable(folder: Path, error: Exception) -> Refusal:
+    line = " ".join((str(error) or type(error).__name__).split())[:300].rstrip(".")
+    return Refusal(f"{printable(folder.name)}/config.json cannot be used: {line}.")
+
+
 def match(folder: Path, kind: Any, config: Any, family: Family) -> Matched:
     """Recipes for every tensor of the native model; no weight is read but those that must be equal.
 
@@ -252,8 +304,11 @@ def match(folder: Path, kind: Any, config: Any, family: Family) -> Matched:
     here = printable(folder.name)
     found = tensors(folder)
     check_sizes(folder, config, found)
-    with torch.device("meta"):
-        module = kind(config)
+    try:
+        with torch.device("meta"):
+            module = kind(config)
+    except Exception as error:
+        raise _unusable(folder, error) from error
     wanted = {name: tuple(value.shape) for name, value in module.state_dict().items()}
     tied = module.get_expanded_tied_weights_keys(all_submodels=True)
     unused = re.compile("|".join(f"(?:{pattern})" for pattern in family.unused) or "(?!)")

@@ -106,7 +106,7 @@ def translate(config: Mapping[str, Any]) -> LlamaConfig:
         mlp_bias=bool(config.get("include_bias", False)),
         tie_word_embeddings=bool(config.get("weight_tying", False)),
         bos_token_id=None,
-        eos_token_id=config.get("eos_token_id"),
+        eos_token_id=None,  # which tokens end a text, the tokenizer says
         pad_token_id=None,
         is_causal=False,  # type: ignore[call-arg]
         use_cache=False,
