@@ -15,6 +15,8 @@ MAX_LENGTH = 200  # characters of one phrase
 MAX_BIASED = 2_000  # characters of a list of raised or lowered ones
 MAX_LIST = 20_000  # ... of forbidden ones
 NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
+# 5e, 1_0, 0x5, 1.2.3, 50%: no number, but hardly text either
+NEARLY = re.compile(r"[+\-−]*(?:0[xob]\w*|\.?\d[\d\s_.+\-−%/^*'’e]*)", re.IGNORECASE)
 WORD = re.compile(r"\w")
 # Thai and Lao, Burmese, Khmer: written without blanks between words
 WITHOUT_BLANKS = ((0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF))
@@ -24,7 +26,7 @@ def weighted(text: str, strength: float) -> dict[str, float]:
     """`dragon, "salt, pepper", golden ring:5`: the strength of each phrase, `strength` where none is given.
 
     A quoted phrase is text whatever it holds; a number may follow the closing quote: `"10:30":2`. ValueError
-    for a list that cannot be read, with a sentence.
+    for a list that cannot be read, and for a strength that is nearly a number, with a sentence.
     """
     found: dict[str, float] = {}
     for item, quoted, after in _items(text, MAX_BIASED):
@@ -35,7 +37,13 @@ def weighted(text: str, strength: float) -> dict[str, float]:
             raise ValueError(
                 f"after the closing quote of {_short(item)} comes a comma, or a colon and a number."
             )
-        if colon and (quoted or before.strip()) and NUMBER.fullmatch(number):
+        given = colon and (quoted or before.strip())
+        if given and not NUMBER.fullmatch(number) and NEARLY.fullmatch(number):
+            raise ValueError(
+                f"{_short(number)} after {_short(before.strip())} is not a number; write one like 5 or 2.5, "
+                "or put the whole phrase in quotes if it is text."
+            )
+        if given and NUMBER.fullmatch(number):
             value = float(number)
             phrase = phrase if quoted else before
             if not math.isfinite(value) or abs(value) > MAX_STRENGTH:

@@ -204,6 +204,20 @@ def test_what_json_cannot_hold_is_not_kept(composed, kept):
     assert validate(composed, {"unknown": nested(31)}).unknown
 
 
+def test_what_is_unknown_has_a_size_and_is_checked_once(composed, monkeypatch):
+    lists = {"a": [[] for _ in range(50_000)]}
+    request = validate(composed, json.dumps({"unknown": lists}), strict=True)
+    assert request.unknown == lists
+    with pytest.raises(ValueError, match=r"^unknown: has 1,000,009 bytes as JSON; at most 1,000,000"):
+        validate(composed, {"unknown": {"a": "x" * 1_000_000}})
+    with pytest.raises(ValueError, match="bytes as JSON"):
+        validate(composed, {"unknown": {"a": "猫" * 400_000}})
+    dumped = []
+    monkeypatch.setattr("webui.core.unknown.json.dumps", lambda *given, **how: dumped.append(given))
+    copies = [request.replace(seed=seed) for seed in range(3)]
+    assert dumped == [] and all(copy == request.replace(seed=copy.seed) for copy in copies)
+
+
 @pytest.mark.parametrize(
     "stored", ['{"name": "left-pad", "license": "WTF"}', '{"a": ' * 100_000, '{"request": []}', "{}"]
 )

@@ -33,6 +33,13 @@ GRID = """
             return row.note("{title}")
 """
 WHOLE = 'from webui import Extension\nclass Whole(Extension):\n    "Does nothing."\n'
+OPTION = """
+    from webui import Extension, Options, field
+    class Odd(Extension):
+        "Does nothing."
+        class Options(Options):
+            x: {} = field({}, label='X', help='.')
+"""
 FAULTS = {
     "fails_to_import": ("1 / 0", "ZeroDivisionError"),
     "is_no_python": ("class", "SyntaxError"),
@@ -42,6 +49,17 @@ FAULTS = {
     "needs_an_option": (
         WHOLE + "    from webui import Options\n    class Options(Options):\n        size: int",
         "Field required",
+    ),
+    "defaults_to_nan": (OPTION.format("float", "float('nan')"), "Options.x: the default is not what JSON"),
+    "defaults_to_infinity": (OPTION.format("float", "1e999"), "Options.x: the default is not what JSON"),
+    "defaults_to_half_a_pair": (OPTION.format("str", "'\\ud800'"), "Options.x: the default is not what"),
+    "hides_half_a_pair": (OPTION.format("tuple[str, ...]", "('\\ud800',)"), "Options.x: the default is not"),
+    "defaults_out_of_range": (OPTION.format("int", "-1, ge=0"), "Options.x: the default is not what JSON"),
+    "defaults_to_another_type": (OPTION.format("int", "'a'"), "Options.x: the default is not what JSON can"),
+    "defaults_to_an_object": (OPTION.format("object", "object()"), "Options.x: the default is not what JSON"),
+    "is_labelled_with_half_a_pair": (
+        OPTION.format("int", "1").replace("'X'", "'\\ud800'"),
+        "surrogates not allowed",
     ),
     "has_other_options": (WHOLE + "    class Options: ...", "must be a subclass of webui.Options"),
     "prompt": (WHOLE, "cannot be named 'prompt'"),  # a field of the request

@@ -66,7 +66,8 @@ def times(phrase: str, texts: list[str]) -> int:
         ("a:.5, b: 1. , c :-2", {"a": 0.5, "b": 1.0, "c": -2.0}),
         ("10:30:2", {"10:30": 2.0}),
         ("x:1e1, y:5E-1, z:+.2e1", {"x": 10.0, "y": 0.5, "z": 2.0}),
-        ("a:b, :5, a:1e, b:0x1, c:1_0", {"a:b": 3.0, ":5": 3.0, "a:1e": 3.0, "b:0x1": 3.0, "c:1_0": 3.0}),
+        ("a:b, :5, :5e, at: ..., 9:30am", {"a:b": 3.0, ":5": 3.0, ":5e": 3.0, "at: ...": 3.0, "9:30am": 3.0}),
+        ('"a:1e", "b:0x1":2', {"a:1e": 3.0, "b:0x1": 2.0}),
         ('5" pipe:2, it"s', {'5" pipe': 2.0, 'it"s': 3.0}),
         ("one\ntwo\r\nthree", {"one": 3.0, "two": 3.0, "three": 3.0}),
         ("golden \t ring", {"golden ring": 3.0}),
@@ -90,6 +91,22 @@ def test_a_list_without_strengths_is_all_text(text, expected):
     assert phrases.plain(text) == expected
 
 
+ODD = [
+    ("more", "1_0"),
+    ("less", "5e"),
+    ("more", "5e+"),
+    ("more", "0x5"),
+    ("less", "0b1"),
+    ("more", "1.2.3"),
+    ("more", "--5"),
+    ("less", "−5"),
+    ("more", "50%"),
+    ("more", "1/2"),
+    ("more", "1 000"),
+    ("more", "5-"),
+]
+
+
 @pytest.mark.parametrize(
     "name, text, reason",
     [
@@ -104,6 +121,7 @@ def test_a_list_without_strengths_is_all_text(text, expected):
         ("less", "a:nan", "the strength of 'a' is nan; it must be"),
         ("less", '"a":-inf', "the strength of 'a' is -inf; it must be"),
         ("more", "a:1e999", "the strength of 'a' is 1e999; it must be"),
+        *((name, f"a, moon:{odd}", f"{odd!r} after 'moon' is not a number; write") for name, odd in ODD),
         ("never", "a " * 1000, "has 1999 characters; at most 200"),
         ("more", ",".join(f"w{i}" for i in range(201)), "more than 200 phrases"),
         ("never", ",".join(f"w{i}" for i in range(2001)), "more than 2000 phrases"),

@@ -44,6 +44,23 @@ class Options(BaseModel):
         )
 
 
+def check_defaults(model: type[Options]) -> None:
+    """ValueError unless every field has a default that is valid, that JSON can hold, and that comes back from
+    JSON as it was."""
+    defaults, wrong = model(), "the default is not what JSON can hold and give back"
+    for name, value in defaults:
+        try:
+            sent = defaults.model_dump(mode="json", include={name}, warnings=False)
+            back = validate(
+                model, json.dumps(sent, allow_nan=False, ensure_ascii=False).encode(), strict=True
+            )
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{model.__qualname__}.{name}: {wrong}: {error}") from error
+        if getattr(back, name) != value:
+            raise ValueError(f"{model.__qualname__}.{name}: {wrong}.")
+    json.dumps(model.model_json_schema(), allow_nan=False, ensure_ascii=False).encode()
+
+
 def validate(model: type[M], values: Any, strict: bool = False) -> M:
     """`model.model_validate`, or for text and bytes `model_validate_json`. Former names of extensions are
     read as today's. ValueError with one sentence per error, which never quotes the input."""

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import field_validator
+from pydantic import ValidatorFunctionWrapHandler, field_validator
 
 from webui.core.fields import field
 from webui.core.options import Options, validate
 from webui.core.renamed import Renamed, current
 from webui.core.start import Start
-from webui.core.unknown import FIELD, OLD_FIELD, part, plain
+from webui.core.unknown import FIELD, OLD_FIELD, Checked, part, plain
 
 MAX_TEXT = 100_000  # characters of a prompt
 MAX_SEED = 2**53 - 1  # what JavaScript counts exactly
@@ -182,10 +182,10 @@ class Request(Options):
 
     renamed: ClassVar[Renamed] = MappingProxyType({})  # set by the registry, from `Extension.replaces`
 
-    @field_validator("unknown")
+    @field_validator("unknown", mode="wrap")
     @classmethod
-    def _plain(cls, value: dict[str, Any]) -> dict[str, Any]:
-        return plain(value)
+    def _plain(cls, value: Any, validated: ValidatorFunctionWrapHandler) -> dict[str, Any]:
+        return value if isinstance(value, Checked) else plain(validated(value))
 
     @classmethod
     def read(cls, stored: str | bytes | dict) -> tuple[Self, dict[str, Any]]:

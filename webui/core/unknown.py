@@ -11,6 +11,11 @@ from pydantic import BaseModel
 FIELD = "unknown"  # the field of a request that holds them
 OLD_FIELD = "kept"  # its name in files saved by 0.1.0 of 2026-11-25 and before
 DEPTH = 32  # how deeply they may be nested
+MAX_SIZE = 1_000_000  # bytes of them as JSON
+
+
+class Checked(dict[str, Any]):
+    """Fields that JSON can hold, checked; they are not checked again in the copies of a request."""
 
 
 def part(model: type[BaseModel], data: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -42,19 +47,29 @@ def part(model: type[BaseModel], data: dict[str, Any]) -> tuple[dict[str, Any], 
 
 
 def plain(value: dict[str, Any]) -> dict[str, Any]:
-    """The value itself. ValueError if JSON cannot hold it and give it back."""
-    if _depth(value) > DEPTH:
-        raise ValueError(f"is nested more than {DEPTH} deep")
+    """The value, as Checked. ValueError if JSON cannot hold it, or only in too many bytes."""
+    if isinstance(value, Checked):
+        return value
+    _check_depth(value)
     try:
-        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+        size = len(json.dumps(value, allow_nan=False, ensure_ascii=False).encode())
     except (TypeError, ValueError):
         raise ValueError("contains what JSON cannot hold") from None
-    return value
+    if size > MAX_SIZE:
+        raise ValueError(f"has {size:,} bytes as JSON; at most {MAX_SIZE:,} are possible")
+    return Checked(value)
 
 
-def _depth(value: Any, so_far: int = 0) -> int:
-    """How deeply lists and objects are nested; counting ends just above DEPTH."""
-    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else None
-    if inside is None or so_far > DEPTH:
-        return so_far
-    return max((_depth(item, so_far + 1) for item in inside), default=so_far + 1)
+def _check_depth(value: Any) -> None:
+    """ValueError if lists and objects are nested more than DEPTH deep. Looks at each once, level by level."""
+    level = [value]
+    for _ in range(DEPTH):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list | tuple)
+        ]
+        if not level:
+            return
+    raise ValueError(f"is nested more than {DEPTH} deep")

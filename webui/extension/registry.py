@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 
 from webui.core.errors import Abandoned, ExtensionFault
 from webui.core.flags import COMMANDS, OWN, flags
-from webui.core.options import Options
+from webui.core.options import Options, check_defaults
 from webui.core.renamed import Renamed
 from webui.core.request import Cell, Request
 from webui.extension.extension import Command, Extension
@@ -148,7 +148,7 @@ def _check_cell(kind: type[Extension], before: Request, cell: object) -> None:
         raise ValueError(f"returns something other than cells of the request: {type(cell).__name__}.")
     for name, info in type(before).model_fields.items():
         old, new = getattr(before, name), getattr(cell.request, name)
-        if name == kind.name or old == new:
+        if name == kind.name or old is new or old == new:
             continue
         if not _is_axis(info):
             raise ValueError(f"varies {name}, which is not an axis.")
@@ -210,8 +210,10 @@ def _load(path: Path) -> type[Extension]:
     kind = kinds[0]
     if not issubclass(kind.Options, Options):
         raise ValueError(f"{kind.__name__}.Options must be a subclass of webui.Options.")
-    kind.Options()  # a request without them must be possible: every option needs a default
     kind.name = name
     kind.title = kind.title or name.replace("_", " ").capitalize()
     kind.about = kind.about or (kind.__doc__ or "").strip().split("\n")[0]
+    check_defaults(kind.Options)  # a request without options must be possible
+    for text in (kind.title, kind.about):
+        text.encode()
     return kind
