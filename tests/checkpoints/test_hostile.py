@@ -16,7 +16,7 @@ import pytest
 
 from tests.checkpoints.families import BERT
 from tests.conftest import wait_until
-from tests.contract.program import program
+from tests.contract.program import finished, program
 from tests.tiny_checkpoints import (
     EOS,
     EOT,
@@ -465,6 +465,16 @@ def test_a_preset_of_an_extension_is_checked_when_checkpoints_are_listed(tmp_pat
     error = {entry.name: entry.error for entry in app.checkpoints.list()}["LLaDA"]
     app.close()
     assert error and error.startswith(f"LLaDA/profile.json: preset: {cause}")
+
+
+@pytest.mark.parametrize("part", ["sampler", "schedule", "confidence"])
+def test_a_preset_with_an_unknown_sampler_fails_with_the_name_of_its_file(tmp_path, part):
+    """Which samplers there are is not known yet when checkpoints are listed: extensions bring some."""
+    app = program(tmp_path)
+    write_json(app.checkpoints.entry(None).folder / "profile.json", {"preset": {part: "nope"}})
+    error = finished(app, app.Request(length=4)).error
+    app.close()
+    assert error and error.startswith(f"LLaDA/profile.json: preset.{part}: ") and "nope" in error
 
 
 def test_options_that_are_not_here_may_stand_in_a_preset(tmp_path):

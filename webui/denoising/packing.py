@@ -84,6 +84,12 @@ def resolve(
             changes[name] = default
             names.append(name)
     resolved = request.replace(**changes)
+    for part in names:
+        if part in ("sampler", "schedule", "confidence"):
+            try:
+                table.known(part, changes[part])
+            except ValueError as error:
+                raise ValueError(f"{resolved.model}/profile.json: preset.{error}") from error
     sampler = table.known("sampler", resolved.sampler)
     own = {
         part: getattr(sampler, part) for part in ("schedule", "confidence") if getattr(resolved, part) is None
