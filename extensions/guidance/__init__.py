@@ -70,7 +70,7 @@ class Guidance(Extension):
         if not options.negative_prompt:
             return row
         if cls.neutral(row):
-            row = row.note("The negative prompt does nothing at guidance scale 1; raise the scale.")
+            return row.note("The negative prompt does nothing at guidance scale 1; raise the scale.")
         return row.with_prompt("negative", Prompt.of(options.negative_prompt))
 
     @classmethod

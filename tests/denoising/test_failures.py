@@ -161,10 +161,11 @@ def test_weights_that_are_not_finite_are_blamed_on_the_checkpoint(tmp_path, fold
     broken = llada(tmp_path / "checkpoints" / "storyteller")
     rewrite(broken, lambda weights: weights["model.transformer.ff_out.weight"].fill_(torch.nan))
     app = App(Settings(models=tmp_path, extensions=folder, data=tmp_path, device="cpu", threads=1))
-    parts, _ = run(app, asked(app, **options), asked(app))
+    parts, events = run(app, asked(app, **options), asked(app))
     assert [part.error for part in parts] == [
         "storyteller: has weights that are not finite numbers, lm_head.weight among them."
     ] * 2
+    assert {event.code for event in events if isinstance(event, Failed)} == {"invalid"}
     app.close()
 
 

@@ -19,6 +19,7 @@ Code = Literal[
     "internal",  # the program is at fault
 ]
 CODES: tuple[str, ...] = get_args(Code)
+MAX_MESSAGE = 500  # characters of a message that comes from a hook or a library
 
 
 class Refusal(ValueError):
@@ -57,7 +58,23 @@ class ExtensionFault(Refusal):
     code = "extension"
 
     def __init__(self, extension: str, error: BaseException):
-        super().__init__(f"{extension}: {type(error).__name__}: {error}".removesuffix(": "))
+        super().__init__(f"{extension}: {type(error).__name__}: {message(error)}".removesuffix(": "))
+
+
+def message(error: BaseException) -> str:
+    """The message of an error that was not made for people, as `one_line`; "" if it has none."""
+    try:
+        return one_line(str(error))
+    except Exception:  # a __str__ that fails
+        return ""
+
+
+def one_line(text: str) -> str:
+    """A text as one line of at most MAX_MESSAGE characters, which any encoding can carry."""
+    start = text[: 4 * MAX_MESSAGE]
+    line = " ".join(filter(None, (part.strip() for part in start.splitlines())))
+    line = line.encode("utf-8", "replace").decode()
+    return line if len(line) <= MAX_MESSAGE and len(text) == len(start) else line[: MAX_MESSAGE - 1] + "…"
 
 
 class Abandoned(BaseException):

@@ -14,16 +14,18 @@ from webui.canvas import Canvas, Choice, Template
 from webui.checkpoints.model import Model
 from webui.checkpoints.weights import faulty_weight
 from webui.core.result import Result
-from webui.denoising.checks import Check, check_canvas, check_choice, check_tensor, choice_checks
+from webui.denoising.checks import Check, check_canvas, check_choice, check_tensor, choice_checks, versions
 from webui.denoising.packing import PackedRow, encode
 from webui.extension.errors import HookError, is_of_hook
 from webui.extension.extension import Extension
-from webui.extension.row import Row
+from webui.extension.row import Row, is_whole
 
 if TYPE_CHECKING:
     from webui.extension.link import Link
 
 HOOKS = ("patch", "canvas", "denoise", "ban", "pick", "finish")  # called on the object made for one batch
+MAX_EXTRAS = 100_000  # characters of names and values that `finish` may give for one text
+MAX_NUMBER = 2**63
 NOT_FINITE = "gave logits that are not finite numbers."
 
 
@@ -152,10 +154,10 @@ class Chain:
                 continue
             try:
                 said = _guarded(name, self._links[name][0].finish, self.rows[row].row, result)
-                if said:
-                    extras[name] = _checked_extras(said)
-            except (HookError, ValueError) as error:
-                notes.append(str(error if isinstance(error, HookError) else HookError(name, error)))
+                if said is not None and (values := _guarded(name, _checked_extras, said)):
+                    extras[name] = values
+            except HookError as error:
+                notes.append(str(error))
         return extras, notes
 
     def canvas(self, canvas: Canvas) -> Canvas:
@@ -170,7 +172,7 @@ class Chain:
         try:
             logits = self._below(canvas)
         except _ModelFailed as failure:
-            raise HookError(self._blame_model(failure.error), failure.error) from failure.error
+            raise self._error(self._blame_model(failure.error), failure.error) from failure.error
         # Of NaN neither is true. (`aminmax` takes ten times as long.)
         wrong = ~((logits.amin(1) > -torch.inf) & (logits.amax(1) < torch.inf))
         if self._order["denoise"]:
@@ -184,7 +186,7 @@ class Chain:
         for name in self._order["ban"]:
             bans = self._call(name, "ban", canvas)
             if bans is not None:
-                each[name] = check_tensor(name, "bans", bans, logits.shape, torch.bool)
+                each[name] = check_tensor(name, "bans", bans, logits.shape, torch.bool, logits.device)
         if not each:
             return logits, []
         left = logits
@@ -195,11 +197,13 @@ class Chain:
 
     def pick(self, canvas: Canvas, logits: Tensor, choice: Choice) -> tuple[Choice, list[Check]]:
         """The sampler's choice after every `pick`; and whether its values make sense. HookError."""
-        shape, checks = choice.token.shape, list[Check]()
+        shape, device, checks = choice.token.shape, choice.token.device, list[Check]()
         for name in self._order["pick"]:
-            before = choice
-            choice = check_choice(name, canvas, self._call(name, "pick", canvas, logits, choice), shape)
-            if choice is not before:
+            before, as_it_was = choice, versions(choice)
+            choice = check_choice(
+                name, canvas, self._call(name, "pick", canvas, logits, choice), shape, device
+            )
+            if choice is not before or versions(choice) != as_it_was:
                 checks += choice_checks(name, canvas, logits, choice)
         return choice, checks
 
@@ -227,7 +231,7 @@ class Chain:
 
     def _call(self, name: str, hook: str, canvas: Canvas, *more: object) -> Any:
         extension, link = self._links[name]
-        return _guarded(name, getattr(extension, hook), canvas, link, *more)
+        return _unchanging(name, getattr(extension, hook), canvas, link, *more)
 
     def _evaluate(self, canvas: Canvas) -> Tensor:
         """The model itself, below all links."""
@@ -247,7 +251,7 @@ class Chain:
         """The logits of one link. HookError."""
         name = extension.name
         try:
-            logits = _guarded(name, extension.denoise, canvas, link)
+            logits = _unchanging(name, extension.denoise, canvas, link)
         except _NotFinite:
             if self._computable(canvas):  # so the fault is in a canvas that this link derived
                 sentence = "made a canvas whose logits are not finite numbers."
@@ -257,7 +261,9 @@ class Chain:
             if self._computable(canvas):
                 raise HookError(name, failure.error) from failure.error
             raise
-        check_tensor(name, "logits", logits, (canvas.at[0].numel(), link.vocabulary), None)
+        check_tensor(
+            name, "logits", logits, (canvas.at[0].numel(), link.vocabulary), None, canvas.tokens.device
+        )
         if self._tracing and not bool(torch.isfinite(logits).all()):
             raise HookError(name, ValueError(NOT_FINITE))
         return logits
@@ -294,10 +300,16 @@ class Chain:
             reason = (
                 f"has weights that are not finite numbers, {weight} among them." if weight else NOT_FINITE
             )
-            return HookError(self.model.description.name, ValueError(reason))
+            return self._error([self.model.description.name], ValueError(reason))
         finally:
             self._tracing = False
-        return HookError(self.last("denoise", int(canvas.row[index])), ValueError(NOT_FINITE))
+        return self._error([self.last("denoise", int(canvas.row[index]))], ValueError(NOT_FINITE))
+
+    def _error(self, names: Sequence[str], error: BaseException) -> HookError:
+        """The error of these, which are extensions, or the checkpoint."""
+        if any(name in self._working for name in names):
+            return HookError(names, error)
+        return HookError(names, error, "invalid")
 
 
 def _blame_bans(
@@ -330,11 +342,29 @@ def _checked_extras(said: object) -> dict[str, Any]:
     """What `finish` gave. ValueError if a result cannot hold it."""
     if not isinstance(said, Mapping):
         raise ValueError(f"gave {type(said).__name__} instead of names and values.")
-    for key, value in said.items():
-        finite = not isinstance(value, float) or math.isfinite(value)
-        if not isinstance(key, str) or not isinstance(value, int | float | str | bool) or not finite:
-            raise ValueError(f"gave {key!r} a value that is not a number, text or boolean.")
-    return dict(said)
+    extras = dict(said)
+    for key, value in extras.items():
+        if not is_whole(key):
+            raise ValueError("gave a name that is not a text.")
+        finite = math.isfinite(value) if isinstance(value, float) else True
+        whole = abs(value) < MAX_NUMBER if isinstance(value, int) else is_whole(value)
+        if not (isinstance(value, float) or whole) or not finite:
+            raise ValueError(f"gave {key[:80]!r} a value that is not a number, text or boolean.")
+    size = sum(len(key) + (len(value) if isinstance(value, str) else 8) for key, value in extras.items())
+    if size > MAX_EXTRAS:
+        raise ValueError(f"gave more than {MAX_EXTRAS} characters.")
+    return extras
+
+
+def _unchanging(name: str, hook: Callable[..., Any], canvas: Canvas, link: Link, *more: Any) -> Any:
+    """Calls a hook. HookError as `_guarded`, and if it changed the canvas or the logits in place: the batch
+    would go on from nonsense. A choice may be changed: it is checked."""
+    fixed = [canvas, *(value for value in more if isinstance(value, Tensor))]
+    before = versions(*fixed)
+    made = _guarded(name, hook, canvas, link, *more)
+    if versions(*fixed) != before:
+        raise HookError(name, ValueError("changed the canvas or the logits in place; return new ones."))
+    return made
 
 
 def _guarded(name: str, hook: Callable[..., Any], *arguments: object) -> Any:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 
 from webui.canvas import Canvas, Choice
+from webui.canvas.state import COLUMNS
 from webui.extension.errors import HookError
 
+CANVAS = tuple(part.name for part in fields(Canvas) if part.type == "Tensor")
+CHOICE = tuple(part.name for part in fields(Choice))
+FLOATS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 ROUNDING = 1e-3  # that far a probability may lie outside 0 to 1
 
 
@@ -35,15 +39,26 @@ class Check:
 
 
 def check_tensor(
-    name: str, what: str, value: object, shape: Sequence[int], dtype: torch.dtype | None
+    name: str,
+    what: str,
+    value: object,
+    shape: Sequence[int],
+    dtype: torch.dtype | None,
+    device: torch.device,
 ) -> Tensor:
-    """The value, if it is a tensor of this shape and type (dtype None: any float). HookError names what an
-    extension gave instead."""
+    """The value, if it is an ordinary tensor of this shape and type (dtype None: any float) on this device.
+    HookError names what an extension gave instead."""
     if not isinstance(value, Tensor):
         raise HookError(name, ValueError(f"gave {type(value).__name__} instead of {what}."))
+    if value.layout != torch.strided or value.is_nested:
+        raise HookError(name, ValueError(f"gave {what} in a sparse or nested tensor."))
+    if value.device != device:
+        raise HookError(name, ValueError(f"gave {what} on {value.device}, not on {device}."))
+    if value.requires_grad:
+        raise HookError(name, ValueError(f"gave {what} with a gradient; detach them."))
     if tuple(value.shape) != tuple(shape):
         raise HookError(name, ValueError(f"gave {what} of shape {tuple(value.shape)}, not {tuple(shape)}."))
-    if (value.dtype != dtype) if dtype is not None else not value.dtype.is_floating_point:
+    if (value.dtype != dtype) if dtype is not None else value.dtype not in FLOATS:
         raise HookError(name, ValueError(f"gave {what} of type {value.dtype}, not {dtype or 'float'}."))
     return value
 
@@ -56,23 +71,48 @@ def check_canvas(name: str, canvas: object, before: Canvas) -> Canvas:
     if canvas.row.shape != rows or not bool((canvas.row == before.row).all()):
         raise HookError(name, ValueError("gave a canvas of other rows."))
     for what, dtype in (("tokens", torch.long), ("given", torch.bool), ("weights", None)):
-        check_tensor(name, f"a canvas whose {what}", getattr(canvas, what), canvas.tokens.shape, dtype)
+        check_tensor(
+            name,
+            f"a canvas whose {what}",
+            getattr(canvas, what),
+            canvas.tokens.shape,
+            dtype,
+            before.tokens.device,
+        )
     if bool(canvas.weights.isnan().any()):
         raise HookError(name, ValueError("gave a canvas with attention weights that are not numbers."))
     return canvas
 
 
-def check_choice(name: str, canvas: Canvas, choice: object, shape: Sequence[int]) -> Choice:
+def check_choice(
+    name: str, canvas: Canvas, choice: object, shape: Sequence[int], device: torch.device
+) -> Choice:
     """The choice of a `pick`, if its fields have the right shapes and types. HookError."""
     if not isinstance(choice, Choice):
         raise HookError(name, ValueError(f"gave {type(choice).__name__} instead of a choice."))
-    check_tensor(name, "a choice of tokens", choice.token, shape, torch.long)
-    check_tensor(name, "a choice of confidences", choice.confidence, shape, None)
-    check_tensor(name, "a choice of commits", choice.commit, shape, torch.bool)
-    check_tensor(name, "a choice of probabilities", choice.probability, shape, None)
+    check_tensor(name, "a choice of tokens", choice.token, shape, torch.long, device)
+    check_tensor(name, "a choice of confidences", choice.confidence, shape, None, device)
+    check_tensor(name, "a choice of commits", choice.commit, shape, torch.bool, device)
+    check_tensor(name, "a choice of probabilities", choice.probability, shape, None, device)
     if choice.remask is not None:
-        check_tensor(name, "a choice of positions to remask", choice.remask, canvas.tokens.shape, torch.bool)
+        check_tensor(
+            name, "a choice of positions to remask", choice.remask, canvas.tokens.shape, torch.bool, device
+        )
     return choice
+
+
+def versions(*values: Canvas | Choice | Tensor | None) -> tuple[tuple[int, int], ...]:
+    """What changes when a tensor of these is changed in place. The device is not asked."""
+    found: list[tuple[int, int]] = []
+    for value in values:
+        if isinstance(value, Tensor):
+            found.append((id(value), value._version))
+        elif value is not None:
+            tensors = [getattr(value, part) for part in (CANVAS if isinstance(value, Canvas) else CHOICE)]
+            if isinstance(value, Canvas) and (state := value.sampler) is not None:
+                tensors += [*(getattr(state, part) for part in COLUMNS), *state.own.values()]
+            found += [(id(tensor), tensor._version) for tensor in tensors if tensor is not None]
+    return tuple(found)
 
 
 def choice_checks(name: str, canvas: Canvas, logits: Tensor, choice: Choice) -> list[Check]:

@@ -14,7 +14,7 @@ from webui.extension.registry import Registry
 from webui.extension.row import Row
 
 FRAME = 48  # tokens that a chat template is expected to take at most
-CHECKED = 8  # cells that are tokenized, those with the least text
+CHECKED = 4  # cells that are tokenized, those with the least text
 NUMBER = re.compile(r"(\d{1,4})[\])}]")  # in brackets: what a text may ask for, such as the tokens of a gap
 
 

@@ -3,15 +3,17 @@ loops."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import get_args
 
 from webui.core.events import Event, Failed, Finished, Loop
 from webui.core.request import Cell
+from webui.core.result import Result
 from webui.extension.errors import HookError, is_of_hook
 from webui.extension.extension import Extension
 from webui.extension.registry import Registry
+from webui.extension.row import is_whole
 
 Generate = Callable[[Sequence[Cell]], Iterator[Event]]
 
@@ -57,10 +59,19 @@ class Level:
         """The hook's events, checked. HookError for what the hook raises or wrongly yields; what the engine
         raises inside it passes through."""
         inner: list[BaseException] = []
+        made: dict[int, Result] = {}
 
         def generate(cells: Sequence[Cell]) -> Iterator[Event]:
             try:
-                yield from self._generate(cells)
+                events = self._generate(cells)
+                try:
+                    for event in events:
+                        if isinstance(event, Finished):
+                            made[id(event.result)] = event.result
+                        yield event
+                finally:  # before the hook goes on, patches are undone
+                    if isinstance(events, Generator):
+                        events.close()
             except BaseException as error:
                 inner.append(error)
                 raise
@@ -68,7 +79,7 @@ class Level:
         known = {cell.id for cell in cells}
         try:
             for event in self.kind.run(cells, generate):
-                event = self._checked(event, known)
+                event = self._checked(event, known, made)
                 if isinstance(event, Finished | Failed) and event.cell is not None:
                     if event.cell in ended:
                         continue
@@ -83,17 +94,32 @@ class Level:
         if ended != known and not self._cancelled():
             raise HookError(self.kind.name, ValueError("yielded no result for a cell."))
 
-    def _checked(self, event: object, known: set[str]) -> Event:
+    def _checked(self, event: object, known: set[str], made: Mapping[int, Result]) -> Event:
+        """The event, if it can be one of these cells. made: the engine's own results, by their id()."""
         name = self.kind.name
         if not isinstance(event, get_args(Event)):
             raise HookError(name, ValueError(f"gave {type(event).__name__} instead of an event."))
         if isinstance(event, Finished | Failed) and event.cell not in known:
             raise HookError(name, ValueError(f"finished the cell {event.cell!r}, which is not in the job."))
+        if isinstance(event, Failed) and not is_whole(event.sentence):
+            raise HookError(name, ValueError("gave a failure without a sentence."))
+        if isinstance(event, Finished) and id(event.result) not in made:
+            _check_result(name, event.result)
         if isinstance(event, Loop) and not event.extension:
             if not 0 <= event.k < event.of:
                 raise HookError(name, ValueError(f"gave a pass {event.k} of {event.of}."))
             return replace(event, extension=name)
         return event  # type: ignore[return-value]
+
+
+def _check_result(name: str, result: object) -> None:
+    """HookError if an extension changed a result to something that cannot be saved."""
+    try:
+        if not isinstance(result, Result) or not is_whole(result.text):
+            raise TypeError
+        result.model_dump_json(warnings=False)
+    except (ValueError, TypeError):
+        raise HookError(name, ValueError("gave a result that cannot be saved.")) from None
 
 
 class Passes:

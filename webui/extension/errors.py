@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from threading import current_thread, main_thread
 
-from webui.core.errors import Abandoned
+from webui.core.errors import Abandoned, Code, message
 
 
 class HookError(Exception):
@@ -13,11 +13,13 @@ class HookError(Exception):
 
     extensions  their names; a checkpoint's name where it is at fault
     error       a ValueError's message is shown as it is, any other error with its type
+    code        what kind of error it is: not `extension` where a checkpoint is at fault
     """
 
-    code = "extension"
-
-    def __init__(self, extensions: str | Sequence[str], error: BaseException):
+    def __init__(
+        self, extensions: str | Sequence[str], error: BaseException, code: Code = "extension"
+    ) -> None:
+        self.code: Code = code
         self.extensions = (extensions,) if isinstance(extensions, str) else tuple(extensions)
         self.error = error
         super().__init__(f"{' and '.join(self.extensions)}: {reason(error)}")
@@ -32,7 +34,8 @@ def is_of_hook(error: BaseException) -> bool:
 
 
 def reason(error: BaseException) -> str:
-    """What an error says: the sentence of a ValueError, otherwise its type and message."""
-    if isinstance(error, ValueError) and str(error):
-        return str(error)
-    return f"{type(error).__name__}: {error}".removesuffix(": ")
+    """What an error says, in one line: the sentence of a ValueError, otherwise its type and message."""
+    text = message(error)
+    if isinstance(error, ValueError) and text:
+        return text
+    return f"{type(error).__name__}: {text}".removesuffix(": ")

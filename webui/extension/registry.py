@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
@@ -16,13 +17,13 @@ from typing import Any
 from pydantic import Field, create_model
 from pydantic.fields import FieldInfo
 
-from webui.core.errors import Abandoned, ExtensionFault
+from webui.core.errors import Abandoned, ExtensionFault, message
 from webui.core.flags import COMMANDS, OWN, flags
 from webui.core.options import Options, check_defaults
 from webui.core.renamed import Renamed
 from webui.core.request import Cell, Request
 from webui.extension.extension import Command, Extension
-from webui.extension.row import Row
+from webui.extension.row import Row, checked_row, is_whole
 from webui.settings import Settings
 
 
@@ -108,7 +109,7 @@ class Registry:
         """The row after every extension's `prompt`. ValueError names the extension that refused it."""
         for kind in self.chain("prompt"):
             with _blamed(kind):
-                row = kind.prompt(row)
+                row = checked_row(kind.prompt(row), row)
         for kind in self.chain("neutral"):
             with _blamed(kind):
                 kind.neutral(row)  # asked again by the batch; one that raises fails this row only
@@ -135,7 +136,7 @@ def _blamed(kind: type[Extension]) -> Iterator[None]:
     except Abandoned:
         raise
     except ValueError as error:
-        raise ValueError(f"{kind.name}: {error}") from error
+        raise ValueError(f"{kind.name}: {message(error)}") from error
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt) and current_thread() is main_thread():
             raise  # Ctrl+C
@@ -146,6 +147,11 @@ def _check_cell(kind: type[Extension], before: Request, cell: object) -> None:
     """ValueError if an extension made a cell of something else, or varied a field that is no axis."""
     if not isinstance(cell, Cell) or not isinstance(cell.request, type(before)):
         raise ValueError(f"returns something other than cells of the request: {type(cell).__name__}.")
+    for axis in cell.axes:
+        if not isinstance(axis, tuple) or len(axis) != 3 or not is_whole(axis[0]) or not is_whole(axis[2]):
+            raise ValueError("returns a cell whose axes are not (name, value, label).")
+        if not is_whole(axis[1]) and not _is_plain(axis[1]):
+            raise ValueError("returns a cell with an axis whose value JSON cannot hold.")
     for name, info in type(before).model_fields.items():
         old, new = getattr(before, name), getattr(cell.request, name)
         if name == kind.name or old is new or old == new:
@@ -156,6 +162,14 @@ def _check_cell(kind: type[Extension], before: Request, cell: object) -> None:
             for option, inner in type(old).model_fields.items():
                 if getattr(old, option) != getattr(new, option, None) and not _is_axis(inner):
                     raise ValueError(f"varies {name}.{option}, which is not an axis.")
+
+
+def _is_plain(value: object) -> bool:
+    try:
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def _is_axis(info: FieldInfo) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import FrameType, TracebackType
 
 from webui.checkpoints.weights import ReportProgress, Stopped
-from webui.core.errors import Abandoned, code_of
+from webui.core.errors import Abandoned, code_of, message
 from webui.core.events import Event
 from webui.service.job import Job
 
@@ -108,7 +108,7 @@ class Worker:
                 return
             traceback.print_exc()
             culprit = _extension(_inwards(error.__traceback__))
-            reason = f"{type(error).__name__}: {error}".removesuffix(": ")
+            reason = f"{type(error).__name__}: {message(error)}".removesuffix(": ")
             if culprit:
                 job.end(f"{culprit}: {reason}", "extension")
             else:
