@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import wait_until
 from tests.service.test_queue import DEADLINE, cells_of, finished
-from webui.core.errors import Abandoned
+from webui.core.errors import Abandoned, Busy, code_of
 from webui.core.events import Progress, Started
 from webui.core.request import Request
 from webui.service.queue import Job, JobQueue
@@ -105,6 +105,59 @@ def test_a_waiting_job_is_cancelled_and_the_worker_stays(hanging):
     assert hanging.there.wait(DEADLINE)
     hanging.jobs.abandon(waiting)
     assert waiting.state == "cancelled" and first.state == "running" and hanging.renewed == 0
+
+
+@pytest.mark.parametrize("hangs", ["the expansion", "the validation"])
+def test_a_request_whose_extension_does_not_return_is_given_up_by_name(hangs):
+    """Its caller is free, nothing of it is queued later, and its thread ends where it next runs Python."""
+    go, ends = threading.Event(), []
+    space = {"__name__": "extensions.slow.part", "go": go, "cells_of": cells_of, "ends": ends}
+    code = "def hang(value):\n  try:\n    go.wait(60)\n    return value\n  except BaseException as error:\n"
+    exec(code + "    ends.append(type(error))\n    raise", space)
+    hang = space["hang"]
+    jobs = JobQueue(
+        lambda job: iter([finished(None, job.request)]),
+        lambda request: hang(cells_of(request)) if request.prompt == "hang" else cells_of(request),
+        seconds=1,
+    )
+    for count in range(1, 3):
+        with pytest.raises(ValueError, match=r"^slow: did not return within 1 s.*\.$") as refused:
+            if hangs == "the expansion":
+                jobs.submit(Request(prompt="hang"))
+            else:
+                jobs.submit(lambda: hang(Request()))
+        assert code_of(refused.value) == "extension" and jobs.stuck == count
+    assert jobs.all() == []
+    go.set()
+    wait_until(lambda: jobs.stuck == 0, DEADLINE)
+    assert ends == [Abandoned] * 2 and jobs.all() == []
+    jobs.close()
+
+
+def test_a_request_that_takes_long_without_an_extension_is_not_interrupted():
+    """It may be importing a library, which would be left half imported."""
+    go, ends = threading.Event(), []
+
+    def expand(request: Request):
+        ends.append(go.wait(DEADLINE))
+        return cells_of(request)
+
+    jobs = JobQueue(lambda job: iter(()), expand, seconds=1)
+    with pytest.raises(Busy, match=r"not read within 1 s; try again"):
+        jobs.submit(Request())
+    go.set()
+    wait_until(lambda: jobs.stuck == 0, DEADLINE)
+    assert ends == [True] and jobs.all() == []
+
+
+@pytest.mark.parametrize("error", [SystemExit("x"), ValueError("x"), KeyboardInterrupt(), OSError(5, "x")])
+def test_whatever_expanding_raises_reaches_the_caller(error):
+    def expand(request: Request):
+        raise error
+
+    with pytest.raises(type(error)) as raised:
+        JobQueue(lambda job: iter(()), expand).submit(Request())
+    assert raised.value is error
 
 
 def test_whoever_abandons_at_the_moment_of_the_end_loses_no_job():

@@ -77,6 +77,15 @@ def one_line(text: str) -> str:
     return line if len(line) <= MAX_MESSAGE and len(text) == len(start) else line[: MAX_MESSAGE - 1] + "…"
 
 
+class Unanswered(Refusal):
+    """A hook of an extension did not return while a request was read."""
+
+    code = "extension"
+
+    def __init__(self, extension: str, seconds: float):
+        super().__init__(f"{extension}: did not return within {seconds:g} s, and the request was given up.")
+
+
 class Abandoned(BaseException):
     """Raised in the thread of an abandoned job, as soon as that thread asks or runs Python code again.
 

@@ -34,7 +34,7 @@ class Desk:
         *shown, browser = given
         client, _, language = str(browser or "").partition(" ")
         try:
-            return {"job": self.app.queue.submit(self._request(shown, language), client=client).id}
+            return {"job": self.app.queue.submit(lambda: self._request(shown, language), client=client).id}
         except Exception as error:
             return {"error": _sentence(error)}
 

@@ -12,12 +12,14 @@ from webui.checkpoints.weights import ReportProgress
 from webui.core.errors import Busy
 from webui.core.events import Event, Loading
 from webui.core.request import Cell, Request
+from webui.service.attempt import Attempt
 from webui.service.job import ENDED, CellView, Job, State, Subscription
 from webui.service.worker import Load, LoadTask, Work, Worker
 
 __all__ = ["ENDED", "GRACE", "KEPT", "CellView", "Job", "JobQueue", "State", "Subscription"]
 
 KEPT = 200  # ended jobs that stay in memory; their results are in the history
+SUBMIT_SECONDS = 30.0  # after which a request that is still being read and expanded is given up
 GRACE = 10.0  # seconds after which the jobs of a closed page are cancelled, where they do not go on
 
 
@@ -36,6 +38,7 @@ class JobQueue:
     expand      the cells of a request, or ValueError
     load        (checkpoint or None, progress): loads it, or unloads the one in memory
     keep()      whether a job goes on when its page is closed
+    seconds     that reading and expanding a request may take
     grace       seconds that a page may be closed before its jobs are cancelled, if they do not go on
     renew()     called when the worker has been replaced: what it used on the device must not be used again
     """
@@ -49,6 +52,7 @@ class JobQueue:
         keep: Callable[[], bool] = lambda: True,
         grace: float = GRACE,
         renew: Callable[[], None] = _renew_nothing,
+        seconds: float = SUBMIT_SECONDS,
     ):
         self._run, self._expand, self._max_queue = run, expand, max_queue
         self._load, self._keep, self._grace, self._renew = load, keep, grace, renew
@@ -59,12 +63,14 @@ class JobQueue:
         self._queue: queue.Queue[Work | None] = queue.Queue()
         self._lock = threading.Lock()
         self._worker: Worker | None = None
-        self._retired: list[Worker] = []
+        self._seconds = seconds
+        self._retired: list[Worker | Attempt] = []
 
-    def submit(self, request: Request, client: str | None = None) -> Job:
-        """Queues a request. ValueError says in one sentence why it cannot be made, Busy that too many jobs
-        wait."""
-        job = Job(request, self._expand(request), client or None)
+    def submit(self, request: Request | Callable[[], Request], client: str | None = None) -> Job:
+        """Queues a request, or what a call makes. ValueError says in one sentence why it cannot be made, Busy
+        that too many jobs wait, Unanswered that an extension does not return."""
+        given, cells = self._read(request)
+        job = Job(given, cells, client or None)
         with self._lock:
             if sum(other.state == "queued" for other in self._jobs.values()) >= self._max_queue:
                 raise Busy(f"{self._max_queue} jobs are waiting already; try again when some are done.")
@@ -89,6 +95,21 @@ class JobQueue:
             self._tasks.append(task)
         self._give(task)
 
+    def _read(self, request: Request | Callable[[], Request]) -> tuple[Request, tuple[Cell, ...]]:
+        """The request and its cells; code of extensions makes both."""
+
+        def read() -> tuple[Request, tuple[Cell, ...]]:
+            given = request() if callable(request) else request
+            return given, self._expand(given)
+
+        attempt = Attempt(read)
+        try:
+            return attempt.wait(self._seconds)
+        finally:
+            if attempt.alive:
+                with self._lock:
+                    self._retired.append(attempt)
+
     @property
     def loading(self) -> Loading | None:
         """The checkpoint that the worker is reading now, for a job or a load task."""
@@ -106,9 +127,10 @@ class JobQueue:
 
     @property
     def stuck(self) -> int:
-        """Threads of abandoned jobs that have not returned: they may hold memory and a processor."""
+        """Threads of abandoned jobs and requests that have not returned: they may hold memory and a
+        processor."""
         with self._lock:
-            self._retired = [worker for worker in self._retired if worker.alive]
+            self._retired = [thread for thread in self._retired if thread.alive]
             return len(self._retired)
 
     def get(self, job: str) -> Job | None:

@@ -66,17 +66,12 @@ class Worker:
             if self.current is not work:
                 return False
             self.retired = True
-        import ctypes  # not needed to start
-
-        ident = self._thread.ident
-        if ident is not None and self._thread.is_alive():
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(Abandoned))
+        abandon(self._thread)
         return True
 
     def culprit(self) -> str | None:
         """The extension whose code the thread is in, the innermost if there are several; None if in none."""
-        frame = sys._current_frames().get(self._thread.ident or 0)
-        return _extension(_outwards(frame))
+        return culprit(self._thread)
 
     def _loop(self) -> None:
         try:
@@ -131,6 +126,20 @@ class Worker:
                 traceback.print_exc()
         finally:
             self._done(task)
+
+
+def abandon(thread: threading.Thread) -> None:
+    """Raises Abandoned in a thread, as soon as it runs Python code."""
+    import ctypes  # not needed to start
+
+    if thread.ident is not None and thread.is_alive():
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(Abandoned))
+
+
+def culprit(thread: threading.Thread) -> str | None:
+    """The extension whose code a thread is in, the innermost if there are several; None if in none."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    return _extension(_outwards(frame))
 
 
 def _extension(modules: Iterable[str]) -> str | None:

@@ -30,7 +30,9 @@ router = APIRouter(tags=["jobs"])
 
 
 async def _submitted(app: Program, turns: SubmitTurns, client: Client, sent: Sent) -> Job:
-    return await turns.attempt(lambda: app.queue.submit(validate(app.Request, sent, strict=True), client))
+    return await turns.attempt(
+        lambda: app.queue.submit(lambda: validate(app.Request, sent, strict=True), client)
+    )
 
 
 async def _known(app: Program, id: str) -> Job:
