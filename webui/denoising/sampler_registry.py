@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from webui.canvas import Canvas
-from webui.core.errors import ExtensionFault
+from webui.core.errors import ExtensionFault, message
 from webui.denoising.checks import check_tensor
 from webui.denoising.samplers import BUILT_IN, Sampler, SamplerTable
 from webui.extension.errors import HookError, is_of_hook
@@ -59,17 +59,18 @@ def _guarded(name: str, sampler: Sampler) -> Sampler:
 
     def checked_select(canvas: Canvas, confidence: Tensor, plan: Any) -> Tensor:
         chosen = _call(name, select, canvas, confidence, plan)
-        return check_tensor(name, "a selection", chosen, confidence.shape, torch.bool)
+        return check_tensor(name, "a selection", chosen, confidence.shape, torch.bool, confidence.device)
 
     def checked_remask(canvas: Canvas, plan: Any, choice: Any) -> Tensor:
         masked = _call(name, remask, canvas, plan, choice)
-        return check_tensor(name, "positions to remask", masked, canvas.tokens.shape, torch.bool)
+        shape, device = canvas.tokens.shape, canvas.tokens.device
+        return check_tensor(name, "positions to remask", masked, shape, torch.bool, device)
 
     def checked_options(request: Any) -> Mapping[str, float]:
         try:
             return {key: float(value) for key, value in options(request).items()}
         except ValueError as error:
-            raise ValueError(f"{name}: {error}") from error
+            raise ValueError(f"{name}: {message(error)}") from error
         except BaseException as error:
             if not is_of_hook(error):
                 raise
