@@ -13,6 +13,7 @@ document.body.append(tip);
 const TOUCH_MS = 700; // focus and scrolling within this time after a touch do not hide it
 let tabbed = false;
 let touched = 0;
+let hovered = /** @type {Element | null | undefined} */ (null);
 const elsewhere = () => performance.now() - touched > TOUCH_MS && show(null);
 
 /** Shows the help of the control of `name` (its name element, or an icon button); null hides it. */
@@ -29,7 +30,10 @@ function show(name) {
   tip.style.top = `${above >= 8 ? above : box.bottom + 6}px`;
 }
 
-document.addEventListener("pointerover", (event) => show(origin(event).closest?.(NAMED)));
+document.addEventListener("pointerover", (event) => {
+  hovered = origin(event).closest?.(NAMED);
+  show(hovered);
+});
 document.addEventListener("pointerdown", (event) => {
   tabbed = false;
   if (event.pointerType !== "touch") return;
@@ -47,4 +51,5 @@ document.addEventListener("focusin", (event) => {
   if (!tip.hidden) target.setAttribute("aria-describedby", tip.id);
 });
 document.addEventListener("focusout", elsewhere);
-document.addEventListener("scroll", elsewhere, true);
+// No event tells that the same name still lies under the pointer after something scrolled.
+document.addEventListener("scroll", () => (hovered?.matches(":hover") ? show(hovered) : elsewhere()), true);
