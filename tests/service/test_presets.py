@@ -40,6 +40,13 @@ def test_only_what_it_sets_is_kept(presets):
     assert presets.delete("Night") and not presets.delete("Night") and len(presets.all()) == 1
 
 
+def test_the_longest_texts_fit(presets):
+    long = "\U0001f409" * 100_000
+    fields = {"prompt": long, "system": long, "guidance": {"scale": 2.0, "negative_prompt": long[:60_000]}}
+    presets.put("Long", fields)
+    assert presets.all() == [{"name": "Long", "request": fields}]
+
+
 NAMES = [
     "a",
     "A",

@@ -46,8 +46,8 @@ def part(model: type[BaseModel], data: dict[str, Any]) -> tuple[dict[str, Any], 
     return known, unknown
 
 
-def plain(value: dict[str, Any]) -> dict[str, Any]:
-    """The value, as Checked. ValueError if JSON cannot hold it, or only in too many bytes."""
+def plain(value: dict[str, Any], most: float = MAX_SIZE) -> dict[str, Any]:
+    """The value, as Checked. ValueError if JSON cannot hold it, or only in more than `most` bytes."""
     if isinstance(value, Checked):
         return value
     _check_depth(value)
@@ -55,8 +55,8 @@ def plain(value: dict[str, Any]) -> dict[str, Any]:
         size = len(json.dumps(value, allow_nan=False, ensure_ascii=False).encode())
     except (TypeError, ValueError):
         raise ValueError("contains what JSON cannot hold") from None
-    if size > MAX_SIZE:
-        raise ValueError(f"has {size:,} bytes as JSON; at most {MAX_SIZE:,} are possible")
+    if size > most:
+        raise ValueError(f"has {size:,} bytes as JSON; at most {most:,} are possible")
     return Checked(value)
 
 

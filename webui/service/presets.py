@@ -9,6 +9,7 @@ import re
 import threading
 import unicodedata
 from collections.abc import Mapping
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ class Presets:
         for path in sorted(self._folder.glob("*.json")):
             try:
                 data = json.loads(read(path))
-                name, fields = data["name"], current(plain(data["request"]), self._request.renamed)
+                name, fields = data["name"], current(plain(data["request"], inf), self._request.renamed)
                 self._request.read({"request": fields})
                 name.encode()
             except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
