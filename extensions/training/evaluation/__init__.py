@@ -3,6 +3,7 @@ bars.
 
 statistics.py  intervals             texts.py       what is measured on a text alone
 likelihood.py  the evidence bound    questions.py   held-out stories as prompts, gaps and passages
+coherence.py   whether a story hangs together by the grammar's lexicon and sentences
 bench.py       the program, writing  metrics.py     one function for each row (or two) of the table
 report.py      rows, table, JSON
 
@@ -25,12 +26,18 @@ if TYPE_CHECKING:
 NAMES = (
     "tinystories",
     "grammar",
+    "frozen",
     "keywords",
+    "more",
+    "people",
     "ending",
     "dialogue",
+    "open",
+    "coherence",
     "lexicon",
     "repetition",
     "distinct",
+    "seeds",
     "infill",
     "emphasis",
     "negative",
