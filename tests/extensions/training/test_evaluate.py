@@ -17,10 +17,11 @@ import torch
 
 from extensions.training import prose
 from extensions.training.evaluation import COMMAND, NAMES, questions, texts
-from extensions.training.evaluation.bench import Bench
+from extensions.training.evaluation.bench import Answer, Bench
 from extensions.training.evaluation.coherence import Reader, shared
 from extensions.training.evaluation.likelihood import bounds
 from extensions.training.evaluation.metrics import METRICS
+from extensions.training.evaluation.presets import spread
 from extensions.training.evaluation.questions import Passage
 from extensions.training.evaluation.report import Bar, Report, Row
 from extensions.training.evaluation.statistics import bootstrap, ratio, wilson
@@ -458,3 +459,26 @@ def test_what_people_ask_for_is_made_of_words_that_the_prompt_has():
     lexicon = Grammar.load().lexicon()
     for prompt, words in questions.PEOPLE:
         assert words and all(word in prompt.lower() and word in lexicon for word in words), prompt
+
+
+# -- presets -------------------------------------------------------------------------------------------------
+
+
+def test_settings_are_tried_side_by_side(app, capsys):
+    first, second = '{"temperature": 0.0}', '{"temperature": 0.9, "block_length": 4}'
+    assert evaluate(app, "--samples", "2", "--try", first, "--try", second, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [one["settings"] for one in found] == [first, second]
+    assert all(0 <= one[key] <= 1 for one in found for key in ("clean", "accepted", "keywords", "spread"))
+    assert evaluate(app, "--samples", "1", "--try", first) == 0
+    assert capsys.readouterr().out.count("\n") == 2
+    with pytest.raises(ValueError, match="not JSON"):
+        evaluate(app, "--try", "{")
+
+
+def test_how_far_from_left_to_right():
+    def order(*columns):
+        return Answer("", 0, "", (), False, columns)
+
+    assert spread(order(0, 1, 2)) == 0 and spread(order(2, 1, 0)) == 1 and spread(order(0, 2, 1, 3)) == 1 / 3
+    assert spread(order()) == 0
