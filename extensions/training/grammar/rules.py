@@ -87,8 +87,8 @@ def _faults_of_beat(beat: Beat, where: str) -> list[str]:
                 break
         if beat.number > 1 and not all(set(form.slots) & _TELLING for form in forms):
             faults.append(
-                f"{where}, wording {number}: it fits any story; name the hero, the friend, the elder, an object, "
-                "the food or the place."
+                f"{where}, wording {number}: it fits any story; name the hero, the friend, the elder, an "
+                "object, the food or the place."
             )
     if len({form.introduces for form in beat.forms}) > 1:
         faults.append(f"{where}: its wordings introduce different roles.")
