@@ -12,6 +12,9 @@ from random import Random
 
 FRAME = "\nStory:"
 DROP = 0.3
+ALL, LESS = 0.4, 0.5  # of the keywords: all of them so often, else each dropped so often; together DROP
+GIST = 0.5  # of the sentences about a story that has a gist
+BARE = 0.25  # of the sentences: without `Write a story about`
 MASS = frozenset(
     "soup bread cheese honey jam popcorn candy chocolate rice corn pasta milk water snow rain sand food "
     "money music "
@@ -67,7 +70,8 @@ class Facts:
 
     words: keywords that stand in the text; hero: `brave dragon`; kind: the hero without the trait; end:
     happy, sad or open; talk: whether there is dialogue; before: the sentences that came before (the text then
-    continues them); extra: further fields (name, value), of the fables.
+    continues them); extra: further fields (name, value), of the fables; gists: what the text is about
+    (`a girl who loses her umbrella`).
     """
 
     words: tuple[str, ...] = ()
@@ -79,6 +83,7 @@ class Facts:
     talk: bool | None = None
     before: str | None = None
     extra: tuple[tuple[str, str], ...] = field(default=())
+    gists: tuple[str, ...] = ()
 
 
 def article(noun: str) -> str:
@@ -105,8 +110,7 @@ def condition(facts: Facts, random: Random) -> str:
 
 def tags(facts: Facts, random: Random) -> str:
     """`dragon, cake, castle, happy ending, dialogue`."""
-    words = [word for word in facts.words if random.random() >= DROP]
-    random.shuffle(words)
+    words = _some(facts.words, random)
     if facts.hero and facts.kind in words and facts.hero != facts.kind and random.random() < 0.4:
         words[words.index(facts.kind)] = facts.hero
     if random.random() < 0.08:
@@ -116,7 +120,7 @@ def tags(facts: Facts, random: Random) -> str:
         rest.append(facts.place if random.random() < 0.8 else f"in the {facts.place}")
     if facts.end and _kept(facts, random):
         rest.append(random.choice(END_TAGS[facts.end]))
-    if facts.talk is not None and random.random() >= (DROP if facts.talk else 0.6):
+    if facts.talk is not None and random.random() >= DROP:
         rest.append(random.choice(TALK_TAGS[facts.talk]))
     rest += [value for _, value in facts.extra if random.random() >= 0.5]
     found = words + rest
@@ -128,8 +132,7 @@ def tags(facts: Facts, random: Random) -> str:
 def fields(facts: Facts, random: Random) -> str:
     """`Words: dragon, cake / Hero: brave dragon / Place: castle / End: happy / Talk: yes`, also one field a
     line."""
-    words = [word for word in facts.words if random.random() >= DROP]
-    random.shuffle(words)
+    words = _some(facts.words, random)
     known = [
         ("Words", ", ".join(words) or None),
         ("Hero", facts.hero),
@@ -148,23 +151,35 @@ def fields(facts: Facts, random: Random) -> str:
 
 
 def sentence(facts: Facts, random: Random) -> str:
-    """`Write a story about a dragon and a cake with a happy ending.`"""
-    words = [word for word in facts.words if random.random() >= DROP][:4]
-    random.shuffle(words)
+    """`Write a story about a dragon and a cake with a happy ending.`, or a gist in the place of the words;
+    one in four does not ask but only says what about: `a dragon and a cake`."""
+    gist = random.choice(facts.gists) if facts.gists and random.random() < GIST else ""
+    words = _some(facts.words, random)[:4]
     if facts.hero and facts.kind in words and random.random() < 0.5:
         words[words.index(facts.kind)] = facts.hero
     words = [article(word) for word in words]
-    about = " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
-    text = f"{random.choice(ASKS)} {about}" if words else random.choice(ASKS_BARE)
-    if facts.place and random.random() >= DROP:
+    about = gist or " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+    if about and random.random() < BARE:
+        text = about if random.random() < 0.7 else about[0].upper() + about[1:]
+    else:
+        text = f"{random.choice(ASKS)} {about}" if about else random.choice(ASKS_BARE)
+    if facts.place and facts.place not in about.split() and random.random() >= DROP:
         text += random.choice((f" in a {facts.place}", f" in the {facts.place}", f" at the {facts.place}"))
     if facts.end and _kept(facts, random):
         text += " " + random.choice(ENDS[facts.end])
-    if facts.talk is not None and random.random() >= (DROP if facts.talk else 0.6):
+    if facts.talk is not None and random.random() >= DROP:
         text += (" and " if " with" in text[-22:] and random.random() < 0.7 else " ") + random.choice(
             TALKS[facts.talk]
         )
     return text + random.choice((".", ".", ".", ""))
+
+
+def _some(words: tuple[str, ...], random: Random) -> list[str]:
+    """All words or some, in any order: three and four keywords are to be as common as one and two."""
+    less = 0.0 if random.random() < ALL else LESS
+    some = [word for word in words if random.random() >= less]
+    random.shuffle(some)
+    return some
 
 
 def _more(facts: Facts, random: Random) -> str:
@@ -192,5 +207,12 @@ def of_story(attributes) -> Facts:
     """The facts of a story of the grammar, from its exact `Attributes`."""
     a = attributes
     return Facts(
-        words=tuple(a.words), hero=a.hero, kind=a.kind, friend=a.friend, place=a.place, end=a.end, talk=a.talk
+        words=tuple(a.words),
+        hero=a.hero,
+        kind=a.kind,
+        friend=a.friend,
+        place=a.place,
+        end=a.end,
+        talk=a.talk,
+        gists=a.gists,
     )

@@ -114,6 +114,17 @@ class Corpus:
                 words=tuple(word for word in facts.words if word in text),
                 talk='"' in text,
                 place=facts.place if facts.place and facts.place in text else None,
+                gists=(),
+            )
+        elif dice.random() < data.open:
+            text = left_open(text)
+            facts = replace(
+                facts,
+                end="open",
+                words=tuple(word for word in facts.words if word in words_of(text)),
+                friend=facts.friend if facts.friend in words_of(text) else None,
+                place=facts.place if facts.place in words_of(text) else None,
+                talk='"' in text,
             )
         return _Row(condition(facts, dice), text, True, True, dice.random())
 
@@ -183,6 +194,15 @@ class Corpus:
             kinds[i, : content + len(self.frame)] = FRAME_KIND
             kinds[i, :content] = CONTENT
         return Batch(tokens, kinds)
+
+
+def left_open(text: str) -> str:
+    """A story of the grammar without its last two sentences, the turn and the end: it stops where anything
+    may still happen. A quotation is not cut."""
+    sentences = list(prose.document(text).sentences)[:-2]
+    while prose.joined(tuple(sentences)).count('"') % 2:
+        sentences.pop()
+    return prose.joined(tuple(sentences))
 
 
 def read_documents(recipe: Recipe, folder: Path | None) -> dict[str, list[prose.Document]]:

@@ -85,6 +85,12 @@ def read(folder: Path) -> dict[str, Tensor]:
     }
 
 
+def tokens(folder: Path) -> int:
+    """The tokens that a checkpoint's weights have seen, as `export` wrote it; 0 if it does not say."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return config.get("training", {}).get("tokens", 0)
+
+
 def shards(weights: dict[str, Tensor], most: float) -> list[dict[str, Tensor]]:
     """Weights in groups of at most `most` megabytes, in order; a single larger tensor is a group of its
     own."""
@@ -100,7 +106,7 @@ def shards(weights: dict[str, Tensor], most: float) -> list[dict[str, Tensor]]:
 
 
 def export(
-    folder: Path, weights: dict[str, Tensor], shape: Shape, tokenizer, facts: dict, most: float = 12.0
+    folder: Path, weights: dict[str, Tensor], shape: Shape, tokenizer, facts: dict, most: float = 16.0
 ) -> None:
     """Write the checkpoint. `weights` by the network's names, `tokenizer` a `tokenizers.Tokenizer`; `facts`
     go into the config under "training" (steps, tokens, recipe), `most` is the size of a shard in

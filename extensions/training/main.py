@@ -42,6 +42,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, help="threads (default: torch's)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
     parser.add_argument("--stop", type=int, help="stop at this step as if interrupted, to resume later")
+    parser.add_argument(
+        "--leg",
+        type=int,
+        default=1,
+        help="leg of a long run, from 1; later ones go on from the weights in --out (default: 1)",
+    )
     begin = parser.add_mutually_exclusive_group()
     begin.add_argument(
         "--resume", action="store_true", help="continue the state (the default if there is one)"
@@ -59,8 +65,9 @@ def run(options: argparse.Namespace) -> int:
     options.out = options.out or Path("models/checkpoints/trained")
     if options.threads:
         torch.set_num_threads(options.threads)
-    recipe = recipes.read(options.recipe).with_steps(options.steps)
-    folder = options.state or options.out.parent / f".training-{options.out.name}"
+    recipe = recipes.read(options.recipe).leg(options.leg, options.out.name).with_steps(options.steps)
+    name = options.out.name if options.leg == 1 else f"{options.out.name}-{options.leg}"
+    folder = options.state or options.out.parent / f".training-{name}"
     found = None if options.fresh else state.read(folder)
     if options.resume and found is None:
         raise ValueError(f"There is no state in {folder} to resume; leave --resume out to start.")
@@ -72,12 +79,14 @@ def run(options: argparse.Namespace) -> int:
     made = trainer.Trainer(recipe, data, tokenizer, tokenizer.token_to_id(corpus.words.MASK), options.device)
     if start and not found:
         made.begin(export.read(start))
+        made.before = export.tokens(start)
     if found:
         check(facts, found[1], folder)
         made.restore(*found)
     _tell(
         f"{recipe.name}: {sum(one.numel() for one in made.network.parameters()):,} parameters, {made.dtype}, "
-        f"{torch.get_num_threads()} threads, rows {data.counts}, from step {made.step} to {recipe.plan.steps}"
+        f"{torch.get_num_threads()} threads, rows {data.counts}, from step {made.step} to "
+        f"{recipe.plan.steps}, {made.before / 1e6:.1f} M tokens before"
     )
     halt = _signals()
     held = _held_out(data, options.corpus)

@@ -140,6 +140,26 @@ class Block(nn.Module):
         self.q_proj.view(s.heads, s.head, s.width).mul_((most / peak).clamp(max=1.0)[:, None, None])
 
 
+def deepened(weights: dict[str, Tensor], layers: int) -> dict[str, Tensor]:
+    """The weights of a network as those of a deeper one of the same width, which computes the same.
+
+    The layers it has are spread over the new ones; each of the others begins as a copy of the layer before it
+    that adds nothing to the stream yet (its two output matrices are zero). Net2Net, Chen et al. 2016, for
+    depth.
+    """
+    there = 1 + max((int(name.split(".")[1]) for name in weights if name.startswith("blocks.")), default=-1)
+    made = {name: one for name, one in weights.items() if not name.startswith("blocks.")}
+    for layer in range(layers):
+        source = layer * there // layers
+        new = layer and source == (layer - 1) * there // layers
+        for name, one in weights.items():
+            head, _, rest = name.removeprefix("blocks.").partition(".")
+            if name.startswith("blocks.") and int(head) == source:
+                silent = new and rest in ("attn_out", "ff_out")
+                made[f"blocks.{layer}.{rest}"] = torch.zeros_like(one) if silent else one.clone()
+    return made
+
+
 class Network(nn.Module):
     """Tokens (B, L) in, hidden states (B, L, width) out; `logits` applies the tied head to the positions that
     are wanted."""

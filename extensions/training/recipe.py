@@ -30,7 +30,8 @@ class Data:
 
     tokens: of a batch, about; group: batches that are drawn together and sorted by length; padded: share of
     the rows that are padded with end-of-text to a random length and not only to a multiple of 8; continued:
-    share of the grammar's stories that are cut in two, the first part becoming the `More:` of the second.
+    share of the grammar's stories that are cut in two, the first part becoming the `More:` of the second;
+    open: share of the others that are told without their end, and say so.
     """
 
     grammar: float = 0.70
@@ -41,6 +42,7 @@ class Data:
     group: int = 16
     padded: float = 0.5
     continued: float = 0.04
+    open: float = 0.0
     stories_for_tokenizer: int = 20000
 
 
@@ -82,7 +84,8 @@ class Recipe:
 
     start: the checkpoint, beside the one that is made, whose tokenizer and weights the run begins with
     (fine-tuning); precision: fp32, bf16, or auto (bf16 where the device multiplies it faster); compile: fuse
-    with torch.compile; minutes: between states, and between exports; report: steps between lines of the log.
+    with torch.compile; minutes: between states, and between exports; report: steps between lines of the log;
+    later: the plan of every leg but the first (the file's table `[leg]`, over `[plan]`).
     """
 
     name: str = "storyteller"
@@ -93,10 +96,21 @@ class Recipe:
     save_minutes: float = 5.0
     export_minutes: float = 15.0
     report: int = 50
-    shard_megabytes: float = 12.0
+    shard_megabytes: float = 16.0
     network: Sizes = field(default_factory=Sizes)
     data: Data = field(default_factory=Data)
     plan: Plan = field(default_factory=Plan)
+    later: Plan | None = None
+
+    def leg(self, number: int, start: str) -> Recipe:
+        """The recipe of leg `number` of a long run, counted from 1. From the second on it begins from the
+        averaged weights of the checkpoint `start`, on rows of its own and by the plan of `[leg]`: nothing of
+        the state of the leg before is needed. ValueError if the recipe has no such plan."""
+        if number == 1:
+            return self
+        if number < 1 or self.later is None:
+            raise ValueError(f"The recipe {self.name} has no leg {number}: its file has no table [leg].")
+        return replace(self, seed=self.seed + number - 1, start=start, plan=self.later)
 
     def with_steps(self, steps: int | None) -> Recipe:
         """The same recipe ending after `steps`; phases and learning rate end with it."""
@@ -122,7 +136,10 @@ def read(name: str | Path) -> Recipe:
     made = {
         key: _filled(parts[key], value, f"{path}, [{key}]") for key, value in entries.items() if key in parts
     }
-    rest = {key: value for key, value in entries.items() if key not in parts}
+    if "leg" in entries:
+        both = {**entries.get("plan", {}), **entries["leg"]}
+        made["later"] = _filled(Plan, both, f"{path}, [leg]")
+    rest = {key: value for key, value in entries.items() if key not in (*parts, "leg")}
     return replace(_filled(Recipe, rest, str(path)), **made)
 
 

@@ -21,7 +21,7 @@ from . import state
 from .corpus import CONTENT, FRAME_KIND, PADDING, TEXT, Batch, Corpus
 from .export import export
 from .loss import CHUNK, head_loss, piece
-from .network import Network, Shape
+from .network import Network, Shape, deepened
 from .optimizer import Optimizer
 from .recipe import Plan, Recipe
 
@@ -102,7 +102,7 @@ class Trainer:
         self.dtype = precision(recipe.precision, device)
         self.optimizer = Optimizer(self.network, self.dtype)
         self.average = {name: one.detach().clone() for name, one in self.network.named_parameters()}
-        self.step, self.seen = 0, 0
+        self.step, self.seen, self.before = 0, 0, 0  # `before`: tokens of the weights it began with
         self.body, self.piece = self.network, piece
         if recipe.compile:
             self._compile()
@@ -148,9 +148,11 @@ class Trainer:
 
     @torch.no_grad()
     def begin(self, weights: dict[str, Tensor]) -> None:
-        """Begin with these weights, by the network's names, instead of random ones. ValueError if they are
-        another shape's."""
+        """Begin with these weights, by the network's names, instead of random ones; a network with more
+        layers begins as one that computes the same. ValueError if they are of another width or vocabulary."""
         mine = dict(self.network.named_parameters())
+        if len(weights) < len(mine):
+            weights = deepened(weights, self.shape.layers)
         if {name: one.shape for name, one in mine.items()} != {
             name: one.shape for name, one in weights.items()
         }:
@@ -170,7 +172,7 @@ class Trainer:
         tensors = {f"network.{name}": one.detach() for name, one in self.network.named_parameters()}
         tensors |= {f"average.{name}": one for name, one in self.average.items()}
         tensors |= {f"optimizer.{name}": one for name, one in self.optimizer.state().items()}
-        state.write(folder, tensors, {**facts, "step": self.step, "seen": self.seen})
+        state.write(folder, tensors, {**facts, "step": self.step, "seen": self.seen, "before": self.before})
 
     @torch.no_grad()
     def restore(self, tensors: dict[str, Tensor], facts: dict) -> None:
@@ -184,11 +186,11 @@ class Trainer:
             if name.startswith("optimizer.")
         }
         self.optimizer.restore(mine, facts["step"])
-        self.step, self.seen = facts["step"], facts["seen"]
+        self.step, self.seen, self.before = facts["step"], facts["seen"], facts["before"]
 
     def export(self, folder: Path) -> None:
         """Write the averaged weights as a checkpoint."""
-        facts = {"recipe": self.recipe.name, "step": self.step, "tokens": self.seen}
+        facts = {"recipe": self.recipe.name, "step": self.step, "tokens": self.before + self.seen}
         export(folder, self.average, self.shape, self.tokenizer, facts, self.recipe.shard_megabytes)
 
 

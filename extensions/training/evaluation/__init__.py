@@ -3,8 +3,9 @@ bars.
 
 statistics.py  intervals             texts.py       what is measured on a text alone
 likelihood.py  the evidence bound    questions.py   held-out stories as prompts, gaps and passages
+coherence.py   whether a story hangs together by the grammar's lexicon and sentences
 bench.py       the program, writing  metrics.py     one function for each row (or two) of the table
-report.py      rows, table, JSON
+report.py      rows, table, JSON     presets.py     settings side by side (--try)
 
 Everything is fixed by the checkpoint and `--seed`: prompts are the first held-out stories of the grammar, in
 order; answer k has seed `--seed` + k; masks are drawn from `--seed`. This file imports nothing heavy, so
@@ -13,6 +14,7 @@ order; answer k has seed `--seed` + k; masks are drawn from `--seed`. This file 
 
 from __future__ import annotations
 
+import json
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,12 +27,18 @@ if TYPE_CHECKING:
 NAMES = (
     "tinystories",
     "grammar",
+    "frozen",
     "keywords",
+    "more",
+    "people",
     "ending",
     "dialogue",
+    "open",
+    "coherence",
     "lexicon",
     "repetition",
     "distinct",
+    "seeds",
     "infill",
     "emphasis",
     "negative",
@@ -50,6 +58,14 @@ def arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--only", metavar="NAME,...", help=f"measure these alone: {', '.join(NAMES)}")
     parser.add_argument(
+        "--try",
+        dest="settings",
+        action="append",
+        default=[],
+        metavar="JSON",
+        help="instead of the table: these fields of a request over the preset; more than once to compare",
+    )
+    parser.add_argument(
         "--show", type=int, default=0, metavar="N", help="print the first N answers, unedited"
     )
     parser.add_argument(
@@ -66,12 +82,20 @@ def run(app: App, options: Namespace) -> int:
         raise ValueError(f"--only: there is no {unknown[0]!r}. There are: {', '.join(NAMES)}.")
     if options.corpus and not options.corpus.is_dir():
         raise ValueError(f"--corpus: {options.corpus} is no folder.")
-    from . import report
+    try:
+        settings = [json.loads(one) for one in options.settings]
+    except ValueError as error:
+        raise ValueError(f"--try: not JSON ({error}).") from error
+    from . import presets, report
     from .bench import Bench
     from .metrics import measure
 
     bench = Bench(app, options.model, options.samples, options.seed, options.corpus)
     try:
+        if settings:
+            tried = presets.tried(bench, settings)
+            print(json.dumps(tried, indent=1) if options.json else presets.table(tried))
+            return 0
         found = report.Report(bench.facts(), measure(bench, only), bench.texts(), bench.seconds())
     finally:
         bench.close()

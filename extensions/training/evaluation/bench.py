@@ -39,13 +39,14 @@ class Desk(App):
 @dataclass(frozen=True)
 class Answer:
     """What the program wrote. `tokens` are those that were decided, by column; `ended` says that end-of-text
-    is among them."""
+    is among them; `order` are the columns in the order in which they were decided."""
 
     prompt: str
     seed: int
     text: str
     tokens: tuple[int, ...]
     ended: bool
+    order: tuple[int, ...] = ()
 
 
 class Bench:
@@ -206,6 +207,6 @@ class Bench:
 def _answer(result: Result, ends: Sequence[int]) -> Answer:
     decided = {decision.column: decision.token for decision in result.trace}
     tokens = tuple(token for _, token in sorted(decided.items()) if token is not None)
-    return Answer(
-        result.request.prompt, result.request.seed, result.text, tokens, not set(ends).isdisjoint(tokens)
-    )
+    ended = not set(ends).isdisjoint(tokens)
+    order = tuple(decision.column for decision in result.trace)
+    return Answer(result.request.prompt, result.request.seed, result.text, tokens, ended, order)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from .. import prose
 from . import questions, texts
 from .bench import Answer, Bench
+from .coherence import Reader, repeated_clauses, shared
 from .questions import Passage
 from .report import Bar, Row
 from .statistics import bootstrap, ratio, wilson
@@ -101,6 +103,22 @@ def grammar(bench: Bench) -> Iterator[Row]:
         yield Row(metric, what, ratio(pairs), bootstrap(pairs, bench.seed), len(pairs), bar, note=note)
 
 
+def frozen(bench: Bench) -> Iterator[Row]:
+    """The first row of `grammar` on the stories that were held out in November 2026 (held_out.jsonl),
+    whatever the grammar has become since."""
+    lengths = questions.Lengths(bench.grammar, bench.model.tokenizer.encode)
+    some = [(bench.passages(one.text), one.nats) for one in questions.frozen(bench.samples)]
+    nats = iter(bench.score([one for story, _ in some for one in story], "bound on frozen held-out grammar"))
+    pairs = []
+    for story, unit in some:
+        length = sum(len(one.scored) for one in story) - 1
+        pairs.append((sum(next(nats) for _ in story) + lengths.nats(length), unit))
+    per = sum(part for part, _ in pairs) / sum(len(one.scored) for story, _ in some for one in story)
+    note = f"{per:.3f} nats per token; the grammar of November 2026"
+    what, bar = "frozen held-out grammar / its entropy", Bar(1.5, 1.2, least=False)
+    yield Row("frozen", what, ratio(pairs), bootstrap(pairs, bench.seed), len(pairs), bar, note=note)
+
+
 # -- obedience -----------------------------------------------------------------------------------------------
 
 
@@ -130,6 +148,35 @@ def keywords(bench: Bench) -> Iterator[Row]:
         )
 
 
+def more(bench: Bench) -> Iterator[Row]:
+    """Share of three and of four keywords, asked for alone, that stand in the answer, at the preset."""
+    for many in (3, 4):
+        stories = questions.keywords(bench.grammar, many, max(1, bench.samples // 2))
+        asked = [one.attributes.words[:many] for one in stories]
+        answers = bench.write([", ".join(words) for words in asked], f"{many} keywords")
+        hits = [
+            [texts.includes(answer.text, word) for word in words]
+            for words, answer in zip(asked, answers, strict=True)
+        ]
+        note = f"all in {sum(map(all, hits))} of {len(hits)} answers"
+        what = f"{many} keywords in the answer, the preset"
+        yield _rate(f"keywords_of_{many}", what, sum(map(sum, hits)), sum(map(len, hits)), note=note)
+
+
+def people(bench: Bench) -> Iterator[Row]:
+    """Prompts as people write them (questions.PEOPLE): the share of what they name, and the grammar knows,
+    that stands in the answer."""
+    some = questions.PEOPLE[: bench.samples]
+    answers = bench.write([prompt for prompt, _ in some], "prompts as people write them")
+    hits = [
+        [texts.includes(answer.text, word) for word in words]
+        for (_, words), answer in zip(some, answers, strict=True)
+    ]
+    note = f"all of them in {sum(map(all, hits))} of {len(hits)} answers"
+    what = "prompts as people write them: what they name"
+    yield _rate("people", what, sum(map(sum, hits)), sum(map(len, hits)), note=note)
+
+
 def ending(bench: Bench) -> Iterator[Row]:
     """Share of the answers that end in the mood asked for, by the mood words of the last sentence or the one
     before it."""
@@ -156,6 +203,54 @@ def dialogue(bench: Bench) -> Iterator[Row]:
         }
     )
     yield _rate("dialogue", "dialogue as asked", sum(right), len(right), Bar(0.85, 0.92), note)
+
+
+def open_(bench: Bench) -> Iterator[Row]:
+    """Answers to `open ending` whose last two sentences tell neither of a happy nor of a sad end."""
+    stories = bench.stories[: max(1, bench.samples // 2)]
+    answers = bench.write(
+        [", ".join([*questions.subject(one.attributes), "open ending"]) for one in stories], "open endings"
+    )
+    right = sum(texts.ending(answer.text) is None for answer in answers)
+    yield _rate("open", "open ending as asked", right, len(answers))
+
+
+# -- sense ---------------------------------------------------------------------------------------------------
+
+
+def coherence(bench: Bench) -> Iterator[Row]:
+    """Answers in which every name, kind and object is introduced before it is used and keeps its attributes,
+    and nothing is said twice (coherence.py); sentences that the grammar can say, whatever the words in its
+    slots; answers that say a clause twice."""
+    reader = Reader(bench.grammar)
+    answers = [answer.text for answer in _told(bench, None)]
+    faults = [reader.faults(text) for text in answers]
+    found = Counter(kind for some in faults for kind in dict.fromkeys(map(_sort, some)))
+    note = ", ".join(f"{kind} in {times}" for kind, times in found.most_common())
+    clean = sum(not some for some in faults)
+    yield _rate("coherence", "stories without a fault", clean, len(answers), Bar(0.8, 0.9), note)
+    parts = [prose.document(text).sentences for text in answers]
+    pairs = [(float(sum(map(reader.accepts, some))), float(len(some))) for some in parts]
+    yield _share("sentences", "  sentences that the grammar can say", pairs, bench.seed, None)
+    twice = sum(bool(repeated_clauses(text)) for text in answers)
+    yield _rate("clauses", "  answers that say a clause twice", twice, len(answers))
+
+
+def seeds(bench: Bench) -> Iterator[Row]:
+    """Runs of four words that stand in two answers to the same prompt: over 20 prompts, with eight seeds
+    each, the mean over the pairs of seeds."""
+    prompts = [questions.tags(one.attributes) for one in bench.stories[: min(20, bench.samples)]]
+    many = 8 if bench.samples > 2 else 2
+    answers = bench.write([prompt for prompt in prompts for _ in range(many)], "eight seeds of a prompt")
+    pairs = []
+    for at in range(0, len(answers), many):
+        group = [answer.text for answer in answers[at : at + many]]
+        found = [shared(one, two) for one in group for two in group if one is not two]
+        pairs.append((sum(a / b for a, b in found if b), float(len(found))))
+    what = "4-grams shared between two seeds"
+    yield Row(
+        "seeds", what, ratio(pairs), bootstrap(pairs, bench.seed), len(pairs), Bar(0.10, 0.10, least=False)
+    )
 
 
 # -- language ------------------------------------------------------------------------------------------------
@@ -329,12 +424,18 @@ METRICS: Mapping[str, Callable[[Bench], Iterator[Row]]] = MappingProxyType(
     {
         "tinystories": tinystories,
         "grammar": grammar,
+        "frozen": frozen,
         "keywords": keywords,
+        "more": more,
+        "people": people,
         "ending": ending,
         "dialogue": dialogue,
+        "open": open_,
+        "coherence": coherence,
         "lexicon": lexicon,
         "repetition": repetition,
         "distinct": distinct,
+        "seeds": seeds,
         "infill": infill,
         "emphasis": emphasis,
         "negative": negative,
@@ -347,6 +448,20 @@ def _told(bench: Bench, scale: float | None) -> list[Answer]:
     """The answers to the tags of the held-out stories at a guidance scale; None is the preset's."""
     prompts = [questions.tags(one.attributes) for one in bench.stories]
     return bench.write(prompts, bench.label(scale), **bench.guidance(scale))
+
+
+def _sort(fault: str) -> str:
+    """What kind of fault a phrase of `Reader.faults` names."""
+    for sign, kind in (
+        ("twice:", "a clause twice"),
+        ("introduced twice", "a name twice"),
+        ("a second", "a kind twice"),
+        ("not introduced", "something not introduced"),
+        ("nobody", "a pronoun of nobody"),
+    ):
+        if sign in fault:
+            return kind
+    return "another colour"
 
 
 def _rate(metric: str, what: str, hits: int, n: int, bar: Bar | None = None, note: str = "") -> Row:

@@ -3,11 +3,13 @@ score. No torch."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
+from pathlib import Path
 
 from .. import prose
 from ..conditions import of_story
@@ -19,6 +21,30 @@ KEYWORDS = 2
 GAP = range(4, 25)  # tokens of a sentence that is cut out
 LEAST = 16  # tokens in which a text can be scored
 
+FROZEN = Path(__file__).with_name("held_out.jsonl")
+PEOPLE = (
+    ("Write a story about a girl who loses her umbrella in the rain", ("girl", "umbrella")),
+    ("a lonely lighthouse keeper and a talking cat", ("cat",)),
+    ("Tell me a story about a dragon who is afraid of the dark", ("dragon",)),
+    ("a little robot that wants to learn to swim", ("robot",)),
+    ("Can you write a story about two friends who find a treasure map on the beach?", ("map", "beach")),
+    ("My daughter wants a story about a unicorn and a rainbow cake", ("unicorn", "cake")),
+    ("a pirate who cannot swim", ("pirate",)),
+    ("Write a bedtime story about a sleepy bear", ("bear",)),
+    ("A boy finds a magic hat", ("boy", "hat")),
+    ("Story about a fox and a rabbit who become friends", ("fox", "rabbit")),
+    ("write about a princess that hates pizza", ("princess", "pizza")),
+    ("a mouse who wants to fly to the moon", ("mouse",)),
+    ("Please tell a sad story about a dog who waits for his friend", ("dog",)),
+    ("a witch bakes cookies for her cat", ("witch",)),
+    ("I want a story about an owl that is scared at night", ("owl",)),
+    ("The day the penguin lost his ball", ("penguin", "ball")),
+    ("a knight and a dragon sharing soup", ("knight", "dragon", "soup")),
+    ("Tell a funny story about a monkey with a drum", ("monkey", "drum")),
+    ("a squirrel who shares an apple with an elephant", ("squirrel", "apple", "elephant")),
+    ("Grandma gives a boy an old clock", ("boy", "clock")),
+)
+
 Encode = Callable[[str], Sequence[int]]
 
 
@@ -28,6 +54,30 @@ def held_out(grammar: Grammar, number: int) -> list[Story]:
     stories = (grammar.story(seed) for seed in count(FIRST))
     return list(
         islice((one for one in stories if one.held_out and len(one.attributes.words) >= KEYWORDS), number)
+    )
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A held-out story of the grammar as it was in November 2026, told once and kept: its bound can be
+    compared over all later grammars."""
+
+    text: str
+    nats: float
+    condition_nats: float
+
+
+def frozen(number: int) -> list[Frozen]:
+    """The first `number` stories of held_out.jsonl."""
+    rows = map(json.loads, FROZEN.read_text(encoding="utf-8").splitlines()[:number])
+    return [Frozen(row["text"], row["nats"], row["condition_nats"]) for row in rows]
+
+
+def keywords(grammar: Grammar, many: int, number: int) -> list[Story]:
+    """The first held-out stories that have at least `many` keywords."""
+    stories = (grammar.story(seed) for seed in count(FIRST))
+    return list(
+        islice((one for one in stories if one.held_out and len(one.attributes.words) >= many), number)
     )
 
 

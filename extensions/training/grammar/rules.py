@@ -25,6 +25,14 @@ FEWEST_WORDINGS = 5
 BEATS = range(6, 9)  # beats spoken in one story
 COMBINATIONS = tuple(itertools.product((True, False), repeat=2))  # (happy, talk)
 
+# The slots by which a sentence belongs to its story and to no other; pronouns, time and weather do not tell.
+_TELLING = frozenset(
+    (
+        "hero", "friend", "elder", "the thing", "thing", "the tool", "tool", "the food", "food", "in place",
+        "to place", "the place", *INTRODUCTIONS,
+    )
+)  # fmt: skip
+
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _ARTICLE_BEFORE_SLOT = re.compile(
     r"\b(an?|the) \{((a|the|in|to) |hero|friend\}|elder\}|thing|tool|food)"
@@ -77,6 +85,11 @@ def _faults_of_beat(beat: Beat, where: str) -> list[str]:
             if fault:
                 faults.append(f"{where}, wording {number}: {fault}.")
                 break
+        if beat.number > 1 and not all(set(form.slots) & _TELLING for form in forms):
+            faults.append(
+                f"{where}, wording {number}: it fits any story; name the hero, the friend, the elder, an "
+                "object, the food or the place."
+            )
     if len({form.introduces for form in beat.forms}) > 1:
         faults.append(f"{where}: its wordings introduce different roles.")
     return faults

@@ -3,10 +3,12 @@
 import hashlib
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from .cast import Cast, Dice, Pools, bare, draw_cast
+from .gists import filled, read_gists
 from .plots import Beat, Plot, read_plots
 from .rules import faults_of, repeated_wordings
 from .templates import SLOT
@@ -24,7 +26,8 @@ class Attributes:
 
     `hero` is `brave dragon` or `dragon`, `kind`, `friend` and `elder` are bare nouns in lower case, `name` is
     the hero's; `words` are whole words of the text, most characteristic first; `end` is happy or sad; `talk`
-    tells of dialogue; `plot` is the name of the plot, which the text does not show.
+    tells of dialogue; `plot` is the name of the plot, which the text does not show; `gists` say what the
+    story is about, as people ask for one.
     """
 
     hero: str
@@ -37,6 +40,7 @@ class Attributes:
     end: str
     talk: bool
     plot: str
+    gists: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,14 +72,16 @@ class _Ready:
 class Grammar:
     """The lexicon and the plots of a folder, checked and compiled."""
 
-    def __init__(self, lexicon: Lexicon, plots: tuple[Plot, ...]):
+    def __init__(self, lexicon: Lexicon, plots: tuple[Plot, ...], gists: Mapping[str, tuple[str, ...]]):
         self.vocabulary = lexicon
         self.plots = plots
+        self.gists = gists
         self._ready = tuple(_made_ready(plot, lexicon) for plot in plots)
 
     @classmethod
     def load(cls, folder: Path | str | None = None) -> "Grammar":
-        """Read `lexicon.toml` and all `plots-*.toml` of a folder (default: this package's).
+        """Read `lexicon.toml`, all `plots-*.toml` and, if it is there, `gists.toml` of a folder (default:
+        this package's).
 
         Raises GrammarError with one line per fault, OSError if the lexicon cannot be read.
         """
@@ -89,11 +95,13 @@ class Grammar:
         for plot in plots:
             faults += faults_of(plot) or _pool_faults(plot, lexicon)
         faults += repeated_wordings(plots)
+        gists, wrong = read_gists(folder / "gists.toml", plots)
+        faults += wrong
         if not plots and not faults:
             faults.append(f"{folder}: no plots-*.toml with a plot in it.")
         if faults:
             raise GrammarError("\n".join(faults))
-        return cls(lexicon, tuple(plots))
+        return cls(lexicon, tuple(plots), gists)
 
     def story(self, seed: int) -> Story:
         """The story of a seed: the same for the same seed and files, on every machine."""
@@ -123,6 +131,7 @@ class Grammar:
             end="happy" if happy else "sad",
             talk=talk,
             plot=ready.plot.name,
+            gists=filled(self.gists.get(ready.plot.name, ()), cast),
         )
         return Story(text, attributes, dice.nats, dice.told, is_held_out(words, cast.place))
 

@@ -108,3 +108,11 @@ def test_text_for_the_tokenizer_has_conditions_and_real_text(mixed, folder, gram
     texts = list(texts_for_tokenizer(mixed, grammar, read_documents(mixed, folder)))
     assert len(texts) == 500 + 90 + 10 + 20
     assert all("\nStory: " in text for text in texts)
+
+
+def test_an_open_story_stops_before_its_turn_and_says_so(tiny, made, grammar):
+    open_ = replace(tiny, data=replace(tiny.data, open=1.0, continued=0.0))
+    corpus = Corpus(open_, made, None, grammar)
+    rows_ = list(corpus._rows("grammar", 0, 40))
+    assert all(row.whole and row.text.count('"') % 2 == 0 for row in rows_)
+    assert sum("open" in row.content or "continued" in row.content for row in rows_) > 20

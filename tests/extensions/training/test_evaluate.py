@@ -4,6 +4,7 @@ texts by hand."""
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import math
 import subprocess
@@ -14,10 +15,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from extensions.training import prose
 from extensions.training.evaluation import COMMAND, NAMES, questions, texts
-from extensions.training.evaluation.bench import Bench
+from extensions.training.evaluation.bench import Answer, Bench
+from extensions.training.evaluation.coherence import Reader, shared
 from extensions.training.evaluation.likelihood import bounds
 from extensions.training.evaluation.metrics import METRICS
+from extensions.training.evaluation.presets import spread
 from extensions.training.evaluation.questions import Passage
 from extensions.training.evaluation.report import Bar, Report, Row
 from extensions.training.evaluation.statistics import bootstrap, ratio, wilson
@@ -388,3 +392,93 @@ def test_every_metric_has_a_name_for_only():
 def test_importing_the_command_costs_nothing():
     code = "import sys, extensions.training.evaluation; sys.exit(bool({'torch', 'tokenizers'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+# -- sense ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def reader() -> Reader:
+    return Reader(Grammar.load())
+
+
+def test_the_grammars_stories_are_read_without_a_fault(reader):
+    """Of stories that the reader did not learn its sentences from, and that are held out or not."""
+    stories = [reader.grammar.story(seed).text for seed in range(1 << 40, (1 << 40) + 500)]
+    faulty = [text for text in stories if reader.faults(text)]
+    assert len(faulty) <= 2, faulty[:3]
+    sentences = [one for text in stories for one in prose.document(text).sentences]
+    assert sum(map(reader.accepts, sentences)) > 0.99 * len(sentences)
+
+
+@pytest.mark.parametrize(
+    ("text", "faults"),
+    [
+        ("A fox named Tim had a red ball. Tim lost the ball.", []),
+        ("A fox named Tim had a red ball. Tom lost the ball.", ["Tom is not introduced"]),
+        ("A fox named Tim met an owl named Tim.", ["Tim is introduced twice"]),
+        ("A fox named Tim met a calm fox named Bob.", ["a second fox"]),
+        ("A fox named Tim lost the drum.", ["the drum is not introduced"]),
+        ("A boy named Tim had a red drum. He hit the blue drum.", ["the drum is blue now"]),
+        ("A boy named Tim had a red drum. She hit the red drum.", ["she is nobody"]),
+        ("A boy named Tim met the queen. She had a drum.", []),
+        ('A fox saw a drum. "Help!" called Tim and ran.', ["Tim is not introduced"]),
+        (
+            "A fox ran to the big tree, and he ran to the big tree. And he ran to the big tree!",
+            ["twice: and he ran to the big tree"],
+        ),
+    ],
+)
+def test_what_does_not_hang_together_is_found(reader, text, faults):
+    assert reader.faults(text) == faults
+
+
+def test_a_sentence_of_the_grammar_is_accepted_with_other_words_in_its_slots(reader):
+    assert reader.accepts("One day, a shy little robot named Zoe lost a green horn at the beach.")
+    assert not reader.accepts("Tim looked at the doll, and it was a doll.")
+
+
+def test_four_grams_that_two_texts_share():
+    assert shared("a b c d e", "x a b c d") == (1, 2)
+    assert shared("a b", "a b") == (0, 0)
+
+
+def test_the_frozen_stories_are_those_the_cards_were_measured_on():
+    some = questions.frozen(64)
+    assert len(some) == 64 and sum(one.nats for one in some) / 64 == pytest.approx(46.5954, abs=1e-3)
+    assert hashlib.blake2b(questions.FROZEN.read_bytes(), digest_size=8).hexdigest() == "b01027c10e34aacd"
+
+
+def test_the_grammar_costs_no_more_than_the_frozen_one():
+    grammar = Grammar.load()
+    assert sum(grammar.story(seed).nats for seed in range(4000)) / 4000 <= 46.4
+
+
+def test_what_people_ask_for_is_made_of_words_that_the_prompt_has():
+    assert len(questions.PEOPLE) == 20
+    lexicon = Grammar.load().lexicon()
+    for prompt, words in questions.PEOPLE:
+        assert words and all(word in prompt.lower() and word in lexicon for word in words), prompt
+
+
+# -- presets -------------------------------------------------------------------------------------------------
+
+
+def test_settings_are_tried_side_by_side(app, capsys):
+    first, second = '{"temperature": 0.0}', '{"temperature": 0.9, "block_length": 4}'
+    assert evaluate(app, "--samples", "2", "--try", first, "--try", second, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [one["settings"] for one in found] == [first, second]
+    assert all(0 <= one[key] <= 1 for one in found for key in ("clean", "accepted", "keywords", "spread"))
+    assert evaluate(app, "--samples", "1", "--try", first) == 0
+    assert capsys.readouterr().out.count("\n") == 2
+    with pytest.raises(ValueError, match="not JSON"):
+        evaluate(app, "--try", "{")
+
+
+def test_how_far_from_left_to_right():
+    def order(*columns):
+        return Answer("", 0, "", (), False, columns)
+
+    assert spread(order(0, 1, 2)) == 0 and spread(order(2, 1, 0)) == 1 and spread(order(0, 2, 1, 3)) == 1 / 3
+    assert spread(order()) == 0

@@ -23,7 +23,7 @@ BEATS = {
     "well": ("happy", False, "{Hero} laughed N times."),
     "badly": ("sad", False, "{Hero} cried N times."),
     "more": ("", False, "They looked at {the thing} N times."),
-    "long": ("long", False, "They sat there for N days."),
+    "long": ("long", False, "{Hero} sat there for N days."),
 }
 ORDER = ("start", "next", "more", "long", "talk", "quiet", "up", "down", "well", "badly")
 NUMBERS = ("one", "two", "three", "four", "five")
@@ -203,6 +203,7 @@ BAD = {
     "unknown condition": ({"up": ("merry", False, "They ran N times.")}, "`when` must hold"),
     "excluding conditions": ({"up": ("happy sad", False, "They ran N times.")}, "exclude each other"),
     "no para": ({"quiet": ("quiet", False, "They sat N times.")}, "exactly one beat with para"),
+    "fits any story": ({"up": ("happy", False, "{He} ran for N days.")}, "it fits any story"),
     "same text twice": (
         {"up": ("happy", False, ("They ran.", "They ran N times.", "They ran."))},
         "same text stands",
@@ -251,7 +252,7 @@ def test_faults_of_files(tmp_path):
 
 
 def test_what_a_plot_names_or_avoids_is_not_drawn(tmp_path):
-    changed = {"up": ("happy", False, "They chased a fox around the castle for N days.")}
+    changed = {"up": ("happy", False, "{Hero} chased a fox around the castle for N days.")}
     text = plot_text(changed).replace('test"\n', 'test"\navoid = ["drum"]\n', 1)
     grammar = load_text(tmp_path, text)
     drawn = set()

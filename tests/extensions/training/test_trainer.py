@@ -1,5 +1,6 @@
 """Training: what a step asks, that it learns, and that a kill at any moment costs nothing but time."""
 
+import json
 import os
 import random
 import signal
@@ -147,6 +148,7 @@ def start(folder: Path, *more: str) -> subprocess.Popen:
         .replace("tokens = 1536", "tokens = 768")
         .replace("= 1500", "= 600")
         .replace("width = 64", "width = 32")
+        + "\n[leg]\nsteps = 8\ncausal = 0.0\n"
     )
     return subprocess.Popen(
         [
@@ -229,3 +231,44 @@ def test_a_fine_tuning_recipe_starts_from_the_weights_and_tokenizer_of_a_checkpo
 def test_the_fables_recipe_fits_the_default_checkpoint():
     fables, cpu = recipe.read("fables"), recipe.read("cpu")
     assert fables.network == cpu.network and fables.start == cpu.name and fables.plan.causal == 0
+
+
+def test_a_deepened_network_computes_the_same_and_learns_in_its_new_layers(tiny, rows, made):
+    shallow = Trainer(tiny, rows, made, MASK)
+    deep = replace(tiny, network=replace(tiny.network, layers=5))
+    deeper = Trainer(deep, rows, made, MASK)
+    deeper.begin(dict(shallow.network.named_parameters()))
+    tokens = rows.batch(3).tokens
+    assert torch.equal(deeper.network(tokens), shallow.network(tokens))
+    deeper.advance()
+    assert all(
+        block.attn_out.abs().sum() > 0 and block.ff_out.abs().sum() > 0 for block in deeper.network.blocks
+    )
+
+
+def test_a_later_leg_goes_on_from_the_weights_of_the_one_before(tmp_path):
+    """Nothing but the checkpoint is left of the first leg; the second counts on from its tokens, on other rows."""
+    finish(start(tmp_path, "--stop", "14"))
+    first = json.loads((tmp_path / "out" / "config.json").read_text())["training"]["tokens"]
+    state.replace(tmp_path / "old", (tmp_path / "state" / state.FILE).read_bytes())
+    (tmp_path / "state" / state.FILE).unlink()
+    text = finish(start(tmp_path, "--leg", "2", "--state", str(tmp_path / "second")))
+    assert f"{first / 1e6:.1f} M tokens before" in text and "next token" not in text
+    assert "step 8 of 8" in text
+    second = json.loads((tmp_path / "out" / "config.json").read_text())["training"]
+    assert second["tokens"] > first and second["step"] == 8
+    one, two = state.read(tmp_path / "second")[1], state.read(tmp_path)
+    assert one["before"] == first and two is None
+    assert one["identity"]["seed"] == 2
+    process = start(tmp_path, "--leg", "0")
+    assert "no leg 0" in process.communicate(timeout=60)[0] and process.returncode == 2
+
+
+def test_a_recipe_without_a_table_of_legs_has_one_only(tiny):
+    assert tiny.leg(1, "x") is tiny
+    with pytest.raises(ValueError, match="no leg 2"):
+        tiny.leg(2, "x")
+    cpu = recipe.read("cpu")
+    later = cpu.leg(3, "storyteller")
+    assert later.seed == cpu.seed + 2 and later.start == "storyteller" and later.plan.causal == 0
+    assert later.plan.decay == cpu.plan.decay and later.network == cpu.network
