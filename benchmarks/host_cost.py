@@ -1,7 +1,7 @@
 """What a denoising step costs beside the model: `python -m benchmarks.host_cost [--rows 1 8 64] [--rounds 3]`.
 
 CPU time of the thread that runs the engine, on one thread, in fp32, on random weights in the shape of the
-default checkpoint (2.9 M parameters: width 192, 5 layers, 3 heads, hidden size 480, vocabulary 4096, tied).
+first default checkpoint (2.9 M parameters: width 192, 5 layers, 3 heads, hidden size 480, vocabulary 4096, tied).
 Model time is what the body and the head of the transformers module take; all else in a step is host time:
 preparing the canvas, extensions, sampling, events. Steps in which a text is finished are left out, as are the
 first two of each run. `--model FOLDER` measures a checkpoint instead; `--digest` prints a hash of the texts.
