@@ -2,7 +2,7 @@
 
 python -m benchmarks.screenshots                   the README's:
   docs/images/{before,during,after,dark,phone,history}.png
-python -m benchmarks.screenshots --out /tmp/shots  every state at 1400 and 420 px, light and dark, two of them
+python -m benchmarks.screenshots --out DIR  every state at 1400 and 420 px, light and dark, two of them
   in German
 python -m benchmarks.screenshots --film            docs/images/film.gif: a run saved by the page's own More >
   Save as GIF

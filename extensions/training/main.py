@@ -102,7 +102,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def fingerprint(data) -> str:
-    """A hash of the first rows: tells whether grammar, corpus and tokenizer are those a state was made
+    """A hash of the first rows, to check whether grammar, corpus and tokenizer are those a state was made
     with."""
     batch = data.batch(0)
     return hashlib.blake2b(batch.tokens.numpy().tobytes(), digest_size=8).hexdigest()

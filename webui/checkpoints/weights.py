@@ -60,7 +60,7 @@ ReportProgress = Callable[[float], None]
 
 
 class Stopped(Exception):
-    """Raised by a progress function: loading is given up, nothing is at fault."""
+    """Raised by a progress function: loading is abandoned on request; it is not an error."""
 
 
 class Meter:

@@ -55,7 +55,7 @@ def parse(app: App, arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.set_defaults(command="serve")
     commands = parser.add_subparsers(
-        title="commands", metavar="COMMAND", description="COMMAND --help tells its flags."
+        title="commands", metavar="COMMAND", description="COMMAND --help lists its flags."
     )
     commands.add_parser("serve", help="the page and the API (the default)", parents=shared)
     settings = _settings(Request.model_fields)  # here --model is the request's

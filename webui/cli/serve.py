@@ -8,7 +8,7 @@ from webui.application import App
 
 
 def serve(app: App, parsed: argparse.Namespace) -> int:
-    """Serves until it is told to stop; the exit status."""
+    """Serves until it is stopped; returns the exit status."""
     from webui.http import api, server
 
     app.history.sweep()

@@ -2,7 +2,7 @@
 
 `Reader.faults` lists what is wrong: a name, a kind or an object that is used before it is introduced or
 introduced twice, an object whose colour changes, a pronoun that fits nobody, a clause said twice.
-`Reader.accepts` tells whether a sentence is one that the grammar can say, whatever the words in its slots.
+`Reader.accepts` returns whether the grammar can produce a sentence, whatever the words in its slots.
 The grammar's own stories have next to no fault (a test counts), so what is found in a model's is the model's.
 """
 

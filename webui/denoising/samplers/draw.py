@@ -57,7 +57,7 @@ def draw(canvas: Canvas, logits: Tensor) -> Tensor:
 
 
 def greedy(logits: Tensor) -> Tensor:
-    """(N,): the likeliest token of each position, of equals the first."""
+    """(N,): the likeliest token of each position; ties go to the lowest token."""
     if logits.device.type == "cpu":  # NumPy's search is ten times as fast as torch's
         return torch.from_numpy(logits.numpy().argmax(1))
     return logits.argmax(1)
