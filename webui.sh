@@ -16,7 +16,7 @@ venv=$root/.venv
 python=$venv/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 GRADIO_ANALYTICS_ENABLED=False
 
-say() { printf '%s\n' "$*"; }
+say() { printf '%s\n' "$*" >&2; } # standard output belongs to the program: `generate --json > file` is pure JSON
 fail() { printf 'webui.sh: %s\n' "$*" >&2; exit 1; }
 
 # fingerprint NAME: changes with NAME.txt and with the Python behind .venv
@@ -52,8 +52,8 @@ pip_install() {
         while IFS= read -r line; do
             case $line in
                 *Downloading*" MB)") line=${line##*/}; say "  ${line##*Downloading }" ;;
-                "Installing collected packages"*) say "  Unpacking $(($(say "$line" | tr -cd , | wc -c) + 1)) packages ..." ;;
-                ERROR*) say "  $line" | cut -c 1-300 ;;
+                "Installing collected packages"*) say "  Unpacking $(($(printf '%s' "$line" | tr -cd , | wc -c) + 1)) packages ..." ;;
+                ERROR*) say "  $(printf "%s" "$line" | cut -c 1-300)" ;;
             esac
         done
     [ "$(tail -n 1 "$log")" = "webui.sh: done" ] || {
@@ -80,7 +80,7 @@ install() {
             pip_install --index-url "$TORCH_INDEX_URL" "$(grep '^torch==' "$root/requirements.txt")"
         fi
         pip_install -r "$root/$name.txt"
-        say "$installed_now" >"$venv/.$name"
+        printf '%s\n' "$installed_now" >"$venv/.$name"
     done
     rm "$venv/.unfinished"
     say "Installed."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import time
 
@@ -326,3 +327,23 @@ def test_notes_are_read_beside_the_text(run, tmp_path):
     (tmp_path / "history").write_text("no folder")
     ran = run("generate", "a", *QUICK, "--data", str(tmp_path))
     assert ran.status == 0 and ran.out and ran.err.startswith("Not saved: ") and ran.err.count("\n") == 1
+
+
+def test_a_value_that_begins_with_a_dash_works_or_the_sentence_says_how(run):
+    refused = run("generate", "the cat", "--logit-bias-never", "-x")
+    assert refused.status == 2 and "--flag=-value" in refused.err and refused.err.count("\n") == 1
+    assert result(run("generate", "the cat", *QUICK, "--logit-bias-never=-x", "--json"))["complete"]
+    refused = run("generate", "-5degrees", *QUICK)
+    assert refused.status == 2 and "after --" in refused.err and refused.err.count("\n") == 1
+    assert result(run("generate", *QUICK, "--json", "--", "-5 degrees"))["request"]["prompt"] == "-5 degrees"
+
+
+def test_a_checkpoint_folder_from_anywhere(run, models, tmp_path):
+    folder = shutil.copytree(models / "checkpoints" / "storyteller", tmp_path / "mine")
+    named = result(run("generate", "the cat", *QUICK, "--json"))
+    for place in (("generate", "--model", str(folder)), ("--model", str(folder), "generate")):
+        made = result(run(*place, "the cat", *QUICK, "--json"))
+        assert made["text"] == named["text"]
+        assert made["request"]["model"] == made["provenance"]["checkpoint"] == folder.as_posix()
+    refused = run("generate", "--model", str(tmp_path), "the cat", *QUICK)
+    assert refused.status == 2 and "There is no checkpoint" in refused.err

@@ -66,6 +66,11 @@ class Catalogue:
         self._described: dict[Path, Described] = {}
         self._lexicon: tuple[Path, Stamp, frozenset[str] | None] | None = None  # the last one asked for
 
+    def add(self, folder: Path) -> str:
+        """Adds a checkpoint that lies outside the models folder, for this process. Gives its name, its whole
+        path. For the operator alone: no request may name a folder of the machine."""
+        return self._folders.add(folder)
+
     def list(self) -> list[Entry]:
         """Every folder that has a config.json, also the unusable ones, by name; at any depth below
         models/checkpoints, each once."""
@@ -139,7 +144,8 @@ class Catalogue:
 
     def _read(self, name: str, folder: Path, stamp: Stamp) -> Described:
         try:
-            if folder.relative_to(self._settings.checkpoints).as_posix() != name:
+            outside = self._folders.added(name)
+            if not outside and folder.relative_to(self._settings.checkpoints).as_posix() != name:
                 raise Refusal(
                     f"{name} has a name that is not UTF-8 or has control characters; rename the folder."
                 )

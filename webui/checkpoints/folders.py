@@ -36,9 +36,20 @@ class Folders:
 
     def __init__(self, root: Path):
         self._root = root
+        self._added: dict[str, Path] = {}
         self._listings: dict[Path, tuple[int, Listing]] = {}  # with its mtime
         self._found: dict[str, Path] = {}
         self._names: dict[Key, str] = {}
+
+    def add(self, folder: Path) -> str:
+        """Adds a model folder that lies anywhere, for this process; its name is its whole path."""
+        path = folder.resolve()
+        self._added[path.as_posix()] = path
+        return path.as_posix()
+
+    def added(self, name: str) -> bool:
+        """Whether this is the name of a folder that was added."""
+        return name in self._added
 
     def find(self) -> Mapping[str, Path]:
         """Every model folder by its name, its path below the root. Of several ways to one, that without a
@@ -65,13 +76,18 @@ class Folders:
                 prefix = "" if name == "." else f"{name}/"
                 for queue, inner in ((plain, listing.folders), (linked, listing.links)):
                     queue.extend((path / one, f"{prefix}{printable(one)}", depth + 1) for one in inner)
+        for name, path in self._added.items():
+            key, _ = _folder(path)
+            if key is not None and key not in seen and os.path.lexists(path / FILE):
+                seen.add(key)
+                found[name], names[key] = path, name
         self._listings, self._names = listings, names
         self._found = dict(sorted(found.items()))
         return self._found
 
     def get(self, name: str) -> tuple[str, Path] | None:
         """Name and path of a model folder, also under another name that leads to it. Looks at that folder
-        alone if it was found before. No name leads out of the root."""
+        alone if it was found before. No name leads out of the root, except to a folder that was added."""
         for again in (False, True):
             if again:
                 self.find()

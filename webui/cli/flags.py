@@ -20,6 +20,15 @@ from webui.settings import Settings
 
 METAVARS = MappingProxyType({str: "TEXT", int: "N", float: "X", Path: "PATH"})
 SETTING, REQUEST = "setting:", "request:"  # how the parsed arguments of both are told apart
+EXAMPLES = """examples:
+  app.py                                        the page, at http://127.0.0.1:7860
+  app.py generate "dragon, cake" --count 3      three texts in the terminal
+  app.py generate "a fox" --temperature 0.5 --seed 7 --json
+                                                one text with everything that made it, as JSON
+  app.py generate --model PATH "a fox"          with a checkpoint folder from anywhere
+  app.py --api --host 0.0.0.0 --allowed-hosts my.host
+                                                the API alone, for other machines
+"""
 
 
 class Parser(argparse.ArgumentParser):
@@ -29,7 +38,12 @@ class Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, **keywords)
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{one_line(message[:1].upper() + message[1:])}. See {self.prog} --help.\n")
+        sentence = one_line(message[:1].upper() + message[1:]) + "."
+        if "expected one argument" in message:
+            sentence += " A value that begins with a dash is written --flag=-value."
+        elif "unrecognized arguments: -" in message:
+            sentence += " A prompt that begins with a dash comes last, after --."
+        self.exit(2, f"{sentence} See {self.prog} --help.\n")
 
 
 def settings_of(arguments: Sequence[str]) -> Settings:
@@ -51,11 +65,15 @@ def parse(app: App, arguments: Sequence[str]) -> argparse.Namespace:
     command runs."""
     shared = [_settings(), _serve()]
     parser = Parser(
-        prog="app.py", description="Text Diffusion WebUI: texts from text diffusion models.", parents=shared
+        prog="app.py",
+        description=f"Text Diffusion WebUI: texts from text diffusion models.\n\n{EXAMPLES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="app.py [flags] [COMMAND ...]",
+        parents=shared,
     )
     parser.set_defaults(command="serve")
     commands = parser.add_subparsers(
-        title="commands", metavar="COMMAND", description="COMMAND --help lists its flags."
+        title="commands", prog="app.py", metavar="COMMAND", description="COMMAND --help lists its flags."
     )
     commands.add_parser("serve", help="the page and the API (the default)", parents=shared)
     settings = _settings(Request.model_fields)  # here --model is the request's
@@ -74,6 +92,17 @@ def parse(app: App, arguments: Sequence[str]) -> argparse.Namespace:
         if name in arguments:  # an extension that fails here fails only its own command
             command.arguments(own)
     return parser.parse_args(arguments)
+
+
+def model_folder(value: str | None, settings: Settings) -> Path | None:
+    """The folder that a value of --model is the path of; None if it is a name in models/checkpoints, or
+    nothing that is there."""
+    if not value:
+        return None
+    folder = Path(value).expanduser()
+    if not folder.is_absolute() and (settings.checkpoints / value / "config.json").is_file():
+        return None
+    return folder.resolve() if (folder / "config.json").is_file() else None
 
 
 def given(parsed: argparse.Namespace, prefix: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from webui.application import App
-from webui.cli.flags import REQUEST, given
+from webui.cli.flags import REQUEST, given, model_folder
 from webui.cli.terminal import Live, Printer, one_line
 from webui.core.options import validate
 
@@ -18,7 +18,11 @@ INTERRUPTED = 130  # as a shell reports a program that Ctrl+C ended
 
 def generate(app: App, parsed: argparse.Namespace) -> int:
     """Runs one request and prints its texts; the exit status."""
-    job = app.queue.submit(validate(app.Request, _request(parsed)))
+    values = _request(parsed)
+    outside = model_folder(values.get("model"), app.settings)
+    if outside is not None:
+        values["model"] = app.checkpoints.add(outside)
+    job = app.queue.submit(validate(app.Request, values))
     terminal = sys.stdout.isatty()
     paint = terminal and not parsed.json and os.environ.get("TERM") != "dumb"
     printer = Printer(job, Live(sys.stdout) if paint else None, quiet=parsed.json, clean=terminal)

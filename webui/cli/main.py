@@ -47,8 +47,14 @@ def _run(arguments: list[str]) -> int:
     from webui.application import App
     from webui.cli import flags
 
-    app, status = App(flags.settings_of(arguments)), INTERRUPTED
+    settings = flags.settings_of(arguments)
+    outside = flags.model_folder(settings.model, settings)
+    if outside is not None:
+        settings = settings.model_copy(update={"model": outside.as_posix()})
+    app, status = App(settings), INTERRUPTED
     try:
+        if outside is not None:
+            app.checkpoints.add(outside)
         parsed = flags.parse(app, arguments)
         if parsed.command == "serve":
             from webui.cli.serve import serve as run
