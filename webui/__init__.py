@@ -17,6 +17,7 @@ _HOMES = MappingProxyType(
         "Cell": "webui.core.request",
         "Choice": "webui.canvas.canvas",
         "Command": "webui.extension.extension",
+        "Completion": "webui.extension.typed",
         "Construct": "webui.core.prompt",
         "Draft": "webui.core.prompt",
         "Extension": "webui.extension.extension",
@@ -40,8 +41,12 @@ _HOMES = MappingProxyType(
         "Start": "webui.core.start",
         "Syntax": "webui.core.syntax",
         "Template": "webui.canvas.canvas",
+        "Typed": "webui.extension.typed",
+        "Underline": "webui.extension.typed",
         "field": "webui.core.fields",
+        "nearest": "webui.core.tags",
         "remasking": "webui.denoising.samplers",
+        "tag": "webui.core.tags",
     }
 )
 __all__ = ["__version__", *_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
@@ -57,10 +62,12 @@ if TYPE_CHECKING:
     from webui.core.result import Result
     from webui.core.start import Start
     from webui.core.syntax import Bracket, Syntax
+    from webui.core.tags import nearest, tag
     from webui.denoising.samplers import Plan, Sampler, remasking
     from webui.extension.extension import Command, Extension
     from webui.extension.link import Link, Network
     from webui.extension.row import Row
+    from webui.extension.typed import Completion, Typed, Underline
     from webui.settings import Settings
 
 

@@ -17,6 +17,7 @@ from webui.denoising.fitting import refuse_unfit
 from webui.extension.registry import Registry
 from webui.service.history.store import History
 from webui.service.presets import Presets
+from webui.service.prompts import Prompts
 from webui.service.queue import Job, JobQueue
 from webui.settings import Settings
 
@@ -35,7 +36,7 @@ class App:
     """
 
     def __init__(self, settings: Settings):
-        self.registry = Registry(settings.extensions, settings.max_cells)
+        self.registry = Registry(settings.extensions, settings.max_cells, settings.models)
         quick = [current_path(path, self.registry.Request.renamed) for path in settings.quick_settings]
         self.settings = settings.model_copy(update={"quick_settings": tuple(quick)})  # as they act
         self.written = self.settings  # as the next start will have them
@@ -43,6 +44,7 @@ class App:
         self.checkpoints = Checkpoints(settings, request=self.Request)
         self.history = History(settings.history, self.Request, settings.keep_history)
         self.presets = Presets(settings.data / "presets", self.Request)
+        self.prompts = Prompts(self.registry, self.checkpoints)
         self.queue = JobQueue(
             self._run,
             self.expand,

@@ -6,9 +6,24 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from webui import Construct, Draft, Extension, Gap, Options, Piece, Prompt, Row, Syntax, field
+from webui import (
+    Completion,
+    Construct,
+    Draft,
+    Extension,
+    Gap,
+    Options,
+    Piece,
+    Prompt,
+    Row,
+    Syntax,
+    Typed,
+    Underline,
+    field,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,6 +40,8 @@ SYNTAX = Syntax(
     },
     full=frozenset({"blank in a word", "counted"}),
 )
+OPENINGS = re.compile(r"(?<!\\)\[\[(?:\.{0,3}\d{0,4})\Z")  # what begins a passage, up to the cursor
+PASSAGES = ("[[...]]", "[[...20]]", "[[...60]]")
 PER_TOKEN = 4  # underscores
 # what is asked of a token in a gap: it has a text; is a word, at most with a blank before it; brings the
 # blank before the gap along; leaves the one behind the gap
@@ -48,6 +65,13 @@ class Infill(Extension):
 
     title = "Infill"
     order = 0
+    explanations = MappingProxyType(
+        {
+            "blank": "A gap of {tokens} tokens: a word is written here, the text around it stays.",
+            "passage": "A passage of {tokens} tokens is written here, the text around it stays.",
+            "empty": "Column {column}: {text} is a gap of no tokens. For the text itself write \\{text}.",
+        }
+    )
 
     class Options(Options):
         about: str = field(
@@ -77,6 +101,32 @@ class Infill(Extension):
             f"For {text} itself write \\{text}, or set the prompt syntax to off."
         )
         return row.replace(draft=draft).with_prompt("main", Prompt.of(options.about))
+
+    @classmethod
+    def marks(cls, typed: Typed) -> Iterator[Underline]:
+        if not typed.main:
+            return
+        for part in typed.scan(SYNTAX).parts:
+            if isinstance(part, Construct) and part.span is not None:
+                text = typed.text[slice(*part.span)]
+                tokens = _tokens(part, text, cls.options(typed.request).passage)
+                if tokens < 1:
+                    values = {"column": part.span[0] + 1, "text": text}
+                    yield Underline(*part.span, "empty", "refused", values)
+                else:
+                    yield Underline(
+                        *part.span, "passage" if part.groups else "blank", values={"tokens": tokens}
+                    )
+
+    @classmethod
+    def complete(cls, typed: Typed, cursor: int) -> Iterator[Completion]:
+        begun = OPENINGS.search(typed.text, max(0, cursor - 12), cursor)
+        if begun is None or not typed.main or typed.mode == "off":
+            return
+        end = cursor + 2 if typed.text.startswith("]]", cursor) else cursor
+        for passage in PASSAGES:
+            if passage.startswith(begun[0]):
+                yield Completion(begun.start(), end, passage, "infill")
 
     @classmethod
     def neutral(cls, row: Row) -> bool:
@@ -153,15 +203,20 @@ def _given(pieces: Sequence[Piece], end: int | None) -> tuple[Piece, ...]:
 def _gap(found: Construct, passage: int, lead: str) -> Gap:
     """The gap that a construct stands for. ValueError for one of no tokens."""
     text = "".join(piece.text for piece in found.pieces)
+    tokens = _tokens(found, text, passage)
     if not found.groups:
-        return Blank(len(text) // PER_TOKEN, lead)
-    name, number = found.groups
-    tokens = int(number or passage)
+        return Blank(tokens, lead)
+    name = found.groups[0]
     if tokens < 1:
         raise ValueError(
             f"{_where(found)}: {text} is a gap of no tokens. For the text itself write \\{text}."
         )
     return Stretch(tokens, lead, name or "")
+
+
+def _tokens(found: Construct, text: str, passage: int) -> int:
+    """The tokens of the gap that a construct stands for."""
+    return int(found.groups[1] or passage) if found.groups else len(text) // PER_TOKEN
 
 
 def _where(found: Construct) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import MappingProxyType
 from typing import Literal
 
-from webui import Cell, Construct, Extension, Options, Prompt, Request, Syntax, field
+from webui import Cell, Construct, Extension, Options, Prompt, Request, Syntax, Typed, Underline, field
 
 SYNTAX = Syntax(patterns={"bar": r"\|"}, outside="()[]{}")
 MAX_OPTIONS = 32
@@ -16,6 +17,14 @@ class PromptMatrix(Extension):
 
     title = "Prompt matrix"
     order = 20
+    explanations = MappingProxyType(
+        {
+            "bar": "Separates options of the prompt matrix, which writes {texts} texts.",
+            "empty": "Column {column}: the option behind this | is empty; remove its |, or write \\| for a | "
+            "that is text.",
+            "many": "Column {column}: more than {most} options.",
+        }
+    )
 
     class Options(Options):
         enabled: bool = field(
@@ -40,7 +49,7 @@ class PromptMatrix(Extension):
             raise ValueError(
                 "with the prompt syntax off, | is text; set the syntax to safe or turn the prompt matrix off."
             )
-        parts = _parts(request)
+        parts = _split(request.prompt, request.syntax)
         if len(parts) == 1:
             raise ValueError("the prompt has no | to separate options; write base | option | option.")
         base, choices = parts[0], parts[1:]
@@ -57,16 +66,29 @@ class PromptMatrix(Extension):
         )
 
     @classmethod
+    def marks(cls, typed: Typed) -> Iterator[Underline]:
+        options = cls.options(typed.request)
+        if not options.enabled or not typed.main:
+            return
+        bars = [part.span for part in typed.scan(SYNTAX).parts if isinstance(part, Construct) and part.span]
+        choices = _split(typed.text, typed.mode)[1:]
+        texts = len(choices) if options.one_of else 1 << min(len(choices), MAX_OPTIONS)
+        for i, (span, choice) in enumerate(zip(bars, choices, strict=True)):
+            values = {"column": span[0] + 1, "most": MAX_OPTIONS, "texts": texts}
+            construct = "empty" if not choice else "many" if i >= MAX_OPTIONS else "bar"
+            yield Underline(*span, construct, "acts" if construct == "bar" else "refused", values)
+
+    @classmethod
     def _cell(cls, index: int, request: Request, prompt: str) -> Cell:
         cell = cls.cell(index, request, prompt=prompt)
         return Cell(cell.id, cell.request, (("prompt", prompt, prompt),))
 
 
-def _parts(request: Request) -> list[str]:
+def _split(text: str, mode: Literal["safe", "full", "off"]) -> list[str]:
     """What stands between the bars, trimmed of blanks and commas. Bars within brackets, in fences or after a
     backslash are text."""
     parts = [""]
-    for part in Prompt.of(request.prompt).scan(SYNTAX, request.syntax).parts:
+    for part in Prompt.of(text).scan(SYNTAX, mode).parts:
         if isinstance(part, Construct):
             parts.append("")
         else:

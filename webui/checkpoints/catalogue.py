@@ -100,15 +100,21 @@ class Catalogue:
     def hint(self, name: str | None, text: str) -> str | None:
         """One sentence if most words of a prompt are not in the checkpoint's lexicon.txt, the words it was
         trained on."""
+        lexicon = self.lexicon(name)
+        if lexicon is None or not (unknown := unknown_words(lexicon, text)):
+            return None
+        entry = self._usable(name).entry
+        few, known = ", ".join(unknown[:6]), entry.profile.get("understands", "")
+        return f"Most words of the prompt are new to {entry.name} ({few}). It understands: {known}"
+
+    def lexicon(self, name: str | None) -> frozenset[str] | None:
+        """The words that the checkpoint was trained on, from its lexicon.txt; None if it has none."""
         described = self._usable(name)
         entry, stamp = described.entry, described.stamp
         held = self._lexicon
         if held is None or held[:2] != (entry.folder, stamp):
             self._lexicon = held = (entry.folder, stamp, read_lexicon(entry.folder))
-        if held[2] is None or not (unknown := unknown_words(held[2], text)):
-            return None
-        few, known = ", ".join(unknown[:6]), entry.profile.get("understands", "")
-        return f"Most words of the prompt are new to {entry.name} ({few}). It understands: {known}"
+        return held[2]
 
     def max_length(self, name: str | None) -> int:
         """Tokens that a prompt and its answer may take together."""

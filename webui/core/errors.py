@@ -46,6 +46,12 @@ class Busy(Refusal):
     code = "busy"
 
 
+class Cancelled(Refusal):
+    """Someone stopped it."""
+
+    code = "cancelled"
+
+
 class DiskFault(Refusal):
     """The disk refused to read or write."""
 

@@ -65,10 +65,14 @@ class Construct:
 
 @dataclass(frozen=True)
 class Scan:
-    """A prompt taken apart: literal pieces and constructs in order, and sentences about what does not act."""
+    """A prompt taken apart: literal pieces and constructs in order, and sentences about what does not act.
+
+    literals  (place in what the user typed, reason) of the same
+    """
 
     parts: tuple[Piece | Construct, ...]
     warnings: tuple[str, ...] = ()
+    literals: tuple[tuple[int, str], ...] = ()
 
     @property
     def acts(self) -> bool:
@@ -145,12 +149,13 @@ class Prompt:
                 pieces = self.cut(start, mark.end)
                 parts.append(Construct(mark.name, _span(pieces), mark.groups, inner, pieces))
         parts += self.cut(at, len(self.text))
-        return Scan(tuple(parts), tuple(f"Column {self._column(at)}: {reason}." for at, reason in warnings))
+        literals = tuple((self._place(at), reason) for at, reason in warnings)
+        return Scan(tuple(parts), tuple(f"Column {at + 1}: {reason}." for at, reason in literals), literals)
 
-    def _column(self, at: int) -> int:
-        """The column, from 1, in what the user typed, of text[at]."""
+    def _place(self, at: int) -> int:
+        """Where text[at] stood in what the user typed."""
         (piece,) = self.cut(at, at + 1)
-        return (piece.span[0] if piece.span else at) + 1
+        return piece.span[0] if piece.span else at
 
 
 def _span(pieces: Sequence[Piece]) -> tuple[int, int] | None:

@@ -8,9 +8,10 @@ may change its arguments: requests, rows and canvases are frozen, and their meth
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,6 +20,7 @@ from webui.core.options import Options as BaseOptions
 from webui.core.request import Cell, Request
 from webui.core.result import Result
 from webui.extension.row import Row
+from webui.extension.typed import Completion, Typed, Underline
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,6 +53,12 @@ class Extension:
     replaces: ClassVar[Mapping[str, Mapping[str, str]]] = MappingProxyType({})
     # former names of this extension, each with the options that were renamed (old to new), for saved files,
     # presets and API bodies: {"negative_prompt": {"text": "negative_prompt"}}
+
+    explanations: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    # what each construct that `marks` names does, one sentence in English with {placeholders}; translated as
+    # `mark.<name>.<construct>` in the extension's languages/
+    tags: ClassVar[tuple[str, ...]] = ()  # the kinds of tags, <kind:name>, that it takes out of prompts
+    models: ClassVar[Path] = Path("models")  # the models folder of the program; set by the registry
 
     class Options(BaseOptions):
         """The extension's controls, API fields, metadata, flags and axes. Declare fields with
@@ -107,6 +115,22 @@ class Extension:
         by: guidance.
         """
         return bool(cls.Options.model_fields) and cls.options(row).defaults()
+
+    @classmethod
+    def marks(cls, typed: Typed) -> Iterable[Underline]:
+        """What of this extension's syntax acts in a text that is being typed, what is taken as text though it
+        looks like it, and what a request would be refused for. Called after every few keystrokes, with
+        anything people type: it must be linear in the text, and never raises for what is typed.
+
+        Each Underline names one of `explanations`. Used by: infill, prompt_matrix.
+        """
+        return ()
+
+    @classmethod
+    def complete(cls, typed: Typed, cursor: int) -> Iterable[Completion]:
+        """What may stand at character `cursor` of a text that is being typed, the likeliest first. Used by:
+        infill."""
+        return ()
 
     @classmethod
     def commands(cls) -> Mapping[str, Command]:
@@ -218,6 +242,8 @@ HOOKS = (
     "samplers",
     "prompt",
     "neutral",
+    "marks",
+    "complete",
     "commands",
     "patch",
     "canvas",

@@ -6,7 +6,7 @@ import importlib.util
 import json
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -20,18 +20,39 @@ from pydantic.fields import FieldInfo
 from webui.core.errors import Abandoned, ExtensionFault, message
 from webui.core.flags import COMMANDS, OWN, flags
 from webui.core.options import Options, check_defaults
+from webui.core.prompt import Construct, Prompt
 from webui.core.renamed import Renamed
 from webui.core.request import Cell, Request
+from webui.core.syntax import Mode
+from webui.core.tags import TAGS
 from webui.extension.extension import Command, Extension
 from webui.extension.row import Row, checked_row, is_whole
-from webui.settings import Settings
+from webui.extension.typed import (
+    MAX_COMPLETIONS,
+    MAX_MARKS,
+    Completion,
+    Explained,
+    Typed,
+    Underline,
+    completed,
+    explained,
+)
+from webui.settings import ROOT, Settings
+
+MAX_NOTES = 3  # about tags of unknown kinds in one prompt
+UNKNOWN_TAG = MappingProxyType(
+    {
+        "unknown_tag": "Column {column}: no extension has tags of the kind {kind}, so {tag} is text. Kinds: "
+        "{kinds}."
+    }
+)
 
 
 class Registry:
     """The extensions that loaded, those that did not with their traceback, and the request model they make
     together."""
 
-    def __init__(self, folder: Path, max_cells: int = 1024):
+    def __init__(self, folder: Path, max_cells: int = 1024, models: Path = ROOT / "models"):
         self.max_cells = max_cells
         loaded: dict[str, type[Extension]] = {}
         failed: dict[str, str] = {}
@@ -53,7 +74,7 @@ class Registry:
                 continue
             taken |= names
             commands |= own
-            loaded[path.parent.name] = kind
+            loaded[path.parent.name] = _bound(kind, models)
         self.commands: Mapping[str, Command] = MappingProxyType(commands)
         self.extensions: Mapping[str, type[Extension]] = MappingProxyType(loaded)
         self.failed: Mapping[str, str] = MappingProxyType(failed)
@@ -107,6 +128,8 @@ class Registry:
 
     def prepare(self, row: Row) -> Row:
         """The row after every extension's `prompt`. ValueError names the extension that refused it."""
+        for mark in islice(unknown_tags(row.prompts["main"], row.request.syntax, self.tags), MAX_NOTES):
+            row = row.note(UNKNOWN_TAG[mark.construct].format_map(mark.values))
         for kind in self.chain("prompt"):
             with _blamed(kind):
                 row = checked_row(kind.prompt(row), row)
@@ -114,6 +137,59 @@ class Registry:
             with _blamed(kind):
                 kind.neutral(row)  # asked again by the batch; one that raises fails this row only
         return row
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The kinds of tags that extensions have, by name."""
+        return tuple(sorted({name for kind in self.extensions.values() for name in kind.tags}))
+
+    def marks(self, typed: Typed) -> tuple[list[Explained], dict[str, str]]:
+        """What is to be underlined in a text, by its place, at most MAX_MARKS; and a sentence for each
+        extension that failed, by its name."""
+        length = len(typed.text)
+        unknown = unknown_tags(Prompt.of(typed.text), typed.mode, self.tags)
+        found = explained("", UNKNOWN_TAG, unknown, length)
+        failed: dict[str, str] = {}
+        for kind in self.chain("marks"):
+            try:
+                with _blamed(kind):
+                    found += explained(kind.name, kind.explanations, kind.marks(typed), length)
+            except ValueError as error:
+                failed[kind.name] = str(error)
+        found.sort(key=lambda one: (one.underline.start, -one.underline.end))
+        return found[:MAX_MARKS], failed
+
+    def complete(self, typed: Typed, cursor: int) -> tuple[list[Completion], dict[str, str]]:
+        """What may stand at the cursor, and a sentence for each extension that failed, by its name."""
+        found: list[Completion] = []
+        failed: dict[str, str] = {}
+        for kind in self.chain("complete"):
+            try:
+                with _blamed(kind):
+                    found += completed(kind.complete(typed, cursor), len(typed.text))
+            except ValueError as error:
+                failed[kind.name] = str(error)
+        return found[:MAX_COMPLETIONS], failed
+
+
+def unknown_tags(prompt: Prompt, mode: Mode, kinds: Sequence[str]) -> Iterator[Underline]:
+    """The tags in a prompt whose kind is none of these: they are text."""
+    for part in prompt.scan(TAGS, mode).parts:
+        if isinstance(part, Construct) and part.span and part.groups[0] not in kinds:
+            values = {
+                "column": part.span[0] + 1,
+                "kind": part.groups[0] or "",
+                "tag": "".join(piece.text for piece in part.pieces),
+                "kinds": ", ".join(kinds) or "none",
+            }
+            yield Underline(*part.span, "unknown_tag", "literal", values)
+
+
+def _bound(kind: type[Extension], models: Path) -> type[Extension]:
+    """The extension as this program has it: a subclass that knows its models folder, so that two programs in
+    one process do not share it."""
+    own = {"models": models, "__module__": kind.__module__, "__doc__": kind.__doc__}
+    return type(kind.__name__, (kind,), own)
 
 
 def _renamed(loaded: Mapping[str, type[Extension]]) -> Renamed:

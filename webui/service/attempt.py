@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from webui.core.errors import Busy, Unanswered
+from webui.core.errors import Abandoned, Busy, Cancelled, Unanswered
 from webui.service.worker import abandon, culprit
 
 T = TypeVar("T")
@@ -19,12 +19,20 @@ class Attempt(Generic[T]):
         self._work = work
         self._result: list[T] = []
         self._error: BaseException | None = None
+        self._given_up = False
         self._thread = threading.Thread(target=self._do, name="submit", daemon=True)
         self._thread.start()
 
     @property
     def alive(self) -> bool:
         return self._thread.is_alive()
+
+    def give_up(self) -> None:
+        """Nobody wants the result any more: the call ends as soon as it runs Python code, and `wait` raises
+        Cancelled."""
+        if not self._given_up:
+            self._given_up = True
+            abandon(self._thread)
 
     def wait(self, seconds: float) -> T:
         """What the call returns or raises. After so many seconds it is given up: Unanswered names the
@@ -37,6 +45,8 @@ class Attempt(Generic[T]):
                 raise Busy(f"The request was not read within {seconds:g} s; try again.")
             abandon(self._thread)
             raise Unanswered(extension, seconds)
+        if self._given_up and isinstance(self._error, Abandoned):
+            raise Cancelled("Nobody waited for the answer any more.")
         if self._error is not None:
             raise self._error
         return self._result[0]

@@ -106,9 +106,13 @@ class JobQueue:
         try:
             return attempt.wait(self._seconds)
         finally:
-            if attempt.alive:
-                with self._lock:
-                    self._retired.append(attempt)
+            self.retire(attempt)
+
+    def retire(self, attempt: Attempt) -> None:
+        """Counts the thread of an attempt that was given up, while it has not returned."""
+        if attempt.alive:
+            with self._lock:
+                self._retired.append(attempt)
 
     @property
     def loading(self) -> Loading | None:

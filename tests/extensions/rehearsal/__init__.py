@@ -14,7 +14,7 @@ class Rehearsal(Extension):
         fail: bool = field(False, label="Fail", help="Every model call raises.")
         raises: str = field("", label="Raises", help="SystemExit, KeyboardInterrupt, GeneratorExit or panic.")
         hook: str = field(
-            "denoise", label="Hook", help="Where it raises or blocks: expand, prompt or denoise."
+            "denoise", label="Hook", help="Where it raises or blocks: expand, prompt, marks or denoise."
         )
         spin: bool = field(False, label="Spin", help="Every model call runs Python code for ever.")
         block: str = field("", label="Block", help="It waits for a writer of this named pipe.")
@@ -41,21 +41,33 @@ class Rehearsal(Extension):
             _raise(options.raises)
         return row
 
+    @classmethod
+    def marks(cls, typed):
+        options = cls.options(typed.request)
+        while options.spin and options.hook == "marks":
+            _count(options)
+            time.sleep(0.01)
+        return ()
+
     def denoise(self, canvas, model):
         for options in (self.options(row) for row in self.rows if row):
-            if options.calls:
-                with open(options.calls, "a") as stream:
-                    stream.write(".")
+            _count(options)
             if options.fail:
                 raise RuntimeError("as rehearsed")
             if options.raises and options.hook == "denoise":
                 _raise(options.raises)
-            while options.spin:
+            while options.spin and options.hook == "denoise":
                 pass
             if options.block and options.hook == "denoise":
                 open(options.block).close()
         time.sleep(max((self.options(row).seconds for row in self.rows if row), default=0))
         return model(canvas)
+
+
+def _count(options):
+    if options.calls:
+        with open(options.calls, "a") as stream:
+            stream.write(".")
 
 
 def _raise(name):

@@ -14,12 +14,12 @@ from pydantic import BaseModel
 from starlette.routing import Route
 
 from webui.application import App
-from webui.http.api import checkpoints, history, jobs, presets, settings, texts
+from webui.http.api import checkpoints, history, jobs, presets, prompts, settings, texts
 from webui.http.api.dependencies import ROOT, SENT, Turns, refusals
 from webui.http.guard import Guard
 from webui.http.replies import handle_errors
 
-AREAS = (jobs, checkpoints, history, presets, settings, texts)
+AREAS = (jobs, prompts, checkpoints, history, presets, settings, texts)
 STREAMS = ("/jobs/events", "/jobs/{id}/events")  # what answers with server-sent events
 REFS = "#/components/schemas/{model}"
 
@@ -29,7 +29,7 @@ def build(app: App) -> FastAPI:
     # An application of its own, so that a page mounted at / never answers for a path or a method the API does
     # not have.
     api = FastAPI(docs_url=None, redoc_url=None, openapi_url="/openapi.json", redirect_slashes=False)
-    api.state.program, api.state.turns = app, Turns()
+    api.state.program, api.state.turns, api.state.typing_turns = app, Turns(), Turns()
     for area in AREAS:
         api.include_router(area.router, responses=refusals())
     api.openapi = lambda: describe(app, api)  # type: ignore[method-assign]

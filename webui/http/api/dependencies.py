@@ -105,7 +105,12 @@ async def _turns(call: Call) -> Turns:
     return call.app.state.turns
 
 
+async def _typing_turns(call: Call) -> Turns:
+    return call.app.state.typing_turns
+
+
 SubmitTurns = Annotated[Turns, Depends(_turns)]
+TypingTurns = Annotated[Turns, Depends(_typing_turns)]  # typing never takes the turns of submitted requests
 
 
 def dump(model: BaseModel | None) -> Any:
