@@ -182,3 +182,17 @@ def test_a_text_that_continues_a_canvas_is_restored_with_it(visit, site, tmp_pat
     assert user.texts() == [made["text"].lstrip()]
     user.page.locator("tdw-unknown").get_by_role("button", name="Discard").click()
     user.wait("!document.querySelector('tdw-unknown').firstChild")
+
+
+def test_a_saved_text_of_what_is_gone_is_refused_in_a_sentence(visit, saved, tmp_path):
+    """Its checkpoint and its sampler are no choices of the dropdowns any more."""
+    user = visit()
+    for change, words in (({"model": "gone"}, "no checkpoint 'gone'"), ({"sampler": "gone"}, "no 'gone'")):
+        file = tmp_path / "text.json"
+        file.write_text(json.dumps({**saved, "request": {**saved["request"], **change}}), "utf-8")
+        user.drop(file)
+        as_saved(user)
+        user.page.keyboard.press("Control+Enter")
+        user.page.locator("#alert", has_text=words).wait_for()
+        user.page.reload()
+        user.come()

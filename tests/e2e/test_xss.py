@@ -204,7 +204,7 @@ def test_queue_extensions_settings_and_presets(visit, look, api):
 def test_a_dropped_file_and_a_refusal(visit, look, site, tmp_path):
     user = visit()
     page = user.page
-    saved = next((site.data / "history").glob("*/*.json"))
+    saved = min((site.data / "history").glob("*/*.json"))
     for name, content in (
         (f"a {TURNED}.json", saved.read_text("utf-8")),
         (f"b {TURNED}.json", EVIL),

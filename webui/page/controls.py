@@ -95,7 +95,8 @@ def controls_of(model: type[BaseModel], app: Any, path: tuple[str, ...] = ()) ->
 
 def draw(control: Control, value: Any, **look: Any) -> Component:
     """The Gradio component of a control, showing `value`. Bounds are checked by the request model, which has
-    better messages.
+    better messages. So a dropdown accepts any value: Gradio itself would answer 500 to one that a restored
+    file brought and that is no choice any more, a checkpoint that is gone.
 
     A number that may be empty is a text box: Gradio's number turns an empty value into 0 when it is shown.
     """
@@ -109,7 +110,7 @@ def draw(control: Control, value: Any, **look: Any) -> Component:
     if control.kind == "checkbox":
         return gr.Checkbox(bool(value), **common)
     if control.kind == "dropdown":
-        return gr.Dropdown(list(control.choices), value=value, **common)
+        return gr.Dropdown(list(control.choices), value=value, allow_custom_value=True, **common)
     if control.kind == "slider":
         low, high = control.bounds()
         assert low is not None and high is not None  # see _kind

@@ -100,6 +100,7 @@ class _Page(Desk):
             self.picker = gr.Dropdown(
                 choices,
                 value=value,
+                allow_custom_value=True,  # as in controls.draw
                 label=control.label,
                 elem_id=control.id,
                 interactive=True,
