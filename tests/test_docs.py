@@ -24,6 +24,7 @@ GUIDE = ROOT / "docs" / "extending.md"
 DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "extensions/README.md")]
 DOCUMENTS += sorted((ROOT / "docs").glob("*.md"))
 HEADER = re.compile(r"# extensions/(\w+)/__init__\.py\n")
+FILE = re.compile(r"(?://|/\*) (extensions/\w+/static/[\w./]+)(?: \*/)?\n")
 
 
 @dataclass
@@ -103,6 +104,10 @@ def test_an_example_of_the_guide_runs(example: Example, place: Place, capsys):
     path = place.folder / "extensions" / example.name / "__init__.py"
     path.parent.mkdir(parents=True)
     path.write_text(example.source, "utf-8")
+    for _, text in example.steps:
+        if file := FILE.match(text):
+            (place.folder / file[1]).parent.mkdir(parents=True, exist_ok=True)
+            (place.folder / file[1]).write_text(text, "utf-8")
     app = place.app()
     try:
         assert not app.registry.failed, app.registry.failed
@@ -120,6 +125,8 @@ def test_an_example_of_the_guide_runs(example: Example, place: Place, capsys):
                 assert main([*place.flags, *shlex.split(command)]) == 0
                 assert capsys.readouterr().out == output
                 called |= example.hooks() & {"commands"}  # it ran, in an App of its own
+            else:
+                assert FILE.match(text), f"nothing reads this block: {text[:40]}"
     finally:
         app.close()
     assert example.steps, "nothing uses the example"

@@ -58,6 +58,7 @@ class Extension:
     # what each construct that `marks` names does, one sentence in English with {placeholders}; translated as
     # `mark.<name>.<construct>` in the extension's languages/
     tags: ClassVar[tuple[str, ...]] = ()  # the kinds of tags, <kind:name>, that it takes out of prompts
+    folder: ClassVar[Path] = Path()  # its own folder; set by the registry
     models: ClassVar[Path] = Path("models")  # the models folder of the program; set by the registry
 
     class Options(BaseOptions):
@@ -130,6 +131,13 @@ class Extension:
     def complete(cls, typed: Typed, cursor: int) -> Iterable[Completion]:
         """What may stand at character `cursor` of a text that is being typed, the likeliest first. Used by:
         infill."""
+        return ()
+
+    @classmethod
+    def assets(cls) -> Sequence[str]:
+        """Scripts (.js, modules that may `import {...} from "webui"`) and style sheets (.css) of its folder
+        `static/` that the page loads, as paths in it. What they import beside them is served too. Used by:
+        greeting (tests)."""
         return ()
 
     @classmethod
@@ -244,6 +252,7 @@ HOOKS = (
     "neutral",
     "marks",
     "complete",
+    "assets",
     "commands",
     "patch",
     "canvas",

@@ -25,6 +25,7 @@ from webui.core.renamed import Renamed
 from webui.core.request import Cell, Request
 from webui.core.syntax import Mode
 from webui.core.tags import TAGS
+from webui.extension.assets import check_assets
 from webui.extension.extension import Command, Extension
 from webui.extension.row import Row, checked_row, is_whole
 from webui.extension.typed import (
@@ -62,6 +63,7 @@ class Registry:
             try:
                 kind = _load(path)
                 own = dict(kind.commands())
+                check_assets(kind.assets(), path.parent / "static")
                 names = {*own, *flags(kind.Options.model_fields, kind.name)}
                 if clash := sorted(names & taken):
                     raise ValueError(
@@ -74,7 +76,7 @@ class Registry:
                 continue
             taken |= names
             commands |= own
-            loaded[path.parent.name] = _bound(kind, models)
+            loaded[path.parent.name] = _bound(kind, path.parent, models)
         self.commands: Mapping[str, Command] = MappingProxyType(commands)
         self.extensions: Mapping[str, type[Extension]] = MappingProxyType(loaded)
         self.failed: Mapping[str, str] = MappingProxyType(failed)
@@ -185,10 +187,10 @@ def unknown_tags(prompt: Prompt, mode: Mode, kinds: Sequence[str]) -> Iterator[U
             yield Underline(*part.span, "unknown_tag", "literal", values)
 
 
-def _bound(kind: type[Extension], models: Path) -> type[Extension]:
-    """The extension as this program has it: a subclass that knows its models folder, so that two programs in
-    one process do not share it."""
-    own = {"models": models, "__module__": kind.__module__, "__doc__": kind.__doc__}
+def _bound(kind: type[Extension], folder: Path, models: Path) -> type[Extension]:
+    """The extension as this program has it: a subclass that knows the folders, so that two programs in one
+    process do not share them."""
+    own = {"folder": folder, "models": models, "__module__": kind.__module__, "__doc__": kind.__doc__}
     return type(kind.__name__, (kind,), own)
 
 

@@ -8,13 +8,17 @@ import json
 import sys
 import zlib
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import FastAPI, HTTPException
 from fastapi.responses import FileResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from webui.extension.assets import asset as asset_of
 from webui.extension.extension import HOOKS
+from webui.extension.registry import Registry
 from webui.page.languages import embedded
 
 STATIC = Path(__file__).resolve().parent / "static"
@@ -28,7 +32,10 @@ LOOK = (
     "notify_after",
 )  # settings that act in the browser
 START, PAGE = "base/start.js", "base/page.js"  # before Gradio draws; after the page is parsed
-STYLES = "styles.css"  # all style sheets in one
+STYLES = "page.css"  # all style sheets in one
+PUBLIC = "base/public.js"  # what extensions' scripts import as "webui"
+OWN = "own"  # the folder of the files of extensions
+TYPES = MappingProxyType({".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"})
 BASE_STYLES = ("base/style.css", "canvas/canvas.css")  # the first of them
 
 
@@ -74,29 +81,42 @@ class Head:
 
 def head(program: Any) -> str:
     """Styles, texts, settings and scripts. start.js runs before Gradio draws, page.js and its modules after
-    the page is parsed."""
-    at = f"ui/{version()}"
+    the page is parsed, extensions' scripts last."""
+    at = f"ui/{version(program.registry)}"
+    own = [f"{at}/{OWN}/{name}" for name in _own_assets(program.registry)]
+    sheets = "".join(f'<link rel="stylesheet" href="{_url(name)}">' for name in own if name.endswith(".css"))
+    scripts = "".join(
+        f'<script type="module" src="{_url(name)}"></script>' for name in own if name.endswith(".js")
+    )
     look = {name: getattr(program.settings, name, None) for name in LOOK}
     modules = "".join(
         f'<link rel="modulepreload" href="{at}/{name}">' for name in _assets(".js") if name != START
     )
     return (
         f'<meta name="referrer" content="no-referrer"><meta name="color-scheme" content="light dark">'
-        f'<link rel="stylesheet" href="{at}/{STYLES}">'
+        f'<script type="importmap">{_json({"imports": {"webui": f"./{at}/{PUBLIC}"}})}</script>'
+        f'<link rel="stylesheet" href="{at}/{STYLES}">{sheets}'
         f"{embedded(look.get('language') or 'auto', program.settings.extensions)}"
         f'<script type="application/json" id="tdw-look">{_json(look)}</script>'
         f'<script src="{at}/{START}"></script>{modules}<script type="module" src="{at}/{PAGE}"></script>'
+        f"{scripts}"
     )
 
 
-def serve_assets(server: FastAPI) -> None:
-    """Serves the scripts, and all styles as one file, at /ui/<version>/. A browser loads each version
-    once."""
+def serve_assets(server: FastAPI, registry: Registry) -> None:
+    """Serves the scripts, all style sheets as one file, and extensions' files, at /ui/<version>/. A browser
+    loads each version once."""
 
     @server.get("/ui/{asked}/{name:path}", include_in_schema=False)
     def asset(asked: str, name: str) -> Response:
-        cached = "public, max-age=31536000, immutable" if asked == version() else "no-cache"
-        headers = {"Cache-Control": cached}
+        cached = "public, max-age=31536000, immutable" if asked == version(registry) else "no-cache"
+        headers = {"Cache-Control": cached, "X-Content-Type-Options": "nosniff"}
+        kind, _, inner = name.removeprefix(f"{OWN}/").partition("/")
+        if name.startswith(f"{OWN}/") and kind in registry.extensions:
+            file = asset_of(registry.extensions[kind].folder / "static", inner)
+            if file is None:
+                raise HTTPException(404, "There is no such file.")
+            return FileResponse(file, media_type=TYPES[file.suffix], headers=headers)
         if name == STYLES:
             return Response(_styles(), media_type="text/css", headers=headers)
         if name not in _assets(".js"):
@@ -104,12 +124,23 @@ def serve_assets(server: FastAPI) -> None:
         return FileResponse(STATIC / name, media_type="text/javascript", headers=headers)
 
 
-def version() -> str:
-    """A hash that changes with any script or style."""
-    files = [
-        (name, (stat := (STATIC / name).stat()).st_mtime_ns, stat.st_size) for name in _assets(".js", ".css")
-    ]
-    return f"{zlib.crc32(repr(files).encode()):08x}"
+def version(registry: Registry) -> str:
+    """A hash that changes with any script or style, extensions' too."""
+    files = [STATIC / name for name in _assets(".js", ".css")]
+    for kind in registry.chain("assets"):
+        files += sorted(file for file in (kind.folder / "static").rglob("*") if file.is_file())
+    stamps = [(str(file), (stat := file.stat()).st_mtime_ns, stat.st_size) for file in files]
+    return f"{zlib.crc32(repr(stamps).encode()):08x}"
+
+
+def _own_assets(registry: Registry) -> list[str]:
+    """The files of extensions that the page loads, each as "extension/path", in the order of the hook."""
+    return [f"{kind.name}/{name}" for kind in registry.chain("assets") for name in kind.assets()]
+
+
+def _url(path: str) -> str:
+    """A path as it may stand in an attribute."""
+    return html.escape(quote(path))
 
 
 def _styles() -> str:

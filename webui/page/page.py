@@ -38,7 +38,7 @@ QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibil
 def mount(app: Any, server: FastAPI) -> FastAPI:
     """Serves the page at / and its scripts under /ui/. Call it after the API's routes: the page takes all
     others."""
-    serve_assets(server)
+    serve_assets(server, app.registry)
     server.add_middleware(Head, program=app)
     demo = build(app)
     gradio_internals.mount(
@@ -266,7 +266,7 @@ def _paths(names: Sequence[str]) -> list[tuple[str]]:
 
 
 def _html(value: str, name: str | None = None, **look: Any) -> gr.HTML:
-    """Markup without Gradio's styles and scripts."""
+    """Markup without Gradio's style sheets and scripts."""
     return gr.HTML(value, elem_id=name, apply_default_css=False, js_on_load=None, **look)
 
 

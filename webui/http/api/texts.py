@@ -36,7 +36,7 @@ class MarkdownBody(BaseModel):
 
 
 class Html(BaseModel):
-    """HTML without scripts, styles, images and relative links."""
+    """HTML without scripts, style sheets, images and relative links."""
 
     html: str
 

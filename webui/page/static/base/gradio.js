@@ -1,5 +1,5 @@
 // @ts-check
-// Everything that depends on Gradio's markup and globals, apart from base/start.js and the styles. See webui/page/gradio_internals.py.
+// Everything that depends on Gradio's markup and globals, apart from base/start.js and the style sheets. See webui/page/gradio_internals.py.
 
 const NAME = "[data-testid=block-info]"; // the element with a control's label
 const HELP = ".info-text";
@@ -10,7 +10,7 @@ export const NAMED = `${NAME}, .tool, .kind-checkbox label`;
 /** The title of the page; document.title is set later. */
 export const title = () => window.gradio_config.title;
 
-/** The root of the page, which carries Gradio's styles. */
+/** The root of the page, which carries Gradio's style. */
 export const root = () => document.querySelector(".gradio-container");
 
 /** The block of a field's control ("steps", "<extension>.<option>"); null if it is not on the page or not drawn yet. */

@@ -1,0 +1,11 @@
+"""An extension for tests: brings a script and a style sheet."""
+
+from webui import Extension
+
+
+class Greeting(Extension):
+    """Only for tests: writes a line below the prompt."""
+
+    @classmethod
+    def assets(cls):
+        return ("greeting.js", "more/greeting.css")

@@ -1,0 +1,9 @@
+// @ts-check
+// What the scripts of extensions may use of the page: import { say } from "webui".
+
+export { showError, showNotice } from "./notice.js";
+export { button, element } from "./parts.js";
+export { popover } from "./popover.js";
+export { shown } from "./shown.js";
+export { say } from "./strings.js";
+export { fieldOf, isPrompt, promptAreas, replaceText } from "../prompts/fields.js";
