@@ -19,6 +19,7 @@ _HOMES = MappingProxyType(
         "Command": "webui.extension.extension",
         "Completion": "webui.extension.typed",
         "Construct": "webui.core.prompt",
+        "Count": "webui.canvas.canvas",
         "Draft": "webui.core.prompt",
         "Extension": "webui.extension.extension",
         "Failed": "webui.core.events",
@@ -53,7 +54,7 @@ __all__ = ["__version__", *_HOMES]  # pyright: ignore[reportUnsupportedDunderAll
 
 if TYPE_CHECKING:
     from webui.application import App
-    from webui.canvas import Canvas, Choice, Template
+    from webui.canvas import Canvas, Choice, Count, Template
     from webui.core.events import Failed, Finished, Loop
     from webui.core.fields import field
     from webui.core.options import Options

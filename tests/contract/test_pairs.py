@@ -19,7 +19,15 @@ TESTED = {
     "word_count": {"word_count": {"on": True}},  # finish
 }
 ACTING = {**{name: fields for name, fields in EXTENSIONS.items() if fields}, **TESTED}
-TOGETHER = {("infill", "prompt_matrix"): {"prompt": "a ____ cat | in [[...3]] rain"}}
+SCHEDULE, PLAIN = "[cat:dog in the rain:0.3]", "cat"
+TOGETHER = {
+    ("infill", "prompt_matrix"): {"prompt": "a ____ cat | in [[...3]] rain"},
+    ("infill", "prompt_schedule"): {
+        "prompt": "a ____ cat in [[...9]] rain",
+        "infill": {"about": f"a {SCHEDULE}"},
+    },
+    ("prompt_matrix", "prompt_schedule"): {"prompt": f"a {SCHEDULE} | in rain"},
+}
 WARM = {"prompt": "a cat", "temperature": 0.9, "steps": 6, "length": 10, "seed": 3}
 
 
@@ -56,7 +64,7 @@ def test_two_extensions_go_together(app, pair):
     beside = made(app, {**fields, "count": 2})
     assert texts(beside)[:1] == texts(result)[:1], "as in a batch with others"
     for name in pair:
-        alone = made(app, {**fields, **_without(app, name)})
+        alone = made(app, {**fields, **_without(app, name, fields)})
         assert name == "word_count" or texts(alone) != texts(result), f"{name} acts beside the other"
     for part in cells(result):
         assert ("word_count" in part.extras) == ("word_count" in pair)
@@ -64,8 +72,12 @@ def test_two_extensions_go_together(app, pair):
         assert not unknown and texts(made(app, dict(again))) == [part.text], "alone, from what was saved"
 
 
-def _without(app, name: str) -> dict:
+def _without(app, name: str, fields: dict) -> dict:
     """What turns an extension off, its prompt included."""
+    if name == "prompt_schedule":
+        about = fields.get("infill", {}).get("about", "").replace(SCHEDULE, PLAIN)
+        infill = {"infill": {"about": about}} if about else {}
+        return {"prompt": fields["prompt"].replace(SCHEDULE, PLAIN), **infill}
     plain = {"prompt": "a cat | in rain"} if name == "infill" else {}
     plain |= {"prompt": "a ____ cat in [[...3]] rain"} if name == "prompt_matrix" else {}
     plain |= {"sampler": None} if "sampler" in ACTING[name] else {}

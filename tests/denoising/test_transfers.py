@@ -44,6 +44,15 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         {"temperature": 0.5, "logit_bias": {"more": "the"}},
         {"temperature": 0.0},
     ],
+    "with schedules": [
+        {"prompt": "[a:b:0.5] ship", "temperature": 0.5},
+        {
+            "prompt": "[a|b] [:sea:0.2]",
+            "syntax": "full",
+            "guidance": {"scale": 2.0, "negative_prompt": "[a|b]"},
+        },
+        {"temperature": 0.5},
+    ],
     "infill": [{"prompt": "Once ____ there [[...5]] and so.", "temperature": 0.5}],
 }
 

@@ -19,14 +19,18 @@ ALIGN = 16  # columns; a row's sums are then grouped the same way in every batch
 
 @dataclass(frozen=True)
 class Template:
-    """Prompts in tokens, flush right: row i of the batch has the last `lengths[i]` columns of `tokens[i]`."""
+    """Prompts in tokens, flush right: row i of the batch has the last `lengths[i]` columns of `tokens[i]`.
+    `name` is that of the rows' prompts ("main", "negative", ...)."""
 
     tokens: Tensor  # (rows of the batch, width) long
     lengths: Tensor  # (rows of the batch,) long
     host: tuple[int, ...]  # `lengths`, known without asking the device
+    name: str = "main"
 
     @classmethod
-    def of(cls, prompts: Sequence[Sequence[int]], device: torch.device | str = "cpu") -> Template:
+    def of(
+        cls, prompts: Sequence[Sequence[int]], device: torch.device | str = "cpu", name: str = "main"
+    ) -> Template:
         """A template of token lists, one per row of the batch; a row may have none."""
         width = max((len(prompt) for prompt in prompts), default=0)
         padded = [[0] * (width - len(prompt)) + list(prompt) for prompt in prompts]
@@ -35,16 +39,32 @@ class Template:
             torch.tensor(padded, dtype=torch.long, device=device).reshape(len(prompts), width),
             torch.tensor(lengths, dtype=torch.long, device=device),
             lengths,
+            name,
         )
 
 
 class Count(NamedTuple):
-    """What the host knows of one row of a canvas without asking the device."""
+    """What the host knows of one row of a canvas without asking the device. A branch has the numbers of the
+    row that it was made from."""
 
     row: int  # its number in the batch
     length: int  # positions of its answer
     masked: int  # positions that are masked
     active: int  # positions whose logits are wanted
+    step: int = 0  # its model calls so far
+    block: int = 0  # positions of the block that is being denoised, 0 if the canvas has no sampler
+    block_masked: int = 0  # of these, the masked ones
+    prompt: str = "main"  # name of the prompt before its answer: other branches have other prompts
+
+    @property
+    def progress(self) -> float:
+        """Share of the answer's positions that are not masked: 0 to 1."""
+        return 1 - self.masked / max(self.length, 1)
+
+    @property
+    def block_progress(self) -> float:
+        """The same of the block that is being denoised."""
+        return 1 - self.block_masked / max(self.block, 1)
 
 
 class _Known(NamedTuple):
@@ -159,9 +179,13 @@ class Canvas:
         it; others are counted, which asks the device."""
         if (counts := self._counts) is not None:
             return counts
-        length = self.tokens.shape[1] - self.answer
-        columns = torch.stack([self.row, length, self.masked.sum(1), self.active.sum(1)], 1)
-        return tuple(Count(*line) for line in columns.tolist())
+        length, masked = self.tokens.shape[1] - self.answer, self.masked
+        columns = [self.row, length, masked.sum(1), self.active.sum(1), self.step]
+        if (state := self.sampler) is not None:
+            rest = length - state.block.clamp(min=0) * state.block_length
+            block = torch.minimum(rest, state.block_length)
+            columns += [block, (masked & self.active).sum(1)]  # what is masked in the block is active
+        return tuple(Count(*line) for line in torch.stack(columns, 1).tolist())
 
     @property
     def _counts(self) -> tuple[Count, ...] | None:
@@ -265,7 +289,7 @@ class Canvas:
             start=length - answers - lengths,
             known=None,
         )._named(name)
-        return derived.counted(counts)
+        return derived.counted([count._replace(prompt=template.name) for count in counts])
 
     def with_weights(self, weights: Tensor) -> Canvas:
         """A branch with other attention log-weights (B, L) of keys; -inf takes a key out without moving the

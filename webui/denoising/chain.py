@@ -47,7 +47,7 @@ class ChainLink:
 
     def template(self, name: str) -> Template:
         tokens = [encode(packed.row, name, self._model.tokenizer, self.mask).tokens for packed in self._rows]
-        return Template.of(tokens, self.device)
+        return Template.of(tokens, self.device, name)
 
     def encode(self, text: str) -> list[int]:
         return self._model.tokenizer.encode(text)

@@ -170,12 +170,11 @@ def tokenize(
 
 
 def encode(row: Row, name: str, tokenizer: Tokenizer, mask: int) -> Encoded:
-    """The row's prompt of this name in its template. Without one: the main prompt with its content masked,
-    the empty branch."""
+    """The row's prompt of this name in its template; it may be an empty text. Without one: the main prompt
+    with its content masked, the empty branch."""
     request = row.request
-    text = row.prompts[name].text if name in row.prompts else ""
-    if text or name == "main":
-        return tokenizer.prompt(text, request.system, request.template)
+    if name in row.prompts:
+        return tokenizer.prompt(row.prompts[name].text, request.system, request.template)
     return tokenizer.prompt(row.prompts["main"].text, request.system, request.template).masked(mask)
 
 

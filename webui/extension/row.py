@@ -21,6 +21,7 @@ class Row:
     prompts   what the model is conditioned on; an extension may rewrite these and add its own
     draft     None: the answer is `request.length` masked positions. Otherwise text, tokens and gaps
     notes     sentences the user should read beside the result
+    own       what an extension's `prompt` found out for its object of the batch, by the extension's name
     """
 
     cell: Cell
@@ -28,6 +29,7 @@ class Row:
     prompts: Mapping[str, Prompt] = field(default_factory=dict)
     draft: Draft | None = None
     notes: tuple[str, ...] = ()
+    own: Mapping[str, Any] = field(default_factory=dict)
 
     def replace(self, **changes: Any) -> Row:
         return replace(self, **changes)
@@ -35,6 +37,10 @@ class Row:
     def with_prompt(self, name: str, prompt: Prompt) -> Row:
         """This row with the named prompt set."""
         return replace(self, prompts={**self.prompts, name: prompt})
+
+    def with_own(self, extension: str, value: Any) -> Row:
+        """This row with `own[extension]` set: `neutral` and the hooks in the batch find it in their rows."""
+        return replace(self, own={**self.own, extension: value})
 
     def note(self, sentence: str) -> Row:
         """This row with one more note, cut at MAX_NOTE characters. ValueError if it is no text."""
@@ -59,6 +65,8 @@ def checked_row(row: object, before: Row) -> Row:
             raise ValueError("gave a prompt with half of a surrogate pair, which is not a character.")
     if row.draft is not None and row.draft is not before.draft:
         _check_draft(row.draft)
+    if not isinstance(row.own, Mapping):
+        raise ValueError(f"gave a row whose own values are {type(row.own).__name__}, not a mapping.")
     if not isinstance(row.notes, tuple) or not all(is_whole(note) for note in row.notes):
         raise ValueError("gave a note that is not a text.")
     return row
