@@ -18,6 +18,7 @@ EXTENSIONS: dict[str, dict | None] = {
     "logit_bias": {"logit_bias": {"more": "and, the end", "less": "t", "never": "he"}},
     "guidance": {"guidance": {"negative_prompt": "a much longer story about rain", "scale": 3.0}},
     "prompt_matrix": {"prompt": "a cat | in rain", "prompt_matrix": {"enabled": True}},
+    "prompt_and": {"prompt": "a cat AND in the rain :1.5", "prompt_and": {"enabled": True}},
     "prompt_schedule": {"prompt": "a [cat:dog in the rain:0.3]"},
     "training": None,
 }

@@ -26,6 +26,12 @@ TOGETHER = {
         "prompt": "a ____ cat in [[...9]] rain",
         "infill": {"about": f"a {SCHEDULE}"},
     },
+    ("infill", "prompt_and"): {
+        "prompt": "a ____ cat in [[...9]] rain",
+        "infill": {"about": "a cat AND in the rain"},
+    },
+    ("prompt_and", "prompt_matrix"): {"prompt": "a cat AND in rain | at night"},
+    ("prompt_and", "prompt_schedule"): {"prompt": f"a {SCHEDULE} AND in the rain"},
     ("prompt_matrix", "prompt_schedule"): {"prompt": f"a {SCHEDULE} | in rain"},
 }
 WARM = {"prompt": "a cat", "temperature": 0.9, "steps": 6, "length": 10, "seed": 3}

@@ -53,6 +53,20 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         },
         {"temperature": 0.5},
     ],
+    "with AND and adaptive guidance": [
+        {
+            "prompt": "a cat AND the [sea:moon:0.4] :0.5",
+            "prompt_and": {"enabled": True},
+            "guidance": {"scale": 2.0, "negative_prompt": "rain AND snow", "rescale": 0.5},
+        },
+        {
+            "prompt": "a :0.3 AND b :0.7 AND c :-1",
+            "prompt_and": {"enabled": True},
+            "guidance": {"scale": 1.5, "adaptive": 0.4},
+            "length": 9,
+        },
+        {"guidance": {"scale": 3.0, "negative_prompt": "sad", "adaptive": 0.3, "start": 0.3}},
+    ],
     "infill": [{"prompt": "Once ____ there [[...5]] and so.", "temperature": 0.5}],
 }
 

@@ -15,7 +15,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from tests.reference import fast_dllm, llada, remdm
+from tests.reference import fast_dllm, guidance, llada, remdm
 
 
 @dataclass(frozen=True)
@@ -195,3 +195,54 @@ REMDM = (
     ),
     Mutant("new_ones_go", "what comes may go in the same step", remdm, {"step": new_ones_go_too}),
 )
+
+
+def margin_of(logits: Tensor) -> Tensor:
+    top = torch.softmax(logits, -1).topk(2, -1).values
+    return top[..., 0] - top[..., 1]
+
+
+def highest(values: Tensor, among: Tensor, count: int) -> Tensor:
+    return torch.argsort(torch.where(among, values, -torch.inf), descending=True, stable=True)[:count]
+
+
+def anywhere(values: Tensor, among: Tensor, count: int) -> Tensor:
+    return torch.argsort(values, stable=True)[:count]
+
+
+def unnormalised(base, parts, weights, scale):
+    """Without the base: the weighted sum of the parts' logits."""
+    return scale * sum(weight * logits for logits, weight in zip(parts, weights, strict=True))
+
+
+def average(base, parts, weights, scale):
+    """Weights that are made to sum to one."""
+    return base + scale * sum(w * (p - base) for p, w in zip(parts, weights, strict=True)) / sum(weights)
+
+
+def scale_on_the_first_only(base, parts, weights, scale):
+    scales = [scale, *[1.0] * (len(parts) - 1)]
+    return base + sum(s * w * (p - base) for s, p, w in zip(scales, parts, weights, strict=True))
+
+
+def not_centred(result: Tensor, logits: Tensor, share: float) -> Tensor:
+    return share * result * guidance.spread(logits) / guidance.spread(result) + (1 - share) * result
+
+
+def over_all_positions(logits: Tensor) -> Tensor:
+    return (logits - logits.mean()).square().mean().sqrt().expand(*logits.shape[:-1], 1)
+
+
+# Each replaces one function of `guidance`.
+GUIDANCE = {
+    "the most confident are masked": {"lowest": highest},
+    "given tokens are masked too": {"lowest": anywhere},
+    "none where the share is below one": {"how_many": lambda n, rho: int(n * rho)},
+    "one too many": {"how_many": lambda n, rho: min(n, max(1, int(n * rho)) + 1)},
+    "confidence is the margin": {"confidence": margin_of},
+    "without the base": {"composed": unnormalised},
+    "weights sum to one": {"composed": average},
+    "the scale on the first part only": {"composed": scale_on_the_first_only},
+    "rescale that is not centred": {"rescaled": not_centred},
+    "spread over all positions": {"spread": over_all_positions},
+}
