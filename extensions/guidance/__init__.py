@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from webui import Count, Extension, Options, Prompt, Row, field
+from webui import Extension, Options, Prompt, Row, field
 
 from . import adaptive
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from webui import Canvas, Link
+    from webui import Canvas, Count, Link
 
     Parts = dict[int, Tensor]  # logits of rows, by their places in a canvas
 

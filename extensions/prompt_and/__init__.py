@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from webui import Count, Extension, Options, Prompt, Row, Typed, Underline, field
+from webui import Extension, Options, Prompt, Row, Typed, Underline, field
 
 from .parts import MOST, SYNTAX, Part, split
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from webui import Canvas, Link
+    from webui import Canvas, Count, Link
 
 BASE = "negative"  # the prompt that others are held against; where a row has none, its empty branch
 NEAR = 1e-9  # weights such as 0.7, 0.2 and 0.1 sum to 1 but for rounding
@@ -49,7 +49,7 @@ class PromptAnd(Extension):
         enabled: bool = field(
             False,
             label="AND",
-            help="AND in capitals separates prompts whose effects are added; a part's weight ends it, as :0.5.",
+            help="AND in capitals separates prompts whose effects are added; :0.5 ends a part with a weight.",
         )
 
     @classmethod
