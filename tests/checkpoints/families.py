@@ -48,8 +48,8 @@ def fused(name: str, config: Any) -> Recipe | None:
 
 
 DREAM = Family(
-    name="Dream",
-    claims=lambda config: config.get("model_type") == "Dream",
+    name="Own Dream",
+    claims=lambda config: config.get("model_type") == "Dream own",
     translate=dream_config,
     model_class="Qwen2ForCausalLM",
     names={},
@@ -78,8 +78,8 @@ def bert_config(config: Mapping[str, Any]) -> Any:
 
 
 BERT = Family(
-    name="BERT",
-    claims=lambda config: config.get("model_type") == "bert",
+    name="Own BERT",
+    claims=lambda config: config.get("model_type") == "bert own",
     translate=bert_config,
     model_class="BertForMaskedLM",
     names={},

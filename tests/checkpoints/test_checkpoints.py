@@ -175,7 +175,7 @@ def test_a_job_for_a_broken_folder_fails_and_the_next_one_runs(broken):
         ("config.json", "[]", "config.json is not a JSON object"),
         ("config.json", "{}", "no known family"),
         ("config.json", '{"model_type": "llada", "architectures": {"a": 1}}', "d_model"),
-        ("config.json", '{"model_type": "llada", "architectures": ["LLaDAMoEModelLM"]}', "no known family"),
+        ("config.json", '{"model_type": "llada", "architectures": ["LLaDAMoEModelLM"]}', "vocab_size = None"),
         ("profile.json", '{"preset": []}', "preset must be a JSON object"),
         ("profile.json", '{"mask_token_id": "x"}', "mask_token_id must be a whole number"),
         ("model.safetensors", "", "damaged"),

@@ -35,21 +35,21 @@ from webui.checkpoints.recipes import Cut, Join, Pad, Stack, Take
 from webui.settings import Settings
 
 TOKENS = torch.randint(0, ROWS, (3, 24), generator=torch.Generator().manual_seed(1))
-FORWARDS = {"Dream": dream_logits, "Fused Dream": dream_logits, "BERT": bert_logits}
+FORWARDS = {"Own Dream": dream_logits, "Fused Dream": dream_logits, "Own BERT": bert_logits}
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("models")
-    dream(folder / "checkpoints" / "Dream")
+    dream(folder / "checkpoints" / "Own Dream", model_type="Dream own")
     dream(folder / "checkpoints" / "Fused Dream", seed=1, fused=True, padding=8, model_type="Dream fused")
-    bert(folder / "checkpoints" / "BERT")
+    bert(folder / "checkpoints" / "Own BERT", model_type="bert own")
     llada(folder / "checkpoints" / "LLaDA")
     return folder
 
 
 def checkpoints(models: Path, dtype: str = "float32") -> Checkpoints:
-    settings = Settings(models=models, model="Dream", device="cpu", dtype=dtype)
+    settings = Settings(models=models, model="Own Dream", device="cpu", dtype=dtype)
     return Checkpoints(settings, (*FAMILIES, *OWN))
 
 
@@ -111,9 +111,9 @@ def test_a_head_in_two_parts_is_split_off_whole():
 
 def test_the_transform_of_a_head_is_not_skipped(models):
     """BERT's decoder is its output matrix, but a dense layer and a norm come before it."""
-    model = checkpoints(models).load("BERT")
+    model = checkpoints(models).load("Own BERT")
     canvas = Canvas.build([[]] * 3, TOKENS.tolist(), [0] * 3, model.mask)
-    skipped = bert_logits(models / "checkpoints" / "BERT", TOKENS, transform=False)
+    skipped = bert_logits(models / "checkpoints" / "Own BERT", TOKENS, transform=False)
     assert (model(canvas.activate(~canvas.padding)) - skipped.flatten(0, 1)).abs().max() > 0.1
 
 
@@ -147,7 +147,7 @@ def test_the_program_writes_the_references_text(tmp_path, models, name):
     made = dict(sorted((change.column, change.token) for change in result.trace))
     assert list(made.values()) == expected.tolist()
     assert result.provenance.family == name
-    assert tokenizer.has_template is (name != "BERT")
+    assert tokenizer.has_template is (name != "Own BERT")
     app.close()
 
 

@@ -440,7 +440,7 @@ def test_the_end_token_of_config_json_is_not_used(tmp_path):
 )
 def test_what_the_library_refuses_of_a_configuration_is_one_sentence(tmp_path, change):
     folder = bert(tmp_path / "checkpoints" / "bad")
-    write_json(folder / "config.json", bert_config(**change))
+    write_json(folder / "config.json", bert_config(model_type="bert own", **change))
     there = Checkpoints(Settings(models=tmp_path, model="bad", device="cpu"), families=(BERT,))
     with pytest.raises(ValueError) as refused:
         there.load("bad")

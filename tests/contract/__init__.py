@@ -1,15 +1,23 @@
 """The contract: everything that exists, crossed, through the whole program. Adding something? Add it here, or
 a test fails.
 
-a family       its fixture builder to FAMILIES (it goes to tests/checkpoints.py: a tiny folder as published)
+a family       its fixture builder to FAMILIES (a tiny folder as published), and its name to CROSSED if it is the
+               first of its kind: attention, shift, native class
 a sampler, schedule, confidence
                its name to the list
 an extension   options that make it act to EXTENSIONS: request fields; None if it never touches a text
 """
 
-from tests import tiny_checkpoints
+from functools import partial
 
-FAMILIES = {"LLaDA": tiny_checkpoints.llada}
+from tests import tiny_checkpoints, tiny_decoders
+
+FAMILIES = {
+    "LLaDA": tiny_checkpoints.llada,
+    **{name: partial(tiny_decoders.decoder, **fields) for name, fields in tiny_decoders.PUBLISHED.items()},
+}
+# crossed with everything; the others, which differ in config.json alone, with every sampler
+CROSSED = ("LLaDA", "LLaDA-MoE", "Dream", "SDAR", "SDAR-MoE", "Fast-dLLM v2", "Stable-DiffCoder", "RND1")
 SAMPLERS = ("low_confidence", "random", "threshold")
 SCHEDULES = ("even", "cosine")
 CONFIDENCES = ("probability", "margin", "entropy", "random")

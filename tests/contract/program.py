@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.contract import FAMILIES
@@ -10,15 +11,17 @@ from webui import App, Request, Result, Settings
 PATIENCE = 120  # seconds until a test gives up on a job; never what is measured
 
 
-def program(folder: Path, extensions: Path | None = None, **settings) -> App:
-    """An App in `folder` with one tiny checkpoint of every family, named like it; the first is the default.
-    Close it."""
-    for name, build in FAMILIES.items():
+def program(
+    folder: Path, extensions: Path | None = None, families: Sequence[str] = ("LLaDA",), **settings
+) -> App:
+    """An App in `folder` with one tiny checkpoint of each of these families, named like it; the first is the
+    default. Close it."""
+    for name in families:
         if not (folder / "models" / "checkpoints" / name).exists():
-            build(folder / "models" / "checkpoints" / name)
+            FAMILIES[name](folder / "models" / "checkpoints" / name)
     if extensions is not None:
         settings["extensions"] = extensions
-    first = next(iter(FAMILIES))
+    first = families[0]
     return App(
         Settings(
             models=folder / "models",

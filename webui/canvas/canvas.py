@@ -157,6 +157,13 @@ class Canvas:
         return torch.arange(self.tokens.shape[1], device=self.tokens.device) - self.answer[:, None]
 
     @property
+    def block(self) -> Tensor:
+        """(B, L) long: the sampler's block of each column; negative before the first one. Needs `state`."""
+        state = self.state
+        column = self.column + state.lead[:, None]
+        return torch.div(column, state.block_length[:, None], rounding_mode="floor")
+
+    @property
     def position(self) -> Tensor:
         """(B, L) long: position within the row, as the model counts it; 0 in the padding."""
         return (torch.arange(self.tokens.shape[1], device=self.tokens.device) - self.start[:, None]).clamp(

@@ -26,6 +26,7 @@ class SamplerState:
     confidence: Tensor  # (B,) long
     steps: Tensor  # (B,) long: denoising steps of the whole answer
     block_length: Tensor  # (B,) long
+    lead: Tensor  # (B,) long: columns of the prompt that belong to the first block
     temperature: Tensor  # (B,) float
     top_k: Tensor  # (B,) long; 0 is off
     top_p: Tensor  # (B,) float; 1 is off

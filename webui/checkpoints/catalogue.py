@@ -95,7 +95,9 @@ class Catalogue:
         them."""
         described = self._usable(name)
         profile, family = described.entry.profile, _known(described.family)
-        return {**profile, "preset": {**family.preset, **profile.get("preset", {})}}
+        block = family.block_length(described.config)
+        own = {"block_length": block} if block else {}
+        return {**profile, "preset": {**own, **family.preset, **profile.get("preset", {})}}
 
     def hint(self, name: str | None, text: str) -> str | None:
         """One sentence if most words of a prompt are not in the checkpoint's lexicon.txt, the words it was
@@ -156,9 +158,9 @@ class Catalogue:
                     f"{name} has a name that is not UTF-8 or has control characters; rename the folder."
                 )
             config = read_json(folder / "config.json", MAX_CONFIG)
-            family = identify(config, folder, self._families)
-            _check(family, config, folder)
             profile = read_profile(folder, self._request)
+            family = identify(config, folder, self._families, profile.get("family"))
+            _check(family, config, folder)
             read_lexicon(folder)
             found = weights.tensors(folder)
             size = sum(file.stat().st_size for file in weights.files(folder))

@@ -18,6 +18,7 @@ from webui.core.unknown import part
 KINDS = MappingProxyType(
     {
         "preset": dict,
+        "family": str,
         "license": str,
         "answer_prefix": str,
         "understands": str,

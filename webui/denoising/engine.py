@@ -186,6 +186,7 @@ class Engine:
                         facts.prefix,
                         self.samplers.table,
                         model.vocabulary,
+                        facts.block_length,
                     )
                 )
             except ValueError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from webui.checkpoints.tokenizer import Encoded, Tokenizer
@@ -108,6 +108,7 @@ def tokenize(
     prefix: str = "",
     table: SamplerTable = BUILT_IN,
     vocabulary: int = 0,
+    block: int = 0,
 ) -> PackedRow:
     """The row in tokens, steps and length settled. Unfit if it does not fit the model's
     `max_length`, ValueError if something else is wrong with it.
@@ -115,6 +116,7 @@ def tokenize(
     prefix: what the checkpoint writes between its frame and an answer (often a space); a given beginning gets
     it too.
     vocabulary: the model's number of tokens, if it is not the tokenizer's; embeddings may have more rows.
+    block: columns of a block of the model's attention (0: none); the sampler's blocks begin with those.
     """
     request, start = row.request, row.request.canvas
     prompt = encode(row, "main", tokenizer, mask)
@@ -165,6 +167,8 @@ def tokenize(
     settled |= {"block_length": len(answer)} if request.block_length is None else {}
     request = request.replace(**settled)
     options = SamplerOptions.of(request, table)
+    if block:
+        options = replace(options, lead=len(prompt.tokens) % options.block_length)
     names = (*preset, *settled)
     return PackedRow(row.replace(request=request), prompt, answer, given, names, options, spans, parts)
 

@@ -7,21 +7,80 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from webui.checkpoints.families import llada
+from webui.checkpoints.families import (
+    a2d,
+    converted,
+    dream,
+    dream_reasoner,
+    fast_dllm,
+    illada,
+    llada,
+    llada_moe,
+    rnd1,
+    sdar,
+    stable_diffcoder,
+)
 from webui.checkpoints.families.base import Family
 from webui.checkpoints.files import printable
 from webui.core.errors import Refusal
 
-FAMILIES: tuple[Family, ...] = (llada.FAMILY,)
+FAMILIES: tuple[Family, ...] = (
+    llada.FAMILY,
+    llada_moe.FAMILY,
+    illada.FAMILY,
+    dream.FAMILY,
+    dream_reasoner.FAMILY,
+    sdar.FAMILY,
+    sdar.EXPERTS,
+    fast_dllm.FAMILY,
+    stable_diffcoder.FAMILY,
+    rnd1.FAMILY,
+    a2d.LLAMA,
+    a2d.QWEN2,
+    a2d.QWEN3,
+    a2d.QWEN3_BLOCKS,
+    converted.DIFFULLAMA,
+    converted.OPEN_DLLM,
+)
+
+REFUSED: Mapping[str, tuple[str, str]] = {  # model_type: the family, and why it is not loaded
+    "wedlm": ("WeDLM", "its sampler reorders the canvas, which is not built here"),
+    "nemotron_labs_diffusion": (
+        "Nemotron-Labs-Diffusion",
+        "its committed blocks attend causally to themselves",
+    ),
+    "diffusion_gemma": ("DiffusionGemma", "it has no mask token: it denoises random tokens"),
+    "editflow-llada": ("EditFlow", "it inserts and deletes tokens, which is not built here"),
+    "editflow-dream": ("EditFlow", "it inserts and deletes tokens, which is not built here"),
+}
 
 
-def identify(config: Mapping[str, Any], folder: Path, families: Sequence[Family] = FAMILIES) -> Family:
-    """The family whose checkpoints have such a config.json. Refusal with the families there are."""
+def identify(
+    config: Mapping[str, Any],
+    folder: Path,
+    families: Sequence[Family] = FAMILIES,
+    named: str | None = None,
+) -> Family:
+    """The family whose checkpoints have such a config.json, or the one that profile.json has `named`. Refusal
+    with the families there are, or with the reason why a known one is not loaded."""
+    here = printable(folder.name)
+    if named is not None:
+        for family in families:
+            if family.name == named:
+                return family
+        raise Refusal(
+            f"{here}/profile.json: there is no family {named[:40]!r}. There are: "
+            f"{', '.join(family.name for family in families)}."
+        )
     for family in families:
         if family.claims(config):
             return family
+    refused = REFUSED.get(str(config.get("model_type")))
+    if refused is not None:
+        raise Refusal(f"{here} is of the family {refused[0]}, which is not loaded: {refused[1]}.")
     kind = f"model_type {config.get('model_type')!r}, architectures {config.get('architectures')!r}"
     raise Refusal(
-        f"{printable(folder.name)} is of no known family ({kind[:200]}). Known: "
-        f"{', '.join(family.name for family in families)}."
+        f"{here} is of no known family ({kind[:200]}). Known: "
+        f"{', '.join(family.name for family in families)}. "
+        'A profile.json beside the weights can name it: {"family": "Dream"}.'
     )

@@ -58,9 +58,7 @@ def ancestral(sigma: Sigma) -> Callable[[Canvas, Tensor, Plan], Tensor]:
 
 def current_block(canvas: Canvas) -> Tensor:
     """(B, L) bool: the columns of the block that each row is working on."""
-    state = canvas.state
-    block = torch.div(canvas.column, state.block_length[:, None], rounding_mode="floor")
-    return block == state.block[:, None]
+    return canvas.block == canvas.state.block[:, None]
 
 
 def _committed(plan: Plan) -> tuple[Tensor, Tensor]:

@@ -22,6 +22,7 @@ class SamplerOptions:
     """What the samplers need to know of one row. The one list of their parameters: those with a default here
     or there are fields of the request, which `of` reads by name.
 
+    lead    where attention is block-causal, blocks are counted from the row's begin as the model counts them
     own     numbers that the row's sampler alone needs, by name (`Sampler.options`)
     """
 
@@ -30,6 +31,7 @@ class SamplerOptions:
     confidence: str
     steps: int
     block_length: int
+    lead: int = 0  # columns of the prompt that belong to the first block
     temperature: float = 0.0
     top_k: int = 0
     top_p: float = 1.0
@@ -47,7 +49,7 @@ class SamplerOptions:
 
 
 FAR = torch.iinfo(torch.long).max  # the block of a row that has nothing masked
-REQUESTED = tuple(f.name for f in fields(SamplerOptions) if f.name not in ("late", "own"))
+REQUESTED = tuple(f.name for f in fields(SamplerOptions) if f.name not in ("late", "lead", "own"))
 _NAMED = {"sampler": "samplers", "schedule": "schedules", "confidence": "confidences"}
 _USED: Mapping[str, Callable[[SamplerOptions], bool]] = MappingProxyType(
     {
@@ -65,7 +67,9 @@ def prepare(canvas: Canvas, rows: Sequence[SamplerOptions], table: SamplerTable 
     """The canvas with the samplers' state, from the options of each row. ValueError if the steps cannot fill
     the blocks."""
     for row, masked, column in zip(rows, canvas.masked.tolist(), canvas.column.tolist(), strict=True):
-        blocks = len({at // row.block_length for at, on in zip(column, masked, strict=True) if on})
+        blocks = len(
+            {(at + row.lead) // row.block_length for at, on in zip(column, masked, strict=True) if on}
+        )
         if row.steps < blocks:
             raise ValueError(
                 f"{row.steps} steps cannot fill {blocks} blocks: take at least {blocks} steps or a longer "
@@ -117,7 +121,7 @@ def activate(canvas: Canvas, table: SamplerTable = BUILT_IN, begins: bool | None
     begins: whether some row begins a block, if that is known; otherwise the device is asked.
     """
     state, masked = canvas.state, canvas.masked
-    block_of = torch.div(canvas.column, state.block_length[:, None], rounding_mode="floor")
+    block_of = canvas.block
     block = torch.where(masked, block_of, FAR).amin(1)
     if any(table.samplers[name].stays for name in state.samplers):
         block = torch.where(_running(canvas, table), state.block, block)
