@@ -29,7 +29,8 @@ class LogitBias(Extension):
         more: str = field(
             "",
             label="More of",
-            help="Words or phrases to raise, separated by commas; word:5 has its own strength.",
+            help="Words or phrases to raise, separated by commas; word:5 has its own strength, "
+            "/drag.*/ is all words that match.",
         )
         less: str = field(
             "",
@@ -39,7 +40,8 @@ class LogitBias(Extension):
         never: str = field(
             "",
             label="Never",
-            help="Words or phrases that must not appear, in any capitalisation; a number is text.",
+            help="Words or phrases that must not appear, in any capitalisation; a number is text, "
+            "/drag.*/ is all words that match.",
         )
         strength: float = field(
             3.0,
@@ -72,7 +74,8 @@ class LogitBias(Extension):
 
     def canvas(self, canvas: Canvas, model: Link) -> Canvas:
         wanted = [None if row is None else self.options(row) for row in self.rows]
-        biased = [options and strengths(options) for options in wanted]
+        words = model.words()
+        biased = [options and strengths(options, words) for options in wanted]
         self._bias = Bias(biased, model) if any(biased) else None
         self._never = Never([phrases.plain(options.never) if options else () for options in wanted], model)
         return canvas

@@ -272,13 +272,16 @@ class Bias:
         return sealed[rows, local][:, None] & self._starts
 
 
-def strengths(wanted: Any) -> dict[str, float]:
+def strengths(wanted: Any, words: Sequence[str]) -> dict[str, float]:
     """Strength of each phrase of one row's options: raised minus lowered, what they cancel left out. Phrases
-    that differ in capitals only are one; those that "Never" forbids are not raised."""
+    that differ in capitals only are one; those that "Never" forbids are not raised. Expressions stand for the
+    words of the vocabulary `words` (texts of tokens) that match them. ValueError if these are too many."""
     found: dict[str, float] = {}
     names: dict[str, str] = {}
     for text, sign in ((wanted.more, 1), (wanted.less, -1)):
-        for phrase, value in phrases.weighted(text, wanted.strength).items():
+        given = phrases.weighted(text, wanted.strength)
+        for written, phrase in phrases.written_out(given, words, phrases.MAX_PHRASES):
+            value = given[written]
             name = names.setdefault(phrase.casefold(), phrase)
             found[name] = found.get(name, 0.0) + sign * value
     forbidden = phrases.plain(wanted.never)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from . import phrases
+from . import phrases, regex
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,7 +28,7 @@ class Never:
 
         self._model = model
         self._table = torch.zeros(len(rows), model.vocabulary, dtype=torch.bool, device=model.device)
-        self._patterns: dict[int, re.Pattern[str]] = {}
+        self._patterns: dict[int, re.Pattern[str] | regex.Finder] = {}
         self._reach: dict[int, int] = {}  # per row: tokens on each side of a commit that are looked at
         self._denied: list[tuple[int, int, int]] = []  # row, answer position, token
         self._sent: Tensor | None = None  # the same on the device
@@ -37,9 +37,10 @@ class Never:
         for row, forbidden in enumerate(rows):
             if not forbidden:
                 continue
-            self._patterns[row] = phrases.pattern(forbidden)
+            self._patterns[row] = phrases.finder(forbidden)
             self._reach[row] = AROUND + max(len(phrase.encode()) for phrase in forbidden)
-            new = [(p, form) for p in forbidden if p not in single for form in phrases.spellings(p)]
+            out = list(phrases.written_out(forbidden, model.words(), phrases.MAX_FORBIDDEN, needed=False))
+            new = [(p, form) for p, word in out if p not in single for form in phrases.spellings(word)]
             single |= {phrase: set() for phrase, _ in new}
             for (phrase, _), tokens in zip(new, model.encode_all([form for _, form in new]), strict=True):
                 if len(tokens) == 1:

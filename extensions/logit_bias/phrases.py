@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+
+from . import regex
 
 MAX_STRENGTH = 50.0  # of one phrase; a logit that large outweighs all others
 MAX_PHRASES = 200  # of a list of raised or lowered ones; each costs time in every step
@@ -25,8 +27,9 @@ WITHOUT_BLANKS = ((0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF))
 def weighted(text: str, strength: float) -> dict[str, float]:
     """`dragon, "salt, pepper", golden ring:5`: the strength of each phrase, `strength` where none is given.
 
-    A quoted phrase is text whatever it holds; a number may follow the closing quote: `"10:30":2`. ValueError
-    for a list that cannot be read, and for a strength that is nearly a number, with a sentence.
+    A quoted phrase is text whatever it holds; a number may follow the closing quote: `"10:30":2`. `/drag.*/`
+    is a `regex.Expression`, and stands for the words of a vocabulary that match it. ValueError for a list
+    that cannot be read, and for a strength that is nearly a number, with a sentence.
     """
     found: dict[str, float] = {}
     for item, quoted, after in _items(text, MAX_BIASED):
@@ -82,6 +85,11 @@ def _items(text: str, most: int) -> Iterator[tuple[str, bool, str]]:
         if text[at] in " \t,\r\n":
             at += 1
             continue
+        if expression := regex.ITEM.match(text, at):
+            stop = _next(text, expression.end())
+            yield regex.Expression(f"/{expression[1]}/"), True, text[expression.end() : stop].strip()
+            at = stop
+            continue
         if text[at] != '"':
             stop = _next(text, at)
             yield text[at:stop].strip(), False, ""
@@ -114,6 +122,8 @@ def _next(text: str, at: int) -> int:
 
 def _checked(phrase: str) -> str:
     """The phrase with single blanks between its words. ValueError if it is too long."""
+    if isinstance(phrase, regex.Expression):
+        return regex.checked(phrase)
     if len(phrase) > MAX_LENGTH:
         raise ValueError(
             f"the phrase {_short(phrase)} has {len(phrase)} characters; at most {MAX_LENGTH} are possible."
@@ -181,4 +191,31 @@ def spaced(character: str) -> bool:
 def hits(forbidden: Iterable[str], phrase: str) -> bool:
     """Whether one of the forbidden phrases stands in this one."""
     some = tuple(forbidden)
-    return bool(some) and pattern(some).search(phrase) is not None
+    return bool(some) and not isinstance(phrase, regex.Expression) and finder(some).search(phrase) is not None
+
+
+def finder(forbidden: tuple[str, ...]) -> re.Pattern[str] | regex.Finder:
+    """Finds any of the phrases, those given as expressions too."""
+    expressions = [one for one in forbidden if isinstance(one, regex.Expression)]
+    if not expressions:
+        return pattern(forbidden)
+    plain_ones = tuple(one for one in forbidden if not isinstance(one, regex.Expression))
+    return regex.Finder(expressions, pattern(plain_ones) if plain_ones else None)
+
+
+def written_out(
+    found: Iterable[str], words: Sequence[str], most: int, needed: bool = True
+) -> Iterator[tuple[str, str]]:
+    """(phrase, what it stands for): itself, or each word of the vocabulary that matches an expression.
+    ValueError if that are more than `most` in all, or, where they are `needed`, none."""
+    number = 0
+    for phrase in found:
+        some = [phrase]
+        if isinstance(phrase, regex.Expression):
+            some = regex.matching(phrase, words, most)
+            if not some and needed:
+                raise ValueError(f"{phrase[:40]} matches no word that this checkpoint has a token for.")
+        number += len(some)
+        if number > most:
+            raise ValueError(f"the list stands for more than {most} words; shorten it.")
+        yield from ((phrase, one) for one in some)
