@@ -10,14 +10,27 @@ an extension   options that make it act to EXTENSIONS: request fields; None if i
 
 from functools import partial
 
-from tests import tiny_checkpoints, tiny_decoders
+from tests import tiny_checkpoints, tiny_decoders, tiny_mixtures
 
 FAMILIES = {
     "LLaDA": tiny_checkpoints.llada,
     **{name: partial(tiny_decoders.decoder, **fields) for name, fields in tiny_decoders.PUBLISHED.items()},
+    "LLaDA2": tiny_mixtures.llada2,
+    "Steerling": tiny_mixtures.steerling,
 }
 # crossed with everything; the others, which differ in config.json alone, with every sampler
-CROSSED = ("LLaDA", "LLaDA-MoE", "Dream", "SDAR", "SDAR-MoE", "Fast-dLLM v2", "Stable-DiffCoder", "RND1")
+CROSSED = (
+    "LLaDA",
+    "LLaDA-MoE",
+    "Dream",
+    "SDAR",
+    "SDAR-MoE",
+    "Fast-dLLM v2",
+    "Stable-DiffCoder",
+    "RND1",
+    "LLaDA2",
+    "Steerling",
+)
 SAMPLERS = ("low_confidence", "random", "threshold")
 SCHEDULES = ("even", "cosine")
 CONFIDENCES = ("probability", "margin", "entropy", "random")

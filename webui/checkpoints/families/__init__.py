@@ -15,10 +15,12 @@ from webui.checkpoints.families import (
     fast_dllm,
     illada,
     llada,
+    llada2,
     llada_moe,
     rnd1,
     sdar,
     stable_diffcoder,
+    steerling,
 )
 from webui.checkpoints.families.base import Family
 from webui.checkpoints.files import printable
@@ -27,6 +29,7 @@ from webui.core.errors import Refusal
 FAMILIES: tuple[Family, ...] = (
     llada.FAMILY,
     llada_moe.FAMILY,
+    llada2.FAMILY,
     illada.FAMILY,
     dream.FAMILY,
     dream_reasoner.FAMILY,
@@ -35,6 +38,7 @@ FAMILIES: tuple[Family, ...] = (
     fast_dllm.FAMILY,
     stable_diffcoder.FAMILY,
     rnd1.FAMILY,
+    steerling.FAMILY,
     a2d.LLAMA,
     a2d.QWEN2,
     a2d.QWEN3,
@@ -71,6 +75,11 @@ def identify(
         raise Refusal(
             f"{here}/profile.json: there is no family {named[:40]!r}. There are: "
             f"{', '.join(family.name for family in families)}."
+        )
+    if config.get("model_type") == "llada2_moe" and "2.2" in f"{folder.name} {config.get('_name_or_path')}":
+        raise Refusal(
+            f"{here} is LLaDA2.2, which is not loaded: it routes experts per block, in a way that is known "
+            "from its report alone."
         )
     for family in families:
         if family.claims(config):
