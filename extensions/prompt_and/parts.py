@@ -69,8 +69,10 @@ def _weighted(prompt: Prompt, mode: str, separator: tuple[int, int] | None) -> P
     found = WEIGHT.search(text, max(0, len(text) - LONGEST))
     if found is not None and mode == "safe" and text[: found.start()][-1:].isdigit():
         found = None
-    pieces = prompt.cut(*found.span()) if found is not None else ()
-    if found is None or any(piece.locked for piece in pieces):
+    if found is None:
+        return Part(_trimmed(prompt, len(text)), 1.0, separator)
+    pieces = prompt.cut(*found.span())
+    if any(piece.locked for piece in pieces):
         return Part(_trimmed(prompt, len(text)), 1.0, separator)
     first, last = pieces[0].span, pieces[-1].span
     written = (first[0], first[0] + len(found[0].rstrip())) if first and last else None
