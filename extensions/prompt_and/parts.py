@@ -41,7 +41,8 @@ class Part:
 
 
 def split(parts: Sequence[Piece | Construct], mode: Literal["safe", "full", "off"]) -> list[Part]:
-    """The parts between the ANDs of a prompt that was scanned for SYNTAX, trimmed of blanks."""
+    """The parts between the ANDs of a prompt that was scanned for SYNTAX, trimmed of blanks; if they are more
+    than MOST, these and the first that is refused."""
     pieces: list[list[Piece]] = [[]]
     separators: list[Construct | None] = [None]
     for part in parts:
@@ -51,7 +52,7 @@ def split(parts: Sequence[Piece | Construct], mode: Literal["safe", "full", "off
         else:
             pieces[-1].append(part)
     found = []
-    for number, (some, before) in enumerate(zip(pieces, separators, strict=True)):
+    for number, (some, before) in enumerate(zip(pieces[: MOST + 1], separators[: MOST + 1], strict=True)):
         after = separators[number + 1] if number + 1 < len(separators) else None
         one = _weighted(Prompt(tuple(some)), mode, before.span if before else None)
         if not one.prompt.text and not one.refused:

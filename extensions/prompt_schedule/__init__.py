@@ -69,8 +69,7 @@ class PromptSchedule(Extension):
     @classmethod
     def marks(cls, typed: Typed) -> Iterator[Underline]:
         waiting = [part for part in typed.scan(SYNTAX).parts if isinstance(part, Construct)]
-        while waiting:
-            found = waiting.pop()
+        for found in waiting:  # grows by what is nested
             waiting += [part for part in found.parts if isinstance(part, Construct)]
             if found.span is None or not timeline.acts(found):
                 continue

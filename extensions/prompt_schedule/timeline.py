@@ -15,6 +15,7 @@ LETTER = re.compile(r"[^\W\d_]")
 LOOK = 1000  # characters of a pair of brackets that are looked at to find out whether it acts
 LONGEST = 24  # characters of a `when` with its colon
 MOST = 64  # different texts of one prompt
+MOST_GROUPS = 256  # of one prompt
 MOST_TIMES = 4096  # times at which something may change
 NEAR = 1e-6  # equal shares of an answer may differ by rounding
 OPENS = {")": "(", "}": "{", "]": "["}
@@ -92,20 +93,25 @@ class Timeline:
 
 
 def read(parts: Sequence[Piece | Construct]) -> tuple[Part, ...]:
-    """What a prompt that was scanned for SYNTAX is made of; what does not fit the form is text again."""
+    """What a prompt that was scanned for SYNTAX is made of; what does not fit the form is text again.
+    ValueError if it has more than MOST_GROUPS constructs."""
+    if sum(isinstance(part, Construct) for part in parts) > MOST_GROUPS:
+        raise ValueError(f"the prompt has more than {MOST_GROUPS} schedules; use fewer.")
     return tuple(_read(parts))
 
 
 def acts(found: Construct) -> bool:
     """Whether a construct has the form of a schedule or of an alternation."""
-    return not isinstance(_node(found), list)
+    return len(_split(found.parts, "|")) > 1 if found.name == "alternation" else _fields(found) is not None
 
 
 def times(parts: Sequence[Part]) -> tuple[Timeline, tuple[Prompt, ...]]:
     """When the prompt changes, and its different texts, the first one first. ValueError if they are too
     many."""
     shares, calls, periods = {0.0}, {0}, {1}
-    for node in _nodes(parts):
+    for number, node in enumerate(_nodes(parts)):
+        if number >= MOST_GROUPS:
+            raise ValueError(f"the prompt has more than {MOST_GROUPS} schedules; use fewer.")
         if isinstance(node, Turns):
             periods.add(len(node.options))
         elif isinstance(node.when, float):
@@ -146,18 +152,23 @@ def _node(found: Construct) -> Change | Turns | list[Part]:
     if found.name == "alternation":
         options = _split(found.parts, "|")
         if len(options) > 1:
-            return Turns(tuple(read(option) for option in options))
-    else:
-        fields = _split(found.parts, ":")
-        if len(fields) in (2, 3) and all(isinstance(part, Piece) for part in fields[-1]):
-            number = "".join(part.text for part in fields[-1] if isinstance(part, Piece)).strip()
-            when = float(number) if "." in number else int(number)
-            before = fields[0] if len(fields) == 3 else ()
-            return Change(read(before), read(fields[-2]), when)
+            return Turns(tuple(tuple(_read(option)) for option in options))
+    elif fields := _fields(found):
+        number = "".join(part.text for part in fields[-1] if isinstance(part, Piece)).strip()
+        when = float(number) if "." in number else int(number)
+        before = fields[0] if len(fields) == 3 else ()
+        return Change(tuple(_read(before)), tuple(_read(fields[-2])), when)
     if all(isinstance(part, Piece) for part in found.parts):
         return list(found.pieces)
     whole = Prompt(found.pieces)
-    return [*whole.cut(0, 1), *read(found.parts), *whole.cut(len(whole.text) - 1, len(whole.text))]
+    return [*whole.cut(0, 1), *_read(found.parts), *whole.cut(len(whole.text) - 1, len(whole.text))]
+
+
+def _fields(found: Construct) -> list[list[Piece | Construct]] | None:
+    """What stands between the colons of a schedule: from, to and when, or to and when. None if it is none."""
+    fields = _split(found.parts, ":")
+    plain = all(isinstance(part, Piece) for part in fields[-1])
+    return fields if len(fields) in (2, 3) and plain else None
 
 
 def _split(parts: Sequence[Piece | Construct], mark: str) -> list[list[Piece | Construct]]:
