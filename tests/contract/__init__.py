@@ -10,13 +10,14 @@ an extension   options that make it act to EXTENSIONS: request fields; None if i
 
 from functools import partial
 
-from tests import tiny_checkpoints, tiny_decoders, tiny_mixtures
+from tests import tiny_checkpoints, tiny_decoders, tiny_masked_lms, tiny_mixtures
 
 FAMILIES = {
     "LLaDA": tiny_checkpoints.llada,
     **{name: partial(tiny_decoders.decoder, **fields) for name, fields in tiny_decoders.PUBLISHED.items()},
     "LLaDA2": tiny_mixtures.llada2,
     "Steerling": tiny_mixtures.steerling,
+    **tiny_masked_lms.MASKED_LMS,
 }
 # crossed with everything; the others, which differ in config.json alone, with every sampler
 CROSSED = (
@@ -30,6 +31,8 @@ CROSSED = (
     "RND1",
     "LLaDA2",
     "Steerling",
+    "BERT",
+    "ModernBERT",
 )
 SAMPLERS = ("low_confidence", "random", "threshold")
 SCHEDULES = ("even", "cosine")

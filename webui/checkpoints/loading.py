@@ -253,6 +253,9 @@ class Checkpoints(Catalogue):
             profile["preset"],
             profile.get("answer_prefix", ""),
             plan.family.block_length(described.config),
+            plan.family.first_position(described.config),
+            _frame(plan.family, plan.tokenizer),
+            tuple(i for i in map(plan.tokenizer.id, plan.family.forbidden) if i is not None),
         )
         return models.Model(
             module,
@@ -314,6 +317,14 @@ def _mask(config: Mapping[str, Any], entry: Entry, family: Family, tokenizer: To
             raise Refusal(f"{entry.name}: mask_token_id must be a whole number.")
         return value
     raise Refusal(f"{entry.name} declares no mask token; set mask_token_id in its profile.json.")
+
+
+def _frame(family: Family, tokenizer: Tokenizer) -> tuple[int, int] | None:
+    """The first and last token of a row, if the family has them and no chat template writes them."""
+    if tokenizer.has_template or not all(family.frame):
+        return None
+    found = [[i for i in map(tokenizer.id, names) if i is not None] for names in family.frame]
+    return (found[0][0], found[1][0]) if all(found) else None
 
 
 def _sentence(name: str, error: Exception) -> str:

@@ -4,14 +4,14 @@ nothing else."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from webui.canvas import Canvas
+from webui.canvas import ALIGN, Canvas
 from webui.checkpoints.families.base import Family
 from webui.checkpoints.tokenizer import Tokenizer
 
@@ -34,6 +34,9 @@ class Description:
     preset: Mapping[str, Any]
     prefix: str = ""  # what the checkpoint writes between its frame and an answer
     block_length: int = 0  # columns of a block, if the family's attention is block-causal
+    first_position: int = 0  # of a row's first token, as the body counts
+    frame: tuple[int, int] | None = None  # the tokens that the body gets before and after a row
+    forbidden: tuple[int, ...] = ()  # tokens that are never written
 
 
 class Model:
@@ -97,17 +100,35 @@ class Model:
     def _forward(self, canvas: Canvas) -> Tensor:
         """Hidden states (B, L, D). The mask is always given, so that a row is computed alike with and without
         padding."""
+        framed = canvas if self.description.frame is None else self._framed(canvas, *self.description.frame)
         self.running = canvas
         try:
             output = self.body(
-                input_ids=canvas.tokens,
-                attention_mask=self._mask(canvas),
-                position_ids=canvas.position,
+                input_ids=framed.tokens,
+                attention_mask=self._mask(framed),
+                position_ids=framed.position + self.description.first_position,
                 use_cache=False,
             )
         finally:
             self.running = None
-        return output.last_hidden_state
+        hidden = output.last_hidden_state
+        return hidden if framed is canvas else hidden[:, ALIGN - 1 : -1]
+
+    def _framed(self, canvas: Canvas, first: int, last: int) -> Canvas:
+        """The canvas with a token before each row and one after it: `ALIGN` columns more, all but one on the
+        left."""
+        pad = torch.nn.functional.pad
+        tokens = pad(pad(canvas.tokens, (ALIGN - 1, 0), value=canvas.mask), (0, 1), value=last)
+        start = canvas.start + ALIGN - 2
+        tokens = tokens.scatter(1, start[:, None], first)
+        return replace(
+            canvas,
+            tokens=tokens,
+            weights=pad(canvas.weights, (ALIGN - 1, 1)),
+            start=start,
+            answer=canvas.answer + ALIGN - 1,
+            known=None,
+        )
 
     def _mask(self, canvas: Canvas) -> Tensor:
         """(B, 1, L, L): what is added to the attention logits of each query (rows) and key (columns)."""

@@ -31,6 +31,8 @@ MAX_ID = 1 << 24  # the numbers of tokens are smaller; a table of all is made
 MAX_TOKEN = 4096  # characters of a token that is decoded outside
 FRAME, SYSTEM, TEXT = "frame", "system", "text"  # what a part of a rendered prompt comes from
 NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+BERT_TOKENS = {f"{name.lower()}_token": f"[{name}]" for name in ("UNK", "SEP", "PAD", "CLS", "MASK")}
+ESM_TOKENS = {f"{name}_token": f"<{name}>" for name in ("unk", "eos", "pad", "cls", "mask")}
 FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 # the regular expression of tokenizers that are published as vocab.json and merges.txt (Qwen2)
 SPLIT = (
@@ -57,7 +59,9 @@ class Worker:
         self.name = printable(folder.name)
         config = _optional(folder / "tokenizer_config.json")
         self.named = _named_tokens(config, _optional(folder / "special_tokens_map.json"))
-        self.fast = _tokenizer(folder)
+        if _has_vocabulary_alone(folder):
+            self.named = {**(ESM_TOKENS if _is_esm(config) else BERT_TOKENS), **self.named}
+        self.fast = _tokenizer(folder, config)
         _add_tokens(self.fast, config, list(self.named.values()))
         self.fast.no_truncation()
         self.fast.no_padding()
@@ -279,23 +283,59 @@ def _optional(path: Path) -> dict[str, Any]:
     return read_json(path) if status(path) else {}
 
 
-def _tokenizer(folder: Path) -> Any:
+def _has_vocabulary_alone(folder: Path) -> bool:
+    """Whether the tokenizer is published as vocab.txt and nothing else."""
+    others = ("tokenizer.json", "vocab.json")
+    return bool(status(folder / "vocab.txt")) and not any(status(folder / name) for name in others)
+
+
+def _is_esm(config: dict[str, Any]) -> bool:
+    return str(config.get("tokenizer_class", "")).startswith("Esm")
+
+
+def _from_vocabulary(folder: Path, config: dict[str, Any]) -> Any:
+    """WordPiece as BERT has it, or a token per letter as ESM has it, from vocab.txt."""
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+
+    lines = read_text(folder / "vocab.txt", MAX_TOKENIZER).splitlines()
+    vocabulary = {line.strip(): number for number, line in enumerate(lines) if line.strip()}
+    if _is_esm(config):
+        tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+        tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"\S"), behavior="isolated")
+        tokenizer.decoder = decoders.Fuse()
+        return tokenizer
+    lower = config.get("do_lower_case", True) is not False
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lower)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    return tokenizer
+
+
+def _tokenizer(folder: Path, config: dict[str, Any]) -> Any:
     from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
     if status(folder / "tokenizer.json"):
         return Tokenizer.from_str(read_text(folder / "tokenizer.json", MAX_TOKENIZER))
+    if _has_vocabulary_alone(folder):
+        return _from_vocabulary(folder, config)
     if not (status(folder / "vocab.json") and status(folder / "merges.txt")):
-        raise Refusal(f"{printable(folder.name)} has no tokenizer.json (nor vocab.json with merges.txt).")
+        raise Refusal(
+            f"{printable(folder.name)} has no tokenizer.json (nor vocab.json with merges.txt, nor vocab.txt)."
+        )
     lines = read_text(folder / "merges.txt", MAX_TOKENIZER).splitlines()
     pairs = (line.partition(" ") for line in lines if line and not line.startswith("#version"))
     merges = [(first, second) for first, _, second in pairs]
     vocabulary = read_json(folder / "vocab.json", MAX_TOKENIZER)
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
+    tokenizer.decoder = decoders.ByteLevel()
+    if str(config.get("tokenizer_class", "")).startswith(("Roberta", "GPT2")):
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        return tokenizer
     tokenizer.normalizer = normalizers.NFC()
     split = pre_tokenizers.Split(Regex(SPLIT), behavior="isolated")
     level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, level])
-    tokenizer.decoder = decoders.ByteLevel()
     return tokenizer
 
 

@@ -258,6 +258,7 @@ class Matched:
 
     recipes: Mapping[str, Recipe]
     published: Mapping[str, TensorInfo]
+    computed: frozenset[str] = frozenset()  # names of native tensors that the native class computes itself
 
     @property
     def size(self) -> int:
@@ -309,7 +310,10 @@ def match(folder: Path, kind: Any, config: Any, family: Family) -> Matched:
             module = kind(config)
     except Exception as error:
         raise _unusable(folder, error) from error
-    wanted = {name: tuple(value.shape) for name, value in module.state_dict().items()}
+    computed = re.compile("|".join(family.computed) or "(?!)")
+    wanted = {
+        name: tuple(value.shape) for name, value in module.state_dict().items() if not computed.search(name)
+    }
     tied = module.get_expanded_tied_weights_keys(all_submodels=True)
     unused = re.compile("|".join(f"(?:{pattern})" for pattern in family.unused) or "(?!)")
     published: dict[str, TensorInfo] = {}
@@ -351,7 +355,7 @@ def match(folder: Path, kind: Any, config: Any, family: Family) -> Matched:
             raise Refusal(
                 f"{here} has weights of another shape than in its config.json, {printable(part)} among them."
             )
-    return Matched(made, published)
+    return Matched(made, published, frozenset(filter(computed.search, module.state_dict())))
 
 
 def _check_equal(here: str, target: Recipe, source: Recipe, published: Mapping[str, TensorInfo]) -> None:
@@ -433,8 +437,8 @@ def read(matched: Matched, kind: Any, config: Any, dtype: Any, meter: Meter) -> 
         raise Refusal(f"The weights cannot be read: {line}") from error
     tied = set(model.get_expanded_tied_weights_keys(all_submodels=True))
     wrong = set(info["missing_keys"]) | set(info["unexpected_keys"]) | set(map(str, info["mismatched_keys"]))
-    if wrong - tied:
-        raise Refusal(f"The weights cannot be read: {min(wrong - tied)} did not fit.")
+    if wrong := wrong - tied - matched.computed:
+        raise Refusal(f"The weights cannot be read: {min(wrong)} did not fit.")
     return model
 
 

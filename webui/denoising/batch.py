@@ -180,8 +180,10 @@ class Batch:
         return self.model.device.type != "cpu"
 
     def _ban_ends(self, canvas: Canvas, logits: Tensor) -> None:
-        """Makes the mask token minus infinity, and end-of-text where the row's policy forbids it."""
-        logits.select(1, self.model.mask).fill_(-torch.inf)
+        """Makes what is never written minus infinity, the mask token too, and end-of-text where the row's
+        policy forbids it."""
+        for token in (self.model.mask, *self.model.description.forbidden):
+            logits.select(1, token).fill_(-torch.inf)
         if "ban" in self.policy:
             endless = self._endless[canvas.row[canvas.at[0]]]
             for end in self.model.ends:

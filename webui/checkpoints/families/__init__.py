@@ -17,6 +17,7 @@ from webui.checkpoints.families import (
     llada,
     llada2,
     llada_moe,
+    masked_lm,
     rnd1,
     sdar,
     stable_diffcoder,
@@ -45,6 +46,7 @@ FAMILIES: tuple[Family, ...] = (
     a2d.QWEN3_BLOCKS,
     converted.DIFFULLAMA,
     converted.OPEN_DLLM,
+    *masked_lm.FAMILIES,
 )
 
 REFUSED: Mapping[str, tuple[str, str]] = {  # model_type: the family, and why it is not loaded

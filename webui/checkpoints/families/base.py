@@ -37,6 +37,7 @@ class Family:
     assemble    (native weight name, transformers config) -> the recipe that makes it of published ones under
                 their new names, or None if it is the one of its name
     unused      regular expressions of published weights that the native class does not have or need
+    computed    regular expressions of native tensors that the native class computes and no file has
     prepare     makes the loaded model exact for its dtype (attention implementation, rotary precision)
     max_length  config.json -> longest canvas, prompt included
     shift       whether the output at column i predicts the token of column i + 1, as in models made from
@@ -49,6 +50,11 @@ class Family:
                 The head is everything after the body, a transform before the decoder included
     mask_tokens names under which the mask token may be in the tokenizer, if nothing declares it
     end_tokens  names of further tokens that end a text
+    frame       names of the tokens that the body gets before and after each row, unseen by samplers and
+                texts; none with a chat template, which writes its own
+    forbidden   names of further tokens that are never written
+    first_position
+                config.json -> what the body counts as the position of a row's first token
     preset      request fields that suit the family; a checkpoint's profile.json goes over them
     """
 
@@ -64,6 +70,7 @@ class Family:
     split: Callable[[Any], tuple[Any, Any]] = split_causal_lm
     assemble: Callable[[str, Any], Recipe | None] = lambda name, config: None
     unused: tuple[str, ...] = ()
+    computed: tuple[str, ...] = ()
     check: Callable[[Mapping[str, Any]], None] = lambda config: None
     prepare: Callable[[PreTrainedModel], None] = lambda model: None
     mask_tokens: tuple[str, ...] = (
@@ -77,6 +84,9 @@ class Family:
         "[MASK]",
     )
     end_tokens: tuple[str, ...] = ()
+    frame: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+    forbidden: tuple[str, ...] = ()
+    first_position: Callable[[Mapping[str, Any]], int] = lambda config: 0
     preset: Mapping[str, Any] = field(default_factory=dict)
     license: str = "unknown"
 
