@@ -1,4 +1,4 @@
-"""Tiny random checkpoints of LLaDA2 and Steerling, under the published names and with the published keys of
+"""Tiny random checkpoints of LLaDA2, Steerling and MDLM, under the published names and with the published keys of
 config.json. Never imports webui."""
 
 from __future__ import annotations
@@ -160,6 +160,60 @@ def steerling_shapes(config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
 def steerling(folder: Path, *, seed: int = 0, shards: int = 1, **config: Any) -> Path:
     """Writes a Steerling checkpoint; embedding and head are one tensor, published under both names."""
     return _write(folder, steerling_config(**config), steerling_shapes, seed, shards)
+
+
+def mdlm_config(**changes: Any) -> dict[str, Any]:
+    """config.json as mdlm-owt publishes it, with small numbers."""
+    config = {
+        "architectures": ["MDLM"],
+        "cond_dim": 16,
+        "dropout": 0.1,
+        "hidden_dim": 32,
+        "mask_token_id": MASK,
+        "model_length": 256,
+        "model_type": "mdlm",
+        "n_blocks": 2,
+        "n_heads": 4,
+        "time_conditioning": False,
+        "vocab_size": ROWS,
+    }
+    return {**config, **changes}
+
+
+def mdlm_shapes(config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    """The published names and shapes of the weights."""
+    width, condition, rows = config["hidden_dim"], config["cond_dim"], config["vocab_size"]
+    dense = {
+        "sigma_map.mlp.0": (condition, 256),
+        "sigma_map.mlp.2": (condition, condition),
+        "output_layer.linear": (rows, width),
+        "output_layer.adaLN_modulation": (2 * width, condition),
+    }
+    found: dict[str, tuple[int, ...]] = {
+        "backbone.vocab_embed.embedding": (rows, width),
+        "backbone.output_layer.norm_final.weight": (width,),
+    }
+    for block in range(config["n_blocks"]):
+        at = f"blocks.{block}."
+        dense |= {
+            f"{at}mlp.0": (4 * width, width),
+            f"{at}mlp.2": (width, 4 * width),
+            f"{at}adaLN_modulation": (6 * width, condition),
+        }
+        found |= {
+            f"backbone.{at}norm1.weight": (width,),
+            f"backbone.{at}norm2.weight": (width,),
+            f"backbone.{at}attn_qkv.weight": (3 * width, width),
+            f"backbone.{at}attn_out.weight": (width, width),
+        }
+    for name, shape in dense.items():
+        found |= {f"backbone.{name}.weight": shape, f"backbone.{name}.bias": shape[:1]}
+    return found
+
+
+def mdlm(folder: Path, *, seed: int = 0, shards: int = 1, **config: Any) -> Path:
+    """Writes an MDLM checkpoint."""
+    return _write(folder, mdlm_config(**config), mdlm_shapes, seed, shards)
 
 
 def _write(folder: Path, config: dict[str, Any], shapes: Any, seed: int, shards: int) -> Path:

@@ -1,4 +1,4 @@
-"""LLaDA2 and Steerling: weights that are cut and stacked, experts in groups, clamped projections. They compute
+"""LLaDA2, Steerling and MDLM: weights that are cut and stacked, experts in groups, clamped projections, modulation. They compute
 what plain torch computes from the published names."""
 
 from __future__ import annotations
@@ -10,14 +10,20 @@ import pytest
 import torch
 
 from tests.reference.llada2_model import llada2_logits, steerling_logits
+from tests.reference.mdlm_model import mdlm_logits
 from tests.tiny_checkpoints import MASK, ROWS, write_json
-from tests.tiny_mixtures import llada2, steerling
+from tests.tiny_mixtures import llada2, mdlm, steerling
 from webui import Canvas
 from webui.checkpoints.loading import Checkpoints
 from webui.settings import Settings
 
 TOKENS = torch.randint(0, ROWS, (3, 72), generator=torch.Generator().manual_seed(1))
-FORWARDS = {"LLaDA2": llada2_logits, "Steerling": steerling_logits, "Steerling plain": steerling_logits}
+FORWARDS = {
+    "LLaDA2": llada2_logits,
+    "Steerling": steerling_logits,
+    "Steerling plain": steerling_logits,
+    "MDLM": mdlm_logits,
+}
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +32,7 @@ def models(tmp_path_factory) -> Path:
     llada2(folder / "checkpoints" / "LLaDA2")
     steerling(folder / "checkpoints" / "Steerling")
     steerling(folder / "checkpoints" / "Steerling plain", interpretable=False, seed=2)
+    mdlm(folder / "checkpoints" / "MDLM")
     return folder
 
 
@@ -54,6 +61,9 @@ def test_mistakes_would_be_seen(models):
     assert (llada2_logits(folder / "LLaDA2", TOKENS[:, :64], block=64) - made).abs().max() > 0.05
     made = logits_of(models, "Steerling", "float32")
     assert (steerling_logits(folder / "Steerling", TOKENS[:, :64], clamped=False) - made).abs().max() > 0.05
+    made = logits_of(models, "MDLM", "float32")
+    assert (mdlm_logits(folder / "MDLM", TOKENS[:, :64], gated=False) - made).abs().max() > 0.05
+    assert (mdlm_logits(folder / "MDLM", TOKENS[:, :64], level=3.0) - made).abs().max() > 0.01
 
 
 @pytest.mark.parametrize("name", FORWARDS)
@@ -84,6 +94,9 @@ def test_a_later_version_is_refused_by_its_name(tmp_path):
         (steerling, {"norm_order": "pre"}, "norm_order = 'pre'"),
         (steerling, {"mlp_type": "standard"}, "mlp_type = 'standard'"),
         (steerling, {"n_kv_heads": 3}, "each must be a multiple"),
+        (mdlm, {"time_conditioning": True}, "time_conditioning = True"),
+        (mdlm, {"n_heads": 5}, "equal, even width"),
+        (mdlm, {"cond_dim": None}, "cond_dim = None"),
         (steerling, {"clip_qkv": "x"}, "clip_qkv = 'x'"),
     ],
 )

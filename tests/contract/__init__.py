@@ -17,6 +17,7 @@ FAMILIES = {
     **{name: partial(tiny_decoders.decoder, **fields) for name, fields in tiny_decoders.PUBLISHED.items()},
     "LLaDA2": tiny_mixtures.llada2,
     "Steerling": tiny_mixtures.steerling,
+    "MDLM": tiny_mixtures.mdlm,
     **tiny_masked_lms.MASKED_LMS,
 }
 # crossed with everything; the others, which differ in config.json alone, with every sampler
@@ -33,6 +34,7 @@ CROSSED = (
     "Steerling",
     "BERT",
     "ModernBERT",
+    "MDLM",
 )
 SAMPLERS = ("low_confidence", "random", "threshold")
 SCHEDULES = ("even", "cosine")

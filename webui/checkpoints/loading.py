@@ -205,7 +205,8 @@ class Checkpoints(Catalogue):
         weights.check_sizes(entry.folder, translated, weights.tensors(entry.folder))
         meter.add(PLANNING * 0.2)
         with _imports_counted(meter):
-            kind = getattr(transformers, family.model_class)
+            named = family.model_class
+            kind = getattr(transformers, named) if isinstance(named, str) else named()
         mask = _mask(config, entry, family, tokenizer)
         if not 0 <= mask < translated.vocab_size:
             raise Refusal(

@@ -10,6 +10,7 @@ from typing import Any
 from webui.checkpoints.families import (
     a2d,
     converted,
+    dit,
     dream,
     dream_reasoner,
     fast_dllm,
@@ -47,9 +48,12 @@ FAMILIES: tuple[Family, ...] = (
     converted.DIFFULLAMA,
     converted.OPEN_DLLM,
     *masked_lm.FAMILIES,
+    dit.FAMILY,
 )
 
 REFUSED: Mapping[str, tuple[str, str]] = {  # model_type: the family, and why it is not loaded
+    "bd3lm": ("BD3-LM", "its blocks are conditioned on a clean copy of the text, which is not built here"),
+    "sedd": ("SEDD", "it gives ratios of probabilities, which need a sampler of their own"),
     "wedlm": ("WeDLM", "its sampler reorders the canvas, which is not built here"),
     "nemotron_labs_diffusion": (
         "Nemotron-Labs-Diffusion",

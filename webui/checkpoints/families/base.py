@@ -32,6 +32,7 @@ class Family:
     claims      config.json -> whether it is of this family
     check       config.json -> nothing; ValueError for what the native class cannot do. Cheap: lists call it
     translate   config.json that passed `check` -> transformers config
+    model_class the native class: its name in transformers, or what gives one of our own, a PreTrainedModel
     names       regular expressions from published weight names to native ones, in order (one capture group
                 each)
     assemble    (native weight name, transformers config) -> the recipe that makes it of published ones under
@@ -61,7 +62,7 @@ class Family:
     name: str
     claims: Callable[[Mapping[str, Any]], bool]
     translate: Callable[[Mapping[str, Any]], PretrainedConfig]
-    model_class: str
+    model_class: str | Callable[[], Any]
     names: Mapping[str, str]
     max_length: Callable[[Mapping[str, Any]], int]
     shift: bool = False
