@@ -68,7 +68,7 @@ class Level(nn.Module):
         half = FREQUENCIES // 2
         speed = torch.exp(-torch.arange(half, device=level.device).float() / half * math.log(1e4))
         angle = level[:, None].float() * speed
-        return self.mlp(torch.cat([angle.cos(), angle.sin()], dim=-1).to(self.mlp[0].weight.dtype))
+        return self.mlp(torch.cat([angle.cos(), angle.sin()], dim=-1).to(next(self.mlp.parameters()).dtype))
 
 
 def rotated(x: Tensor, position: Tensor) -> Tensor:

@@ -75,7 +75,7 @@ def translate(config: Mapping[str, Any]) -> Any:
     dense, scale = config.get("first_k_dense_replace"), config.get("routed_scaling_factor")
     return Glm4MoeConfig(
         **known,
-        head_dim=config.get("head_dim") or config["hidden_size"] // heads,
+        head_dim=config.get("head_dim") or config["hidden_size"] // heads,  # type: ignore[call-arg]
         attention_bias=False,
         use_qk_norm=True,
         moe_intermediate_size=config["moe_intermediate_size"],

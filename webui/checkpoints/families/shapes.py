@@ -102,7 +102,7 @@ def llama(config: Mapping[str, Any]) -> Any:
     """A LlamaConfig."""
     from transformers import LlamaConfig
 
-    biases = {key: bool(config.get(key, False)) for key in ("attention_bias", "mlp_bias")}
+    biases: dict[str, Any] = {key: bool(config.get(key, False)) for key in ("attention_bias", "mlp_bias")}
     return LlamaConfig(**keywords(config, 1e4), **_head_dim(config), **biases)
 
 
@@ -193,6 +193,6 @@ def architecture(config: Mapping[str, Any]) -> str:
     return str(listed[0]) if isinstance(listed, list) and listed else ""
 
 
-def _head_dim(config: Mapping[str, Any]) -> dict[str, int]:
+def _head_dim(config: Mapping[str, Any]) -> dict[str, Any]:
     given = config.get("head_dim")
     return {"head_dim": given or config["hidden_size"] // config["num_attention_heads"]}
