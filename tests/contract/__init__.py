@@ -36,7 +36,7 @@ CROSSED = (
     "ModernBERT",
     "MDLM",
 )
-SAMPLERS = ("low_confidence", "random", "threshold")
+SAMPLERS = ("low_confidence", "random", "threshold", "editing")
 SCHEDULES = ("even", "cosine")
 CONFIDENCES = ("probability", "margin", "entropy", "random")
 EXTENSIONS: dict[str, dict | None] = {

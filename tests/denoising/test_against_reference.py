@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from tests.denoising.test_samplers import LogitsFn, ask, spread
-from tests.reference import fast_dllm, llada, mutants
+from tests.reference import fast_dllm, llada, llada21, mutants
 from tests.reference.llada_model import reference_logits
 from tests.reference.toy import EOS, MASK, VOCAB, canvas, toy, uniform
 from tests.tiny_checkpoints import llada as write_llada
@@ -29,6 +29,7 @@ from webui.core.prompt import Draft, Gap, Piece, Prompt
 from webui.core.request import Cell
 from webui.denoising import packing
 from webui.denoising.batch import Batch
+from webui.denoising.samplers import finished
 from webui.denoising.samplers.draw import draw
 from webui.extension.registry import Registry
 from webui.extension.row import Row
@@ -93,7 +94,9 @@ def ours(model, tokens: Tensor, answer: int, counts: list | None = None, **optio
         "ban" if policy == "ban" else "keep" for policy in batch.policy
     ]  # a reference never stops early
     batch.start()
-    while batch.canvas.masked.any():
+    while batch.canvas.masked.any() or (
+        options.get("sampler") == "editing" and not finished(batch.canvas).all()
+    ):
         batch.step()
         if counts is not None:
             counts.append([len(live.trace) for live in batch.live.values()])
@@ -311,6 +314,46 @@ def test_a_checkpoint_gives_fast_dllms_text(tiny, prompt, threshold):
         logits_fn, tokens, prompt, mask_id=model.mask, banned=(model.mask,), **options
     )
     assert ours(model, tokens, prompt, sampler="threshold", **options) == expected[:, prompt:].tolist()
+
+
+EDITING = [
+    {"block_length": block, "threshold": threshold, "edit_threshold": edit}
+    for block, threshold, edit in [(8, 0.05, 0.06), (8, 0.9, 0.05), (24, 0.04, 0.0), (12, 0.06, 0.5)]
+]
+
+
+def edited(model, tokens: Tensor, prompt: int, options: dict) -> list[list[int]]:
+    """Our text with so many steps that no block is cut short: as many as its length for each block."""
+    blocks = (tokens.shape[1] - prompt) // options["block_length"]
+    return ours(model, tokens, prompt, sampler="editing", steps=PASSES * blocks, **options)
+
+
+PASSES = 24
+
+
+@pytest.mark.parametrize("options", EDITING, ids=str)
+def test_a_checkpoint_gives_llada21s_text(tiny, options):
+    model, logits_fn = tiny
+    tokens = torch.randint(0, 256, (2, 5 + 24), generator=torch.Generator().manual_seed(2))
+    tokens[:, 5:] = model.mask
+    expected = llada21.sample(
+        logits_fn, tokens, 5, mask_id=model.mask, banned=(model.mask,), passes=PASSES, **options
+    )
+    assert edited(model, tokens, 5, options) == expected[:, 5:].tolist()
+
+
+@pytest.mark.parametrize("mutant", mutants.LLADA21, ids=lambda mutant: mutant.name)
+def test_llada21s_mutants_are_told_apart(tiny, mutant):
+    model, logits_fn = tiny
+    tokens = torch.randint(0, 256, (2, 5 + 24), generator=torch.Generator().manual_seed(2))
+    tokens[:, 5:] = model.mask
+    differ = []
+    for options in EDITING:
+        wrong = mutant.sample(
+            logits_fn, tokens, 5, mask_id=model.mask, banned=(model.mask,), passes=PASSES, **options
+        )
+        differ.append(edited(model, tokens, 5, options) != wrong[:, 5:].tolist())
+    assert any(differ)
 
 
 def test_a_checkpoint_tells_a_shifted_mutant_apart(tiny):

@@ -15,7 +15,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from tests.reference import fast_dllm, guidance, llada, remdm
+from tests.reference import fast_dllm, guidance, llada, llada21, remdm
 
 
 @dataclass(frozen=True)
@@ -246,3 +246,29 @@ GUIDANCE = {
     "rescale that is not centred": {"rescaled": not_centred},
     "spread over all positions": {"spread": over_all_positions},
 }
+
+
+def all_or_none(confidence: Tensor, masked: Tensor, threshold: float) -> Tensor:
+    """Nothing is committed but what is likely enough, until one is."""
+    chosen = masked & (confidence >= threshold)
+    return chosen if chosen.any() else masked
+
+
+LLADA21 = (
+    Mutant(
+        "never_edits",
+        "committed tokens stay",
+        llada21,
+        {"replaced": lambda c, changed, own, t: own & (c > 2)},
+    ),
+    Mutant(
+        "always_edits",
+        "every other token replaces",
+        llada21,
+        {"replaced": lambda c, changed, own, t: own & changed},
+    ),
+    Mutant(
+        "all_or_none", "where nothing is likely enough, all are committed", llada21, {"accepted": all_or_none}
+    ),
+    Mutant("shifted", "logits taken one position to the left", llada21, model=shifted),
+)

@@ -15,6 +15,8 @@ SAMPLERS: Mapping[str, str] = MappingProxyType(
         "random": "Commits positions in random order, a fixed number each step (LLaDA).",
         "threshold": "Commits every position that is confident enough, so easy text takes few steps "
         "(Fast-dLLM).",
+        "editing": "Like threshold, and replaces committed tokens of the block where another is likely "
+        "enough (LLaDA2.1).",
     }
 )
 SCHEDULES: Mapping[str, str] = MappingProxyType(

@@ -87,6 +87,15 @@ class Request(Options):
         help="The threshold sampler commits positions with at least this confidence.",
         place="parameters",
     )
+    edit_threshold: float | None = field(
+        None,
+        ge=0,
+        le=1,
+        step=0.01,
+        label="Edit threshold",
+        help="The editing sampler replaces a committed token by one with at least this confidence.",
+        place="parameters",
+    )
     steps: int | None = field(
         None,
         ge=1,

@@ -27,6 +27,7 @@ FALLBACK: dict[str, Any] = {
     "top_p": 1.0,
     "min_p": 0.0,
     "threshold": 0.9,
+    "edit_threshold": 0.9,
     "end_of_text": "stop",
 }
 

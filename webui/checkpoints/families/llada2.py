@@ -2,7 +2,8 @@
 Native: GLM-4-MoE, with the fused queries, keys and values cut and the experts stacked.
 
 Published sampler of 2.0: everything above the threshold, or as many as scheduled. LLaDA2.1 edits committed
-tokens of the block too. LLaDA2.2 routes experts per block, which GLM-4-MoE does not: it is refused.
+tokens of the block too: the sampler `editing`. LLaDA2.2 routes experts per block, which GLM-4-MoE does not:
+it is refused.
 """
 
 from __future__ import annotations

@@ -25,6 +25,15 @@ def over_threshold(canvas: Canvas, confidence: Tensor, plan: Plan) -> Tensor:
     return scheduled(canvas, confidence, plan) | (confidence >= threshold[canvas.at[0]])
 
 
+def edited(canvas: Canvas, confidence: Tensor, plan: Plan) -> Tensor:
+    """Masked positions as `over_threshold` has them, and committed ones whose token now drawn reaches the
+    row's threshold for edits: it replaces theirs (LLaDA2.1)."""
+    masked = canvas.masked[canvas.at]
+    fresh = over_threshold(canvas, confidence.masked_fill(~masked, -torch.inf), plan) & masked
+    threshold = canvas.state.own["edit_threshold"].to(confidence.dtype)
+    return fresh | (~masked & (confidence >= threshold[canvas.at[0]]))
+
+
 def rank(canvas: Canvas, confidence: Tensor) -> Tensor:
     """(N,): place of each active position in its row's order of confidence, 0 the highest; ties go left."""
     full = torch.full(canvas.tokens.shape, -torch.inf, dtype=confidence.dtype, device=confidence.device)

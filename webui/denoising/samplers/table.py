@@ -83,6 +83,15 @@ BUILT_IN = SamplerTable(
                 select=selections.over_threshold,
                 options=lambda request: {"threshold": request.threshold},
             ),
+            "editing": Sampler(
+                SAMPLERS["editing"],
+                select=selections.edited,
+                revises=True,
+                options=lambda request: {
+                    "threshold": request.threshold,
+                    "edit_threshold": request.edit_threshold,
+                },
+            ),
         }
     ),
     MappingProxyType({"even": schedules.even, "cosine": schedules.cosine}),
