@@ -207,3 +207,26 @@ def test_what_was_typed_outlives_a_reload(visit):
     user.page.reload()
     user.wait("document.querySelector('#field-prompt textarea')?.value === 'Half a thought'")
     user.wait("document.querySelector('#field-steps input').value === '13'")
+
+
+@pytest.mark.parametrize("busy", [False, True], ids=["write", "presets"])
+def test_an_answer_that_fails_is_said_and_the_page_goes_on(visit, busy):
+    """A response 500 of Gradio (here 422, which the fixture allows): Generate and Save can be pressed again."""
+    user = visit()
+    page = user.page
+    user.type("prompt", "a")
+    user.type("length", "8")
+    page.route("**/gradio_api/run/**", lambda route: route.fulfill(status=422, json={"error": None}))
+    if busy:
+        user.enter(open_presets(page).get_by_role("textbox", name="Name"), "quick")
+        page.keyboard.press("Enter")
+    else:
+        page.keyboard.press("Control+Enter")
+    page.locator("#alert", has_text="could not answer").wait_for()
+    page.unroute("**/gradio_api/run/**")
+    if busy:
+        page.keyboard.press("Enter")
+        page.locator(".notice", has_text="Preset quick saved").wait_for()
+    else:
+        page.keyboard.press("Control+Enter")
+        user.done()

@@ -191,7 +191,7 @@ def test_a_saved_text_of_what_is_gone_is_refused_in_a_sentence(visit, saved, tmp
         file = tmp_path / "text.json"
         file.write_text(json.dumps({**saved, "request": {**saved["request"], **change}}), "utf-8")
         user.drop(file)
-        as_saved(user)
+        user.wait(f"document.querySelector('#field-{next(iter(change))} input').value === 'gone'")
         user.page.keyboard.press("Control+Enter")
         user.page.locator("#alert", has_text=words).wait_for()
         user.page.reload()

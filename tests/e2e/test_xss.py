@@ -205,21 +205,25 @@ def test_a_dropped_file_and_a_refusal(visit, look, site, tmp_path):
     user = visit()
     page = user.page
     saved = min((site.data / "history").glob("*/*.json"))
-    for name, content in (
-        (f"a {TURNED}.json", saved.read_text("utf-8")),
-        (f"b {TURNED}.json", EVIL),
-        (f"c {TURNED}.json", "[1]"),
+    prompt = json.loads(saved.read_text("utf-8"))["request"]["prompt"]
+    for name, content, after in (
+        (
+            "a",
+            saved.read_text("utf-8"),
+            f"document.querySelector('#field-prompt textarea').value.startsWith('{prompt[:3]}')",
+        ),
+        ("b", EVIL, "document.querySelector('#alert').textContent.startsWith('b ')"),
+        ("c", "[1]", "/^(?!b ).+/.test(document.querySelector('#alert').textContent)"),
     ):
-        file = tmp_path / name
+        file = tmp_path / f"{name} {TURNED}.json"
         file.write_text(content, "utf-8")
         user.drop(file)
-        page.locator(".notice:not([hidden]), #alert:not([hidden])").first.wait_for()
-        page.wait_for_timeout(500)
-        look(user, f"dropped {name[0]}")
+        user.wait(after)  # else what is typed below may be overwritten by what was dropped
+        look(user, f"dropped {name}")
     user.view("write")
     user.type("length", EVIL[:60])
     page.keyboard.press("Control+Enter")
-    page.locator("#alert:not([hidden])").wait_for()
+    page.locator("#alert:not([hidden])", has_text="not a whole number").wait_for()
     look(user, "a refusal")
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
+import gradio as gr
 import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 
 from tests.conftest import ROOT
 from webui.application import App
-from webui.page.page import _Page, build
+from webui.page.page import _Page, build, mount
 from webui.settings import Settings
 
 NAMES = sorted(path.parent.name for path in (ROOT / "extensions").glob("*/__init__.py"))
@@ -24,7 +27,8 @@ def made(tmp_path, models):
         folder = tmp_path / "extensions"
         folder.mkdir()
         for name in names:
-            (folder / name).symlink_to(ROOT / "extensions" / name)
+            source = ROOT / "extensions" / name  # or the folder of an extension of a test
+            (folder / source.name).symlink_to(source)
         apps.append(App(Settings(extensions=folder, models=models, data=tmp_path / "data")))
         return apps[-1]
 
@@ -70,9 +74,10 @@ def test_the_handlers(made):
     assert values == shown and model == "storyteller"
     assert page.resume("unknown")[0] == {} and page.resume("")[0] == {}
     assert page.gather(*shown, "a1 en")["request"]["steps"] == 3
-    assert page.fill(job.request.model_dump_json())[2:] == shown
+    assert page.fill(job.request.model_dump_json())[3:] == shown
     assert page.untouched(None)[place] == ""
-    merged = page.merge('{"steps": 5, "length": null, "unknown": {"gone": 1}}', None)
+    answer, *merged = page.merge('{"steps": 5, "length": null, "unknown": {"gone": 1}}', None)
+    assert answer == {}
     changed = {
         page.controls[i].path[0]: value for i, value in enumerate(merged) if not isinstance(value, dict)
     }
@@ -103,3 +108,52 @@ def test_an_error_in_submitting_is_a_sentence_and_its_traceback_is_printed(made,
         "error": "The program failed; the terminal it runs in shows where."
     }
     assert "RuntimeError: as rehearsed" in capsys.readouterr().err
+
+
+SLIDER = """
+from webui import Extension, Options, field
+
+class Narrow(Extension):
+    title = "Narrow"
+
+    class Options(Options):
+        share: float = field(0.5, ge=0, le=1, label="Share", help="Between 0 and 1.")
+"""
+
+
+def test_gradio_takes_every_value_and_a_refusal_is_a_sentence(made, tmp_path):
+    """Of every control: a slider that is empty or out of bounds, a choice that is gone, a number that is none."""
+    folder = tmp_path / "narrow"
+    folder.mkdir()
+    (folder / "__init__.py").write_text(SLIDER, "utf-8")
+    app = made(["guidance", folder])
+    browser = TestClient(mount(app, FastAPI()))
+    config = browser.get("/config").json()
+    values = {component["id"]: component["props"].get("value") for component in config["components"]}
+    names = {component["id"]: component["props"].get("elem_id") for component in config["components"]}
+    submit = next(event for event in config["dependencies"] if event["api_name"] == "submit")
+
+    def answer(place: int, value: object) -> dict:
+        data = [value if k == place else values[id] for k, id in enumerate(submit["inputs"])]
+        body = {"data": data, "fn_index": submit["id"], "session_hash": "a"}
+        reply = browser.post("/gradio_api/run/predict", json=body)
+        assert reply.status_code == 200, (names[submit["inputs"][place]], value, reply.text)
+        return reply.json()["data"][0]
+
+    assert not app.registry.failed and "field-narrow-share" in names.values()
+    for place in range(len(submit["inputs"]) - 1):  # the last one is the browser's id
+        for value in (None, "", "x", -5, 1e30, [], {"a": 1}, True, "[" * 100_000):
+            said = answer(place, value)
+            assert "terminal" not in said.get("error", ""), (names[submit["inputs"][place]], value, said)
+            if "job" in said:
+                app.queue.get(said["job"]).cancel()
+    place = [names[id] for id in submit["inputs"]].index("field-narrow-share")
+    assert answer(place, None) == {"error": "Share: a number is missing."}
+    assert answer(place, 2) == {"error": "Share: this must be at most 1."}
+
+
+def test_a_request_that_cannot_be_read_changes_no_control(made):
+    page = _Page(made(NAMES))
+    for stored in ("", "[1]", '{"steps": "x"}'):
+        for answer, *values in (page.fill(stored), page.merge(stored, None)):
+            assert set(answer) == {"error"} and all(value == gr.skip() for value in values)

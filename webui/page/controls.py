@@ -95,8 +95,8 @@ def controls_of(model: type[BaseModel], app: Any, path: tuple[str, ...] = ()) ->
 
 def draw(control: Control, value: Any, **look: Any) -> Component:
     """The Gradio component of a control, showing `value`. Bounds are checked by the request model, which has
-    better messages. So a dropdown accepts any value: Gradio itself would answer 500 to one that a restored
-    file brought and that is no choice any more, a checkpoint that is gone.
+    better messages. So a dropdown accepts any value: a restored file may bring one that is no choice any
+    more, a checkpoint that is gone.
 
     A number that may be empty is a text box: Gradio's number turns an empty value into 0 when it is shown.
     """
@@ -143,11 +143,13 @@ def take(control: Control, shown: Any) -> Any:
         return [line for line in str(shown or "").splitlines() if line.strip()]
     if control.kind == "json":
         try:
-            return json.loads(shown) if str(shown or "").strip() else control.default()
+            return json.loads(str(shown)) if str(shown or "").strip() else control.default()
         except json.JSONDecodeError as error:
             raise ValueError(
                 f"{control.label} is not valid JSON: {error.msg} at character {error.pos + 1}."
             ) from error
+        except RecursionError:
+            raise ValueError(f"{control.label} is not valid JSON: it is nested too deeply.") from None
     if control.kind == "number" and isinstance(shown, str):
         return _number(shown.strip()) if shown.strip() else None
     return None if shown == "" and control.empty else shown

@@ -71,24 +71,26 @@ class Desk:
         ]
 
     def fill(self, stored: str) -> list[Any]:
-        """Shows a stored request in the controls; one that cannot be read changes nothing."""
+        """Shows a stored request in the controls; one that cannot be read changes nothing. The first value is
+        empty, or has the sentence of a refusal."""
         try:
             request, _ = self.app.Request.read(stored)
         except ValueError as error:
-            raise gr.Error(str(error)) from None
-        return self._filled(request)
+            return [{"error": str(error)}, *[gr.skip()] * (2 + len(self.controls))]
+        return [{}, *self._filled(request)]
 
     def merge(self, stored: str, model: str | None) -> list[Any]:
-        """Shows a part of a request, as JSON, in its controls; the others stay. null: the preset."""
+        """Shows a part of a request, as JSON, in its controls; the others stay. null: the preset. The first
+        value as in `fill`."""
         try:
+            request, unknown = self.app.Request.read(stored)
             part = json.loads(stored)
-            request, unknown = self.app.Request.read(part)
         except ValueError as error:
-            raise gr.Error(str(error)) from None
+            return [{"error": str(error)}, *[gr.skip()] * len(self.controls)]
         part = current({**part, "unknown": unknown} if unknown else part, self.app.Request.renamed)
         named = [self._names(part, control.path) for control in self.controls]
         values = values_of(self.controls, request, self.preset(model))
-        return [value if mine else gr.skip() for value, mine in zip(values, named, strict=True)]
+        return [{}, *(value if mine else gr.skip() for value, mine in zip(values, named, strict=True))]
 
     def follow(self, model: str | None) -> list[Any]:
         """The browser set the controls: the checkpoint whose preset they are compared with from now on."""
@@ -168,7 +170,8 @@ class Desk:
         )
 
     def _chosen(self, shown: Sequence[Any]) -> str | None:
-        return shown[[control.path for control in self.controls].index(("model",))] or None
+        name = shown[[control.path for control in self.controls].index(("model",))]
+        return name if isinstance(name, str) and name else None
 
     def _names(self, part: Any, path: tuple[str, ...]) -> bool:
         """Whether the JSON of a part of a request has the field."""

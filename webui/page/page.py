@@ -33,6 +33,9 @@ PLACEHOLDER = "What is the text about?"  # of the prompt
 HIDDEN = MappingProxyType({"unknown": "{}", "canvas": ""})
 LAST_JOB = "() => localStorage.getItem('tdw.job') || ''"  # written by canvas.js
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+# The handlers get values as the browser sent them. Gradio's own check answers 500 to a slider that is empty
+# or out of bounds, and to a choice that is gone; the request model refuses them with a sentence.
+RAW: dict[str, Any] = {**QUIET, "preprocess": False}
 
 
 def mount(app: Any, server: FastAPI) -> FastAPI:
@@ -222,38 +225,44 @@ class _Page(Desk):
         payload = "() => window.tdw.payload"
         browser = "(...values) => [...values.slice(0, -1), window.tdw.browser]"
         submitting = "(...values) => (window.tdw.submitting(), [...values.slice(0, -1), window.tdw.browser])"
-        self.generate.click(
-            self.submit, [*everything, self.payload], self.reply, js=submitting, **QUIET
+        self._on(
+            self.generate.click, self.submit, [*everything, self.payload], self.reply, js=submitting
         ).then(None, self.reply, js="reply => window.tdw.submitted(reply)", **QUIET)
         self.interrupt.click(None, js="() => window.tdw.interrupt()", **QUIET)
-        self.picker.input(self.switch, [old, *everything], [*about, *everything], **QUIET).then(
+        refused = {"fn": None, "inputs": self.reply, "js": "reply => window.tdw.refused(reply)"}
+        self._on(self.picker.input, self.switch, [old, *everything], [*about, *everything]).then(
             **changed, **QUIET
         )
-        self.reset.click(
-            self.untouched, self.picker, everything, js="model => (window.tdw.resetting(), model)", **QUIET
-        )
-        _hidden("fill").click(self.fill, self.payload, [*about, *everything], js=payload, **QUIET).then(
-            **changed, **QUIET
-        )
-        _hidden("merge").click(
+        resetting = "model => (window.tdw.resetting(), model)"
+        self._on(self.reset.click, self.untouched, self.picker, everything, js=resetting)
+        self._on(
+            _hidden("fill").click, self.fill, self.payload, [self.reply, *about, *everything], js=payload
+        ).then(**changed, **QUIET).then(**refused, **QUIET)
+        self._on(
+            _hidden("merge").click,
             self.merge,
             [self.payload, self.picker],
-            everything,
+            [self.reply, *everything],
             js="(_, model) => [window.tdw.payload, model]",
-            **QUIET,
-        ).then(**changed, **QUIET)
-        _hidden("put").click(None, None, everything, js="() => window.tdw.raw", **QUIET).then(
-            self.follow, self.picker, about, **QUIET
-        ).then(**changed, **QUIET)
-        _hidden("rescan").click(self.rescanned, None, self.picker, **QUIET)
-        _hidden("gather").click(
-            self.gather, [*everything, self.payload], self.reply, js=browser, **QUIET
+        ).then(**changed, **QUIET).then(**refused, **QUIET)
+        put = _hidden("put").click(None, None, everything, js="() => window.tdw.raw", **QUIET)
+        self._on(put.then, self.follow, self.picker, about).then(**changed, **QUIET)
+        self._on(_hidden("rescan").click, self.rescanned, None, self.picker)
+        self._on(
+            _hidden("gather").click, self.gather, [*everything, self.payload], self.reply, js=browser
         ).then(None, self.reply, js="reply => window.tdw.gathered(reply)", **QUIET)
         resumed = "reply => { window.tdwResumed = reply; window.tdw?.resume(reply) }"
-        self.demo.load(
-            self.resume, self.payload, [self.reply, *about, *everything], js=LAST_JOB, **QUIET
+        self._on(
+            self.demo.load, self.resume, self.payload, [self.reply, *about, *everything], js=LAST_JOB
         ).then(None, self.reply, js=resumed, **QUIET).then(**changed, **QUIET)
         gr.on([c.change for c in everything], **changed, **QUIET)
+
+    def _on(self, event: Any, handler: Any, inputs: Any, outputs: Any, js: str | None = None) -> Any:
+        """Calls a handler on an event. If it does not answer the page says so, and can go on: Gradio calls
+        `then` after an answer only."""
+        called = event(handler, inputs, outputs, js=js, **RAW)
+        called.failure(None, js="() => window.tdw?.failed()", **QUIET)
+        return called
 
 
 def _hidden(name: str) -> gr.Button:

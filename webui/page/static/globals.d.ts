@@ -14,6 +14,8 @@ interface Page {
   readonly browser: string;
   submitting(): void;
   submitted(answer: { job?: string; error?: string } | null): void;
+  failed(): void;
+  refused(answer: { error?: string } | null): void;
   resume(answer: { job?: string }): void;
   interrupt(): void;
   write(): void;

@@ -50,6 +50,20 @@ const tdw = {
     }
   },
 
+  /** The server answered with an error of its own, or to a page that is older than its last start. */
+  failed() {
+    const sending = document.body.dataset.tdw === "sending";
+    const error = say("page.failed");
+    if (sending) showState();
+    if (waiting.length) return tdw.gathered({ error });
+    showError(error);
+  },
+
+  /** The server's answer to a request that is to be shown in the controls: empty, or the sentence of a refusal. */
+  refused(answer) {
+    if (answer?.error) showError(answer.error);
+  },
+
   /** After a reload: follows the last job, if the server still knows it, and restores the controls. */
   resume(answer) {
     if (answer?.job && !canvas().job) start(answer.job);
