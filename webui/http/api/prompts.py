@@ -48,7 +48,7 @@ class MarkInfo(BaseModel):
     end: int
     effect: Effect
     extension: str
-    construct: str
+    named: str = Field(alias="construct")  # pydantic's BaseModel has a `construct` of its own
     about: str
     values: dict[str, str | int | float]
 
