@@ -46,5 +46,6 @@ EXTENSIONS: dict[str, dict | None] = {
     "prompt_matrix": {"prompt": "a cat | in rain", "prompt_matrix": {"enabled": True}},
     "prompt_and": {"prompt": "a cat AND in the rain :1.5", "prompt_and": {"enabled": True}},
     "prompt_schedule": {"prompt": "a [cat:dog in the rain:0.3]"},
+    "emphasis": {"prompt": "a (cat:3) in (rain:0)", "emphasis": {"method": "contrast"}},
     "training": None,
 }

@@ -33,6 +33,10 @@ TOGETHER = {
     ("prompt_and", "prompt_matrix"): {"prompt": "a cat AND in rain | at night"},
     ("prompt_and", "prompt_schedule"): {"prompt": f"a {SCHEDULE} AND in the rain"},
     ("prompt_matrix", "prompt_schedule"): {"prompt": f"a {SCHEDULE} | in rain"},
+    ("emphasis", "infill"): {"prompt": "a ____ cat in [[...9]] rain", "infill": {"about": "a (cat:3)"}},
+    ("emphasis", "prompt_and"): {"prompt": "a (cat:3) AND in the (rain:0)"},
+    ("emphasis", "prompt_matrix"): {"prompt": "a (cat:3) | in (rain:0.5)"},
+    ("emphasis", "prompt_schedule"): {"prompt": f"a ({SCHEDULE}:3)"},
 }
 WARM = {"prompt": "a cat", "temperature": 0.9, "steps": 6, "length": 10, "seed": 3}
 

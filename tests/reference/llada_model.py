@@ -33,25 +33,30 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     return weight * (wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + eps)).to(x.dtype)
 
 
-def rotated(x: Tensor, theta: float) -> Tensor:
-    """Rotary position embedding of x (B, heads, L, D) by its columns, computed in fp32 whatever the model's
-    dtype."""
+def rotated(x: Tensor, theta: float, positions: Tensor | None = None) -> Tensor:
+    """Rotary position embedding of x (B, heads, L, D) by its columns, or by `positions` (L,), computed in fp32
+    whatever the model's dtype."""
     length, width = x.shape[-2:]
+    at = torch.arange(length, dtype=torch.float32) if positions is None else positions.float()
     wide = x.float() if x.dtype != torch.float64 else x
     speed = 1.0 / theta ** (torch.arange(0, width, 2, dtype=torch.float32) / width)
-    angle = torch.outer(torch.arange(length, dtype=torch.float32), speed).repeat(1, 2)
+    angle = torch.outer(at, speed).repeat(1, 2)
     first, second = wide.chunk(2, dim=-1)
     return (wide * angle.cos() + torch.cat([-second, first], dim=-1) * angle.sin()).to(x.dtype)
 
 
 @torch.no_grad()
 def reference_logits(
-    folder: Path, tokens: Tensor, mask: Tensor | None = None, dtype: torch.dtype = torch.float32
+    folder: Path,
+    tokens: Tensor,
+    mask: Tensor | None = None,
+    dtype: torch.dtype = torch.float32,
+    positions: Tensor | None = None,
 ) -> Tensor:
     """(B, L, V) logits of `tokens` (B, L), every position seeing every other.
 
     `mask` (B, L), true where a token is and false where padding is, hides padding as key; logits *at* padding
-    mean nothing. V is embedding_size, the rows of the output matrix, which may exceed vocab_size.
+    mean nothing. `positions` (L,) are those of the columns, by default 0, 1, 2 ... V is embedding_size, the rows of the output matrix, which may exceed vocab_size.
     """
     config, weights = read(folder)
     w = {name.removeprefix("model.transformer."): value.to(dtype) for name, value in weights.items()}
@@ -66,8 +71,8 @@ def reference_logits(
     for layer in range(config["n_layers"]):
         block = f"blocks.{layer}."
         y = rms_norm(x, w[block + "attn_norm.weight"], eps)
-        q = rotated(split(F.linear(y, w[block + "q_proj.weight"]), heads), theta)
-        k = rotated(split(F.linear(y, w[block + "k_proj.weight"]), kv_heads), theta)
+        q = rotated(split(F.linear(y, w[block + "q_proj.weight"]), heads), theta, positions)
+        k = rotated(split(F.linear(y, w[block + "k_proj.weight"]), kv_heads), theta, positions)
         v = split(F.linear(y, w[block + "v_proj.weight"]), kv_heads)
         k, v = (part.repeat_interleave(heads // kv_heads, dim=1) for part in (k, v))
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=keys).transpose(1, 2).flatten(2)

@@ -26,12 +26,18 @@ class Template:
     lengths: Tensor  # (rows of the batch,) long
     host: tuple[int, ...]  # `lengths`, known without asking the device
     name: str = "main"
+    weights: Tensor | None = None  # (rows of the batch, width) float: log-weights as keys; None: all 0
 
     @classmethod
     def of(
-        cls, prompts: Sequence[Sequence[int]], device: torch.device | str = "cpu", name: str = "main"
+        cls,
+        prompts: Sequence[Sequence[int]],
+        device: torch.device | str = "cpu",
+        name: str = "main",
+        weights: Sequence[Sequence[float] | None] = (),
     ) -> Template:
-        """A template of token lists, one per row of the batch; a row may have none."""
+        """A template of token lists, one per row of the batch; a row may have none. weights: for each row the
+        log-weights of its tokens as attention keys, or None if all are 0."""
         width = max((len(prompt) for prompt in prompts), default=0)
         padded = [[0] * (width - len(prompt)) + list(prompt) for prompt in prompts]
         lengths = tuple(len(prompt) for prompt in prompts)
@@ -40,6 +46,7 @@ class Template:
             torch.tensor(lengths, dtype=torch.long, device=device),
             lengths,
             name,
+            _flush_right(weights, width, device) if any(line is not None for line in weights) else None,
         )
 
 
@@ -110,9 +117,11 @@ class Canvas:
         ends: Sequence[int] = (),
         device: torch.device | str = "cpu",
         given: Sequence[Sequence[bool]] | None = None,
+        weights: Sequence[Sequence[float] | None] = (),
     ) -> Canvas:
         """A canvas from prompts and answers in tokens; positions of an answer that hold `mask` are masked.
-        `given`: which positions of each answer are never changed; by default those that are not masked."""
+        `given`: which positions of each answer are never changed; by default those that are not masked.
+        `weights`: for each row the log-weights of its prompt's tokens as attention keys, or None."""
         rows = len(answers)
         length = _aligned(max(len(p) + len(a) for p, a in zip(prompts, answers, strict=True)))
         tokens = torch.full((rows, length), mask, dtype=torch.long)
@@ -122,11 +131,16 @@ class Canvas:
             tokens[i, length - len(line) :] = line
             own = line[len(prompt) :] != mask if given is None else torch.tensor(given[i], dtype=torch.bool)
             fixed[i, length - len(answer) :] = own
+        keys = torch.zeros((rows, length))
+        for i, line in enumerate(weights):
+            if line is not None:
+                end = length - len(answers[i])
+                keys[i, end - len(line) : end] = torch.tensor(line)
         counter = torch.arange(rows)
         whole = cls(
             tokens=tokens,
             given=fixed,
-            weights=torch.zeros((rows, length)),
+            weights=keys,
             active=torch.zeros_like(fixed),
             start=torch.tensor([length - len(p) - len(a) for p, a in zip(prompts, answers, strict=True)]),
             answer=torch.tensor([length - len(answer) for answer in answers]),
@@ -288,10 +302,13 @@ class Canvas:
         source = (relative + prompts.shape[1]).clamp(0, max(prompts.shape[1] - 1, 0))
         before = prompts.gather(1, source) if prompts.shape[1] else torch.zeros_like(relative)
         tokens = torch.where(relative >= 0, wide.tokens, torch.where(inside, before, self.mask))
+        keys = 0.0
+        if template.weights is not None:
+            keys = torch.where(inside, template.weights[self.row].gather(1, source), 0.0)
         derived = replace(
             wide,
             tokens=tokens,
-            weights=torch.where(relative >= 0, wide.weights, 0.0),
+            weights=torch.where(relative >= 0, wide.weights, keys),
             answer=length - answers,
             start=length - answers - lengths,
             known=None,
@@ -442,3 +459,9 @@ def _runs(indices: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 _TENSORS = tuple(f.name for f in fields(Canvas) if f.type == "Tensor")
 _NAMES = ("samplers", "schedules", "confidences")
+
+
+def _flush_right(lines: Sequence[Sequence[float] | None], width: int, device: torch.device | str) -> Tensor:
+    """(rows, width) float: each line at the right end of its row, zeros before it."""
+    padded = [[0.0] * (width - len(line or ())) + list(line or ()) for line in lines]
+    return torch.tensor(padded, device=device).reshape(len(padded), width)

@@ -96,7 +96,7 @@ class Worker:
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """User texts: nothing in them is a special token, whatever it spells."""
-        return [self._literal(text) for text in texts]
+        return [self._literal(text).ids for text in texts]
 
     def decode(self, rows: Sequence[Sequence[int]]) -> list[str]:
         return [self.fast.decode(row, skip_special_tokens=True) for row in rows]
@@ -132,22 +132,30 @@ class Worker:
         return found
 
     def prompt(self, text: str, system: str, template: str) -> dict[str, Any]:
-        """Tokens and flags of a prompt; see Tokenizer.prompt."""
+        """Tokens of a prompt, which of them are content, and the places of their characters in the text; see
+        Encoded."""
         if template == "raw" or not self.source:
-            tokens = self._literal(f"{system}\n\n{text}" if system else text)
-            return {"tokens": tokens, "content": [1] * len(tokens)}
+            before = f"{system}\n\n" if system else ""
+            made = self._literal(before + text)
+            spans = [(len(before), len(before) + len(text), 0)]
+            return {
+                "tokens": made.ids,
+                "content": [1] * len(made.ids),
+                "places": _places(before + text, made.offsets, spans),
+            }
         parts = self.parts(text, system)
         users = [part for part, kind in parts if kind != FRAME]
         if any(special in part for part in users for special in self.special) or not any(users):
-            return self._in_parts(parts)
-        whole = self.fast.encode("".join(part for part, _ in parts), add_special_tokens=False)
+            return self._in_parts(parts, text)
+        joined = "".join(part for part, _ in parts)
+        whole = self.fast.encode(joined, add_special_tokens=False)
         spans, at = [], 0
         for part, kind in parts:
             if kind == TEXT:
-                spans.append((at, at + len(part)))
+                spans.append((at, at + len(part), text.find(part)))
             at += len(part)
-        content = [int(any(a < end and b > start for start, end in spans)) for a, b in whole.offsets]
-        return {"tokens": whole.ids, "content": content}
+        content = [int(any(a < end and b > start for start, end, _ in spans)) for a, b in whole.offsets]
+        return {"tokens": whole.ids, "content": content, "places": _places(joined, whole.offsets, spans)}
 
     def parts(self, text: str, system: str) -> list[Part]:
         """The rendered prompt in parts: what the template adds, the system prompt and the text, each as often
@@ -193,22 +201,26 @@ class Worker:
             raise Refusal(f"The chat template of {self.name} failed: {_ended(line)}") from error
         return "".join(rendered)
 
-    def _literal(self, text: str) -> list[int]:
+    def _literal(self, text: str) -> Any:
+        """The encoding of a text in which nothing is a special token."""
         self.fast.encode_special_tokens = any(special in text for special in self.special)
         try:
-            return self.fast.encode(text, add_special_tokens=False).ids
+            return self.fast.encode(text, add_special_tokens=False)
         finally:
             self.fast.encode_special_tokens = False
 
-    def _in_parts(self, parts: Sequence[Part]) -> dict[str, Any]:
+    def _in_parts(self, parts: Sequence[Part], text: str) -> dict[str, Any]:
         tokens: list[int] = []
         content: list[int] = []
+        places: list[int] = []
         for part, kind in parts:
             literal = kind != FRAME
-            more = self._literal(part) if literal else self.fast.encode(part, add_special_tokens=False).ids
-            tokens += more
-            content += [int(kind == TEXT)] * len(more)
-        return {"tokens": tokens, "content": content}
+            more = self._literal(part) if literal else self.fast.encode(part, add_special_tokens=False)
+            tokens += more.ids
+            content += [int(kind == TEXT)] * len(more.ids)
+            spans = [(0, len(part), text.find(part))] if kind == TEXT else []
+            places += _places(part, more.offsets, spans)
+        return {"tokens": tokens, "content": content, "places": places}
 
 
 def compiled(source: str) -> Any:
@@ -247,6 +259,24 @@ def compiled(source: str) -> Any:
     environment.globals["strftime_now"] = lambda form: datetime.datetime.now().strftime(form)
     environment.globals["namespace"] = Namespace
     return environment.from_string(source)
+
+
+def _places(
+    joined: str, offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int, int]]
+) -> list[int]:
+    """For each token, where in the user's text its first character that is no blank is; -1 if it is not of
+    the text. spans: (start, end) of the text in `joined`, and where in the text that begins (-1: unknown)."""
+    places: list[int] = []
+    for a, b in offsets:
+        place = -1
+        for start, end, lead in spans:
+            first, last = max(a, start), min(b, end)
+            if first < last and lead >= 0:
+                blanks = len(joined[first:last]) - len(joined[first:last].lstrip())
+                place = lead + first - start + (blanks if first + blanks < last else 0)
+                break
+        places.append(place)
+    return places
 
 
 def _split(marked: str, marks: dict[str, str]) -> list[Part]:

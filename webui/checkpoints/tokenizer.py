@@ -27,10 +27,15 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Encoded:
-    """A prompt in tokens; `content` tells which of them are the user's text and not the template's frame."""
+    """A prompt in tokens.
+
+    content  which of them are the user's text and not the template's frame
+    places   for each of them, where in that text its first character that is no blank is; -1 for the frame
+    """
 
     tokens: tuple[int, ...]
     content: tuple[bool, ...]
+    places: tuple[int, ...] = ()
 
     def masked(self, mask: int) -> Encoded:
         """The empty branch of guidance: the content masked, the frame kept (Nie et al. 2025, 2.3)."""
@@ -139,7 +144,8 @@ class Tokenizer:
         def ask() -> Encoded:
             made = self._process.call("prompt", text, system, template)
             self._check_rows(made["tokens"])
-            return Encoded(tuple(made["tokens"]), tuple(map(bool, made["content"])))
+            content = tuple(map(bool, made["content"]))
+            return Encoded(tuple(made["tokens"]), content, tuple(made["places"]))
 
         if len(text) + len(system) > SHORT:
             return ask()

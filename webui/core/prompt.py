@@ -101,6 +101,17 @@ class Prompt:
         return "".join(piece.text for piece in self.pieces)
 
     @cached_property
+    def weighted(self) -> bool:
+        """Whether any piece has a weight other than 1."""
+        return any(piece.weight != 1 for piece in self.pieces if piece.text)
+
+    def weight_at(self, place: int) -> float:
+        """The weight of text[place]; 1 for a negative place."""
+        if place < 0 or not self.pieces:
+            return 1.0
+        return self.pieces[bisect_right(self._starts, place) - 1].weight
+
+    @cached_property
     def _starts(self) -> tuple[int, ...]:
         """Where each piece starts in `text`."""
         return (0, *accumulate(len(piece.text) for piece in self.pieces))[:-1]

@@ -79,6 +79,7 @@ class Batch:
             model.mask,
             model.ends,
             given=[packed.given for packed in rows],
+            weights=[packed.weights for packed in rows],
         )
         canvas = samplers.prepare(canvas, [packed.options for packed in rows], table)
         self.host = replay(canvas, [packed.row.request.canvas for packed in rows], table, cancelled)

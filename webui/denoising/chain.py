@@ -15,7 +15,7 @@ from webui.checkpoints.model import Model
 from webui.checkpoints.weights import faulty_weight
 from webui.core.result import Result
 from webui.denoising.checks import Check, check_canvas, check_choice, check_tensor, choice_checks, versions
-from webui.denoising.packing import PackedRow, encode
+from webui.denoising.packing import PackedRow, encode, log_weights
 from webui.extension.errors import HookError, is_of_hook
 from webui.extension.extension import Extension
 from webui.extension.row import Row, is_whole
@@ -46,8 +46,9 @@ class ChainLink:
         return logits.split([canvas.at[0].numel() for canvas in canvases])
 
     def template(self, name: str) -> Template:
-        tokens = [encode(packed.row, name, self._model.tokenizer, self.mask).tokens for packed in self._rows]
-        return Template.of(tokens, self.device, name)
+        encoded = [encode(packed.row, name, self._model.tokenizer, self.mask) for packed in self._rows]
+        weights = [log_weights(p.row, name, one) for p, one in zip(self._rows, encoded, strict=True)]
+        return Template.of([one.tokens for one in encoded], self.device, name, weights)
 
     def encode(self, text: str) -> list[int]:
         return self._model.tokenizer.encode(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -40,6 +41,7 @@ class Unfit(ValueError):
 class PackedRow:
     """A row ready for a canvas, in tokens.
 
+    weights  the log-weights of the prompt's tokens as attention keys; None if all are 0
     answer   what it starts from; `mask` where it is masked
     given    its positions that are never changed
     preset   fields of the request that came from the preset
@@ -56,6 +58,7 @@ class PackedRow:
     options: SamplerOptions
     spans: tuple[Span, ...] = ()
     parts: tuple[Span, ...] = ()
+    weights: tuple[float, ...] | None = None
 
     @property
     def width(self) -> int:
@@ -171,7 +174,10 @@ def tokenize(
     if block:
         options = replace(options, lead=len(prompt.tokens) % options.block_length)
     names = (*preset, *settled)
-    return PackedRow(row.replace(request=request), prompt, answer, given, names, options, spans, parts)
+    weights = log_weights(row, "main", prompt)
+    return PackedRow(
+        row.replace(request=request), prompt, answer, given, names, options, spans, parts, weights
+    )
 
 
 def encode(row: Row, name: str, tokenizer: Tokenizer, mask: int) -> Encoded:
@@ -181,6 +187,19 @@ def encode(row: Row, name: str, tokenizer: Tokenizer, mask: int) -> Encoded:
     if name in row.prompts:
         return tokenizer.prompt(row.prompts[name].text, request.system, request.template)
     return tokenizer.prompt(row.prompts["main"].text, request.system, request.template).masked(mask)
+
+
+def log_weights(row: Row, name: str, encoded: Encoded) -> tuple[float, ...] | None:
+    """The log-weights, as attention keys, of the tokens of the row's prompt of this name, encoded: each has
+    the weight of the piece with its first character that is no blank. None if no piece has a weight other
+    than 1; so has the empty branch. ValueError for a weight below 0."""
+    prompt = row.prompts.get(name)
+    if prompt is None or not prompt.weighted:
+        return None
+    weights = [prompt.weight_at(place) for place in encoded.places]
+    if any(weight < 0 for weight in weights):
+        raise ValueError("a weight in attention is not below 0.")
+    return tuple(math.log(weight) if weight else -math.inf for weight in weights)
 
 
 def batches(rows: Sequence[PackedRow], limit: int) -> list[list[PackedRow]]:

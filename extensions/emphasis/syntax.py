@@ -1,0 +1,94 @@
+"""The grammar of emphasis: (text:1.5) weighs, and in the mode full (text) and [text] too; groups nest and
+multiply."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from webui import Bracket, Construct, Piece, Prompt, Syntax
+
+NUMBER = re.compile(r"\s*:\s*([+-]?(?:\d+\.?\d*|\.\d+))\s*\Z")
+NEARLY = re.compile(r":\s*[+-]?[\d.]+\s*\Z")  # what looks like a number and is none: 1.5.2
+LONGEST = 24  # characters of a colon and a number
+STEP = 1.1  # what a bare bracket multiplies or divides by
+MOST = 1000.0  # the largest weight
+NEAR = 1e-9  # weights that differ by less are equal: [(text)] has the weight 1
+
+
+def _is_weighted(text: str, start: int, end: int, before: str) -> bool:
+    """Whether (text:number) is hardly meant literally, as it is in f(x:1), (at 10:30), (16:9)."""
+    found = NUMBER.search(text, max(start, end - LONGEST), end)
+    if found is None or found.start() == start or before.isalnum() or before == "_":
+        return False
+    return not text[found.start() - 1].isdigit() and 0 <= float(found[1]) <= 10
+
+
+SYNTAX = Syntax(
+    brackets={
+        "weighted": Bracket("(", ")", ":", _is_weighted),
+        "round": Bracket("(", ")", ":"),
+        "square": Bracket("[", "]"),
+    },
+    full=frozenset({"round", "square"}),
+)
+
+
+@dataclass(frozen=True)
+class Group:
+    """A pair of brackets that weighs.
+
+    factor  what it multiplies the weight of everything in it by
+    nearly  what stands at its end, looks like a number and is none
+    """
+
+    span: tuple[int, int] | None
+    factor: float
+    weight: float
+    nearly: str = ""
+
+
+def groups_of(parts: Sequence[Piece | Construct], weight: float = 1.0) -> Iterator[Group]:
+    """Every group, each before those in it. `weight`: of what is around."""
+    for part in parts:
+        if isinstance(part, Construct):
+            inner, factor, nearly = _content(part)
+            yield Group(part.span, factor, weight * factor, nearly)
+            yield from groups_of(inner, weight * factor)
+
+
+def weighed(parts: Sequence[Piece | Construct]) -> Prompt:
+    """The prompt without the brackets, each piece with its weight. ValueError with the column of a weight
+    that is too large."""
+    for group in groups_of(parts):
+        if not math.isfinite(group.weight) or abs(group.weight) > MOST:
+            column = group.span[0] + 1 if group.span else 1
+            raise ValueError(f"column {column}: a weight is not above {MOST:g}.")
+    return Prompt(tuple(_pieces(parts, 1.0)))
+
+
+def _pieces(parts: Sequence[Piece | Construct], weight: float) -> Iterator[Piece]:
+    for part in parts:
+        if isinstance(part, Piece):
+            whole = part.weight * weight
+            yield Piece(part.text, part.span, 1.0 if abs(whole - 1) < NEAR else whole, part.locked)
+        else:
+            inner, factor, _ = _content(part)
+            yield from _pieces(inner, weight * factor)
+
+
+def _content(group: Construct) -> tuple[list[Piece | Construct], float, str]:
+    """What a group holds, its factor, and what looks like its number and is none."""
+    inner = list(group.parts)
+    if group.name == "square":
+        return inner, 1 / STEP, ""
+    last = inner[-1] if inner else None
+    if not isinstance(last, Piece) or last.locked:
+        return inner, STEP, ""
+    if found := NUMBER.search(last.text, max(0, len(last.text) - 4 * LONGEST)):
+        inner[-1:] = Prompt((last,)).cut(0, found.start())
+        return inner, float(found[1]), ""
+    nearly = NEARLY.search(last.text, max(0, len(last.text) - LONGEST))
+    return inner, STEP, nearly[0].lstrip(": ") if nearly else ""
