@@ -1,15 +1,24 @@
-"""Prompt matrix: `base | x | y` becomes every combination of its options, as rows of one batch."""
+"""Prompt matrix: `base | x | y` in the prompt or the negative prompt becomes every combination of its
+options, as rows of one batch. Each option is an axis; with `one_of` the chosen option is the only one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from webui import Cell, Construct, Extension, Options, Prompt, Request, Syntax, Typed, Underline, field
 
 SYNTAX = Syntax(patterns={"bar": r"\|"}, outside="()[]{}")
 MAX_OPTIONS = 32
+WITH, WITHOUT = "+", "−"  # before an option, in the label of a cell's axis
+NEGATIVE = (
+    "guidance",
+    "negative_prompt",
+)  # extension and option; the matrix works without it, over the prompt
+
+Axes = tuple[tuple[str, Any, str], ...]
 
 
 class PromptMatrix(Extension):
@@ -30,6 +39,9 @@ class PromptMatrix(Extension):
         enabled: bool = field(
             False, label="Prompt matrix", help="The prompt's | separates options to combine.", axis=False
         )
+        over: Literal["prompt", "negative prompt"] = field(
+            "prompt", label="Options in", help="The text whose | separates options.", axis=False
+        )
         one_of: bool = field(
             False,
             label="One of",
@@ -49,9 +61,11 @@ class PromptMatrix(Extension):
             raise ValueError(
                 "with the prompt syntax off, | is text; set the syntax to safe or turn the prompt matrix off."
             )
-        parts = _split(request.prompt, request.syntax)
+        parts = _split(cls._text(request), request.syntax)
         if len(parts) == 1:
-            raise ValueError("the prompt has no | to separate options; write base | option | option.")
+            raise ValueError(
+                f"the {options.over} has no | to separate options; write base | option | option."
+            )
         base, choices = parts[0], parts[1:]
         if len(choices) > MAX_OPTIONS:
             raise ValueError(f"{len(choices)} options are more than {MAX_OPTIONS}.")
@@ -60,15 +74,18 @@ class PromptMatrix(Extension):
                 f"option {choices.index('') + 1} is empty; remove its |, or write \\| for a | that is text."
             )
         joint = ", " if options.join == "comma" else " "
-        chosen = ([choice] for choice in choices) if options.one_of else _combinations(choices)
+        numbers = range(len(choices))
+        chosen = ((i,) for i in numbers) if options.one_of else _combinations(len(choices))
+        axes = _one_axis(choices) if options.one_of else _axis_each(choices)
         return (
-            cls._cell(i, request, joint.join(filter(None, (base, *some)))) for i, some in enumerate(chosen)
+            cls._cell(i, request, joint.join(filter(None, (base, *(choices[k] for k in some)))), axes(some))
+            for i, some in enumerate(chosen)
         )
 
     @classmethod
     def marks(cls, typed: Typed) -> Iterator[Underline]:
         options = cls.options(typed.request)
-        if not options.enabled or not typed.main:
+        if not options.enabled or typed.field != _field(options.over):
             return
         bars = [part.span for part in typed.scan(SYNTAX).parts if isinstance(part, Construct) and part.span]
         choices = _split(typed.text, typed.mode)[1:]
@@ -79,9 +96,43 @@ class PromptMatrix(Extension):
             yield Underline(*span, construct, "acts" if construct == "bar" else "refused", values)
 
     @classmethod
-    def _cell(cls, index: int, request: Request, prompt: str) -> Cell:
-        cell = cls.cell(index, request, prompt=prompt)
-        return Cell(cell.id, cell.request, (("prompt", prompt, prompt),))
+    def _text(cls, request: Request) -> str:
+        """The text that has the options. ValueError if the negative prompt's extension is not there."""
+        if cls.options(request).over == "prompt":
+            return request.prompt
+        extension, option = NEGATIVE
+        if not hasattr(request, extension):
+            raise ValueError(f"there is no negative prompt without the extension {extension}.")
+        return getattr(getattr(request, extension), option)
+
+    @classmethod
+    def _cell(cls, index: int, request: Request, text: str, axes: Axes) -> Cell:
+        changes: dict[str, Any] = {"prompt": text}
+        if cls.options(request).over != "prompt":
+            extension, option = NEGATIVE
+            changes = {extension: getattr(request, extension).replace(**{option: text})}
+        cell = cls.cell(index, request, **changes)
+        return Cell(cell.id, cell.request, axes)
+
+
+def _field(over: str) -> str:
+    """The dotted path of the text that has the options."""
+    return "prompt" if over == "prompt" else ".".join(NEGATIVE)
+
+
+def _one_axis(choices: Sequence[str]) -> Callable[[Sequence[int]], Axes]:
+    """The axis of a cell with exactly one option."""
+    return lambda some: (("option", choices[some[0]], choices[some[0]]),)
+
+
+def _axis_each(choices: Sequence[str]) -> Callable[[Sequence[int]], Axes]:
+    """The axes of a cell, one for each option: whether it has this one. One that occurs twice has its number
+    in its name."""
+    twice = {choice for choice, count in Counter(choices).items() if count > 1}
+    names = [f"{choice} ({i + 1})" if choice in twice else choice for i, choice in enumerate(choices)]
+    return lambda some: tuple(
+        (name, i in some, f"{WITH if i in some else WITHOUT} {name}") for i, name in enumerate(names)
+    )
 
 
 def _split(text: str, mode: Literal["safe", "full", "off"]) -> list[str]:
@@ -96,7 +147,7 @@ def _split(text: str, mode: Literal["safe", "full", "off"]) -> list[str]:
     return [part.strip(" \t\r\n,") for part in parts]
 
 
-def _combinations(choices: list[str]) -> Iterator[list[str]]:
-    """Every subset, counting in binary, the first option fastest."""
-    for number in range(1 << len(choices)):
-        yield [choice for i, choice in enumerate(choices) if number >> i & 1]
+def _combinations(options: int) -> Iterator[tuple[int, ...]]:
+    """Every subset of the options' numbers, counting in binary, the first option fastest."""
+    for number in range(1 << options):
+        yield tuple(i for i in range(options) if number >> i & 1)

@@ -6,6 +6,7 @@ import pytest
 
 from tests.contract.program import cells, program, write
 from webui.extension.registry import Registry
+from webui.extension.typed import Typed
 from webui.settings import ROOT
 
 
@@ -107,14 +108,75 @@ def test_too_many_options_are_refused_before_they_are_made(registry, options, se
     assert len(prompts(registry, "base" + "|x" * 10)) == 1024
 
 
-def test_cells_tell_their_prompt_and_have_no_matrix_left(registry):
-    request = registry.Request(prompt="base | x", seed=1, count=2, prompt_matrix={"enabled": True})
+def test_the_options_are_the_axes_of_the_cells(registry):
+    request = registry.Request(prompt="base | x | y", seed=1, count=2, prompt_matrix={"enabled": True})
     expanded = registry.expand(request)
-    assert [cell.axes[0] for cell in expanded] == [
-        ("prompt", p, p) for p in ("base", "base", "base, x", "base, x")
+    assert [cell.axes[:2] for cell in expanded[::2]] == [
+        (("x", False, "− x"), ("y", False, "− y")),
+        (("x", True, "+ x"), ("y", False, "− y")),
+        (("x", False, "− x"), ("y", True, "+ y")),
+        (("x", True, "+ x"), ("y", True, "+ y")),
     ]
-    assert [cell.request.seed for cell in expanded] == [1, 2, 1, 2]
+    assert [cell.axes[2] for cell in expanded[:2]] == [("seed", 1, "seed 1"), ("seed", 2, "seed 2")]
+    assert [cell.request.seed for cell in expanded] == [1, 2] * 4
     assert all(cell.request.prompt_matrix.defaults() for cell in expanded)
+
+
+def test_with_one_of_the_chosen_option_is_the_axis(registry):
+    request = registry.Request(prompt="a | x | y", seed=1, prompt_matrix={"enabled": True, "one_of": True})
+    assert [cell.axes for cell in registry.expand(request)] == [
+        (("option", "x", "x"),),
+        (("option", "y", "y"),),
+    ]
+
+
+def test_an_option_that_occurs_twice_has_two_axes(registry):
+    request = registry.Request(prompt="a | x | x", seed=1, prompt_matrix={"enabled": True})
+    axes = [[name for name, _, _ in cell.axes] for cell in registry.expand(request)]
+    assert axes == [["x (1)", "x (2)"]] * 4
+
+
+@pytest.mark.parametrize(
+    "options, texts",
+    [
+        ({}, ["rain", "rain, night", "rain, a | b", "rain, night, a | b"]),
+        ({"one_of": True}, ["rain, night", "rain, a | b"]),
+        ({"join": "blank"}, ["rain", "rain night", "rain a | b", "rain night a | b"]),
+    ],
+)
+def test_over_the_negative_prompt(registry, options, texts):
+    request = registry.Request(
+        prompt="| a | table |",
+        seed=1,
+        guidance={"negative_prompt": r"rain | night | a \| b", "scale": 2.0},
+        prompt_matrix={"enabled": True, "over": "negative prompt", **options},
+    )
+    expanded = registry.expand(request)
+    assert [cell.request.guidance.negative_prompt for cell in expanded] == texts
+    assert {cell.request.prompt for cell in expanded} == {"| a | table |"}
+    assert {cell.request.guidance.scale for cell in expanded} == {2.0}
+
+
+def test_over_the_negative_prompt_faults_name_it(registry):
+    options = {"enabled": True, "over": "negative prompt"}
+    with pytest.raises(ValueError, match=r"^prompt_matrix: the negative prompt has no \|"):
+        registry.expand(registry.Request(prompt="a | b", prompt_matrix=options))
+
+
+def test_without_guidance_there_is_no_negative_prompt(tmp_path):
+    (tmp_path / "prompt_matrix").symlink_to(ROOT / "extensions" / "prompt_matrix")
+    alone = Registry(tmp_path)
+    options = {"enabled": True, "over": "negative prompt"}
+    with pytest.raises(ValueError, match="^prompt_matrix: there is no negative prompt without the extension"):
+        alone.expand(alone.Request(prompt="a | b", prompt_matrix=options))
+    assert len(alone.expand(alone.Request(prompt="a | b", prompt_matrix={"enabled": True}))) == 2
+
+
+def test_what_is_underlined_follows_the_text_that_has_the_options(registry):
+    request = registry.Request(prompt_matrix={"enabled": True, "over": "negative prompt"})
+    for field, count in (("prompt", 0), ("guidance.negative_prompt", 1)):
+        found, failed = registry.marks(Typed("a | b", request, field))
+        assert not failed and len(found) == count
 
 
 def test_cells_are_the_texts_that_their_prompts_alone_give(tmp_path):
