@@ -33,9 +33,9 @@ class Guidance(Extension):
               their mean over the vocabulary, and their deviations from it are multiplied by
               (1 - r) + r * deviation of the prompt's logits / deviation of the guided ones.
     adaptive  A-CFG, Li et al. 2025, arXiv:2505.20199: the base also masks this share of the committed tokens
-              again, those at whose places the model is least sure now, at least one. Without a negative
-              prompt it keeps the prompt. What it masks is known after the prompt's own logits, so the base is
-              a second forward pass.
+              again, those at whose places the model's confidence is lowest now, at least one. Without a
+              negative prompt it keeps the prompt. What it masks is known after the prompt's own logits, so
+              the base is a second forward pass.
     """
 
     title = "Guidance"

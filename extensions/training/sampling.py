@@ -28,7 +28,7 @@ def sample(
     block: int | None = None,
     seed: int = 0,
 ) -> list[str]:
-    """One text a prompt. `guidance` 1 is none; `block`: pieces decided from the left; `temperature`: of
+    """One text a prompt. `guidance` 1 is none; `block`: blocks filled from left to right; `temperature`: of
     Gumbel noise."""
     generator = torch.Generator().manual_seed(seed)
     mask, end = tokenizer.token_to_id(MASK), tokenizer.token_to_id(END)
@@ -40,16 +40,16 @@ def sample(
         size = min(length, network.shape.max_length - start)
         row = torch.tensor([*content, *frame, *[mask] * size])
         each = max(1, round(size / steps))
-        while (open_ := (row == mask).nonzero().squeeze(1)).numel():
-            first = (int(open_[0]) - start) // block * block + start
-            open_ = open_[open_ < first + block]
-            logits = _guided(network, row, len(content), mask, guidance)[open_]
+        while (masked := (row == mask).nonzero().squeeze(1)).numel():
+            first = (int(masked[0]) - start) // block * block + start
+            masked = masked[masked < first + block]
+            logits = _guided(network, row, len(content), mask, guidance)[masked]
             logits[:, mask] = float("-inf")
             noise = -(-torch.rand(logits.shape, generator=generator, dtype=torch.float64).log()).log()
             token = (logits + temperature * noise).argmax(-1) if temperature else logits.argmax(-1)
-            sure = logits.softmax(-1).gather(-1, token[:, None]).squeeze(-1)
-            chosen = sure.topk(min(each, len(open_))).indices
-            row[open_[chosen]] = token[chosen]
+            confidence = logits.softmax(-1).gather(-1, token[:, None]).squeeze(-1)
+            chosen = confidence.topk(min(each, len(masked))).indices
+            row[masked[chosen]] = token[chosen]
         answer = row[start:].tolist()
         texts.append(tokenizer.decode(answer[: answer.index(end)] if end in answer else answer).strip())
     return texts

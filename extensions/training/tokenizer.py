@@ -1,6 +1,6 @@
 """The tokenizer of a trained checkpoint: byte-level BPE, so that any Unicode text survives a round trip.
 
-Frequent words are one token each, which is what keeps words whole when several tokens are decided at once.
+Frequent words are one token each, which keeps words whole when several tokens are committed in one step.
 """
 
 from __future__ import annotations

@@ -38,8 +38,8 @@ class Desk(App):
 
 @dataclass(frozen=True)
 class Answer:
-    """What the program wrote. `tokens` are those that were decided, by column; `ended` says that end-of-text
-    is among them; `order` are the columns in the order in which they were decided."""
+    """What the program wrote. `tokens` are those that were committed, by column; `ended` says that
+    end-of-text is among them; `order` are the columns in the order in which they were committed."""
 
     prompt: str
     seed: int
@@ -110,8 +110,8 @@ class Bench:
                 make(prompt=one, model=self.name, seed=self.seed + k, **fields)
                 for k, one in enumerate(prompts)
             ]
-            with self._stage(label) as told:
-                results = self._run(wanted, told)
+            with self._stage(label) as progress:
+                results = self._run(wanted, progress)
             ends = self.model.ends
             self._written[key] = [_answer(result, ends) for result in results]
             self._texts += [
@@ -131,8 +131,8 @@ class Bench:
         """The bound in nats for each passage."""
         from .likelihood import bounds
 
-        with self._stage(label) as told:
-            return bounds(self.model, passages, self.seed, told=told)
+        with self._stage(label) as progress:
+            return bounds(self.model, passages, self.seed, progress=progress)
 
     def passages(self, text: str, condition: str = "") -> list[questions.Passage]:
         """A text as the model's own answer to `condition`, cut to its length."""
@@ -169,12 +169,12 @@ class Bench:
     def close(self) -> None:
         self._app.close()
 
-    def _run(self, wanted: Sequence[Request], told: Any) -> Sequence[Result]:
+    def _run(self, wanted: Sequence[Request], progress: Any) -> Sequence[Result]:
         self._app.wanted = wanted
         job = self._app.queue.submit(wanted[0])
         try:
             for update in job.subscribe().updates(EVERY):
-                told(update["progress"])
+                progress(update["progress"])
         except KeyboardInterrupt:
             job.cancel()
             raise
@@ -192,12 +192,12 @@ class Bench:
         over."""
         began, live = time.monotonic(), sys.stderr.isatty()
 
-        def told(share: float) -> None:
+        def progress(share: float) -> None:
             if live:
                 sys.stderr.write(f"\r{label}: {share:4.0%}")
                 sys.stderr.flush()
 
-        yield told
+        yield progress
         self._seconds[label] = round(self._seconds.get(label, 0.0) + time.monotonic() - began, 1)
         print(
             f"{chr(13) if live else ''}{label}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True
@@ -205,8 +205,8 @@ class Bench:
 
 
 def _answer(result: Result, ends: Sequence[int]) -> Answer:
-    decided = {decision.column: decision.token for decision in result.trace}
-    tokens = tuple(token for _, token in sorted(decided.items()) if token is not None)
+    committed = {change.column: change.token for change in result.trace}
+    tokens = tuple(token for _, token in sorted(committed.items()) if token is not None)
     ended = not set(ends).isdisjoint(tokens)
-    order = tuple(decision.column for decision in result.trace)
+    order = tuple(change.column for change in result.trace)
     return Answer(result.request.prompt, result.request.seed, result.text, tokens, ended, order)

@@ -33,7 +33,7 @@ def bounds(
     passages: Sequence[Passage],
     seed: int = 0,
     draws: int = DRAWS,
-    told: Callable[[float], None] = lambda share: None,
+    progress: Callable[[float], None] = lambda share: None,
 ) -> list[float]:
     """For each passage, an estimate in nats of the bound on -log p(scored tokens | prompt, the rest of the
     answer).
@@ -42,7 +42,7 @@ def bounds(
     and the sum of their cross-entropies counts n/m times. That is the same expectation as masking each with
     probability t and weighing 1/t, with less variance (Nie et al. 2025, appendix A, equation 14). The mask
     token is no possible token. The canvas is as long as the answer, so its length is given to the model.
-    `told` hears which share is done.
+    `progress` is called with the share that is done.
     """
     rows = [row for number, one in enumerate(passages) for row in _rows(number, one, seed, draws)]
     rows.sort(key=lambda row: len(passages[row.passage].prompt) + len(passages[row.passage].answer))
@@ -53,7 +53,7 @@ def bounds(
         for row, loss in zip(some, _losses(model, passages, some), strict=True):
             nats[row.passage] += row.weight * loss / draws
         done += len(some)
-        told(done / len(rows))
+        progress(done / len(rows))
     return nats
 
 

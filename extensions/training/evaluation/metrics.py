@@ -487,7 +487,7 @@ def _split(parts: Mapping[str, Sequence[bool]]) -> str:
 
 
 def _spliced(bench: Bench, gap: questions.Gapped, answer: Answer) -> Passage:
-    """The tokens that were decided in the gap's own text; they are what is scored."""
+    """The tokens that were committed in the gap's own text; they are what is scored."""
     model = bench.model
     before = model.tokenizer.encode(model.description.prefix + gap.before.removesuffix(" "))
     frame = model.tokenizer.prompt("", "", "auto").tokens

@@ -67,7 +67,7 @@ def tried(bench: Bench, settings: Sequence[Mapping[str, Any]]) -> list[dict[str,
 
 
 def spread(answer: Answer) -> float:
-    """How far from left-to-right an answer was decided: the share of steps between two decisions that go to
+    """How far from left-to-right an answer was written: the share of steps between two commits that go to
     the left; 0 is left to right, 0.5 is any order."""
     steps = [two < one for one, two in zip(answer.order, answer.order[1:], strict=False)]
     return _mean(steps)

@@ -117,7 +117,7 @@ def test_the_bound_does_not_depend_on_what_else_is_scored():
     passages = [Passage((1,) * i, (i % 4,) * (3 + 7 * i), range(1, 3 + 7 * i)) for i in range(9)]
     model = Toy(lambda answer, column: [0.1 * answer.count(token) for token in range(4)])
     shares = []
-    whole = bounds(model, passages, seed=5, told=shares.append)
+    whole = bounds(model, passages, seed=5, progress=shares.append)
     assert shares[-1] == 1.0
     assert whole[0] == pytest.approx(bounds(model, passages[:1], seed=5)[0])
 
