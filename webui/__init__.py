@@ -44,6 +44,7 @@ _HOMES = MappingProxyType(
         "Template": "webui.canvas.canvas",
         "Typed": "webui.extension.typed",
         "Underline": "webui.extension.typed",
+        "axis_fields": "webui.core.fields",
         "field": "webui.core.fields",
         "nearest": "webui.core.tags",
         "remasking": "webui.denoising.samplers",
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
     from webui.application import App
     from webui.canvas import Canvas, Choice, Count, Template
     from webui.core.events import Failed, Finished, Loop
-    from webui.core.fields import field
+    from webui.core.fields import axis_fields, field
     from webui.core.options import Options
     from webui.core.prompt import Construct, Draft, Gap, Passage, Piece, Prompt, Scan
     from webui.core.request import Cell, Request

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from webui import __version__
 from webui.checkpoints.loading import Checkpoints
 from webui.core.events import Event
+from webui.core.fields import choices_of
 from webui.core.names import CONFIDENCES, SAMPLERS, SCHEDULES
 from webui.core.renamed import current_path
 from webui.core.request import Cell, Request
@@ -36,7 +37,9 @@ class App:
     """
 
     def __init__(self, settings: Settings):
-        self.registry = Registry(settings.extensions, settings.max_cells, settings.models)
+        self.registry = Registry(
+            settings.extensions, settings.max_cells, settings.models, lambda info: choices_of(info, self)
+        )
         quick = [current_path(path, self.registry.Request.renamed) for path in settings.quick_settings]
         self.settings = settings.model_copy(update={"quick_settings": tuple(quick)})  # as they act
         self.written = self.settings  # as the next start will have them

@@ -47,5 +47,6 @@ EXTENSIONS: dict[str, dict | None] = {
     "prompt_and": {"prompt": "a cat AND in the rain :1.5", "prompt_and": {"enabled": True}},
     "prompt_schedule": {"prompt": "a [cat:dog in the rain:0.3]"},
     "emphasis": {"prompt": "a (cat:3) in (rain:0)", "emphasis": {"method": "contrast"}},
+    "xyz_grid": {"xyz_grid": {"x_field": "temperature", "x_values": "0.2, 0.9"}},
     "training": None,
 }

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 from pydantic.fields import FieldInfo
 
 Place = Literal["prompt", "parameters", "accordion", "hidden"]
@@ -62,3 +62,23 @@ def choices_of(info: FieldInfo, app: Any) -> list[str] | None:
     extra = info.json_schema_extra
     choices = extra.get("choices") if isinstance(extra, dict) else None
     return [str(choice) for choice in choices] if isinstance(choices, list) else None
+
+
+def is_axis(info: FieldInfo) -> bool:
+    """Whether a grid may vary the field."""
+    extra = info.json_schema_extra
+    return not isinstance(extra, dict) or extra.get("axis", True) is not False
+
+
+def axis_fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields that a grid may vary, by their dotted paths: `temperature`, `guidance.scale`."""
+    found: dict[str, FieldInfo] = {}
+    for name, info in model.model_fields.items():
+        kind = info.annotation
+        if not is_axis(info):
+            continue
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            found |= {f"{name}.{option}": inner for option, inner in axis_fields(kind).items()}
+        else:
+            found[name] = info
+    return found

@@ -15,6 +15,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from pydantic.fields import FieldInfo
+
 from webui.core.events import Event
 from webui.core.options import Options as BaseOptions
 from webui.core.request import Cell, Request
@@ -27,6 +29,13 @@ if TYPE_CHECKING:
 
     from webui.canvas import Canvas, Choice
     from webui.extension.link import Link, Network
+
+Choices = Callable[[FieldInfo], "list[str] | None"]
+
+
+def _any(info: FieldInfo) -> list[str] | None:
+    """The values that a field of the request offers right now, such as checkpoints; None if it is free."""
+    return None
 
 
 @dataclass(frozen=True)
@@ -60,6 +69,7 @@ class Extension:
     tags: ClassVar[tuple[str, ...]] = ()  # the kinds of tags, <kind:name>, that it takes out of prompts
     folder: ClassVar[Path] = Path()  # its own folder; set by the registry
     models: ClassVar[Path] = Path("models")  # the models folder of the program; set by the registry
+    choices: ClassVar[Choices] = staticmethod(_any)  # set by the registry
 
     class Options(BaseOptions):
         """The extension's controls, API fields, metadata, flags and axes. Declare fields with
@@ -73,7 +83,7 @@ class Extension:
         for one extension after the other, on the cells of the one before.
 
         The cells' requests must have this extension's own options cleared and may not vary fields that are
-        not axes. Used by: prompt_matrix.
+        not axes. Used by: prompt_matrix, xyz_grid.
         """
         return None
 

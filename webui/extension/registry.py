@@ -15,9 +15,9 @@ from types import MappingProxyType
 from typing import Any
 
 from pydantic import Field, create_model
-from pydantic.fields import FieldInfo
 
 from webui.core.errors import Abandoned, ExtensionFault, message
+from webui.core.fields import is_axis
 from webui.core.flags import COMMANDS, OWN, flags
 from webui.core.options import Options, check_defaults
 from webui.core.prompt import Construct, Prompt
@@ -26,7 +26,7 @@ from webui.core.request import Cell, Request
 from webui.core.syntax import Mode
 from webui.core.tags import TAGS
 from webui.extension.assets import check_assets
-from webui.extension.extension import Command, Extension
+from webui.extension.extension import Choices, Command, Extension
 from webui.extension.row import Row, checked_row, is_whole
 from webui.extension.typed import (
     MAX_COMPLETIONS,
@@ -53,7 +53,13 @@ class Registry:
     """The extensions that loaded, those that did not with their traceback, and the request model they make
     together."""
 
-    def __init__(self, folder: Path, max_cells: int = 1024, models: Path = ROOT / "models"):
+    def __init__(
+        self,
+        folder: Path,
+        max_cells: int = 1024,
+        models: Path = ROOT / "models",
+        choices: Choices = lambda info: None,
+    ):
         self.max_cells = max_cells
         loaded: dict[str, type[Extension]] = {}
         failed: dict[str, str] = {}
@@ -76,7 +82,7 @@ class Registry:
                 continue
             taken |= names
             commands |= own
-            loaded[path.parent.name] = _bound(kind, path.parent, models)
+            loaded[path.parent.name] = _bound(kind, path.parent, models, choices)
         self.commands: Mapping[str, Command] = MappingProxyType(commands)
         self.extensions: Mapping[str, type[Extension]] = MappingProxyType(loaded)
         self.failed: Mapping[str, str] = MappingProxyType(failed)
@@ -187,11 +193,13 @@ def unknown_tags(prompt: Prompt, mode: Mode, kinds: Sequence[str]) -> Iterator[U
             yield Underline(*part.span, "unknown_tag", "literal", values)
 
 
-def _bound(kind: type[Extension], folder: Path, models: Path) -> type[Extension]:
-    """The extension as this program has it: a subclass that knows the folders, so that two programs in one
-    process do not share them."""
+def _bound(kind: type[Extension], folder: Path, models: Path, choices: Choices) -> type[Extension]:
+    """The extension as this program has it: a subclass that knows the folders and what fields offer, so that
+    two programs in one process do not share them."""
     own = {"folder": folder, "models": models, "__module__": kind.__module__, "__doc__": kind.__doc__}
-    return type(kind.__name__, (kind,), own)
+    bound = type(kind.__name__, (kind,), own)
+    bound.choices = staticmethod(choices)
+    return bound
 
 
 def _renamed(loaded: Mapping[str, type[Extension]]) -> Renamed:
@@ -234,11 +242,11 @@ def _check_cell(kind: type[Extension], before: Request, cell: object) -> None:
         old, new = getattr(before, name), getattr(cell.request, name)
         if name == kind.name or old is new or old == new:
             continue
-        if not _is_axis(info):
+        if not is_axis(info):
             raise ValueError(f"varies {name}, which is not an axis.")
         if isinstance(old, Options) and isinstance(new, Options):
             for option, inner in type(old).model_fields.items():
-                if getattr(old, option) != getattr(new, option, None) and not _is_axis(inner):
+                if getattr(old, option) != getattr(new, option, None) and not is_axis(inner):
                     raise ValueError(f"varies {name}.{option}, which is not an axis.")
 
 
@@ -248,11 +256,6 @@ def _is_plain(value: object) -> bool:
     except (TypeError, ValueError, RecursionError):
         return False
     return True
-
-
-def _is_axis(info: FieldInfo) -> bool:
-    extra = info.json_schema_extra
-    return not isinstance(extra, dict) or extra.get("axis", True) is not False
 
 
 def _copies(cell: Cell) -> list[Cell]:
