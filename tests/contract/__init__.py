@@ -48,5 +48,6 @@ EXTENSIONS: dict[str, dict | None] = {
     "prompt_schedule": {"prompt": "a [cat:dog in the rain:0.3]"},
     "emphasis": {"prompt": "a (cat:3) in (rain:0)", "emphasis": {"method": "contrast"}},
     "xyz_grid": {"xyz_grid": {"x_field": "temperature", "x_values": "0.2, 0.9"}},
+    "wildcards": {"prompt": "a {cat|dog|fox} in {rain|snow}"},
     "training": None,
 }

@@ -3,6 +3,7 @@ each pair: same seed, same text; alone as in a batch; again from what was saved.
 
 from __future__ import annotations
 
+import re
 from itertools import combinations
 from pathlib import Path
 
@@ -20,6 +21,7 @@ TESTED = {
 }
 ACTING = {**{name: fields for name, fields in EXTENSIONS.items() if fields}, **TESTED}
 SCHEDULE, PLAIN = "[cat:dog in the rain:0.3]", "cat"
+CHOICE, CHOICES = "{dog|fox}", re.compile(r"\{[^}]*\}")
 TOGETHER = {
     ("infill", "prompt_matrix"): {"prompt": "a ____ cat | in [[...3]] rain"},
     ("infill", "prompt_schedule"): {
@@ -37,6 +39,11 @@ TOGETHER = {
     ("emphasis", "prompt_and"): {"prompt": "a (cat:3) AND in the (rain:0)"},
     ("emphasis", "prompt_matrix"): {"prompt": "a (cat:3) | in (rain:0.5)"},
     ("emphasis", "prompt_schedule"): {"prompt": f"a ({SCHEDULE}:3)"},
+    ("infill", "wildcards"): {"prompt": "a ____ cat in [[...9]] rain", "infill": {"about": f"a {CHOICE}"}},
+    ("emphasis", "wildcards"): {"prompt": f"a ({CHOICE}:5) in (rain:0)"},
+    ("prompt_and", "wildcards"): {"prompt": f"a {CHOICE} AND in the rain"},
+    ("prompt_matrix", "wildcards"): {"prompt": f"a {CHOICE} | in rain"},
+    ("prompt_schedule", "wildcards"): {"prompt": f"a {SCHEDULE} {CHOICE}"},
 }
 WARM = {"prompt": "a cat", "temperature": 0.9, "steps": 6, "length": 10, "seed": 3}
 
@@ -88,6 +95,12 @@ def _without(app, name: str, fields: dict) -> dict:
         about = fields.get("infill", {}).get("about", "").replace(SCHEDULE, PLAIN)
         infill = {"infill": {"about": about}} if about else {}
         return {"prompt": fields["prompt"].replace(SCHEDULE, PLAIN), **infill}
+    if name == "wildcards":
+        about = fields.get("infill", {}).get("about", "")
+        return {
+            "prompt": CHOICES.sub("horse", fields["prompt"]),
+            "infill": {"about": CHOICES.sub("horse", about)},
+        }
     plain = {"prompt": "a cat | in rain"} if name == "infill" else {}
     plain |= {"prompt": "a ____ cat in [[...3]] rain"} if name == "prompt_matrix" else {}
     plain |= {"sampler": None} if "sampler" in ACTING[name] else {}

@@ -83,7 +83,7 @@ class Extension:
         for one extension after the other, on the cells of the one before.
 
         The cells' requests must have this extension's own options cleared and may not vary fields that are
-        not axes. Used by: prompt_matrix, xyz_grid.
+        not axes. Used by: prompt_matrix, wildcards, xyz_grid.
         """
         return None
 
