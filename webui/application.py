@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from webui import __version__
@@ -16,6 +16,7 @@ from webui.core.renamed import current_path
 from webui.core.request import Cell, Request
 from webui.denoising.fitting import refuse_unfit
 from webui.extension.registry import Registry
+from webui.service.estimate import CONFIRMED, Estimate, Pace, estimate, refuse_unconfirmed
 from webui.service.history.store import History
 from webui.service.presets import Presets
 from webui.service.prompts import Prompts
@@ -56,6 +57,7 @@ class App:
             keep=lambda: self.settings.keep_jobs,
             renew=self._renew,
         )
+        self.pace = Pace()
         self._engine: Engine | None = None
         self._generation = 0  # of the worker: each has an engine and a model of its own
         self._changing = threading.Lock()
@@ -90,7 +92,16 @@ class App:
         for model in {cell.request.model for cell in cells}:
             self.checkpoints.entry(model)
         refuse_unfit(cells, self.checkpoints, self.registry)
+        if len(cells) > CONFIRMED:
+            refuse_unconfirmed(request, self._cost(cells))
         return cells
+
+    def estimate(self, request: Request) -> Estimate:
+        """What a request will cost, confirmed or not. ValueError if it cannot be run."""
+        return self._cost(self.expand(request.replace(confirm=True)))
+
+    def _cost(self, cells: Sequence[Cell]) -> Estimate:
+        return estimate(cells, self.checkpoints, self.pace, self.settings.batch_rows)
 
     def samplers(self) -> Mapping[str, str]:
         """Samplers by name, each with what it does. Needs torch only where an extension brings some."""
@@ -149,7 +160,7 @@ class App:
         self.queue.close()
 
     def _run(self, job: Job) -> Iterator[Event]:
-        return self.engine.run(job)
+        return self.pace.watch(self.engine.run(job))
 
     def _renew(self) -> None:
         """The worker was replaced: the next one shares neither engine nor model with it."""

@@ -59,7 +59,7 @@ class Settings(BaseModel):
         0, "CPU threads of a forward pass; 0: measured for the loaded checkpoint.", ge=0, le=1024
     )
     batch_rows: int = setting(0, "Rows of one forward pass; 0: 16 on a CPU, 64 on a GPU.", ge=0, le=4096)
-    max_cells: int = setting(1024, "Cells that one request may expand to.", ge=1)
+    max_cells: int = setting(20_000, "Cells that one request may expand to.", ge=1)
     max_queue: int = setting(64, "Jobs that may wait.", ge=1)
     max_body: int = setting(1 << 20, "Bytes of a request body that the API accepts.", ge=1024)
     keep_history: bool = setting(True, "Whether results are written to the data folder.", "now")

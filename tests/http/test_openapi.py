@@ -59,6 +59,7 @@ def test_it_names_the_whole_api_and_nothing_else(document, client):
     assert {(method, path) for path, methods in document["paths"].items() for method in methods} == {
         ("get", "/api/v1/jobs"),
         ("post", "/api/v1/jobs"),
+        ("post", "/api/v1/jobs/estimate"),
         ("get", "/api/v1/jobs/{id}"),
         ("delete", "/api/v1/jobs/{id}"),
         ("get", "/api/v1/jobs/{id}/events"),
@@ -132,6 +133,7 @@ def test_what_comes_is_promised(document, client):
     promised(document, "get", "/api/v1/jobs/{id}", client.get(f"jobs/{id}"))
     promised(document, "delete", "/api/v1/jobs/{id}", client.delete(f"jobs/{id}"))
     promised(document, "post", "/api/v1/jobs/{id}/abandon", client.post(f"jobs/{id}/abandon"))
+    promised(document, "post", "/api/v1/jobs/estimate", client.post("jobs/estimate", json={"prompt": "a"}))
     promised(document, "get", "/api/v1/jobs", client.get("jobs"))
     promised(document, "post", "/api/v1/txt2txt", client.post("txt2txt", json=QUICK))
     failing = client.post("txt2txt", json={**QUICK, "rehearsal": {"fail": True}})

@@ -129,3 +129,15 @@ def test_a_closed_page_ends_its_jobs_only_where_they_are_not_kept(tmp_path, flag
             assert client.job(mine)["result"] is None or not client.job(mine)["result"]["complete"]
             assert client.job(other)["state"] != "cancelled"
             client.delete(f"jobs/{other}")
+
+
+def test_what_a_request_would_cost(client):
+    sent = {"prompt": "a", "length": 8, "steps": 4, "seed": 1, "count": 3}
+    told = client.post("jobs/estimate", json=sent).json()
+    assert (told["texts"], told["different"], told["forwards"], told["confirm"]) == (3, 3, 4, False)
+    sent = {**sent, "xyz_grid": {"x_field": "seed", "x_values": "1-1001"}, "count": 1}
+    assert client.post("jobs/estimate", json=sent).json()["confirm"] is True
+    reply = client.post("jobs", json=sent)
+    assert reply.status_code == 422 and "Set confirm" in reply.json()["error"]["message"]
+    reply = client.post("jobs/estimate", json={"prompt": "a", "sampler": "none"})
+    assert reply.status_code == 422

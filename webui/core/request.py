@@ -174,6 +174,12 @@ class Request(Options):
         place="parameters",
         axis=False,
     )
+    confirm: bool = field(
+        False,
+        label="More than 1000 texts",
+        help="Writes them. Otherwise a request for so many is refused with what it would cost.",
+        axis=False,
+    )
     canvas: Start | None = field(
         None,
         label="Canvas",
@@ -195,6 +201,10 @@ class Request(Options):
     @classmethod
     def _plain(cls, value: Any, validated: ValidatorFunctionWrapHandler) -> dict[str, Any]:
         return value if isinstance(value, Checked) else plain(validated(value))
+
+    def key(self) -> str:
+        """A text that two requests have in common exactly if they ask for the same."""
+        return self.model_dump_json()
 
     @classmethod
     def read(cls, stored: str | bytes | dict) -> tuple[Self, dict[str, Any]]:

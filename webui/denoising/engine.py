@@ -25,6 +25,7 @@ from webui.core.prompt import Prompt
 from webui.core.request import Cell, Request
 from webui.core.result import Change, Provenance, Result, Statistics, new_id
 from webui.denoising import packing
+from webui.denoising.alike import once
 from webui.denoising.batch import Batch
 from webui.denoising.chain import PatchError
 from webui.denoising.runs import Passes, around
@@ -98,7 +99,7 @@ class Engine:
         cells = {cell.id: cell for cell in job.cells}
 
         def generate(cells: Sequence[Cell]) -> Iterator[Event]:
-            return self.generate(cells, job.id, job.cancelled, job.take)
+            return once(cells, lambda some: self.generate(some, job.id, job.cancelled, job.take))
 
         for event in around(self.registry, job.cells, generate, job.cancelled)(job.cells):
             if isinstance(event, Finished) and event.cell is not None:

@@ -56,7 +56,7 @@ class Registry:
     def __init__(
         self,
         folder: Path,
-        max_cells: int = 1024,
+        max_cells: int = 20_000,
         models: Path = ROOT / "models",
         choices: Choices = lambda info: None,
     ):
@@ -104,7 +104,7 @@ class Registry:
     def expand(self, request: Request) -> tuple[Cell, ...]:
         """All cells of a request: the extensions' grids, then `count` texts of each. ValueError with a
         sentence."""
-        cells = [Cell("0", request)]
+        cells = [Cell("0", request.replace(confirm=False) if request.confirm else request)]
         for kind in self.chain("expand"):
             more: list[Cell] = []
             for cell in cells:

@@ -16,8 +16,9 @@ from webui.core.errors import NotFound
 from webui.core.options import validate
 from webui.core.result import Result
 from webui.http.api.dependencies import ROOT, Client, Program, SubmitTurns, body, dump, refusals
-from webui.http.api.schemas import JobDetails, JobInfo, JobLine, QueueUpdate, Update
+from webui.http.api.schemas import EstimateInfo, JobDetails, JobInfo, JobLine, QueueUpdate, Update
 from webui.http.replies import Reply, encode, failure
+from webui.service.estimate import CONFIRMED
 from webui.service.job import ENDED, Job
 
 POLL = 0.05  # seconds between two looks at a job: the most that a subscriber lags
@@ -52,6 +53,15 @@ async def create(app: Program, client: Client, job: Submitted) -> Response:
     """Queues a request. Its texts are made when the jobs before it are done. The header X-TDW-Client says
     whose job it is."""
     return await _made(app, job, client)
+
+
+@router.post("/jobs/estimate", response_model=EstimateInfo, responses=refusals(429))
+async def estimate(
+    app: Program, turns: SubmitTurns, sent: Annotated[bytes, Depends(body("Request"))]
+) -> Response:
+    """What a request would cost: texts, model calls, and seconds by what was measured. Nothing is queued."""
+    found = await turns.attempt(lambda: app.estimate(validate(app.Request, sent, strict=True)))
+    return Reply({**vars(found), "confirm": found.texts > CONFIRMED})
 
 
 @router.get("/jobs", response_model=list[JobLine], responses=refusals(422))

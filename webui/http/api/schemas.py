@@ -25,6 +25,18 @@ class Failure(BaseModel):
     error: Error
 
 
+class EstimateInfo(BaseModel):
+    """What a request would cost. `different`: texts without those whose request is the same; `forwards`:
+    model calls, at most; `seconds`: null while its checkpoints have not been measured; `confirm`: whether the
+    request needs its field `confirm` to be run."""
+
+    texts: int
+    different: int
+    forwards: int
+    seconds: float | None
+    confirm: bool
+
+
 class CellInfo(BaseModel):
     id: str
     axes: list[tuple[str, Any, str]]  # name, value, label

@@ -1,0 +1,105 @@
+"""What a request is said to cost: before it runs, and against what it then took."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.contract.program import finished, program, write
+from webui.core.events import Finished, Loop, Progress, Started
+from webui.service.estimate import Estimate, Pace
+
+GRID = {"x_field": "seed", "x_values": "1-40", "y_field": "steps", "y_values": "2, 4"}
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory):
+    app = program(tmp_path_factory.mktemp("estimate"), families=("LLaDA", "Dream"), batch_rows=16)
+    yield app
+    app.close()
+
+
+def test_the_forwards_are_those_that_it_takes(app):
+    request = app.Request(prompt="a", length=8, seed=1, xyz_grid=GRID, end_of_text="ban")
+    found = app.estimate(request)
+    assert (found.texts, found.different) == (80, 80)
+    calls = []
+    hook = app.checkpoints.load(None).body.register_forward_pre_hook(lambda *_: calls.append(1))
+    try:
+        finished(app, request)
+    finally:
+        hook.remove()
+    assert found.forwards == 2 * 2 + 3 * 4  # batches of 16: two with two steps, one mixed, two with four
+    assert abs(len(calls) - found.forwards) <= 2  # batches are packed by width, not by steps
+
+
+def test_texts_that_are_alike_cost_nothing(app):
+    grid = {"x_field": "temperature", "x_values": "0, 0, 0"}
+    found = app.estimate(app.Request(prompt="a", length=8, seed=1, xyz_grid=grid))
+    assert found == Estimate(texts=3, different=1, forwards=8, seconds=found.seconds)
+
+
+def test_each_checkpoint_has_batches_of_its_own(app):
+    grid = {"x_field": "model", "x_values": "*", "y_field": "seed", "y_values": "1-4"}
+    found = app.estimate(app.Request(prompt="a", length=8, seed=1, xyz_grid=grid))
+    assert (found.texts, found.forwards) == (8, 16)
+
+
+def test_seconds_are_known_once_the_checkpoint_was_measured(app):
+    request = app.Request(prompt="a", length=8, seed=1, model="Dream")
+    write(app, prompt="a", model="LLaDA")
+    assert app.estimate(request.replace(model="LLaDA")).seconds > 0
+    write(app, prompt="a", model="Dream")
+    small, large = app.estimate(request).seconds, app.estimate(request.replace(count=100)).seconds
+    assert 0 < small < large
+
+
+def test_pace_is_the_time_between_steps_of_a_batch(monkeypatch):
+    clock = iter([10.0, 11.0, 12.0, 50.0, 52.0])
+    monkeypatch.setattr("webui.service.estimate.time.monotonic", lambda: next(clock))
+    step = Progress({}, {"0": 1, "1": 1})
+    result = write_result("here")
+    events = [
+        Started("0", 10, 4),
+        Started("1", 30, 4),
+        step,
+        step,
+        step,
+        Loop(1, 2),  # what lies between two passes is no step
+        step,
+        Progress({}, {"1": 1}),
+        Finished(result, "1"),
+    ]
+    pace = Pace()
+    assert pace.of("here") is None
+    assert list(pace.watch(iter(events))) == events
+    assert pace.of("here") == pytest.approx((1 + 1 + 2) / (40 + 40 + 30))
+    assert pace.of("elsewhere") is None
+
+
+def write_result(checkpoint: str):
+    from webui.core.request import Request
+    from webui.core.result import Provenance, Result
+
+    names = ("program", "fingerprint", "family", "device", "dtype", "torch", "created", "job", "cell")
+    provenance = Provenance(checkpoint=checkpoint, **dict.fromkeys(names, ""))
+    return Result(id="1", text="", complete=True, request=Request(), provenance=provenance)
+
+
+def test_more_than_a_thousand_texts_are_confirmed_with_what_they_cost(app):
+    grid = {"x_field": "seed", "x_values": "1-1001"}
+    request = app.Request(prompt="a", length=8, seed=1, xyz_grid=grid)
+    sentence = r"^This makes 1001 texts, \d+ model calls(, about .*)?\. Set confirm to write more than 1000"
+    with pytest.raises(ValueError, match=sentence):
+        app.queue.submit(request)
+    assert app.estimate(request).texts == 1001  # asking costs no confirmation
+    expanded = app.expand(request.replace(confirm=True))
+    assert len(expanded) == 1001 and not any(cell.request.confirm for cell in expanded)
+    assert len(app.expand(request.replace(xyz_grid={"x_field": "seed", "x_values": "1-1000"}))) == 1000
+
+
+@pytest.mark.parametrize(
+    "seconds, words", [(None, ""), (0.1, ", about 1 s"), (100, ", about 100 s"), (150, ", about 2 min")]
+)
+def test_an_estimate_in_words(seconds, words):
+    assert str(Estimate(3, 2, 5, seconds)) == f"3 texts, 5 model calls{words}"
+    assert str(Estimate(3, 2, 5, 3 * 3600.0)).endswith(", about 3 h")
