@@ -49,6 +49,7 @@ _HOMES = MappingProxyType(
         "nearest": "webui.core.tags",
         "remasking": "webui.denoising.samplers",
         "tag": "webui.core.tags",
+        "write": "webui.core.atomic",
     }
 )
 __all__ = ["__version__", *_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
@@ -56,6 +57,7 @@ __all__ = ["__version__", *_HOMES]  # pyright: ignore[reportUnsupportedDunderAll
 if TYPE_CHECKING:
     from webui.application import App
     from webui.canvas import Canvas, Choice, Count, Template
+    from webui.core.atomic import write
     from webui.core.events import Failed, Finished, Loop
     from webui.core.fields import axis_fields, field
     from webui.core.options import Options

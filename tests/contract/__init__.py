@@ -49,5 +49,6 @@ EXTENSIONS: dict[str, dict | None] = {
     "emphasis": {"prompt": "a (cat:3) in (rain:0)", "emphasis": {"method": "contrast"}},
     "xyz_grid": {"xyz_grid": {"x_field": "temperature", "x_values": "0.2, 0.9"}},
     "wildcards": {"prompt": "a {cat|dog|fox} in {rain|snow}"},
+    "styles": {"styles": {"names": ["rain"], "texts": {"rain": ("{prompt} in rain", "sun")}}},
     "training": None,
 }

@@ -40,6 +40,7 @@ TOGETHER = {
     ("emphasis", "prompt_matrix"): {"prompt": "a (cat:3) | in (rain:0.5)"},
     ("emphasis", "prompt_schedule"): {"prompt": f"a ({SCHEDULE}:3)"},
     ("infill", "wildcards"): {"prompt": "a ____ cat in [[...9]] rain", "infill": {"about": f"a {CHOICE}"}},
+    ("emphasis", "styles"): {"prompt": "a (cat:5) in (rain:0)"},
     ("emphasis", "wildcards"): {"prompt": f"a ({CHOICE}:5) in (rain:0)"},
     ("prompt_and", "wildcards"): {"prompt": f"a {CHOICE} AND in the rain"},
     ("prompt_matrix", "wildcards"): {"prompt": f"a {CHOICE} | in rain"},

@@ -70,6 +70,7 @@ def test_it_names_the_whole_api_and_nothing_else(document, client):
         ("post", "/api/v1/prompts/marks"),
         ("post", "/api/v1/prompts/complete"),
         ("post", "/api/v1/prompts/preview"),
+        ("post", "/api/v1/extensions/{name}/{route}"),
         ("get", "/api/v1/checkpoints"),
         ("post", "/api/v1/checkpoints/{name}/load"),
         ("post", "/api/v1/checkpoints/unload"),

@@ -151,6 +151,13 @@ class Extension:
         return ()
 
     @classmethod
+    def routes(cls) -> Mapping[str, Callable[[Any, Mapping[str, Any]], Mapping[str, Any]]]:
+        """Calls of the HTTP API, `POST /api/v1/extensions/<extension>/<route>`, by name. Each gets the App
+        and the JSON object that was sent, which is not checked, and returns one. ValueError refuses the call
+        with its sentence. Called in a thread, several at the same time. Used by: styles."""
+        return {}
+
+    @classmethod
     def commands(cls) -> Mapping[str, Command]:
         """Subcommands of the program, by name. Used by: training."""
         return {}
@@ -263,6 +270,7 @@ HOOKS = (
     "marks",
     "complete",
     "assets",
+    "routes",
     "commands",
     "patch",
     "canvas",

@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import Field, create_model
 
-from webui.core.errors import Abandoned, ExtensionFault, message
+from webui.core.errors import Abandoned, ExtensionFault, NotFound, message
 from webui.core.fields import is_axis
 from webui.core.flags import COMMANDS, OWN, flags
 from webui.core.options import Options, check_defaults
@@ -166,6 +166,21 @@ class Registry:
                 failed[kind.name] = str(error)
         found.sort(key=lambda one: (one.underline.start, -one.underline.end))
         return found[:MAX_MARKS], failed
+
+    def call(self, extension: str, route: str, app: Any, sent: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What an extension's route answers. NotFound if there is none; ValueError names the extension."""
+        kind = self.extensions.get(extension)
+        if kind is None:
+            raise NotFound(f"There is no extension {extension[:100]}.")
+        with _blamed(kind):
+            routes = kind.routes()
+        if route not in routes:
+            raise NotFound(f"The extension {extension} has no call {route[:100]}.")
+        with _blamed(kind):
+            answer = routes[route](app, sent)
+            if not isinstance(answer, Mapping) or not _is_plain(answer):
+                raise TypeError(f"{route} answered with what is no JSON object.")
+            return answer
 
     def complete(self, typed: Typed, cursor: int) -> tuple[list[Completion], dict[str, str]]:
         """What may stand at the cursor, and a sentence for each extension that failed, by its name."""

@@ -1,6 +1,7 @@
 // @ts-check
 // What the scripts of extensions may use of the page: import { say } from "webui".
 
+export { call } from "./call.js";
 export { showError, showNotice } from "./notice.js";
 export { button, element } from "./parts.js";
 export { popover } from "./popover.js";
