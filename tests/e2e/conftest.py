@@ -171,8 +171,15 @@ class User:
         self.unfold("Rehearsal")
         self.type("rehearsal-seconds", str(seconds))
 
+    def reset(self) -> None:
+        """Presses Reset, and Reset again in the question that lists what changes."""
+        self.page.locator("#reset").click()
+        self.page.locator("dialog.ask").get_by_role("button", name="Reset").click()
+
     def generate(self) -> None:
-        self.page.get_by_role("button", name="Generate").click()
+        self.page.get_by_role("button", name="Generate").click(
+            force=True
+        )  # also where it only says why it cannot
 
     def wait(self, condition: str) -> None:
         """Until a JavaScript expression holds."""

@@ -49,7 +49,7 @@ def test_a_named_preset_is_saved_used_updated_and_deleted(visit, http):
     )
     assert not {"prompt", "seed", "model"} & set(preset["request"])
 
-    page.get_by_role("button", name="Reset to preset").click()
+    user.reset()
     user.wait("document.querySelector('#field-steps input').value === '16'")
     user.type("prompt", "A bear")
     page.get_by_role("checkbox", name="Prompt matrix").click()

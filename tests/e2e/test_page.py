@@ -215,7 +215,7 @@ def test_on_a_phone(visit):
     page.get_by_role("button", name="Prompt matrix").tap()
     page.get_by_role("checkbox", name="Prompt matrix").tap()
     user.type("steps", "x")
-    page.locator("#generate").tap()
+    page.locator("#generate").tap(force=True)
     page.locator("#alert:not([hidden])").wait_for()
     assert on_screen("#alert")
     user.type("steps", "2")
@@ -250,7 +250,7 @@ def test_another_checkpoint_brings_its_preset(visit):
     user.choose("model", "other")
     user.wait("document.querySelector('#field-length input').value === '24'")
     assert user.shown("steps") == "9", "what was typed stays"
-    user.page.get_by_role("button", name="Reset to preset").click()
+    user.reset()
     user.wait("document.querySelector('#field-steps input').value === '6'")
 
 

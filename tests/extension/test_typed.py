@@ -77,6 +77,16 @@ def test_the_matrix_explains_its_bars(registry):
     assert {effect for _, effect, _ in marks(registry, "a" + "| b" * 33, **on)} == {"acts", "refused"}
 
 
+def test_constructs_of_options_that_are_off(registry):
+    def off(text: str, **fields) -> list[tuple[str, str]]:
+        found = registry.off(Typed(text, registry.Request(**fields)))
+        return [(one.path, one.text) for one in found]
+
+    assert off("a fox | red AND a hen") == [("prompt_and.enabled", "AND"), ("prompt_matrix.enabled", "|")]
+    assert off("a fox | red", prompt_matrix={"enabled": True}) == []
+    assert off("a fox | red", syntax="off") == off("a fox") == off("a \\| b") == []
+
+
 def test_tags_of_unknown_kinds_are_text(registry):
     found = marks(registry, r"<https://x.y> <div> <nope:a:1> \<nope:b> ```<nope:c>```")
     assert [(text, effect) for text, effect, _ in found] == [

@@ -75,7 +75,7 @@ def test_the_handlers(made):
     assert page.resume("unknown")[0] == {} and page.resume("")[0] == {}
     assert page.gather(*shown, "a1 en")["request"]["steps"] == 3
     assert page.fill(job.request.model_dump_json())[3:] == shown
-    assert page.untouched(None)[place] == ""
+    assert page.plan(*shown, "a1 en") == {"texts": 1, "off": []}
     answer, *merged = page.merge('{"steps": 5, "length": null, "unknown": {"gone": 1}}', None)
     assert answer == {}
     changed = {
@@ -84,6 +84,7 @@ def test_the_handlers(made):
     assert changed == {"steps": "5", "length": "128", "unknown": '{"gone": 1}'}
     wrong = [*shown[:place], "x", *shown[place + 1 :]]
     assert page.submit(*wrong, "a1 de")["error"] == "Schritte: das ist keine ganze Zahl."
+    assert page.plan(*wrong, "a1 de") == {"error": "Schritte: das ist keine ganze Zahl.", "off": []}
     assert page.submit(*wrong, "a1 xx")["error"] == "Denoising steps: this is not a whole number."
     assert page.switch("storyteller", *shown)[2 + place] == "3"
 

@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from threading import current_thread, main_thread
@@ -33,6 +34,7 @@ from webui.extension.typed import (
     MAX_MARKS,
     Completion,
     Explained,
+    Off,
     Typed,
     Underline,
     completed,
@@ -181,6 +183,26 @@ class Registry:
             if not isinstance(answer, Mapping) or not _is_plain(answer):
                 raise TypeError(f"{route} answered with what is no JSON object.")
             return answer
+
+    def off(self, typed: Typed) -> Iterator[Off]:
+        """Constructs in a text that would act if one more option of their extension were on: for each option
+        that is a switch and off, the first mark that the extension makes with it and not without it. An
+        extension that fails makes none; it says so in `marks`."""
+        for kind in self.chain("marks"):
+            options = getattr(typed.request, kind.name, None)
+            for name, info in kind.Options.model_fields.items():
+                if info.annotation is not bool or getattr(options, name) is not False:
+                    continue
+                on = typed.request.replace(**{kind.name: options.replace(**{name: True})})
+                try:
+                    with _blamed(kind):
+                        now = {(mark.start, mark.end) for mark in kind.marks(typed)}
+                        then = [m for m in kind.marks(replace(typed, request=on)) if m.effect != "literal"]
+                except ValueError:
+                    continue
+                new = next((mark for mark in then if (mark.start, mark.end) not in now), None)
+                if new is not None:
+                    yield Off(f"{kind.name}.{name}", typed.text[new.start : new.end])
 
     def complete(self, typed: Typed, cursor: int) -> tuple[list[Completion], dict[str, str]]:
         """What may stand at the cursor, and a sentence for each extension that failed, by its name."""

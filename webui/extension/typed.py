@@ -84,6 +84,14 @@ class Explained:
     about: str
 
 
+@dataclass(frozen=True)
+class Off:
+    """A construct that is taken as text because the option at `path` ("extension.option") is off."""
+
+    path: str
+    text: str
+
+
 def explained(
     extension: str, explanations: Mapping[str, str], found: Iterable[object], length: int
 ) -> list[Explained]:

@@ -13,6 +13,9 @@ import gradio as gr
 from webui.core.renamed import current
 from webui.page.controls import PRESET, Control, preset_value, request_of, show, take, values_of
 from webui.page.languages import ENGLISH, languages
+from webui.service.attempt import Attempt
+
+PLAN_SECONDS = 5.0  # that extensions may take to say what a request would make
 
 EMBEDDING, EMBEDDED = "\u202a\u202b\u202d\u202e", "\u202c"  # direction marks, and those that end them
 ISOLATING, ISOLATED = "\u2066\u2067\u2068", "\u2069"
@@ -48,6 +51,28 @@ class Desk:
         except Exception as error:
             return {"error": _sentence(error)}
 
+    def plan(self, *given: Any) -> dict[str, Any]:
+        """What Generate would do now: "texts", how many it would make, or the sentence of a refusal as
+        "error"; "off": constructs of the prompts that would act if an option were on, each with its "path"
+        and the "text" that is taken as it stands."""
+        *shown, browser = given
+
+        def work() -> dict[str, Any]:
+            request = self._request(shown, str(browser or "").partition(" ")[2])
+            off = [{"path": one.path, "text": one.text} for one in self.app.prompts.off(request)]
+            try:
+                return {"texts": len(self.app.expand(request)), "off": off}
+            except Exception as error:
+                return {"error": _sentence(error), "off": off}
+
+        attempt = Attempt(work)
+        try:
+            return attempt.wait(PLAN_SECONDS)
+        except Exception as error:
+            return {"error": _sentence(error), "off": []}
+        finally:
+            self.app.queue.retire(attempt)
+
     def switch(self, old: str, *shown: Any) -> list[Any]:
         """Another checkpoint was chosen: controls that show the old preset show the new one, changed ones
         stay."""
@@ -59,16 +84,6 @@ class Desk:
             for c, s in zip(self.controls, shown, strict=True)
         ]
         return [self._chosen(shown), self.guide_of(self._chosen(shown)), *values]
-
-    def untouched(self, model: str | None) -> list[Any]:
-        """Resets every parameter to the preset; texts and the options in accordions stay."""
-        preset = self.preset(model)
-        return [
-            show(c, preset_value(c, preset))
-            if c.place == "parameters" and c.path != ("model",)
-            else gr.skip()
-            for c in self.controls
-        ]
 
     def fill(self, stored: str) -> list[Any]:
         """Shows a stored request in the controls; one that cannot be read changes nothing. The first value is

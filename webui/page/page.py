@@ -126,10 +126,15 @@ class _Page(Desk):
             if control is not main:
                 self._draw(control, placeholder="", lines=1)
         _html("<tdw-tokens></tdw-tokens>", "tokens")
-        with gr.Row(elem_id="actions"):
-            self.generate = gr.Button("Generate", variant="primary", elem_id="generate", scale=3, min_width=0)
-            self.interrupt = gr.Button("Interrupt", elem_id="interrupt", scale=1, min_width=0)
-        _html('<div id="alert" role="alert" hidden></div><tdw-unknown></tdw-unknown>', "alert-place")
+        with gr.Column(elem_id="bar", min_width=0):
+            _html('<div id="alert" role="alert" hidden></div><tdw-unknown></tdw-unknown>', "alert-place")
+            _html("<tdw-ready></tdw-ready>", "ready")
+            with gr.Row(elem_id="actions"):
+                self.generate = gr.Button(
+                    "Generate", variant="primary", elem_id="generate", scale=3, min_width=0
+                )
+                self.interrupt = gr.Button("Interrupt", elem_id="interrupt", scale=1, min_width=0)
+                _html("<tdw-repeat></tdw-repeat>", "repeat")
         self.guide = _html("", "guide")
 
     def _parameters(self) -> None:
@@ -142,7 +147,7 @@ class _Page(Desk):
         with gr.Row(elem_classes="heading"):
             _html(f"<h2>{words('page.parameters')}</h2>")
             _html("<tdw-presets></tdw-presets>", "presets")
-            self.reset = gr.Button("Reset to preset", elem_id="reset", size="sm", min_width=0, scale=0)
+            self.reset = gr.Button("Reset", elem_id="reset", size="sm", min_width=0, scale=0)
         with gr.Column(elem_classes="grid", min_width=0):
             for control in [*map(self._all.get, _paths(FREQUENT)), *own, *map(self._all.get, _paths(LAST))]:
                 self._draw(control)
@@ -216,6 +221,7 @@ class _Page(Desk):
     def _wire(self) -> None:
         everything = self.components
         self.reply = gr.JSON(None, visible="hidden", elem_id="reply")
+        self.planned = gr.JSON(None, visible="hidden", elem_id="planned")
         self.payload = gr.Textbox("", visible="hidden", elem_id="payload", label="payload")
         old = gr.State(self.model)  # the checkpoint whose preset the controls show
         about = [old, self.guide]
@@ -233,8 +239,10 @@ class _Page(Desk):
         self._on(self.picker.input, self.switch, [old, *everything], [*about, *everything]).then(
             **changed, **QUIET
         )
-        resetting = "model => (window.tdw.resetting(), model)"
-        self._on(self.reset.click, self.untouched, self.picker, everything, js=resetting)
+        self.reset.click(None, js="() => window.tdw.reset()", **QUIET)
+        self._on(
+            _hidden("plan").click, self.plan, [*everything, self.payload], self.planned, js=browser
+        ).then(None, self.planned, js="answer => window.tdw.planned(answer)", **QUIET)
         self._on(
             _hidden("fill").click, self.fill, self.payload, [self.reply, *about, *everything], js=payload
         ).then(**changed, **QUIET).then(**refused, **QUIET)
@@ -261,7 +269,7 @@ class _Page(Desk):
         """Calls a handler on an event. If it does not answer the page says so, and can go on: Gradio calls
         `then` after an answer only."""
         called = event(handler, inputs, outputs, js=js, **RAW)
-        called.failure(None, js="() => window.tdw?.failed()", **QUIET)
+        called.failure(None, js=f"() => window.tdw?.failed({json.dumps(handler.__name__)})", **QUIET)
         return called
 
 

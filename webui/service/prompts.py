@@ -15,7 +15,7 @@ from webui.core.renamed import current
 from webui.core.request import MAX_TEXT, Cell, Request
 from webui.extension.registry import Registry
 from webui.extension.row import Row
-from webui.extension.typed import MAX_COMPLETIONS, Completion, Explained, Typed
+from webui.extension.typed import MAX_COMPLETIONS, Completion, Explained, Off, Typed
 
 WORD = re.compile(r"[^\W\d_][\w'-]{1,40}\Z")  # at the cursor, from its second letter on
 LONGEST_WORD = 50  # characters before the cursor that are looked at
@@ -44,6 +44,20 @@ class Prompts:
             raise ValueError(f"cursor: the text has {len(typed.text)} characters.")
         found, failed = self._registry.complete(typed, cursor)
         return found or list(self._words(typed, cursor)), failed
+
+    def off(self, request: Request) -> list[Off]:
+        """The constructs in the request's prompts that would act if an option were on, one for each."""
+        texts = {"prompt": request.prompt}
+        for name, kind in self._registry.extensions.items():
+            for option, info in kind.Options.model_fields.items():
+                extra = info.json_schema_extra
+                if isinstance(extra, dict) and extra.get("place") == "prompt":
+                    texts[f"{name}.{option}"] = str(getattr(getattr(request, name), option) or "")
+        found: dict[str, Off] = {}
+        for field, text in texts.items():
+            for one in self._registry.off(Typed(text, request, field)) if text else ():
+                found.setdefault(one.path, one)
+        return list(found.values())
 
     def preview(self, request: Request) -> dict[str, Any]:
         """How many texts a request asks for, and of the first PREVIEWED what the model is given: "axes",

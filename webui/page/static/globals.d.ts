@@ -3,6 +3,7 @@
 import type { Canvas } from "./canvas/canvas.js";
 import type { Compare } from "./results/compare.js";
 import type { Quick } from "./controls/quick.js";
+import type { Repeat } from "./controls/repeat.js";
 
 /** What Gradio's events and the scripts call, made in base/page.js. */
 interface Page {
@@ -14,14 +15,16 @@ interface Page {
   readonly browser: string;
   submitting(): void;
   submitted(answer: { job?: string; error?: string } | null): void;
-  failed(): void;
+  failed(handler: string): void;
   refused(answer: { error?: string } | null): void;
   resume(answer: { job?: string }): void;
   interrupt(): void;
+  interruptAll(): void;
   write(): void;
   seed(): number;
   changed(values: unknown[]): void;
-  resetting(): void;
+  reset(): void;
+  planned(answer: { texts?: number; error?: string; off: { path: string; text: string }[] } | null): void;
   request(): Promise<{ request?: Record<string, unknown>; error?: string }>;
   gathered(answer: { request?: Record<string, unknown>; error?: string }): void;
   merge(part: Record<string, unknown>): void;
@@ -64,6 +67,7 @@ declare global {
     "tdw-canvas": Canvas;
     "tdw-compare": Compare;
     "tdw-quick": Quick;
+    "tdw-repeat": Repeat;
   }
 
   /** Events that parts of the page dispatch and base/page.js answers. */

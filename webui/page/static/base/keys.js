@@ -19,7 +19,10 @@ const KEYS = [
 document.addEventListener("keydown", (event) => {
   const typing = origin(event).closest?.("input, textarea, select, [contenteditable]");
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+    if (document.querySelector("dialog[open]")) return;
     event.preventDefault();
+    event.stopImmediatePropagation(); // Enter ticks a checkbox and takes an entry of a list
+    if (event.repeat) return;
     window.tdw.write();
     document.querySelector("#generate")?.click();
   } else if (event.key === "Escape" && !document.querySelector(OPEN)) {

@@ -10,9 +10,13 @@ import "../models/models.js";
 import "../controls/presets.js";
 import "../queue/queue.js";
 import "../controls/quick.js";
+import "../controls/ready.js";
+import "../controls/repeat.js";
 import "../controls/restore.js";
 import "../settings/settings.js";
 import "../controls/tokens.js";
+import { askReset } from "../controls/changes.js";
+import { plan } from "../controls/plan.js";
 import { client } from "./client.js";
 import { block, foldOf, nameOf, pathOf, title, toggle } from "./gradio.js";
 import { showError, showNotice } from "./notice.js";
@@ -24,6 +28,7 @@ import { open } from "./views.js";
 const canvas = () => document.querySelector("tdw-canvas");
 const press = (button) => document.getElementById(button)?.click();
 const waiting = []; // for `gathered`
+let refusedValues; // what the controls showed when the request was refused
 
 const tdw = {
   payload: "", // what the next press of a hidden button sends ("fill", "merge")
@@ -46,12 +51,14 @@ const tdw = {
       watch(answer.job);
     } else {
       showState();
+      refusedValues = plan.values;
       showError(answer?.error ?? say("page.no_answer"));
     }
   },
 
   /** The server answered with an error of its own, or to a page that is older than its last start. */
-  failed() {
+  failed(handler) {
+    if (handler === "plan") return plan.answer(null);
     const sending = document.body.dataset.tdw === "sending";
     const error = say("page.failed");
     if (sending) showState();
@@ -70,7 +77,9 @@ const tdw = {
     requestAnimationFrame(() => shown.restoreDraft());
   },
 
-  interrupt: () => void canvas()?.interrupt(), // a key may be pressed before it is drawn
+  // A key may be pressed before these are drawn.
+  interrupt: () => (document.querySelector("tdw-repeat")?.turn(false), void canvas()?.interrupt()),
+  interruptAll: () => (document.querySelector("tdw-repeat")?.turn(false), void canvas()?.interruptAll()),
   write: () => open("write"),
 
   /** The seed of the newest text; -1 if there is none. */
@@ -79,8 +88,14 @@ const tdw = {
   /** The controls show these values now. */
   changed: (values) => shown.take(values),
 
-  /** The controls are about to show the preset. */
-  resetting: () => shown.undoable(say("page.was_reset")),
+  /** Reset was pressed. */
+  reset: () => void askReset(),
+
+  /** What Generate would do now. */
+  planned(answer) {
+    plan.answer(answer);
+    if (plan.current && !plan.error && plan.values !== refusedValues) showError(""); // what it was about is mended
+  },
 
   /** The request that the controls show, as {request} or {error}. */
   request: () => new Promise((resolve) => (waiting.push(resolve), press("gather"))),
@@ -170,10 +185,10 @@ function showCount(view, count) {
 /** Shows the state of the canvas on buttons and in the window's title. */
 function showState() {
   const job = canvas().job;
-  const running = canvas().running;
-  document.body.dataset.tdw = running ? "running" : "idle";
-  document.title = running && job.rows ? `${job.bar.getAttribute("aria-valuenow")} % – ${title()}` : title();
-  document.querySelector("#generate")?.setAttribute("aria-disabled", String(running));
+  const { current, active } = canvas();
+  document.body.dataset.tdw = current ? "running" : "idle";
+  document.title = current?.rows ? `${current.bar.getAttribute("aria-valuenow")} % – ${title()}` : title();
+  document.querySelector("tdw-repeat")?.ended(active.length, job?.state);
 }
 
 function scrollBehavior() {
@@ -194,8 +209,13 @@ function write(text, field = "prompt") {
 document.addEventListener("click", (event) => {
   const example = origin(event).closest?.(".example");
   if (example) write(example.textContent);
-  const busy = ["sending", "running"].includes(document.body.dataset.tdw);
-  if (busy && origin(event).closest?.("#generate")) event.stopImmediatePropagation();
+  if (!origin(event).closest?.("#generate")) return;
+  const refused = plan.current && plan.error;
+  if (refused) {
+    refusedValues = plan.values;
+    showError(plan.error);
+  }
+  if (refused || document.body.dataset.tdw === "sending") event.stopImmediatePropagation(); // not twice by a double click
 }, true);
 
 /** <tdw-words key="page.write">: the text of a key in markup made by Python; its own content if there is none. */

@@ -101,7 +101,7 @@ export function menu(label, list) {
 
 /** The lowest visible y: on a phone the bar with Generate covers the bottom of the window. */
 function visibleBottom() {
-  const bar = document.querySelector("#actions")?.getBoundingClientRect();
+  const bar = document.querySelector("#bar")?.getBoundingClientRect();
   return bar?.height && bar.bottom >= innerHeight - 1 && bar.top > innerHeight / 2 ? bar.top : innerHeight;
 }
 

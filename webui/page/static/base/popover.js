@@ -33,13 +33,13 @@ function place(opener, panel) {
   Object.assign(panel.style, { top: `${top}px`, left: `${Math.max(8, Math.min(box.left, clientWidth - panel.offsetWidth - 8))}px` });
 }
 
-/** Asks for confirmation in a dialog. Resolves to the answer, a boolean. */
-export function confirmed(sentence, label, no) {
+/** Asks for confirmation in a dialog, with `more` below the sentence. Resolves to the answer, a boolean. */
+export function confirmed(sentence, label, no, ...more) {
   const dialog = element("dialog", "sheet ask");
   const answer = new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes")));
   const yes = button(label, () => dialog.close("yes"));
   yes.className = "strong";
-  dialog.append(element("p", "", sentence), element("footer", "", button(no, () => dialog.close("no")), yes));
+  dialog.append(element("p", "", sentence), ...more, element("footer", "", button(no, () => dialog.close("no")), yes));
   root().append(dialog);
   dialog.addEventListener("close", () => dialog.remove());
   dialog.showModal();

@@ -1,7 +1,7 @@
 // @ts-check
 // The values of the controls: compared with the preset, stored as a draft, restored by Undo.
 
-import { block, foldOf } from "./gradio.js";
+import { block, foldFor, foldOf } from "./gradio.js";
 import { showNotice } from "./notice.js";
 import { say } from "./strings.js";
 
@@ -47,16 +47,18 @@ class Shown {
     const folds = new Map();
     this.preset.forEach(([path, standard], index) => {
       const control = block(path);
-      if (!control || control.closest("#writing, #top") || index >= this.values.length) return;
+      if (control?.closest("#writing, #top") || index >= this.values.length) return;
       const changed = JSON.stringify(this.values[index]) !== JSON.stringify(standard);
-      control.toggleAttribute("data-changed", changed);
-      control.dataset.standard = standard === "" ? say("page.empty") : String(standard);
-      const fold = foldOf(control);
-      if (fold) folds.set(fold, folds.get(fold) || changed);
+      control?.toggleAttribute("data-changed", changed);
+      if (control) control.dataset.standard = standard === "" ? say("page.empty") : String(standard);
+      const fold = control ? foldOf(control) : foldFor(path); // Gradio draws what is in a fold when it is opened
+      if (fold) folds.set(fold, (folds.get(fold) ?? 0) + Number(changed));
     });
     for (const [fold, changed] of folds) {
-      if (changed) fold.dataset.changed = say("page.changed");
-      else delete fold.dataset.changed;
+      fold.toggleAttribute("data-changed", changed > 0);
+      const name = fold.querySelector(":scope > button > span");
+      if (name && changed) name.dataset.changed = say("page.changed", { count: changed });
+      else name?.removeAttribute("data-changed");
     }
   }
 

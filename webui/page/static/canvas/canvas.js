@@ -1,5 +1,5 @@
 // @ts-check
-// <tdw-canvas>: follows a job by server-sent events and shows it.
+// <tdw-canvas>: follows jobs by server-sent events and shows them, the newest on top.
 
 import { ENDED, Job } from "./job.js";
 import { feed } from "../base/feed.js";
@@ -7,24 +7,42 @@ import { interrupt } from "../base/jobs.js";
 import { element } from "../base/parts.js";
 import { say } from "../base/strings.js";
 
-const KEPT = 12; // jobs that are shown, the current one included
+const KEPT = 12; // ended jobs that are shown
+const STREAMS = 2; // of jobs at the same time: browsers limit the connections to a server
 const STORE = "tdw.job";
 
 export class Canvas extends HTMLElement {
+  /** The streams of the jobs that are followed. @type {Map<Job, EventSource>} */
+  sources = new Map();
+
   connectedCallback() {
     if (this.jobs) return;
     this.jobs = [];
     this.labels = JSON.parse(this.dataset.labels || "{}");
     this.append(this.blank());
-    feed.addEventListener("change", () => this.job?.state === "queued" && this.job.describe()); // a checkpoint is loaded
+    feed.addEventListener("change", () => {
+      this.advance();
+      for (const job of this.jobs) if (job.state === "queued") job.describe(); // a checkpoint is loaded
+    });
   }
 
+  /** The newest job. */
   get job() {
     return this.jobs[0];
   }
 
+  /** The jobs that run or wait, the oldest first. */
+  get active() {
+    return this.jobs.filter((job) => !ENDED.includes(job.state) && !job.lost).reverse();
+  }
+
+  /** The job that runs, or else the next one. */
+  get current() {
+    return this.active.find(({ state }) => state === "running") ?? this.active[0];
+  }
+
   get running() {
-    return Boolean(this.job && this.source && !ENDED.includes(this.job.state));
+    return this.active.length > 0;
   }
 
   /** The request of the newest text. */
@@ -33,45 +51,77 @@ export class Canvas extends HTMLElement {
     return rows.find((row) => row.result)?.result.request;
   }
 
-  /** Follows a job and shows it above the earlier ones. */
+  /** Follows a job and shows it above the others. */
   follow(id) {
-    if (this.job?.id === id && this.source) return; // without a source the connection was lost: follow it again
-    this.source?.close();
+    if (this.job?.id === id && !this.job.lost) return; // a connection that was lost is made again
     localStorage.setItem(STORE, id);
     this.querySelector(".blank")?.remove();
-    const again = this.jobs.findIndex((job) => job.id === id); // an earlier job that is opened again
-    if (again >= 0) this.jobs.splice(again, 1)[0].node.remove();
+    const again = this.jobs.find((job) => job.id === id); // a job that is opened again
+    if (again) this.drop(again);
     this.jobs.unshift(new Job(id));
     this.prepend(this.job.node);
-    for (const old of this.jobs.splice(KEPT)) old.node.remove();
+    this.jobs.filter(({ state }) => ENDED.includes(state)).slice(KEPT - 1).forEach((old) => this.drop(old));
     this.jobs.slice(1).forEach((job) => job.node.classList.add("earlier"));
-    this.listen(this.job);
+    this.advance();
+    this.changed(this.job);
   }
 
-  /** Stops the job before its next model call; committed tokens stay. */
+  /** Opens the streams of jobs that have begun; one that waits behind another of this page needs none yet. */
+  advance() {
+    for (const job of this.active) {
+      if (this.sources.has(job)) continue;
+      const known = feed.jobs.get(job.id);
+      if (!this.sources.size || (known && known.state !== "queued" && this.sources.size < STREAMS)) this.listen(job);
+      else if (known) job.wait(known);
+    }
+  }
+
+  /** Takes a job off the page; it goes on. */
+  drop(job) {
+    this.sources.get(job)?.close();
+    this.sources.delete(job);
+    this.jobs = this.jobs.filter((one) => one !== job);
+    job.node.remove();
+    this.job?.node.classList.remove("earlier");
+    if (!this.job) this.append(this.blank());
+  }
+
+  /** Stops the job that runs before its next model call; committed tokens stay. */
   async interrupt() {
-    if (this.running) await interrupt(this.job.id);
+    if (this.current) await interrupt(this.current.id);
+  }
+
+  /** Stops every job of this page. */
+  async interruptAll() {
+    for (const job of [...this.active].reverse()) await interrupt(job.id); // the running one last, so that none begins
   }
 
   listen(job) {
     const source = new EventSource(`api/v1/jobs/${encodeURIComponent(job.id)}/events`);
-    this.source = source;
+    this.sources.set(job, source);
     let snapshot = true; // the browser reconnects by itself, and gets a snapshot again
     source.addEventListener("open", () => (snapshot = true));
     source.addEventListener("update", (event) => {
       job.update(JSON.parse(event.data), snapshot);
       snapshot = false;
-      if (ENDED.includes(job.state)) source.close();
+      if (ENDED.includes(job.state)) this.close(job);
+      if (job.empty && this.jobs.length > 1) this.drop(job); // interrupted before it began: there is nothing to show
       this.changed(job);
     });
     source.addEventListener("error", () => {
       if (ENDED.includes(job.state)) return;
-      const lost = source.readyState === EventSource.CLOSED;
-      job.setStatus(say(lost ? "canvas.lost" : "canvas.reconnecting"));
-      if (lost) this.source = null;
+      job.lost = source.readyState === EventSource.CLOSED;
+      job.setStatus(say(job.lost ? "canvas.lost" : "canvas.reconnecting"));
+      if (job.lost) this.close(job);
       this.changed(job);
     });
     this.changed(job);
+  }
+
+  close(job) {
+    this.sources.get(job)?.close();
+    this.sources.delete(job);
+    this.advance();
   }
 
   changed(job) {

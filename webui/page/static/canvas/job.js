@@ -13,6 +13,7 @@ export class Job {
   constructor(id) {
     this.id = id;
     this.state = "queued";
+    this.lost = false; // whether its stream ended before it did
     /** @type {Map<string, Row> | null} */
     this.rows = null;
     this.status = element("span", "job-state");
@@ -46,9 +47,21 @@ export class Job {
     this.describe(update);
   }
 
+  /** Whether it ended without anything to show: it was interrupted before it began. */
+  get empty() {
+    return this.state === "cancelled" && ![...(this.rows?.values() ?? [])].some((row) => row.result || row.failed);
+  }
+
+  /** Shows its place in the queue; `known` is the job as the queue lists it. */
+  wait({ prompt, position }) {
+    this.prompt.textContent ||= prompt.trim();
+    this.node.dataset.state = "queued";
+    this.setStatus(position ? say("canvas.waiting.behind", { count: position }) : say("canvas.waiting"));
+  }
+
   /** Shows state, progress and cost; `update` defaults to the last one, for a change outside the job. */
   describe(update = this.last) {
-    if (!update) return;
+    if (!update || !this.rows) return;
     this.last = update;
     const { state, progress, position, seconds } = update;
     const loading = update.loading ?? (state === "queued" && !position ? feed.loading : null);

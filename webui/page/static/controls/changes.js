@@ -1,0 +1,64 @@
+// @ts-check
+// The controls that differ from the preset: their names and values for people, and Reset, which shows them first.
+
+import { foldOf, foldFor, block } from "../base/gradio.js";
+import { showNotice } from "../base/notice.js";
+import { element } from "../base/parts.js";
+import { confirmed } from "../base/popover.js";
+import { shown } from "../base/shown.js";
+import { say } from "../base/strings.js";
+
+const LONGEST = 32; // characters of a value
+const NEVER = ["model", "unknown", "canvas"]; // no parameters
+
+/**
+ * A control that differs from the preset. `fold`: the fold that it is in, or null.
+ * @typedef {{path: string, label: string, value: string, standard: string, fold: HTMLElement | null}} Change
+ */
+
+/** Every control that differs from the preset, but for the prompts. @returns {Change[]} */
+export function changes() {
+  const labels = document.querySelector("tdw-canvas")?.labels ?? {};
+  const names = Object.values(labels).map(([label]) => label);
+  const found = [];
+  shown.preset.forEach(([path, standard], index) => {
+    const now = shown.values[index];
+    if (NEVER.includes(path) || index >= shown.values.length || JSON.stringify(now) === JSON.stringify(standard)) return;
+    const control = block(path);
+    if (control?.closest("#writing")) return;
+    const fold = control ? foldOf(control) : foldFor(path);
+    const [label = path] = labels[path] ?? [];
+    const twice = names.filter((name) => name === label).length > 1;
+    const extension = path.includes(".") && twice ? fold?.querySelector(":scope > button > span")?.textContent.trim() : "";
+    found.push({ path, label: extension ? `${extension}: ${label}` : label, value: written(now), standard: written(standard), fold });
+  });
+  return found;
+}
+
+/** A control's value for people. */
+function written(value) {
+  if (typeof value === "boolean") return say(value ? "page.on" : "page.off");
+  const text = String(value ?? "").trim().replace(/\s+/g, " ");
+  if (!text) return say("page.empty");
+  return text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text;
+}
+
+/** Shows the preset in every control but the prompts, which Undo takes back. */
+export function reset() {
+  const paths = new Map(changes().map(({ path }) => [path, true]));
+  if (!paths.size) return;
+  const values = shown.preset.map(([path, standard], index) => (paths.has(path) ? standard : shown.values[index]));
+  shown.undoable(say("page.was_reset"));
+  shown.put(values);
+}
+
+/** The same after a question that lists what changes. */
+export async function askReset() {
+  const found = changes();
+  if (!found.length) return showNotice({ sentence: say("page.nothing_to_reset") });
+  const list = element("dl", "changes");
+  for (const { label, value, standard } of found) {
+    list.append(element("dt", "", element("bdi", "", label)), element("dd", "", element("del", "", element("bdi", "", value)), " ", element("ins", "", element("bdi", "", standard))));
+  }
+  if (await confirmed(say("page.reset_sure"), say("page.reset_yes"), say("page.reset_no"), list)) reset();
+}
