@@ -11,6 +11,8 @@ __version__ = "0.1.0"
 
 _HOMES = MappingProxyType(
     {
+        "Adapter": "webui.checkpoints.adapters",
+        "AdapterEntry": "webui.checkpoints.adapters",
         "App": "webui.application",
         "Bracket": "webui.core.syntax",
         "Canvas": "webui.canvas.canvas",
@@ -44,8 +46,11 @@ _HOMES = MappingProxyType(
         "Template": "webui.canvas.canvas",
         "Typed": "webui.extension.typed",
         "Underline": "webui.extension.typed",
+        "adapter_entry": "webui.checkpoints.adapters",
+        "adapters": "webui.checkpoints.adapters",
         "axis_fields": "webui.core.fields",
         "field": "webui.core.fields",
+        "find_adapter": "webui.checkpoints.adapters",
         "nearest": "webui.core.tags",
         "remasking": "webui.denoising.samplers",
         "tag": "webui.core.tags",
@@ -57,6 +62,7 @@ __all__ = ["__version__", *_HOMES]  # pyright: ignore[reportUnsupportedDunderAll
 if TYPE_CHECKING:
     from webui.application import App
     from webui.canvas import Canvas, Choice, Count, Template
+    from webui.checkpoints.adapters import Adapter, AdapterEntry, adapter_entry, adapters, find_adapter
     from webui.core.atomic import write
     from webui.core.events import Failed, Finished, Loop
     from webui.core.fields import axis_fields, field

@@ -42,6 +42,7 @@ CONFIDENCES = ("probability", "margin", "entropy", "random")
 EXTENSIONS: dict[str, dict | None] = {
     "infill": {"prompt": "The naïve ____ sat\n[[...3]] 猫."},
     "logit_bias": {"logit_bias": {"more": "and, the end", "less": "t", "never": "he"}},
+    "lora": {"prompt": "a cat <lora:tiny:0.5>"},  # the file is written by tests.adapter_files
     "guidance": {"guidance": {"negative_prompt": "a much longer story about rain", "scale": 3.0}},
     "prompt_matrix": {"prompt": "a cat | in rain", "prompt_matrix": {"enabled": True}},
     "prompt_and": {"prompt": "a cat AND in the rain :1.5", "prompt_and": {"enabled": True}},

@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from tests.adapter_files import for_tiny_checkpoints
 from tests.contract import CONFIDENCES, CROSSED, EXTENSIONS, FAMILIES, SAMPLERS, SCHEDULES
 from tests.contract.program import PATIENCE, cells, program, texts, write
 from webui.checkpoints.families import FAMILIES as KNOWN_FAMILIES
@@ -19,7 +20,8 @@ WARM = {"prompt": "a cat", "temperature": 0.9, "threshold": 0.5, "steps": 6}
 @pytest.fixture(scope="module")
 def app(tmp_path_factory):
     # float64: a text alone and in a batch is promised to be equal there whatever the shapes
-    app = program(tmp_path_factory.mktemp("contract"), families=tuple(FAMILIES), dtype="float64")
+    for_tiny_checkpoints((folder := tmp_path_factory.mktemp("contract")) / "models")
+    app = program(folder, families=tuple(FAMILIES), dtype="float64")
     yield app
     app.close()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.adapter_files import for_tiny_checkpoints
 from tests.contract import EXTENSIONS
 from tests.contract.program import cells, finished, program, texts
 from webui.settings import ROOT
@@ -20,6 +21,7 @@ TESTED = {
     "word_count": {"word_count": {"on": True}},  # finish
 }
 ACTING = {**{name: fields for name, fields in EXTENSIONS.items() if fields}, **TESTED}
+LORA = " <lora:tiny:0.5>"
 SCHEDULE, PLAIN = "[cat:dog in the rain:0.3]", "cat"
 CHOICE, CHOICES = "{dog|fox}", re.compile(r"\{[^}]*\}")
 TOGETHER = {
@@ -35,6 +37,12 @@ TOGETHER = {
     ("prompt_and", "prompt_matrix"): {"prompt": "a cat AND in rain | at night"},
     ("prompt_and", "prompt_schedule"): {"prompt": f"a {SCHEDULE} AND in the rain"},
     ("prompt_matrix", "prompt_schedule"): {"prompt": f"a {SCHEDULE} | in rain"},
+    ("emphasis", "lora"): {"prompt": f"a (cat{LORA}:3)"},
+    ("infill", "lora"): {"prompt": f"a ____ cat{LORA} in [[...3]] rain"},
+    ("lora", "prompt_and"): {"prompt": f"a cat AND in the rain{LORA}"},
+    ("lora", "prompt_matrix"): {"prompt": f"a cat | in{LORA} rain"},
+    ("lora", "wildcards"): {"prompt": f"a {{cat|dog|fox}} in {{rain|snow}}{LORA}"},
+    ("lora", "prompt_schedule"): {"prompt": f"a {SCHEDULE}{LORA}"},
     ("emphasis", "infill"): {"prompt": "a ____ cat in [[...9]] rain", "infill": {"about": "a (cat:3)"}},
     ("emphasis", "prompt_and"): {"prompt": "a (cat:3) AND in the (rain:0)"},
     ("emphasis", "prompt_matrix"): {"prompt": "a (cat:3) | in (rain:0.5)"},
@@ -59,6 +67,7 @@ def app(tmp_path_factory):
     ]:
         if (path / "__init__.py").is_file():
             (folder / "extensions" / path.name).symlink_to(path)
+    for_tiny_checkpoints(folder / "models")
     app = program(folder, folder / "extensions", dtype="float64")
     assert not app.registry.failed
     yield app
@@ -92,6 +101,8 @@ def test_two_extensions_go_together(app, pair):
 
 def _without(app, name: str, fields: dict) -> dict:
     """What turns an extension off, its prompt included."""
+    if name == "lora":
+        return {"prompt": fields["prompt"].replace(LORA, "")}
     if name == "prompt_schedule":
         about = fields.get("infill", {}).get("about", "").replace(SCHEDULE, PLAIN)
         infill = {"infill": {"about": about}} if about else {}

@@ -14,6 +14,7 @@ from torch import Tensor
 from webui.canvas import ALIGN, Canvas
 from webui.checkpoints.families.base import Family
 from webui.checkpoints.tokenizer import Tokenizer
+from webui.checkpoints.weights import renamed
 
 # in numbers of rows not a multiple of it, matrix products round some rows differently (see noise.py,
 # determinism)
@@ -56,6 +57,24 @@ class Model:
         self.body, self.head = family.split(module)
         self.device = next(module.parameters()).device
         self.running: Canvas | None = None  # what the forward pass under way computes: see the hook `patch`
+        self._head_rows = 0  # of the hidden states that the head gets, 0 outside it
+
+    @property
+    def places(self) -> Tensor | None:
+        """In the head, the row of `running` that each of its hidden states (R, D) is of: (R,) long. In the
+        body None."""
+        if self.running is None or not self._head_rows:
+            return None
+        rows = self.running.at[0]
+        return torch.nn.functional.pad(rows, (0, self._head_rows - rows.numel()))
+
+    def native(self, name: str) -> str:
+        """The name that a published module has in `module`; one without dots has underscores for them, and
+        so has the answer."""
+        if "." in name:
+            return renamed(f"{name}.weight", self.family.names).removesuffix(".weight")
+        flat = {old.replace(r"\.", "_"): new.replace(".", "_") for old, new in self.family.names.items()}
+        return renamed(f"{name}_weight", flat).removesuffix("_weight")
 
     @property
     def vocabulary(self) -> int:
@@ -77,7 +96,11 @@ class Model:
         its own. Halves the rows if memory runs out."""
         hidden = self._wanted(canvas)
         short = -hidden.shape[0] % HEAD_ROWS
-        logits = self.head(torch.nn.functional.pad(hidden, (0, 0, 0, short)) if short else hidden)
+        self.running, self._head_rows = canvas, hidden.shape[0] + short
+        try:
+            logits = self.head(torch.nn.functional.pad(hidden, (0, 0, 0, short)) if short else hidden)
+        finally:
+            self.running, self._head_rows = None, 0
         logits = logits[: hidden.shape[0]]
         return logits if logits.dtype == torch.float64 else logits.float()
 

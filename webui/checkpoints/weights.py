@@ -318,7 +318,7 @@ def match(folder: Path, kind: Any, config: Any, family: Family) -> Matched:
     unused = re.compile("|".join(f"(?:{pattern})" for pattern in family.unused) or "(?!)")
     published: dict[str, TensorInfo] = {}
     for tensor in found:
-        name = tensor.name if tensor.name in wanted else _renamed(tensor.name, family.names)
+        name = tensor.name if tensor.name in wanted else renamed(tensor.name, family.names)
         if unused.search(tensor.name) and name not in wanted:
             continue
         if name in published:
@@ -383,7 +383,8 @@ def _equal(one: TensorInfo, other: TensorInfo) -> bool:
     return True
 
 
-def _renamed(name: str, names: Mapping[str, str]) -> str:
+def renamed(name: str, names: Mapping[str, str]) -> str:
+    """The native name of a published weight, by a family's expressions."""
     for old, new in names.items():
         name = re.sub(old, new, name, count=1)
     return name

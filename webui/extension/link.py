@@ -74,7 +74,22 @@ class Network(Protocol):
     module   the transformers model in use: its submodules may be hooked, its weights changed, for the batch
     running  the canvas of the forward pass under way, None between passes. Its rows are those of the hidden
              states (B, L, D) that a forward hook sees: rows of the batch and their branches, or some of them
+    places   None in the body. The head gets hidden states (R, D), of the active positions and some of
+             padding: there the row of `running` that each is of, (R,)
     """
 
     module: Any
     running: Canvas | None
+
+    @property
+    def places(self) -> Tensor | None: ...
+
+    @property
+    def description(self) -> Any:
+        """What checkpoint it is: `name`, `family`, `fingerprint`, `device`, `dtype`."""
+        ...
+
+    def native(self, name: str) -> str:
+        """The name that a module has in `module`, of its name in the published files; with underscores for
+        dots where that has none. Names that are native already stay."""
+        ...

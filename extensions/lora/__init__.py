@@ -1,0 +1,168 @@
+"""LoRA: adapters from models/loras, named in the prompt, `<lora:name:0.8>`; every row has its own weights."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from webui import (
+    Adapter,
+    Completion,
+    Construct,
+    Extension,
+    Options,
+    Piece,
+    Prompt,
+    Row,
+    Typed,
+    Underline,
+    adapter_entry,
+    adapters,
+    find_adapter,
+)
+
+from .tags import SYNTAX, Use, read
+
+if TYPE_CHECKING:
+    from webui import Network, Result
+
+FOLDER = "loras"  # of the models folder
+TYPED = re.compile(r"<lora:([^<>:\n]{0,200})$")
+
+
+class Lora(Extension):
+    """`<lora:name:weight>` adds an adapter to the model for this text, `<lora:name:weight:start-end>` while
+    its share of committed positions is in this range. Several add up; a weight may be negative.
+
+    Rows with other weights, or none, share the forward passes: what an adapter adds is multiplied by a column
+    with one weight for each row (`patch.py`). A row at weight 0 is what it is without the adapter, and the
+    model's own weights are never changed.
+    """
+
+    title = "LoRA"
+    about = "<lora:name:0.8> in the prompt adds an adapter from models/loras."
+    # before what divides the prompt, so that a tag acts wherever it stands; after the negative prompt came
+    order = MappingProxyType({"prompt": -40})
+    tags = ("lora",)
+    explanations = MappingProxyType(
+        {
+            "use": "The LoRA {name}, with weight {weight}.",
+            "off": "The LoRA {name} is off at weight 0.",
+            "range": "The LoRA {name}, with weight {weight}, from {start} to {end} of the answer committed.",
+            "refused": "Column {column}: {reason}",
+        }
+    )
+
+    class Options(Options):
+        pass
+
+    @classmethod
+    def prompt(cls, row: Row) -> Row:
+        uses: list[Use] = []
+        for name, prompt in tuple(row.prompts.items()):
+            scan = prompt.scan(SYNTAX, row.request.syntax)
+            pieces: list[Piece] = []
+            for number, part in enumerate(scan.parts):
+                if isinstance(part, Construct):
+                    uses.append(cls._use(part))
+                elif number and not pieces and part.text.startswith(" "):  # behind a tag at the start
+                    pieces += Prompt((part,)).cut(1, len(part.text))
+                else:
+                    pieces.append(part)
+            row = row.with_prompt(name, Prompt(tuple(pieces)))
+        return row.with_own(cls.name, tuple(uses)) if uses else row
+
+    @classmethod
+    def _use(cls, tag: Construct) -> Use:
+        """What a tag asks for. ValueError begins with its column."""
+        try:
+            use = read(tag.groups)
+            find_adapter(cls.models / FOLDER, use.name)
+        except ValueError as error:
+            column = _span(tag)[0] + 1
+            raise ValueError(f"column {column}: {error}") from error
+        return use
+
+    @classmethod
+    def neutral(cls, row: Row) -> bool:
+        return not any(use.weight for use in row.own.get(cls.name, ()))
+
+    @classmethod
+    def marks(cls, typed: Typed) -> Iterator[Underline]:
+        tags = [part for part in typed.scan(SYNTAX).parts if isinstance(part, Construct)]
+        there = adapters(cls.models / FOLDER) if tags else {}
+        for part in tags:
+            start, end = _span(part)
+            try:
+                use = read(part.groups)
+                if use.name not in there:
+                    find_adapter(cls.models / FOLDER, use.name)
+            except ValueError as error:
+                values = {"column": start + 1, "reason": str(error)}
+                yield Underline(start, end, "refused", "refused", values)
+                continue
+            kind = "off" if not use.weight else "use" if (use.start, use.end) == (0, 1) else "range"
+            yield Underline(start, end, kind, values=use._asdict())
+
+    @classmethod
+    def complete(cls, typed: Typed, cursor: int) -> Iterator[Completion]:
+        found = TYPED.search(typed.text, max(0, cursor - 210), cursor)
+        if found is None or typed.mode == "off":
+            return
+        part = found[1].casefold()
+        there = adapters(cls.models / FOLDER)
+        names = [name for name in there if part in name.casefold()]
+        for name in sorted(names, key=lambda name: not name.casefold().startswith(part)):
+            entry = adapter_entry(name, there[name])
+            about = entry.error or ", ".join(filter(None, [entry.base, *entry.triggers]))
+            yield Completion(found.start(), cursor, f"<lora:{name}:1>", about)
+
+    def __init__(self, rows: Sequence[Row | None]):
+        super().__init__(rows)
+        self._said: dict[str, str] = {}  # about each adapter of the batch
+
+    @contextmanager
+    def patch(self, network: Network) -> Iterator[None]:
+        from .patch import Patch
+
+        uses = [() if row is None else row.own[self.name] for row in self.rows]
+        modules = dict(network.module.named_modules())
+        loaded = {}
+        for name in sorted({use.name for some in uses for use in some if use.weight}):
+            adapter = Adapter.read(find_adapter(self.models / FOLDER, name), name)
+            fitted = adapter.fit(modules, network.native, network.description.name)
+            loaded[name] = fitted
+            self._said[name] = about(adapter, fitted.parts, fitted.unmatched)
+        patch = Patch(network, loaded, uses)
+        try:
+            patch.enter(modules)
+            yield
+        finally:
+            patch.leave()
+
+    def finish(self, row: Row, result: Result) -> Mapping[str, str]:
+        """For each adapter its weight in this text, how much of it the model has, and the file's hash."""
+        said: dict[str, str] = {}
+        for use in row.own[self.name]:
+            if use.weight:
+                before = f"{said[use.name].partition('; ')[0]} + " if use.name in said else ""
+                said[use.name] = f"{before}{use.text}; {self._said[use.name]}"
+        return said
+
+
+def _span(tag: Construct) -> tuple[int, int]:
+    """Where a tag stands in what was typed, without the space that it takes along."""
+    start, end = tag.span or (0, 0)
+    return start + tag.pieces[0].text.startswith(" "), end
+
+
+def about(adapter: Adapter, parts: Mapping[str, object], unmatched: Sequence[str]) -> str:
+    """How much of an adapter a model has, the file's hash, and what is to be known of it."""
+    text = f"{len(parts)} of {len(adapter.parts)} modules"
+    if unmatched:
+        text += f", not {', '.join(unmatched[:2])}" + (" ..." if len(unmatched) > 2 else "")
+    made_for = (f"made for {adapter.base}",) if adapter.base else ()
+    return "; ".join([text, f"SHA-256 {adapter.hash}", *made_for, *adapter.notes])
