@@ -15,13 +15,18 @@ class Training(Extension):
 
     @classmethod
     def commands(cls) -> Mapping[str, Command]:
-        """`train` and `evaluate`."""
+        """`train`, `finetune` and `evaluate`."""
         from . import main  # here, so that `python -m extensions.training.main` imports it once
         from .evaluation import COMMAND as EVALUATE
+        from .finetune import COMMAND as FINETUNE
 
         def train(app, options) -> int:
             options.out = options.out or app.settings.checkpoints / "trained"
             return main.run(options)
 
         about = "train a checkpoint from a recipe; an interrupted run goes on where it was"
-        return {"train": Command(about, train, main.arguments), "evaluate": EVALUATE}
+        return {
+            "train": Command(about, train, main.arguments),
+            "finetune": FINETUNE,
+            "evaluate": EVALUATE,
+        }

@@ -94,6 +94,10 @@ class Model:
     def __call__(self, canvas: Canvas) -> Tensor:
         """Logits (N, V) of the canvas's active positions, row by row, in fp32 or better; always a tensor of
         its own. Halves the rows if memory runs out."""
+        return self.logits(canvas)
+
+    def logits(self, canvas: Canvas) -> Tensor:
+        """The same with gradients, where torch has them on: for training."""
         hidden = self._wanted(canvas)
         short = -hidden.shape[0] % HEAD_ROWS
         self.running, self._head_rows = canvas, hidden.shape[0] + short

@@ -1,0 +1,418 @@
+"""Train a LoRA for any checkpoint: `python app.py finetune --data poems.txt --out poet`.
+
+Masked-diffusion loss (Sahoo et al. 2024, Nie et al. 2025) on the answer: each of its tokens is masked with
+probability t, drawn per row and stratified over the batch; cross-entropy on the masked tokens, weighted 1/t,
+divided by the number of tokens. The checkpoint's weights stay; A and B of each linear layer learn (Hu et al.
+2021). A step is a function of its number and of the state before it: a run that was killed and resumed gives
+the same adapter, bit for bit, on the same machine with the same number of threads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import random
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from webui import Command
+
+from . import state
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LOW = 0.1  # the least share of masked tokens: below it the weight 1/t makes steps noisy
+HELD = 0.05  # of the rows, from the end of the data, measure how good it is
+MOST_HELD = 64  # rows
+ANSWERS = ("answer", "text", "completion", "response", "output")  # keys of a line; the first that is there
+WORD = re.compile(r"[a-zA-Z]{4,}")
+NAME = re.compile(r"[\w][\w .+-]{0,99}")
+
+
+@dataclass(frozen=True)
+class Example:
+    """An answer in tokens, and the prompt it is an answer to; None where the data has no prompts."""
+
+    prompt: str | None
+    tokens: tuple[int, ...]
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run does, as its state remembers it."""
+
+    checkpoint: str
+    fingerprint: str
+    data: str
+    steps: int
+    batch: int
+    length: int
+    rank: int
+    alpha: float
+    rate: float
+    targets: str
+    trigger: str
+    keywords: int
+    seed: int
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's flags."""
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        help="a text file, or a .jsonl with `text`, or `prompt` and `answer`",
+    )
+    parser.add_argument("--out", required=True, help="name of the LoRA: a folder in models/loras")
+    parser.add_argument("--model", help="the checkpoint (default: the default checkpoint)")
+    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--batch", type=int, default=8, help="rows of a step (default: 8)")
+    parser.add_argument(
+        "--length", type=int, default=0, help="tokens of a row's answer (default: what fits, 256 at most)"
+    )
+    parser.add_argument("--rank", type=int, default=8)
+    parser.add_argument("--alpha", type=float, help="scale times rank (default: twice the rank)")
+    parser.add_argument("--rate", type=float, default=2e-3, help="learning rate (default: 0.002)")
+    parser.add_argument(
+        "--targets", default="all", help="ends of module names, as q_proj,v_proj (default: all linear layers)"
+    )
+    parser.add_argument("--trigger", default="", help="words before each prompt that call the LoRA up")
+    parser.add_argument(
+        "--keywords",
+        type=int,
+        default=2,
+        help="words of a text that are its prompt in half of the rows, where the data has none (default: 2)",
+    )
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--every", type=int, default=50, help="steps between measurements (default: 50)")
+    parser.add_argument("--stop", type=int, help="stop at this step as if interrupted, to resume later")
+    parser.add_argument(
+        "--fresh", action="store_true", help="start again, over a state or a LoRA of this name"
+    )
+
+
+def run(app: Any, options: argparse.Namespace) -> int:
+    """Train as the flags say; resumes by itself. ValueError with one sentence."""
+    from .main import _signals, _tell
+
+    _check(options)
+    model = app.checkpoints.load(options.model)
+    examples = read(options.data, model, options.length)
+    plan = Plan(
+        checkpoint=model.description.name,
+        fingerprint=model.description.fingerprint,
+        data=hashlib.sha256(options.data.read_bytes()).hexdigest()[:16],
+        steps=options.steps,
+        batch=options.batch,
+        length=options.length,
+        rank=options.rank,
+        alpha=options.alpha or 2.0 * options.rank,
+        rate=options.rate,
+        targets=options.targets,
+        trigger=options.trigger,
+        keywords=options.keywords,
+        seed=options.seed,
+    )
+    loras = app.settings.models / "loras"
+    folder, keep = loras / options.out, loras / f".training-{options.out}"
+    found = None if options.fresh else state.read(keep)
+    if found is None and folder.exists() and not options.fresh:
+        raise ValueError(f"There is a LoRA {options.out} already; give another --out, or --fresh.")
+    if found is not None and found[1]["plan"] != asdict(plan):
+        raise ValueError(
+            f"The state of {options.out} was made with other flags, data or weights; give those, or --fresh."
+        )
+    halt = _signals()
+    tuner = Tuner(model, examples, plan)
+    if found is not None:
+        tuner.restore(*found)
+    _tell(
+        f"{len(tuner.rows)} rows to learn from, {len(tuner.held)} held out, {tuner.size:,} parameters at "
+        f"{len(tuner.downs)} modules of {plan.checkpoint}, from step {tuner.step} to {plan.steps}"
+    )
+    with tuner.hooked():
+        if tuner.best is None:
+            tuner.best = tuner.bound()
+            _tell(f"held out without the LoRA: {tuner.best:.4f} nats per token")
+            tuner.first = tuner.best
+            tuner.keep(keep)
+        while tuner.step < plan.steps and not halt and tuner.step != options.stop:
+            loss = tuner.learn()
+            if tuner.step % options.every == 0 or tuner.step == plan.steps:
+                bound = tuner.bound()
+                _tell(f"step {tuner.step}/{plan.steps} loss {loss:.3f}, held out {bound:.4f}")
+                if bound < tuner.best:
+                    tuner.best, tuner.best_step = bound, tuner.step
+                    tuner.save(folder)
+                tuner.keep(keep)
+        tuner.keep(keep)
+    if tuner.step < plan.steps:
+        _tell(f"stopped at step {tuner.step}; the same command goes on")
+    elif not tuner.best_step:
+        raise ValueError("No step was better than the checkpoint alone; give more data or a lower --rate.")
+    else:
+        _tell(
+            f"{folder}: held out {tuner.first:.4f} without, {tuner.best:.4f} with it (step {tuner.best_step})"
+        )
+    return 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    """ValueError for flags that cannot be followed."""
+    for name, least, most in (
+        ("steps", 1, 10**7),
+        ("batch", 1, 4096),
+        ("rank", 1, 1024),
+        ("every", 1, 10**6),
+        ("keywords", 0, 20),
+    ):
+        if not least <= getattr(options, name) <= most:
+            raise ValueError(f"--{name} must be {least} to {most}.")
+    if not 0 < options.rate <= 1:
+        raise ValueError("--rate must be above 0 and at most 1.")
+    if not NAME.fullmatch(options.out):
+        raise ValueError("--out is a name of letters, digits, blanks, dots, + and -.")
+    if not options.data.is_file():
+        raise ValueError(f"There is no file {options.data}.")
+
+
+def read(file: Path, model: Any, length: int) -> list[Example]:
+    """The rows of a file: every line of a .jsonl is one, a text is cut. ValueError with the line's number."""
+    frame = len(model.tokenizer.prompt("").tokens)
+    room = model.description.max_length - frame - 16  # for the prompt
+    length = min(length or 256, room)
+    if length < 8:
+        raise ValueError(f"{model.description.name} has no room for a text of --length tokens.")
+    end, prefix = model.ends[:1], model.description.prefix
+    try:
+        text = file.read_text("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError(f"{file} is not text in UTF-8.") from None
+    if file.suffix != ".jsonl":
+        tokens = model.tokenizer.encode(prefix + text)
+        pieces = [tokens[at : at + length] for at in range(0, len(tokens), length)]
+        cut = [Example(None, tuple(piece), model.tokenizer.decode(piece)) for piece in pieces]
+        return cut[:-1] if len(cut) > 1 and len(cut[-1].tokens) < 8 else cut
+    made: list[Example] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            entry = json.loads(line)
+        except (ValueError, RecursionError):
+            raise ValueError(f"Line {number} of {file} is not JSON.") from None
+        key = next((key for key in ANSWERS if isinstance(entry, dict) and key in entry), None)
+        prompt = entry.get("prompt") if isinstance(entry, dict) else None
+        if key is None or not isinstance(entry[key], str) or not isinstance(prompt, str | None):
+            raise ValueError(f"Line {number} of {file} has no `text`, or no `prompt` and `answer`.")
+        tokens = model.tokenizer.encode(prefix + entry[key])
+        whole = (*tokens, *end) if len(tokens) < length else tuple(tokens[:length])
+        made.append(Example(prompt, tuple(whole), entry[key]))
+    return made
+
+
+class Tuner:
+    """A model with an adapter that learns; `rows` to learn from, `held` to measure on."""
+
+    def __init__(self, model: Any, examples: Sequence[Example], plan: Plan):
+        import torch
+
+        self.model, self.plan = model, plan
+        many = max(1, min(MOST_HELD, round(len(examples) * HELD)))
+        if len(examples) < 4:
+            raise ValueError(f"The data makes {len(examples)} rows; at least 4 are needed.")
+        self.rows, self.held = list(examples[:-many]), list(examples[-many:])
+        self.step, self.best_step = 0, 0
+        self.best: float | None = None
+        self.first = 0.0
+        ends = tuple(plan.targets.split(","))
+        body = {id(module) for module in model.body.modules()}
+        self.modules = {
+            name: module
+            for name, module in model.module.named_modules()
+            if isinstance(module, torch.nn.Linear)
+            and id(module) in body
+            and ".experts." not in name
+            and (plan.targets == "all" or name.endswith(ends))
+        }
+        if not self.modules:
+            raise ValueError(f"No linear layer's name ends in one of {plan.targets}.")
+        model.module.requires_grad_(False)
+        dice = torch.Generator().manual_seed(plan.seed)
+        self.downs: dict[str, Tensor] = {}
+        self.ups: dict[str, Tensor] = {}
+        for name, module in self.modules.items():
+            outputs, inputs = module.weight.shape
+            down = (torch.rand(plan.rank, inputs, generator=dice) * 2 - 1) / inputs**0.5
+            self.downs[name] = down.to(module.weight.device).requires_grad_()
+            self.ups[name] = torch.zeros(outputs, plan.rank, device=down.device).to(module.weight.device)
+            self.ups[name].requires_grad_()
+        self.moments = {name: torch.zeros_like(one) for name, one in self._named("first")}
+        self.moments |= {name: torch.zeros_like(one) for name, one in self._named("second")}
+
+    @property
+    def size(self) -> int:
+        """How many numbers learn."""
+        return sum(one.numel() for one in (*self.downs.values(), *self.ups.values()))
+
+    @contextmanager
+    def hooked(self) -> Iterator[None]:
+        """The adapter acts in this context."""
+        from torch.nn import functional
+
+        scale = self.plan.alpha / self.plan.rank
+
+        def hook(name: str) -> Any:
+            def add(module: Any, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+                low = functional.linear(inputs[0].to(self.downs[name].dtype), self.downs[name])
+                return output + (functional.linear(low, self.ups[name]) * scale).to(output.dtype)
+
+            return add
+
+        handles = [module.register_forward_hook(hook(name)) for name, module in self.modules.items()]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def learn(self) -> float:
+        """One step of Adam. The loss in nats per token."""
+        import torch
+
+        plan, dice = self.plan, random.Random(f"{self.plan.seed} step {self.step}")
+        some = [self.rows[dice.randrange(len(self.rows))] for _ in range(plan.batch)]
+        with torch.enable_grad():
+            loss = self._loss(some, dice)
+            loss.backward()
+        self.step += 1
+        rate = plan.rate * min(1.0, self.step / max(1, plan.steps // 20), 1.05 - self.step / plan.steps)
+        with torch.no_grad():
+            for name, one in (*self._named(""),):
+                assert one.grad is not None
+                first, second = self.moments[f"first{name}"], self.moments[f"second{name}"]
+                first.lerp_(one.grad, 0.1)
+                second.lerp_(one.grad.square(), 0.01)
+                mean, spread = first / (1 - 0.9**self.step), second / (1 - 0.99**self.step)
+                one.sub_(rate * mean / (spread.sqrt() + 1e-8))
+                one.grad = None
+        return float(loss.detach())
+
+    def bound(self) -> float:
+        """Nats per token of the held-out rows: the loss at always the same masks."""
+        import torch
+
+        total = 0.0
+        with torch.no_grad():
+            for start in range(0, len(self.held), self.plan.batch):
+                some = self.held[start : start + self.plan.batch]
+                total += sum(
+                    float(self._loss(some, random.Random(f"held {start} {draw}"))) / 4 for draw in range(4)
+                ) * len(some)
+        return total / len(self.held)
+
+    def _loss(self, some: Sequence[Example], dice: random.Random) -> Tensor:
+        import torch
+
+        from webui import Canvas
+
+        model, order = self.model, list(range(len(some)))
+        dice.shuffle(order)
+        prompts, answers, given, wanted, weights = [], [], [], [], []
+        for example, place in zip(some, order, strict=True):
+            t = LOW + (1 - LOW) * (place + dice.random()) / len(some)
+            hidden = [dice.random() < t for _ in example.tokens]
+            hidden[dice.randrange(len(hidden))] = True
+            prompts.append(self._prompt(example, dice))
+            pairs = list(zip(example.tokens, hidden, strict=True))
+            answers.append([model.mask if masked else token for token, masked in pairs])
+            given.append([not masked for masked in hidden])
+            wanted += [token for token, masked in pairs if masked]
+            weights += [1 / t for masked in hidden if masked]
+        canvas = Canvas.build(
+            prompts, answers, [0] * len(some), model.mask, model.ends, model.device, given=given
+        )
+        logits = model.logits(canvas.activate(~canvas.given))
+        losses = torch.nn.functional.cross_entropy(
+            logits, torch.tensor(wanted, device=logits.device), reduction="none"
+        )
+        count = sum(len(example.tokens) for example in some)
+        return (losses * torch.tensor(weights, device=logits.device)).sum() / count
+
+    def _prompt(self, example: Example, dice: random.Random) -> list[int]:
+        """The tokens before an answer; where the data has no prompts, words of the text in half of the rows,
+        so that the checkpoint goes on listening to what is asked for."""
+        words = example.prompt
+        if words is None:
+            there = sorted(set(map(str.lower, WORD.findall(example.text))))
+            many = self.plan.keywords if dice.random() < 0.5 else 0
+            words = ", ".join(dice.sample(there, min(many, len(there))))
+        text = ", ".join(filter(None, [self.plan.trigger, words]))
+        room = self.model.description.max_length - len(example.tokens)
+        tokens = list(self.model.tokenizer.prompt(text).tokens)
+        return tokens if len(tokens) <= room else list(self.model.tokenizer.prompt("").tokens)
+
+    def _named(self, before: str) -> Iterator[tuple[str, Tensor]]:
+        for name in self.modules:
+            yield f"{before}.{name}.lora_A", self.downs[name]
+            yield f"{before}.{name}.lora_B", self.ups[name]
+
+    def save(self, folder: Path) -> None:
+        """The adapter as PEFT saves it, with what a list shows of it beside it."""
+        from safetensors.torch import save
+
+        folder.mkdir(parents=True, exist_ok=True)
+        plan = self.plan
+        tensors = {
+            f"base_model.model{name}.weight": one.detach().cpu().contiguous() for name, one in self._named("")
+        }
+        config = {
+            "peft_type": "LORA",
+            "base_model_name_or_path": plan.checkpoint,
+            "r": plan.rank,
+            "lora_alpha": plan.alpha,
+            "target_modules": sorted({name.rpartition(".")[2] for name in self.modules}),
+            "bias": "none",
+            "inference_mode": True,
+        }
+        about = {
+            "trigger_words": [plan.trigger] if plan.trigger else [],
+            "tags": [],
+            "base": {"name": plan.checkpoint, "fingerprint": plan.fingerprint},
+            "training": {
+                **asdict(plan),
+                "step": self.step,
+                "held_out": self.best,
+                "held_out_without": self.first,
+            },
+        }
+        for file, content in (("adapter_config.json", config), ("about.json", about)):
+            state.replace(folder / file, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+        state.replace(folder / "adapter_model.safetensors", save(tensors, {"format": "pt"}))
+
+    def keep(self, folder: Path) -> None:
+        """The state of the run."""
+        facts = {"plan": asdict(self.plan), "step": self.step, "best": self.best, "best_step": self.best_step}
+        tensors = {name: one.detach() for name, one in self._named("")}
+        state.write(folder, {**tensors, **self.moments}, {**facts, "first": self.first})
+
+    def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        """Go on from a state."""
+        import torch
+
+        with torch.no_grad():
+            for name, one in (*self._named(""), *self.moments.items()):
+                one.copy_(tensors[name])
+        self.step, self.best, self.best_step = facts["step"], facts["best"], facts["best_step"]
+        self.first = facts["first"]
+
+
+COMMAND = Command("train a LoRA from a text; an interrupted run goes on where it was", run, arguments)
