@@ -17,10 +17,12 @@ from webui.core.request import Cell, Request
 from webui.denoising.fitting import refuse_unfit
 from webui.extension.registry import Registry
 from webui.service.estimate import CONFIRMED, Estimate, Pace, estimate, refuse_unconfirmed
+from webui.service.exports import FORMATS
 from webui.service.history.store import History
 from webui.service.presets import Presets
 from webui.service.prompts import Prompts
 from webui.service.queue import Job, JobQueue
+from webui.service.table import Tables
 from webui.settings import Settings
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ class App:
             renew=self._renew,
         )
         self.pace = Pace()
+        self.tables = Tables(self.registry)
         self._engine: Engine | None = None
         self._generation = 0  # of the worker: each has an engine and a model of its own
         self._changing = threading.Lock()
@@ -99,6 +102,10 @@ class App:
     def estimate(self, request: Request) -> Estimate:
         """What a request will cost, confirmed or not. ValueError if it cannot be run."""
         return self._cost(self.expand(request.replace(confirm=True)))
+
+    def export(self, job: Job, format: str) -> str:
+        """A job's table as a file of this format: see webui/service/exports."""
+        return FORMATS[format].write(self.tables.of(job), job.request)
 
     def _cost(self, cells: Sequence[Cell]) -> Estimate:
         return estimate(cells, self.checkpoints, self.pace, self.settings.batch_rows)

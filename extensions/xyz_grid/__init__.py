@@ -3,13 +3,14 @@ one batch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any
 
-from webui import Cell, Extension, Options, Request, field
+from webui import Cell, Command, Extension, Options, Request, field
 
 from . import axes as kinds
+from . import command
 
 LETTERS = "XYZ"
 MOST_TEXT = 20_000  # characters of the values of an axis
@@ -75,6 +76,11 @@ class XyzGrid(Extension):
             cls._cell(i, request, axes, chosen)
             for i, chosen in enumerate(product(*(axis.values for axis in axes)))
         )
+
+    @classmethod
+    def commands(cls) -> Mapping[str, Command]:
+        about = "write the texts of an experiment, and tables of them"
+        return {"grid": Command(about, command.run, command.arguments)}
 
     @classmethod
     def _cell(cls, index: int, request: Request, axes: list, chosen: tuple) -> Cell:

@@ -51,5 +51,6 @@ EXTENSIONS: dict[str, dict | None] = {
     "xyz_grid": {"xyz_grid": {"x_field": "temperature", "x_values": "0.2, 0.9"}},
     "wildcards": {"prompt": "a {cat|dog|fox} in {rain|snow}"},
     "styles": {"styles": {"names": ["rain"], "texts": {"rain": ("{prompt} in rain", "sun")}}},
+    "text_metrics": None,
     "training": None,
 }

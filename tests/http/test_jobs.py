@@ -185,3 +185,21 @@ def test_a_job_can_go_on_from_where_another_one_was_stopped(client):
         whole[name] for name in ("text", "trace", "tokens")
     ]
     assert 0 < again["result"]["statistics"]["forwards"] < 32
+
+
+def test_a_job_as_a_table_and_as_files(client):
+    sent = {**QUICK, "prompt": "a | b", "prompt_matrix": {"enabled": True}}
+    id = client.submit(**sent)
+    client.ended(id)
+    table = client.get(f"jobs/{id}/table").json()
+    assert table["axes"] == ["b"] and "text_metrics.words" in table["metrics"] and not table["failed"]
+    assert [row["axes"]["b"] for row in table["rows"]] == [[False, "− b"], [True, "+ b"]]
+    assert all(row["done"] and row["error"] is None and row["metrics"]["tokens"] for row in table["rows"])
+    for name, kind in (("html", "text/html"), ("csv", "text/csv"), ("markdown", "text/markdown")):
+        reply = client.get(f"jobs/{id}/export/{name}")
+        assert reply.status_code == 200 and reply.headers["content-type"].startswith(kind)
+        assert reply.headers["content-disposition"].startswith('attachment; filename="texts-')
+    lines = client.get(f"jobs/{id}/export/jsonl").text.splitlines()
+    assert len(lines) == 2 and "\n" not in lines[0]
+    assert client.get(f"jobs/{id}/export/pdf").status_code == 404
+    assert client.get("jobs/none/table").status_code == 404

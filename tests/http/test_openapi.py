@@ -64,6 +64,8 @@ def test_it_names_the_whole_api_and_nothing_else(document, client):
         ("delete", "/api/v1/jobs/{id}"),
         ("get", "/api/v1/jobs/{id}/events"),
         ("get", "/api/v1/jobs/events"),
+        ("get", "/api/v1/jobs/{id}/table"),
+        ("get", "/api/v1/jobs/{id}/export/{format}"),
         ("post", "/api/v1/jobs/{id}/retry"),
         ("post", "/api/v1/jobs/{id}/abandon"),
         ("post", "/api/v1/txt2txt"),

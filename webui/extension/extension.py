@@ -144,6 +144,12 @@ class Extension:
         return ()
 
     @classmethod
+    def metrics(cls, result: Result) -> Mapping[str, int | float | bool]:
+        """Numbers about a finished text, by names that are columns of tables. Called when a table is made;
+        takes no part in making the text. Used by: text_metrics."""
+        return {}
+
+    @classmethod
     def assets(cls) -> Sequence[str]:
         """Scripts (.js, modules that may `import {...} from "webui"`) and style sheets (.css) of its folder
         `static/` that the page loads, as paths in it. What they import beside them is served too. Used by:
@@ -269,6 +275,7 @@ HOOKS = (
     "neutral",
     "marks",
     "complete",
+    "metrics",
     "assets",
     "routes",
     "commands",

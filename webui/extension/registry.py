@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
+from math import isfinite
 from pathlib import Path
 from threading import current_thread, main_thread
 from types import MappingProxyType
@@ -24,6 +25,7 @@ from webui.core.options import Options, check_defaults
 from webui.core.prompt import Construct, Prompt
 from webui.core.renamed import Renamed
 from webui.core.request import Cell, Request
+from webui.core.result import Result
 from webui.core.syntax import Mode
 from webui.core.tags import TAGS
 from webui.extension.assets import check_assets
@@ -203,6 +205,22 @@ class Registry:
                 new = next((mark for mark in then if (mark.start, mark.end) not in now), None)
                 if new is not None:
                     yield Off(f"{kind.name}.{name}", typed.text[new.start : new.end])
+
+    def metrics(self, result: Result) -> tuple[dict[str, int | float | bool], dict[str, str]]:
+        """What extensions measure of a text, as `extension.metric`, and a sentence for each extension that
+        failed, by its name."""
+        found: dict[str, int | float | bool] = {}
+        failed: dict[str, str] = {}
+        for kind in self.chain("metrics"):
+            try:
+                with _blamed(kind):
+                    for name, value in kind.metrics(result).items():
+                        if not is_whole(name) or not isinstance(value, int | float) or not isfinite(value):
+                            raise ValueError(f"gave {type(value).__name__} instead of a finite number.")
+                        found[f"{kind.name}.{name}"] = value
+            except ValueError as error:
+                failed[kind.name] = str(error)
+        return found, failed
 
     def complete(self, typed: Typed, cursor: int) -> tuple[list[Completion], dict[str, str]]:
         """What may stand at the cursor, and a sentence for each extension that failed, by its name."""

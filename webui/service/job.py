@@ -119,6 +119,11 @@ class Job:
         with self._changed:
             return self._changed.wait_for(lambda: self.state in ENDED, timeout)
 
+    def results(self) -> list[tuple[Cell, Result | None, str | None]]:
+        """Every cell with its result, None while there is none, and why it failed, None if it did not."""
+        with self._changed:
+            return [(cell, self._views[cell.id].result, self._views[cell.id].error) for cell in self.cells]
+
     def since(self, version: int) -> dict[str, Any] | None:
         """One merged difference: what changed after `version`, or None. Its "version" is what to ask with
         next."""

@@ -15,16 +15,36 @@ from webui.application import App
 from webui.core.errors import NotFound
 from webui.core.options import validate
 from webui.core.result import Result
-from webui.http.api.dependencies import ROOT, Client, Program, SubmitTurns, body, dump, refusals
-from webui.http.api.schemas import EstimateInfo, JobDetails, JobInfo, JobLine, QueueUpdate, Update
+from webui.http.api.dependencies import (
+    ROOT,
+    Client,
+    Program,
+    SubmitTurns,
+    TypingTurns,
+    body,
+    dump,
+    refusals,
+)
+from webui.http.api.prompts import while_wanted
+from webui.http.api.schemas import (
+    EstimateInfo,
+    JobDetails,
+    JobInfo,
+    JobLine,
+    QueueUpdate,
+    TableInfo,
+    Update,
+)
 from webui.http.replies import Reply, encode, failure
 from webui.service.estimate import CONFIRMED
+from webui.service.exports import FORMATS
 from webui.service.job import ENDED, Job
 
 POLL = 0.05  # seconds between two looks at a job: the most that a subscriber lags
 LIST_POLL = 0.25  # ... at all jobs
 FEW = 16  # cells whose differences are read and written faster than another thread is asked to
 PROMPT = 120  # characters of a prompt in the list
+TABLE_SECONDS = 60.0  # that extensions' metrics of all texts of a job may take
 HEARTBEAT = 15.0  # seconds of silence after which a comment keeps proxies from closing the stream
 
 router = APIRouter(tags=["jobs"])
@@ -98,6 +118,41 @@ async def abandon(app: Program, client: Client, job: Known) -> Response:
     which loads its own model. One that waits is cancelled, one that has ended stays as it is."""
     await run_in_threadpool(app.queue.abandon, job)
     return Reply(line(app, job, client, app.queue.position(job)))
+
+
+@router.get("/jobs/{id}/table", response_model=TableInfo, responses=refusals(404, 422, 429))
+async def table(app: Program, turns: TypingTurns, call: Call, job: Known) -> Response:
+    """The job as a table, as far as it is: axes and metrics of each cell. The texts are in its events."""
+    found = await while_wanted(app, call, turns, lambda: app.tables.of(job), TABLE_SECONDS)
+    rows = [
+        {
+            "cell": row.cell,
+            "axes": dict(row.axes),
+            "metrics": dict(row.metrics),
+            "done": row.result is not None,
+            "error": row.error,
+        }
+        for row in found.rows
+    ]
+    shown = {"axes": found.axes, "metrics": found.metrics, "rows": rows, "failed": dict(found.failed)}
+    return await run_in_threadpool(Reply, shown)
+
+
+@router.get(
+    "/jobs/{id}/export/{format}",
+    responses={
+        **refusals(404, 422, 429),
+        200: {"content": {format.media: {} for format in FORMATS.values()}},
+    },
+)
+async def export(app: Program, turns: TypingTurns, call: Call, job: Known, format: str) -> Response:
+    """The job's table as a file: `html` (with the request in it), `csv`, `jsonl`, `markdown`."""
+    if format not in FORMATS:
+        raise NotFound(f"There is no format of this name. There are: {', '.join(FORMATS)}.")
+    text = await while_wanted(app, call, turns, lambda: app.export(job, format), TABLE_SECONDS)
+    named = f'attachment; filename="texts-{job.id}.{FORMATS[format].ending}"'
+    media = f"{FORMATS[format].media}; charset=utf-8"
+    return Response(text, media_type=media, headers={"Content-Disposition": named})
 
 
 @router.post("/jobs/{id}/retry", status_code=201, response_model=JobInfo, responses=refusals(404, 422, 429))

@@ -37,6 +37,26 @@ class EstimateInfo(BaseModel):
     confirm: bool
 
 
+class TableRowInfo(BaseModel):
+    """`axes`: [value, label] by name; `metrics`: by the column's name. `done`: whether there is a text."""
+
+    cell: str
+    axes: dict[str, tuple[Any, str]]
+    metrics: dict[str, int | float | bool]
+    done: bool
+    error: str | None
+
+
+class TableInfo(BaseModel):
+    """A job as a table: the names of its columns, and a row for each cell. `failed`: a sentence for each
+    extension whose metrics could not be computed."""
+
+    axes: list[str]
+    metrics: list[str]
+    rows: list[TableRowInfo]
+    failed: dict[str, str]
+
+
 class CellInfo(BaseModel):
     id: str
     axes: list[tuple[str, Any, str]]  # name, value, label

@@ -7,6 +7,7 @@ import { shown } from "../base/shown.js";
 import { say } from "../base/strings.js";
 
 const LARGEST = 1_000_000; // bytes; a saved text with its trace is far smaller
+const LARGEST_TABLE = 50_000_000; // bytes of an exported table, of which only the request is sent
 const listed = (names) => names.join(", ");
 
 /** Shows the parameters of a saved text, request or preset in the controls; `text` is its JSON. */
@@ -28,6 +29,11 @@ async function restore(text, name = "") {
   if (unknown.length) sentences.unshift(say("page.restored_unknown", { names: listed(unknown) }));
   shown.undoable([say("page.restored"), ...sentences].join(" "));
   document.dispatchEvent(new CustomEvent("tdw:use", { detail: { request: answer.request, keepSeed: true } }));
+}
+
+/** The request in an exported table; no script of the file runs, and nothing that it names is fetched. */
+function requestIn(html) {
+  return new DOMParser().parseFromString(html, "text/html").getElementById("request")?.textContent ?? "";
 }
 
 /** A saved text without what restoring does not need: with its trace it may exceed the server's limit. */
@@ -72,8 +78,10 @@ document.addEventListener("drop", (event) => {
 
 async function read(file, more) {
   if (more) return showError(say("page.restore_one"));
-  if (file.size > LARGEST) return showError(say("page.restore_large", { name: file.name }));
-  await restore(await file.text(), file.name);
+  const table = /\.html?$/i.test(file.name);
+  if (file.size > (table ? LARGEST_TABLE : LARGEST)) return showError(say("page.restore_large", { name: file.name }));
+  const text = await file.text();
+  await restore(table ? requestIn(text) : text, file.name);
 }
 
 document.addEventListener("paste", (event) => {
@@ -113,7 +121,7 @@ class Unknown extends HTMLElement {
 class OpenFile extends HTMLElement {
   connectedCallback() {
     const input = element("input");
-    Object.assign(input, { type: "file", accept: ".json,application/json", hidden: true });
+    Object.assign(input, { type: "file", accept: ".json,application/json,.html,text/html", hidden: true });
     input.addEventListener("change", () => (input.files[0] && void read(input.files[0], 0), (input.value = "")));
     this.replaceChildren(input, button(say("page.open_file"), () => input.click()));
   }

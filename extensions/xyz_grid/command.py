@@ -1,0 +1,118 @@
+"""`app.py grid experiment.toml`: the texts of a request in a file, an event for each, and tables of them."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tomllib
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from webui import App, Request, write
+
+INTERRUPTED = 130  # as a shell reports a program that Ctrl+C ended
+FORMATS = ("html", "csv", "jsonl", "markdown")
+ENDED = ("done", "failed", "cancelled")
+SHOWN = 60  # characters of a text in its line
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """The flags of the command."""
+    parser.add_argument("file", type=Path, metavar="FILE", help="a request as TOML or JSON")
+    for name in FORMATS:
+        parser.add_argument(f"--{name}", type=Path, metavar="PATH", help=f"write the table as {name}")
+    parser.add_argument("--confirm", action="store_true", help="write more than 1000 texts")
+    parser.add_argument("--estimate", action="store_true", help="only say what it costs")
+    parser.add_argument(
+        "--events",
+        action="store_true",
+        help="print one JSON object for each text as it ends, and nothing else",
+    )
+
+
+def run(app: App, options: Namespace) -> int:
+    """Runs the experiment and writes what was asked for; without a path the table as Markdown on standard
+    output. The exit status: 1 if a text failed, 130 after Ctrl+C, which keeps what is done."""
+    request = _read(app, options.file)
+    if options.confirm:
+        request = request.replace(confirm=True)
+    found = app.estimate(request)
+    if options.estimate:
+        print(found)
+        return 0
+    print(f"{found}.", file=sys.stderr)
+    job, interrupted = app.queue.submit(request), False
+    subscription = job.subscribe()
+    try:
+        for line in _events(subscription.updates(), len(job.cells), options.events):
+            print(line, file=sys.stdout if options.events else sys.stderr, flush=True)
+    except KeyboardInterrupt:
+        interrupted = True
+        job.cancel()
+        while not job.wait(0.2):  # the model call that runs; a second Ctrl+C does not wait for it
+            pass
+    table = app.tables.of(job)
+    for sentence in table.failed.values():
+        print(sentence, file=sys.stderr)
+    paths = {name: path for name in FORMATS if (path := getattr(options, name)) is not None}
+    for name, path in paths.items():
+        _write(path, app.export(job, name))
+    if not paths and not options.events:
+        print(app.export(job, "markdown"), end="")
+    if job.error:
+        print(job.error, file=sys.stderr)
+    return INTERRUPTED if interrupted else 1 if any(row.error for row in table.rows) or job.error else 0
+
+
+def _read(app: App, path: Path) -> Request:
+    """The request in a file. ValueError with a sentence."""
+    try:
+        text = path.read_text("utf-8-sig")
+        data = json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not text in UTF-8.") from None
+    except (tomllib.TOMLDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"{path} cannot be read: {error}.") from None
+    request, unknown = app.Request.read(data)
+    if unknown:
+        name, value = next(iter(unknown.items()))
+        inner = (
+            f".{next(iter(value))}" if isinstance(value, dict) and name in type(request).model_fields else ""
+        )
+        raise ValueError(f"{path}: there is no field {name + inner!r}.")
+    return request
+
+
+def _events(updates: Iterator[Mapping[str, Any]], cells: int, as_json: bool) -> Iterator[str]:
+    """A line for each cell that has ended, in the order in which they end."""
+    known: set[str] = set()
+    for update in updates:
+        for name, cell in update["cells"].items():
+            if cell["state"] not in ENDED or name in known:
+                continue
+            known.add(name)
+            result = cell["result"] or {}
+            if as_json:
+                axes = {axis: value for axis, value, _ in cell["axes"]}
+                event = {"cell": name, "state": cell["state"], "axes": axes, "text": result.get("text")}
+                yield json.dumps({**event, "id": result.get("id"), "error": cell["error"]})
+                continue
+            labels = " · ".join(label for *_, label in cell["axes"])
+            text = cell["error"] or " ".join(result.get("text", "").split())
+            yield _harmless(f"{len(known)}/{cells}  {labels}  {text[:SHOWN]}")
+
+
+def _harmless(line: str) -> str:
+    """A line without what a terminal would take for a command."""
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in line)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        write(path, text)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be written: {error.strerror}.") from None
