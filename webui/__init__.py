@@ -23,6 +23,7 @@ _HOMES = MappingProxyType(
         "Construct": "webui.core.prompt",
         "Count": "webui.canvas.canvas",
         "Draft": "webui.core.prompt",
+        "Event": "webui.core.events",
         "Extension": "webui.extension.extension",
         "Failed": "webui.core.events",
         "Finished": "webui.core.events",
@@ -64,7 +65,7 @@ if TYPE_CHECKING:
     from webui.canvas import Canvas, Choice, Count, Template
     from webui.checkpoints.adapters import Adapter, AdapterEntry, adapter_entry, adapters, find_adapter
     from webui.core.atomic import write
-    from webui.core.events import Failed, Finished, Loop
+    from webui.core.events import Event, Failed, Finished, Loop
     from webui.core.fields import axis_fields, field
     from webui.core.options import Options
     from webui.core.prompt import Construct, Draft, Gap, Passage, Piece, Prompt, Scan

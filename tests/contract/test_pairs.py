@@ -15,7 +15,6 @@ from tests.contract.program import cells, finished, program, texts
 from webui.settings import ROOT
 
 TESTED = {
-    "loopback": {"loopback": {"loops": 2}},  # run
     "low_rank": {"low_rank": {"weight": 0.7}},  # patch
     "remdm": {"sampler": "remdm", "remdm": {"eta": 0.5}},  # samplers
     "word_count": {"word_count": {"on": True}},  # finish

@@ -16,7 +16,7 @@ from webui.denoising.runs import Passes
 from webui.service.job import Job
 from webui.settings import ROOT, Settings
 
-USED = ("loopback", "low_rank", "remdm", "word_count", "faulty")
+USED = ("low_rank", "remdm", "word_count", "faulty")
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("extensions")
     for name in USED:
         (folder / name).symlink_to(ROOT / "tests" / "extensions" / name)
-    for name in ("guidance", "infill", "prompt_matrix"):
+    for name in ("guidance", "infill", "loopback", "prompt_matrix"):
         (folder / name).symlink_to(ROOT / "extensions" / name)
     return folder
 
@@ -74,25 +74,25 @@ def saved(app: App) -> set[Path]:
 
 def test_run_calls_generate_as_often_as_it_wants_and_only_the_last_text_is_saved(app):
     before = saved(app)
-    events = list(app.engine.run(job_of(asked(app, loopback={"loops": 3}), asked(app, seed=5))))
+    events = list(app.engine.run(job_of(asked(app, loopback={"loops": 2}), asked(app, seed=5))))
     assert [(e.k, e.of) for e in events if isinstance(e, Loop)] == [(0, 3), (1, 3), (2, 3)]
     assert [e.cell for e in events if isinstance(e, Started)] == ["0", "1", "0", "0"]
     finished = {e.cell: e.result for e in events if isinstance(e, Finished)}
     assert len(saved(app) - before) == 2 and set(finished) == {"0", "1", None}
     assert outcome(finished["1"]) == outcome(run(app, asked(app, seed=5))[0])
-    assert finished["0"].request.loopback.loops == 3 and finished["0"].request.canvas is None
+    assert finished["0"].request.loopback.loops == 2 and finished["0"].request.canvas is None
     assert finished["0"].request.seed == 1 and finished["0"].complete
     assert finished["0"].text != run(app, asked(app))[0].text
 
 
 def test_a_saved_loopback_gives_the_same_text_again(app):
-    (made,) = run(app, asked(app, steps=None, loopback={"loops": 2}))
+    (made,) = run(app, asked(app, steps=None, loopback={"loops": 1}))
     again, unknown = app.Request.read(app.history.get(made.id).model_dump_json())
     assert not unknown and outcome(run(app, again)[0]) == outcome(made)
 
 
 def test_progress_of_a_job_with_loops_never_runs_backwards(app):
-    job = app.queue.submit(asked(app, loopback={"loops": 3}, count=2))
+    job = app.queue.submit(asked(app, loopback={"loops": 2}, count=2))
     shares = [update["progress"] for update in job.subscribe().updates(0.0)]
     assert shares == sorted(shares) and shares[-1] == 1.0
 
@@ -161,20 +161,20 @@ class Breaks(Extension):
 
 def test_what_fails_inside_a_run_is_not_the_runs_fault(app):
     faulty = {"at": "denoise", "culprit": True}
-    good, bad = run(app, asked(app, loopback={"loops": 2}), asked(app, loopback={"loops": 2}, faulty=faulty))
+    good, bad = run(app, asked(app, loopback={"loops": 1}), asked(app, loopback={"loops": 1}, faulty=faulty))
     assert bad.error == "faulty: RuntimeError: on purpose"
-    assert outcome(good) == outcome(run(app, asked(app, loopback={"loops": 2}))[0])
+    assert outcome(good) == outcome(run(app, asked(app, loopback={"loops": 1}))[0])
 
 
 def test_cancel_within_a_loop_keeps_what_is_there(app):
-    job, loops, after = job_of(asked(app, loopback={"loops": 5}, steps=12)), 0, 0
+    job, loops, after = job_of(asked(app, loopback={"loops": 4}, steps=12)), 0, 0
     for event in app.engine.run(job):
         loops += isinstance(event, Loop)
         if loops == 2 and isinstance(event, Progress):
             after += 1
             job.cancel()
     assert (loops, after) == (2, 1)
-    assert not event.result.complete and "…" in event.result.text and event.result.request.loopback.loops == 5
+    assert not event.result.complete and "…" in event.result.text and event.result.request.loopback.loops == 4
 
 
 # -- patch ---------------------------------------------------------------------------------------------------
@@ -343,7 +343,7 @@ def test_all_hooks_in_one_job(app):
         "prompt": "a ship | a storm",
         "prompt_matrix": {"enabled": True},
         "guidance": {"scale": 1.5},
-        "loopback": {"loops": 2},
+        "loopback": {"loops": 1},
         "low_rank": {"weight": 0.5},
         "sampler": "remdm",
         "word_count": {"on": True},

@@ -98,7 +98,7 @@ class Extension:
         It must yield one Finished or Failed for each cell; events of the cell after that are ignored. Only
         this result is saved, so its request must be one that makes the text again:
         `result.model_copy(update={"request": ...})`. `Loop(k, of)` before each pass keeps the progress from
-        running backwards. Not called if all its options have their default values. Used by: loopback (tests).
+        running backwards. Not called if all its options have their default values. Used by: loopback.
         """
         yield from generate(cells)
 
