@@ -158,7 +158,7 @@ def show(name: str) -> Callable[[Gallery, Page], None]:
 
 def tokens(gallery: Gallery, page: Page) -> None:
     show("Tokens")(gallery, page)
-    page.locator("summary", has_text="Parameters").click()
+    page.locator("summary", has_text="Made with").click()
     page.locator("#desk-right").evaluate("node => node.scrollTo(0, 0)")
     page.locator(".tokens .word.confidence-1, .tokens .word.confidence-2, .tokens .word").first.hover()
 

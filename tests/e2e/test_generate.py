@@ -86,3 +86,46 @@ def test_nothing_acts_unseen(visit):
     assert user.shown("logit_bias-never") == "" and user.shown("prompt") == "a fox"
     page.locator(".notice").get_by_role("button", name="Undo").click()
     chips.filter(has_text="Never: bear").wait_for()
+
+
+def test_a_result_says_what_it_is_and_goes_back_as_it_was_asked(visit):
+    """Prompt and seed on top, marked infill, hidden actions, earlier prompts, folded examples, presets kept."""
+    user = visit()
+    page = user.page
+    user.choose("model", "other")
+    user.wait("document.querySelector('#field-length input').value === '24'")
+    page.locator("#guide").wait_for(state="attached")
+    user.type("prompt", "the fox ____ home")
+    user.type("seed", "5")
+    page.keyboard.press("Control+Enter")
+    user.done()
+    head = page.locator(".job-head")
+    assert head.locator(".job-prompt").text_content() == "the fox ____ home"
+    assert "seed 5" in head.locator(".job-meta").text_content()
+    assert page.locator(".final .filled").count() == 1
+
+    actions = page.locator(".row-actions")
+    page.mouse.move(5, 5)
+    user.wait("getComputedStyle(document.querySelector('.row-actions')).opacity === '0'")
+    actions.get_by_role("button", name="Copy").focus()
+    user.wait("getComputedStyle(document.querySelector('.row-actions')).opacity === '1'")
+
+    user.type("prompt", "a hen")
+    page.keyboard.press("Control+Enter")
+    user.done(jobs=2)
+    page.locator("#field-prompt textarea").click()
+    page.keyboard.press("Alt+ArrowUp")
+    assert user.shown("prompt") == "the fox ____ home"
+    page.keyboard.press("Alt+ArrowDown")
+    assert user.shown("prompt") == "a hen"
+
+    page.locator(".job >> nth=0").get_by_role("button", name="Send to controls").click()
+    user.wait("document.querySelector('#field-seed input').value !== '-1'")
+    user.wait("!document.querySelector('#field-block_length').hasAttribute('data-changed')")
+    assert page.locator(".chips .chip").count() == 0, "what was the preset's stays the preset's"
+
+    for place in (0, 1):
+        page.locator(".job").nth(place).get_by_role("button", name="More").click()
+        page.get_by_role("menuitem", name="Compare").click()
+    fields = page.locator("dialog.compare .compare-fields").text_content()
+    assert "Prompt" in fields and "a hen" in fields and "Denoising steps" not in fields

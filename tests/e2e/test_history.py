@@ -205,7 +205,7 @@ def test_a_real_run_appears_replays_and_can_be_used_again(visit):
     pane.get_by_role("button", name="Replay").click()
     user.wait("document.querySelectorAll('.history-pane .tokens .mask').length > 0")
     user.wait("document.querySelectorAll('.history-pane .tokens .mask').length === 0")
-    pane.locator("summary", has_text="Parameters").click()
+    pane.locator("summary", has_text="Made with").click()
     assert "77" in pane.locator("dl").last.text_content()
     pane.get_by_role("button", name="Send to controls").click()
     user.wait("document.body.dataset.view === 'write'")

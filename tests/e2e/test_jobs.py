@@ -63,8 +63,8 @@ def test_two_browsers_share_one_queue(visit, api):
     state(second, "the first fox", "running")
     assert row(second, "the second hen").locator(".queue-state").text_content() == "Waiting, 1 ahead"
     assert second.page.locator(".queue-now .queue-prompt").all_text_contents() == [
-        "the second hen",
         "the first fox",
+        "the second hen",
     ]
     assert row(second, "the second hen").locator(".queue-whose").text_content() == "yours"
     assert row(second, "the first fox").locator(".queue-whose").text_content() == "another browser"

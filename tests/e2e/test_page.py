@@ -49,7 +49,7 @@ def test_a_result_shows_tokens_parameters_and_its_run_again(visit):
     user.wait("document.querySelectorAll('.tokens .mask').length < 16")
     page.get_by_role("button", name="Stop").click()
     assert user.texts()
-    page.locator(".job summary", has_text="Parameters").click()
+    page.locator(".job summary", has_text="Made with").click()
     listed = dict(
         zip(
             page.locator(".job dt").all_text_contents(),
@@ -183,7 +183,7 @@ def test_markup_is_text_everywhere(visit):
     user.generate()
     user.done()
     assert HOSTILE in user.texts()[0]
-    page.locator(".job summary", has_text="Parameters").click()
+    page.locator(".job summary", has_text="Made with").click()
     assert HOSTILE in page.locator(".job dl").text_content()
     assert page.locator("tdw-canvas, #guide, tdw-extensions").locator("b, script, img").count() == 0
 

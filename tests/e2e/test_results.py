@@ -104,7 +104,7 @@ def test_heat_map_by_confidence_step_and_order(visit, keep):
     assert place.locator(".tip").text_content() == "“ ran”95 % confidence, step 1, committed as number 1"
     place.get_by_role("button", name="Plain").click()
     assert place.locator(".final").text_content() == "Fox too ran." and place.locator(".tokens").is_hidden()
-    place.locator("summary", has_text="Parameters").click()
+    place.locator("summary", has_text="Made with").click()
     assert "4 tokens · 4 model calls · 1.0 per call · 2.7 tokens/s" in place.locator("summary").text_content()
 
 
@@ -274,7 +274,7 @@ def test_hostile_text_is_text_in_every_view(visit, keep):
     assert place.locator(".markdown .row-error").count() == 0
     assert place.locator("script, img, style, iframe, [onerror], [href^='javascript:']").count() == 0
     assert "<img src=x" in place.locator(".markdown").text_content()
-    place.locator("summary", has_text="Parameters").click()
+    place.locator("summary", has_text="Made with").click()
     assert (
         HOSTILE in place.locator("dl").text_content() and HOSTILE in place.locator(".row-note").text_content()
     )

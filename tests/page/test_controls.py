@@ -155,6 +155,12 @@ def test_a_component_is_read_as_its_field_wants_it(made, name, value, read_as):
     assert take(by(made, "feature", name), value) == read_as
 
 
+def test_a_decimal_comma_is_a_point_where_the_language_writes_one(made):
+    control = by(made, "temperature")
+    assert take(control, "0,5", ",") == take(control, "0.5", ",") == take(control, "0.5") == 0.5
+    assert take(control, "0,5") == "0,5", "the request model refuses it"
+
+
 def test_a_request_shown_and_read_again_is_the_same(made):
     request = Composed(
         prompt="a\nb",

@@ -135,8 +135,9 @@ def show(control: Control, value: Any) -> Any:
     return "" if value is None and control.kind in ("text", "lines") else value
 
 
-def take(control: Control, shown: Any) -> Any:
-    """A component's value as the field takes it. ValueError with a sentence if it cannot be read."""
+def take(control: Control, shown: Any, decimal: str = ".") -> Any:
+    """A component's value as the field takes it. ValueError with a sentence if it cannot be read. `decimal`:
+    how the reader's language writes the decimal point; a point is read, too."""
     if control.kind == "dropdown":
         return None if shown in (PRESET, None) and control.empty else shown
     if control.kind == "list":
@@ -151,7 +152,7 @@ def take(control: Control, shown: Any) -> Any:
         except RecursionError:
             raise ValueError(f"{control.label} is not valid JSON: it is nested too deeply.") from None
     if control.kind == "number" and isinstance(shown, str):
-        return _number(shown.strip()) if shown.strip() else None
+        return _number(shown.strip().replace(decimal, ".")) if shown.strip() else None
     return None if shown == "" and control.empty else shown
 
 
@@ -181,9 +182,10 @@ def request_of(
 
     ValueError: sentences with the controls' labels, in the language of `words` (default: English).
     """
+    words = languages()[ENGLISH] if words is None else words
     values: dict[str, Any] = {}
     for control, item in zip(controls, shown, strict=True):
-        value = take(control, item)
+        value = take(control, item, words["page.decimal"])
         if control.empty and value == preset_value(control, preset):
             value = None
         inside = values
@@ -193,7 +195,6 @@ def request_of(
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        words = languages()[ENGLISH] if words is None else words
         labels = {c.path: words.get(f"field.{'.'.join(c.path)}.label", c.label) for c in controls}
         raise ValueError(" ".join(_faults(error, labels, words))) from None
 

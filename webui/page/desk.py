@@ -157,8 +157,10 @@ class Desk:
             for p in profile.get("examples", ())
         )
         name = '<tdw-words id=examples key="page.examples" hidden></tdw-words>'
+        again = '<button type=button class=fold-examples><tdw-words key="page.examples"></tdw-words></button>'
         return (
             mark
+            + (again if chips or words else "")
             + words
             + (
                 f"{name}<div class=examples role=group aria-labelledby=examples>{chips}</div>"

@@ -5,6 +5,8 @@ import { client } from "./client.js";
 
 export const ENDED = ["done", "failed", "cancelled"];
 
+const AGAIN_MS = 1500; // after a connection that was refused
+
 class Feed extends EventTarget {
   jobs = new Map(); // id: the job as the server lists it, oldest first
   loading = null; // {checkpoint, done} that is being loaded
@@ -39,7 +41,7 @@ class Feed extends EventTarget {
     source.addEventListener("error", () => {
       this.connected = false;
       this.changed();
-      if (source.readyState === EventSource.CLOSED) setTimeout(() => this.listen(), 5000);
+      if (source.readyState === EventSource.CLOSED) setTimeout(() => this.listen(), AGAIN_MS);
     });
   }
 

@@ -25,6 +25,11 @@ function show(name) {
   const changed = control?.hasAttribute("data-changed") ? [element("small", "", say("page.changed_from", { value: control.dataset.standard }))] : [];
   tip.replaceChildren(help, ...changed);
   const box = name.getBoundingClientRect();
+  const column = tabbed && document.querySelector("#desk-left")?.getBoundingClientRect();
+  if (column?.width && control?.closest("#desk-left") && column.right + tip.offsetWidth + 16 < document.documentElement.clientWidth) {
+    Object.assign(tip.style, { left: `${column.right + 8}px`, top: `${box.top}px` }); // beside the controls: it covers none
+    return;
+  }
   tip.style.left = `${Math.max(8, Math.min(box.left, document.documentElement.clientWidth - tip.offsetWidth - 8))}px`;
   const above = box.top - tip.offsetHeight - 6;
   tip.style.top = `${above >= 8 ? above : box.bottom + 6}px`;

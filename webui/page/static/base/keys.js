@@ -11,6 +11,7 @@ const OPEN = "[role=listbox], [role=menu], [popover]:popover-open, dialog[open]"
 const KEYS = [
   [["Ctrl", "Enter"], "page.key_generate"],
   [["Esc"], "page.key_escape"],
+  [["Alt", "↑"], "page.key_prompts"],
   [["Tab"], "page.key_tab"],
   [["↑", "↓"], "page.key_arrows"],
   [["?"], "page.key_help"],
@@ -42,7 +43,7 @@ function number(event) {
   const { labels } = document.querySelector("tdw-canvas");
   const [, , step = 1] = labels[pathOf(box)] ?? [];
   event.preventDefault();
-  field.value = String(Number(((Number(field.value) || 0) + way * step).toFixed(4)));
+  field.value = String(Number(((Number(field.value.replace(say("page.decimal"), ".")) || 0) + way * step).toFixed(4)));
   field.dispatchEvent(new Event("input", { bubbles: true }));
 }
 

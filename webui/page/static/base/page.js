@@ -17,10 +17,12 @@ import "../settings/settings.js";
 import "../controls/tokens.js";
 import { askReset } from "../controls/changes.js";
 import { plan } from "../controls/plan.js";
+import { keep } from "../controls/prompt-history.js";
+import { away } from "./away.js";
 import { client } from "./client.js";
 import { block, foldOf, nameOf, pathOf, title, toggle } from "./gradio.js";
 import { showError, showNotice } from "./notice.js";
-import { origin } from "./parts.js";
+import { element, origin } from "./parts.js";
 import { shown } from "./shown.js";
 import { say, locale } from "./strings.js";
 import { open } from "./views.js";
@@ -48,6 +50,8 @@ const tdw = {
   /** The server's answer to Generate. */
   submitted(answer) {
     if (answer?.job) {
+      keep(shown.get("prompt"));
+      ran();
       watch(answer.job);
     } else {
       showState();
@@ -210,13 +214,40 @@ document.addEventListener("click", (event) => {
   const example = origin(event).closest?.(".example");
   if (example) write(example.textContent);
   if (!origin(event).closest?.("#generate")) return;
-  const refused = plan.current && plan.error;
+  const refused = away() ? say("page.away") : plan.current && plan.error;
   if (refused) {
     refusedValues = plan.values;
-    showError(plan.error);
+    showError(refused);
   }
   if (refused || document.body.dataset.tdw === "sending") event.stopImmediatePropagation(); // not twice by a double click
 }, true);
+
+document.addEventListener("tdw:away", (/** @type {any} */ { detail: gone }) => {
+  if (gone && document.body.dataset.tdw === "sending") showState(); // no answer will come
+  if (!gone) showError("");
+});
+
+/** From the first run on the examples are folded. */
+function ran() {
+  localStorage.setItem("tdw.ran", "yes");
+  document.body.dataset.ran = "";
+}
+if (localStorage.getItem("tdw.ran")) document.body.dataset.ran = "";
+document.addEventListener("click", (event) => {
+  if (origin(event).closest?.("#guide .fold-examples")) document.body.toggleAttribute("data-examples");
+});
+
+/** The link that leads past the controls. */
+const skip = element("a", "skip", say("page.skip"));
+skip.href = "#write";
+skip.addEventListener("click", (event) => {
+  event.preventDefault();
+  open("write");
+  const place = document.querySelector("#desk-right");
+  place.tabIndex = -1;
+  place.focus();
+});
+document.body.prepend(skip);
 
 /** <tdw-words key="page.write">: the text of a key in markup made by Python; its own content if there is none. */
 class Words extends HTMLElement {

@@ -174,7 +174,7 @@ function shortened(value) {
 }
 
 /** [path, value] of every field, an extension's options as "extension.option". */
-function* flat(request, prefix = "") {
+export function* flat(request, prefix = "") {
   for (const [name, value] of Object.entries(request)) {
     const nested = value !== null && typeof value === "object" && !Array.isArray(value);
     if (nested) yield* flat(value, `${prefix}${name}.`);

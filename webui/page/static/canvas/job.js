@@ -27,7 +27,7 @@ export class Job {
     this.error = element("p", "job-error");
     this.error.hidden = true;
     this.body = element("div", "job-body");
-    this.prompt = element("bdi", "job-prompt"); // shown once the job is an earlier one
+    this.prompt = element("bdi", "job-prompt");
     const head = element("header", "job-head", this.prompt, this.status, this.meta);
     this.node = element("section", "job", head, this.bar, this.error, this.body, legend());
     this.node.setAttribute("aria-label", say("canvas.texts"));
@@ -39,7 +39,9 @@ export class Job {
     this.state = update.state;
     this.rows ??= this.layout(update.cells);
     for (const [id, cell] of Object.entries(update.cells)) this.rows.get(id)?.update(cell, !snapshot);
-    this.prompt.textContent ||= [...this.rows.values()].find((row) => row.result)?.result.request.prompt.trim() ?? "";
+    const first = [...this.rows.values()].find((row) => row.result)?.result.request;
+    this.prompt.textContent ||= (feed.jobs.get(this.id)?.prompt || first?.prompt || "").trim();
+    this.seed = this.rows.size === 1 && first ? say("canvas.compare.seed", { seed: first.seed }) : "";
     if (ENDED.includes(update.state) && update.error && ![...this.rows.values()].some((row) => row.failed)) {
       this.error.textContent = update.error;
       this.error.hidden = false;
@@ -84,7 +86,7 @@ export class Job {
     );
     const time = say("canvas.seconds", { seconds: formatNumber(seconds, 1) });
     const parts = ENDED.includes(state)
-      ? [texts, time, rows.length > 1 && speed]
+      ? [texts, this.seed, time, rows.length > 1 && speed]
       : [slowest && say("canvas.step", { step: slowest.step, steps: slowest.steps }), speed, left >= 1.5 && say("canvas.left", { seconds: Math.round(left) })];
     this.meta.textContent = parts.filter(Boolean).join(" · ");
     const percent = Math.round(100 * progress);

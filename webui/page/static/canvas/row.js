@@ -80,7 +80,7 @@ export class Row {
 
   finish(result) {
     this.result = result;
-    this.final.textContent = result.text.trimStart(); // the first token starts with a space
+    this.final.replaceChildren(...marked(result.text.trimStart(), this.live ? this.known : this.thumb.known)); // the first token starts with a space
     this.board.node.hidden = true;
     this.final.hidden = false;
     if (!result.complete) this.meta.textContent = say("canvas.unfinished");
@@ -96,6 +96,24 @@ export class Row {
     this.board.end = new Run(this.result, this.board.known).end;
     this.node.append(new Tools(this).node);
   }
+}
+
+/** A text as nodes: if some of it was given, what was filled in between is marked. */
+function marked(text, known) {
+  if (!known.some(([piece, confidence]) => piece && confidence === null)) return [text];
+  const runs = []; // [text, whether it was filled in]
+  for (const [piece, confidence] of known) {
+    if (!piece) continue;
+    const blank = piece.match(/^\s*/)[0];
+    const filled = confidence !== null;
+    for (const [part, mark] of [[blank, filled && runs.at(-1)?.[1]], [piece.slice(blank.length), filled]]) {
+      if (runs.at(-1)?.[1] === mark) runs.at(-1)[0] += part;
+      else if (part) runs.push([part, mark]);
+    }
+  }
+  if (runs.length) runs[0][0] = runs[0][0].trimStart();
+  if (runs.map(([part]) => part).join("") !== text) return [text]; // such as tokens that are half a character
+  return runs.map(([part, filled]) => (filled ? element("span", "filled", part) : part));
 }
 
 /** A finished Result from the history or a file as a node; its parts, if any, below each other. */

@@ -30,13 +30,15 @@ export function changes() {
     const [label = path] = labels[path] ?? [];
     const twice = names.filter((name) => name === label).length > 1;
     const extension = path.includes(".") && twice ? fold?.querySelector(":scope > button > span")?.textContent.trim() : "";
-    found.push({ path, label: extension ? `${extension}: ${label}` : label, value: written(now), standard: written(standard), fold });
+    found.push({ path, label: extension ? `${extension}: ${label}` : label, value: written(now, path), standard: written(standard, path), fold });
   });
   return found;
 }
 
 /** A control's value for people. */
-function written(value) {
+function written(value, path) {
+  const named = say(`field.${path}.${value}`); // a choice
+  if (!named.startsWith("field.")) return named;
   if (typeof value === "boolean") return say(value ? "page.on" : "page.off");
   const text = String(value ?? "").trim().replace(/\s+/g, " ");
   if (!text) return say("page.empty");

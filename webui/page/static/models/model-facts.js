@@ -4,6 +4,8 @@
 import { element } from "../base/parts.js";
 import { say, locale } from "../base/strings.js";
 
+const DEMONSTRATION = 20_000_000; // parameters up to which a model can show how it works, not more
+
 /** "12.3 M": parameters if they are known, else bytes. */
 export function size({ parameters, size }) {
   return parameters ? scaled(parameters, ["", "K", "M", "B", "T"]) : bytes(size);
@@ -34,6 +36,7 @@ export function details(entry, standing) {
   for (const [key, value] of facts) if (value) list.append(element("div", "", element("dt", "", say(`models.${key}`)), element("dd", "", element("bdi", "", String(value)))));
   const node = element("div", "", element("h3", "", name), state, bar, why, list);
   node.dataset.state = standing.state;
+  if (entry.parameters && entry.parameters < DEMONSTRATION) list.before(element("p", "models-small", say("models.small")));
   return [node];
 }
 

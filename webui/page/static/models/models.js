@@ -97,7 +97,7 @@ class Models extends HTMLElement {
     if (!entry) return;
     const state = stateOf(entry);
     this.chip.dataset.state = state.state;
-    setText(this.label, entry.error ? "" : size(entry));
+    setText(this.label, entry.error ? "" : entry.parameters ? say("models.size_of", { number: size(entry) }) : size(entry));
     setText(this.state, state.words);
     this.bar.hidden = state.state !== "loading";
     this.bar.firstChild.style.width = `${state.percent}%`;

@@ -35,8 +35,8 @@ class Queue extends HTMLElement {
     const jobs = [...feed.jobs.values()];
     this.classList.toggle("shared", jobs.some((job) => !job.client_is_you)); // only then it matters whose they are
     const [now, recent] = this.groups;
-    now.show(first(jobs.filter((job) => !ENDED.includes(job.state))), (job) => this.draw(job));
-    recent.show(first(jobs.filter((job) => ENDED.includes(job.state)).reverse()), (job) => this.draw(job));
+    now.show(jobs.filter((job) => !ENDED.includes(job.state)), (job) => this.draw(job));
+    recent.show(jobs.filter((job) => ENDED.includes(job.state)).reverse(), (job) => this.draw(job));
     for (const [id, item] of this.items) if (!item.node.isConnected) this.items.delete(id);
     this.stuck.hidden = !feed.stuck;
     this.stuck.textContent = say(feed.stuck === 1 ? "jobs.threads.one" : "jobs.threads.many", { n: feed.stuck });
@@ -62,11 +62,6 @@ class Queue extends HTMLElement {
     this.counted = active.length;
     this.dispatchEvent(new CustomEvent("tdw:count", { bubbles: true, detail: { count: active.length, view: "queue" } }));
   }
-}
-
-/** The jobs of this browser, then the others. */
-function first(jobs) {
-  return [...jobs.filter((job) => job.client_is_you), ...jobs.filter((job) => !job.client_is_you)];
 }
 
 /** A part of the list with its title and a limit on its jobs until "Show more" is pressed. */

@@ -2,7 +2,7 @@
 // Two texts side by side, differences marked. `choose` collects the two, `compare` shows them.
 
 import { diff } from "./diff.js";
-import { button, element } from "../base/parts.js";
+import { button, element, flat } from "../base/parts.js";
 import { say } from "../base/strings.js";
 
 /** Chooses a result for comparison: the first waits for a second. `near` is its node. */
@@ -27,7 +27,7 @@ export function compare(a, b) {
   const head = element("header", "", element("h2", "", say("canvas.compare.title")), element("span", "compare-sum", summed(pieces)), close);
   const sides = element("div", "compare-sides", side(a, pieces, "gone"), side(b, pieces, "new"));
   const legend = element("p", "compare-legend", element("del", "", say("canvas.compare.gone")), element("ins", "", say("canvas.compare.new")));
-  dialog.append(head, sides, legend);
+  dialog.append(head, sides, legend, ...differing(a.request ?? {}, b.request ?? {}));
   dialog.setAttribute("aria-label", say("canvas.compare.title"));
   dialog.addEventListener("close", () => dialog.remove());
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
@@ -46,6 +46,20 @@ function side(result, pieces, kind) {
   const title = element("h3", "", element("bdi", "", facts.filter(Boolean).join(" · ")));
   const prompt = element("p", "compare-prompt", element("bdi", "", request?.prompt ?? ""));
   return element("section", "", title, prompt, text);
+}
+
+/** The fields whose values differ between two requests, as a list; nothing if there are none. */
+function differing(a, b) {
+  const labels = document.querySelector("tdw-canvas")?.labels ?? {};
+  const [one, other] = [new Map(flat(a)), new Map(flat(b))];
+  const list = element("dl", "compare-fields");
+  for (const path of new Set([...one.keys(), ...other.keys()])) {
+    const values = [one.get(path), other.get(path)].map((value) => (value === undefined || value === null || value === "" ? say("page.empty") : typeof value === "object" ? JSON.stringify(value) : String(value)));
+    if (values[0] === values[1] || path === "count") continue;
+    const [del, ins] = [element("del", "", element("bdi", "", values[0])), element("ins", "", element("bdi", "", values[1]))];
+    list.append(element("dt", "", element("bdi", "", labels[path]?.[0] ?? path)), element("dd", "", del, " ", ins));
+  }
+  return list.firstChild ? [element("h3", "compare-heading", say("canvas.compare.fields")), list] : [];
 }
 
 /** The share of words that are equal. */

@@ -51,7 +51,7 @@ export class Tools {
 
   /** Puts the request into the controls; `vary`: and focuses the first of them. */
   use(keepSeed, vary = false) {
-    send(this.row.node, "use", { request: this.result.request, keepSeed });
+    send(this.row.node, "use", { request: asked(this.result), keepSeed });
     if (!vary) return;
     const control = [...document.querySelectorAll("#parameters input")].find((one) => one.offsetParent);
     control?.scrollIntoView({ block: "center" });
@@ -139,6 +139,18 @@ export class Tools {
     this.below.append(this.player.node);
     this.player.play();
   }
+}
+
+/** The request of a result as it was asked for: what the preset gave is left to the preset. */
+function asked({ request, preset = [] }) {
+  const copy = structuredClone(request);
+  for (const path of preset) {
+    const names = path.split(".");
+    const last = names.pop();
+    const inside = names.reduce((part, name) => part?.[name], copy);
+    if (inside && last in inside) inside[last] = null;
+  }
+  return copy;
 }
 
 /** The name of a file saved from a result: checkpoint and seed. */
