@@ -86,7 +86,8 @@ def test_the_handlers(made):
     assert page.submit(*wrong, "a1 de")["error"] == "Schritte: das ist keine ganze Zahl."
     assert page.plan(*wrong, "a1 de") == {"error": "Schritte: das ist keine ganze Zahl.", "off": []}
     assert page.submit(*wrong, "a1 xx")["error"] == "Denoising steps: this is not a whole number."
-    assert page.switch("storyteller", *shown)[2 + place] == "3"
+    assert page.switch("another", *shown)[2 + place] == "3"
+    assert page.switch("storyteller", *shown)[2 + place] == gr.skip(), "it is chosen already"
 
 
 def test_nothing_of_the_page_is_sent_that_is_not_shown(made):

@@ -75,7 +75,10 @@ class Desk:
 
     def switch(self, old: str, *shown: Any) -> list[Any]:
         """Another checkpoint was chosen: controls that show the old preset show the new one, changed ones
-        stay."""
+        stay. Gradio may call it twice for one choice, the second time with what it is still drawing: nothing
+        changes then."""
+        if self._chosen(shown) == (old or self.model):
+            return [gr.skip()] * (2 + len(shown))
         before, after = self.preset(old), self.preset(self._chosen(shown))
         values = [
             show(c, preset_value(c, after))
