@@ -52,9 +52,11 @@ _HOMES = MappingProxyType(
         "axis_fields": "webui.core.fields",
         "field": "webui.core.fields",
         "find_adapter": "webui.checkpoints.adapters",
+        "fingerprint": "webui.checkpoints.weights",
         "nearest": "webui.core.tags",
         "remasking": "webui.denoising.samplers",
         "tag": "webui.core.tags",
+        "tensors": "webui.checkpoints.weights",
         "write": "webui.core.atomic",
     }
 )
@@ -64,6 +66,7 @@ if TYPE_CHECKING:
     from webui.application import App
     from webui.canvas import Canvas, Choice, Count, Template
     from webui.checkpoints.adapters import Adapter, AdapterEntry, adapter_entry, adapters, find_adapter
+    from webui.checkpoints.weights import fingerprint, tensors
     from webui.core.atomic import write
     from webui.core.events import Event, Failed, Finished, Loop
     from webui.core.fields import axis_fields, field

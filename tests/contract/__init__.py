@@ -57,4 +57,5 @@ EXTENSIONS: dict[str, dict | None] = {
     },
     "text_metrics": None,
     "training": None,
+    "checkpoint_merger": None,
 }
