@@ -98,6 +98,14 @@ need() {
     ) 9>"$root/.venv.lock"
 }
 
+# need_axe: axe-core for the test of accessibility, from the package index; without it that test is skipped
+need_axe() {
+    "$python" -c "import axe_playwright_python" 2>/dev/null ||
+        "$python" -m pip install --quiet --disable-pip-version-check --no-input --no-deps axe-playwright-python==0.1.8 \
+            </dev/null >"$venv/axe.log" 2>&1 ||
+        say "axe-core could not be fetched (see $venv/axe.log): the test of accessibility is skipped."
+}
+
 # need_browser: the tests of the page drive the system's chromium
 need_browser() {
     for name in chromium chromium-browser google-chrome google-chrome-stable; do
@@ -135,6 +143,7 @@ case ${1:-} in
         shift
         need requirements requirements-test
         need_browser
+        need_axe
         cd "$root"
         exec "$python" -m pytest "$@"
         ;;

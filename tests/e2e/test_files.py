@@ -66,13 +66,13 @@ def test_only_scripts_and_styles_are_assets(http, name):
 
 
 def test_a_browser_asks_for_a_script_once(http):
-    (script,) = re.findall(r'<script type="module" src="(ui/[0-9a-f]+/base/page.js)">', http.get("/").text)
+    (script,) = re.findall(r'<script type="module" src="(ui/[0-9a-f]+/page.js)">', http.get("/").text)
     reply = http.get(f"/{script}")
     assert (
         reply.headers["content-type"].startswith("text/javascript")
         and "immutable" in reply.headers["cache-control"]
     )
-    assert http.get("/ui/0/base/page.js").headers["cache-control"] == "no-cache", (
+    assert http.get("/ui/0/page.js").headers["cache-control"] == "no-cache", (
         "of a version that is not the page's"
     )
 

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from webui.extension.assets import asset as asset_of
 from webui.extension.extension import HOOKS
 from webui.extension.registry import Registry
+from webui.page.bundle import bundle
 from webui.page.languages import embedded
 
 STATIC = Path(__file__).resolve().parent / "static"
@@ -33,6 +34,7 @@ LOOK = (
 )  # settings that act in the browser
 START, PAGE = "base/start.js", "base/page.js"  # before Gradio draws; after the page is parsed
 STYLES = "page.css"  # all style sheets in one
+SCRIPTS = "page.js"  # all scripts but START in one
 PUBLIC = "base/public.js"  # what extensions' scripts import as "webui"
 OWN = "own"  # the folder of the files of extensions
 TYPES = MappingProxyType({".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"})
@@ -89,23 +91,20 @@ def head(program: Any) -> str:
         f'<script type="module" src="{_url(name)}"></script>' for name in own if name.endswith(".js")
     )
     look = {name: getattr(program.settings, name, None) for name in LOOK}
-    modules = "".join(
-        f'<link rel="modulepreload" href="{at}/{name}">' for name in _assets(".js") if name != START
-    )
     return (
         f'<meta name="referrer" content="no-referrer"><meta name="color-scheme" content="light dark">'
-        f'<script type="importmap">{_json({"imports": {"webui": f"./{at}/{PUBLIC}"}})}</script>'
+        f'<script type="importmap">{_json({"imports": {"webui": f"./{at}/{SCRIPTS}"}})}</script>'
         f'<link rel="stylesheet" href="{at}/{STYLES}">{sheets}'
         f"{embedded(look.get('language') or 'auto', program.settings.extensions)}"
         f'<script type="application/json" id="tdw-look">{_json(look)}</script>'
-        f'<script src="{at}/{START}"></script>{modules}<script type="module" src="{at}/{PAGE}"></script>'
+        f'<script src="{at}/{START}"></script><script type="module" src="{at}/{SCRIPTS}"></script>'
         f"{scripts}"
     )
 
 
 def serve_assets(server: FastAPI, registry: Registry) -> None:
-    """Serves the scripts, all style sheets as one file, and extensions' files, at /ui/<version>/. A browser
-    loads each version once."""
+    """Serves all scripts as one file, all style sheets as one, and extensions' files, at /ui/<version>/. A
+    browser loads each version once."""
 
     @server.get("/ui/{asked}/{name:path}", include_in_schema=False)
     def asset(asked: str, name: str) -> Response:
@@ -119,7 +118,9 @@ def serve_assets(server: FastAPI, registry: Registry) -> None:
             return FileResponse(file, media_type=TYPES[file.suffix], headers=headers)
         if name == STYLES:
             return Response(_styles(), media_type="text/css", headers=headers)
-        if name not in _assets(".js"):
+        if name == SCRIPTS:
+            return Response(bundled(), media_type="text/javascript", headers=headers)
+        if name != START:
             raise HTTPException(404, "There is no such file.")
         return FileResponse(STATIC / name, media_type="text/javascript", headers=headers)
 
@@ -147,6 +148,12 @@ def _styles() -> str:
     """All style sheets as one: a page waits for every sheet before it paints."""
     own = (name for name in _assets(".css") if name not in BASE_STYLES)
     return "\n".join((STATIC / name).read_text("utf-8") for name in (*BASE_STYLES, *own))
+
+
+def bundled() -> str:
+    """The scripts as one module, which exports what extensions may use."""
+    sources = {name: (STATIC / name).read_text("utf-8") for name in _assets(".js") if name != START}
+    return bundle(sources, PAGE, PUBLIC)
 
 
 def _assets(*suffixes: str) -> list[str]:

@@ -7,6 +7,7 @@ import { say } from "../base/strings.js";
 class Extensions extends HTMLElement {
   connectedCallback() {
     if (this.firstChild) return;
+    this.closest(".view").tabIndex = 0; // so that arrow keys scroll it: it may hold nothing else to focus
     const all = JSON.parse(this.dataset.extensions || "[]");
     const failed = all.filter((one) => one.error);
     const counts = [say("extensions.loaded_count", { number: all.length - failed.length })];
