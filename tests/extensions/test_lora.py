@@ -180,6 +180,20 @@ def test_weight_0_is_off_exactly_and_the_weights_stay_bit_for_bit(app, tmp_path,
     assert torch.equal(low(canvas), without)
 
 
+def test_in_fp32_a_row_is_bit_for_bit_the_same_in_every_batch(app, tmp_path):
+    model = app.checkpoints.load(None)
+    path = saved(wrapped(model, seed=9, **CONFIGS["all linear layers"]), tmp_path / "there")
+    low = as_peft(model, SimpleNamespace(base_model=SimpleNamespace(model=_copied(model, "float32"))))
+    uses = [[], [Use("there", 0.3)], [Use("there")], [Use("there", 0.3)], [Use("there", -2)]]
+    canvas = batch(low, rows=5)
+    with applied(low, uses, there=path):
+        together = per_row(canvas, low(canvas))
+        for some in ([0], [2], [3, 1], [4, 0, 2]):
+            part = canvas.take(some)
+            for row, logits in zip(some, per_row(part, low(part)), strict=True):
+                assert torch.equal(logits, together[row])
+
+
 def _copied(model, dtype):
     import copy
 
