@@ -1,8 +1,9 @@
 """The texts of the page: one folder per language, one flat JSON file per area, the same keys in all of them.
 
 An extension brings the texts of its own options in `languages/<language>.json` of its folder:
-`field.<name>.<option>.label` and `.help`, `extension.<name>.title` and `.about`, and what its constructs do,
-`mark.<name>.<construct>`. Without them the declared English texts are shown.
+`field.<name>.<option>.label` and `.help`, `extension.<name>.title` and `.about`, what its constructs do,
+`mark.<name>.<construct>`, and its columns in tables, `metric.<name>.<metric>`. Without them the declared
+English texts are shown.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def _extensions(folder: Path | None, language: str) -> dict[str, str]:
         words |= {
             key: str(text)
             for key, text in found.items()
-            if key.startswith((f"field.{name}.", f"extension.{name}.", f"mark.{name}."))
+            if key.startswith((f"field.{name}.", f"extension.{name}.", f"mark.{name}.", f"metric.{name}."))
         }
     return words
 

@@ -1,11 +1,13 @@
 // @ts-check
-// One job: its state and progress, and its rows as a list, as a table of cells, or as a grid of two axes.
+// One job: its state and progress, and its rows as a list, as a table of cells, as a grid of two axes, or as a table of results.
 
 import { feed } from "../base/feed.js";
-import { element } from "../base/parts.js";
+import { choice, element } from "../base/parts.js";
+import { ResultTable } from "../results/table.js";
 import { Row } from "./row.js";
 import { formatNumber, inside, say } from "../base/strings.js";
 
+const TABLE_ROWS = 64; // more are shown as a table of results first
 const LIVE_ROWS = 8; // more are thumbnails: a page of 256 boards would lag
 export const ENDED = ["done", "failed", "cancelled"];
 
@@ -47,6 +49,29 @@ export class Job {
       this.error.hidden = false;
     }
     this.describe(update);
+    this.table?.changed();
+  }
+
+  /** Whether no more changes come. */
+  get over() {
+    return ENDED.includes(this.state);
+  }
+
+  /** Shows the texts themselves, or them as a table of results. */
+  show(view) {
+    this.views.value = view;
+    this.body.hidden = view === "table";
+    this.table.node.hidden = view !== "table";
+    this.table.changed();
+  }
+
+  /** Shows one of the texts with everything that can be done with it. */
+  open(id) {
+    const row = this.rows.get(id);
+    this.show("texts");
+    row.expand();
+    for (const other of this.rows.values()) other.node.toggleAttribute("data-opened", other === row);
+    row.node.scrollIntoView({ block: "center", behavior: "instant" });
   }
 
   /** Whether it ended without anything to show: it was interrupted before it began. */
@@ -113,9 +138,24 @@ export class Job {
       rows.set(id, row);
     });
     this.node.dataset.rows = entries.length === 1 ? "one" : "many";
+    if (entries.length > 1) this.tabulate(entries);
     if (!names.length) this.body.append(...placed([...rows.values()]));
     else this.body.append(scrolled(names.length === 2 ? grid(names[0], names[1], entries, rows) ?? table(entries, rows) : table(entries, rows)));
     return rows;
+  }
+
+  /** Adds the table of results, and what switches to it. */
+  tabulate(entries) {
+    this.table = new ResultTable(this, new Map(entries.map(([id, cell]) => [id, cell.axes])), (id) => this.open(id));
+    const names = ["texts", "table"].map((name) => /** @type {[string, string]} */ ([name, say(`table.view.${name}`)]));
+    this.views = choice(say("table.views"), names, (view) => this.show(view));
+    this.views.classList.add("job-views");
+    this.meta.after(this.views);
+    this.body.after(this.table.node);
+    const many = entries.length > TABLE_ROWS;
+    this.views.value = many ? "table" : "texts";
+    this.body.hidden = many;
+    this.table.node.hidden = !many;
   }
 }
 
@@ -169,11 +209,19 @@ function line(tag, texts) {
 
 /** A value of an axis, with the axis's name. */
 function titled([name, , label]) {
-  return inside(String(label).toLowerCase().startsWith(name.toLowerCase()) ? String(label) : `${heading(name)} ${label}`);
+  const [text, last] = [String(label), lastOf(name)];
+  const named = text.toLowerCase().startsWith(last.toLowerCase()) || text.endsWith(` ${name}`);
+  return inside(named ? text : `${heading(name)} ${text}`);
 }
 
 function heading(name) {
-  return name.charAt(0).toUpperCase() + name.slice(1);
+  const last = lastOf(name);
+  return last.charAt(0).toUpperCase() + last.slice(1);
+}
+
+/** The last part of a dotted path; the name of an option of the prompt matrix may be a sentence. */
+function lastOf(name) {
+  return /^[\w.]+$/.test(name) ? name.slice(name.lastIndexOf(".") + 1) : name;
 }
 
 function scrolled(node) {

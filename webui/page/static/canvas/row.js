@@ -74,6 +74,7 @@ export class Row {
 
   fail(sentence) {
     this.failed = true;
+    this.sentence = sentence;
     this.extras.append(element("p", "row-error", element("bdi", "", sentence)));
     this.board.node.hidden = !this.board.known.length;
   }

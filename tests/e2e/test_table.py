@@ -1,0 +1,106 @@
+"""The table of a job's texts: a grid arrives in it, it is sorted, filtered, opened, saved, and opened again."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+pytestmark = pytest.mark.e2e
+GRID = {
+    "prompt": "a dragon",
+    "length": 8,
+    "steps": 8,
+    "seed": 1,
+    "end_of_text": "ban",
+    "xyz_grid": {
+        "x_field": "temperature",
+        "x_values": "0.2, 0.9, 1.5",
+        "y_field": "prompt",
+        "y_values": "dragon, <b>cake</b>, king",
+    },
+}
+
+
+def submitted(site, **changes) -> str:
+    reply = httpx.post(f"{site.url}/api/v1/jobs", json={**GRID, **changes}, timeout=60)
+    reply.raise_for_status()
+    return reply.json()["id"]
+
+
+def column(user, number: int) -> list[str]:
+    cells = user.page.locator(f".results tbody tr > :nth-child({number})")
+    return [text.strip() for text in cells.all_text_contents()]
+
+
+def heads(user) -> list[str]:
+    return user.page.locator(".results thead th").all_text_contents()
+
+
+def as_table(user) -> None:
+    user.page.locator(".job-views").get_by_role("button", name="Table").click()
+    user.page.wait_for_selector(".results tbody tr")
+
+
+def test_a_grid_arrives_is_sorted_filtered_and_opened(visit, site):
+    user = visit()
+    user.open(submitted(site, rehearsal={"seconds": 0.05}))
+    as_table(user)
+    user.done()
+    user.wait("document.querySelectorAll('.results td.words button').length === 9")
+    user.wait("document.querySelectorAll('.results thead th').length > 6")
+    names = heads(user)
+    assert names[0] == "Prompt" and names[1] == "Temperature" and "words" in names
+    assert column(user, 1) == ["dragon"] * 3 + ["<b>cake</b>"] * 3 + ["king"] * 3
+    assert column(user, 2) == ["0.2", "0.9", "1.5"] * 3
+    user.page.locator(".results thead").get_by_role("button", name="words").click()
+    words = [int(text) for text in column(user, names.index("words") + 1)]
+    assert words == sorted(words)
+    user.page.locator(".results thead").get_by_role("button", name="words").click()
+    words = [int(text) for text in column(user, names.index("words") + 1)]
+    assert words == sorted(words, reverse=True)
+    user.enter(user.page.locator(".table-bar input"), "cake")
+    user.wait("document.querySelectorAll('.results tbody tr').length === 3")
+    assert user.page.locator(".table-count").text_content() == "3 of 9"
+    text = user.page.locator(".results td.words button").first.text_content()
+    user.page.locator(".results td.words button").first.click()
+    user.page.wait_for_selector(".row:not(.compact) .row-tools")
+    opened = user.page.locator(".row[data-opened] .final")
+    assert opened.text_content().strip() == text.strip()
+
+
+def test_the_table_is_saved_and_opened_again(visit, site, tmp_path):
+    user = visit()
+    user.open(submitted(site, length=4, steps=1))
+    user.done()
+    as_table(user)
+    for name, ending in (("CSV", "csv"), ("Markdown", "md"), ("HTML, sortable", "html")):
+        user.page.get_by_role("button", name="Save table").click()
+        with user.page.expect_download() as download:
+            user.page.get_by_role("menuitem", name=name).click()
+        path = tmp_path / f"table.{ending}"
+        download.value.save_as(path)
+        assert "king" in path.read_text("utf-8")
+        assert download.value.suggested_filename.endswith(f".{ending}")
+    page = user.page.context.new_page()
+    page.route("**/*", lambda route: route.continue_() if "file:" in route.request.url else route.abort())
+    page.goto(path.as_uri())
+    assert page.locator("tbody tr").count() == 9 and page.locator("tbody b").count() == 0
+    page.get_by_role("button", name="prompt").click()
+    assert page.locator("tbody tr th").first.text_content() == "<b>cake</b>"
+    page.get_by_role("searchbox").fill("king")
+    assert page.locator("tbody tr:visible").count() == 3
+    page.close()
+    user.drop(path)
+    user.wait("document.body.textContent.includes('X values: 0.2, 0.9, 1.5')")
+    assert user.shown("prompt") == "a dragon"
+
+
+def test_a_cell_that_fails_has_its_sentence_in_the_table(visit, site):
+    user = visit()
+    grid = {"x_field": "length", "x_values": "4, 32768"}
+    user.open(submitted(site, xyz_grid=grid, steps=1))
+    user.done()
+    as_table(user)
+    user.wait("document.querySelector('.results tr[data-state=failed]')")
+    assert "at most" in user.page.locator(".results tr[data-state=failed] td.words").text_content()
+    assert user.page.locator(".results td.words button").count() == 1

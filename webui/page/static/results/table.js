@@ -1,0 +1,224 @@
+// @ts-check
+// The texts of a job as a table: axes, text and metrics as columns; sorted, filtered, saved as files.
+
+import { showError } from "../base/notice.js";
+import { button, element, menu } from "../base/parts.js";
+import { formatNumber, inside, say } from "../base/strings.js";
+
+const SHOWN = 200; // rows that are drawn at once
+const PAUSE_MS = 1500; // between two questions for the metrics of a job that runs
+const BUSY = 10; // they take at most this share of the time
+const FORMATS = ["html", "csv", "jsonl", "markdown"];
+
+export class ResultTable {
+  /** `axes`: those of each cell by its id; `open` shows the text of a cell. */
+  constructor(job, axes, open) {
+    this.job = job;
+    this.axes = axes;
+    this.open = open;
+    this.metrics = { names: [], rows: new Map() };
+    this.sorted = { column: "", order: 0 };
+    this.limit = SHOWN;
+    this.filter = element("input");
+    Object.assign(this.filter, { type: "search", placeholder: say("table.filter") });
+    this.filter.setAttribute("aria-label", say("table.filter"));
+    this.filter.addEventListener("input", () => this.draw());
+    this.wrap = button(say("table.wrap"), () => this.wrapped(this.wrap.getAttribute("aria-pressed") !== "true"));
+    this.count = element("span", "table-count");
+    this.count.setAttribute("role", "status");
+    this.failed = element("p", "row-note");
+    this.failed.hidden = true;
+    this.body = element("tbody");
+    this.head = element("tr");
+    const table = element("table", "results", element("thead", "", this.head), this.body);
+    this.more = button(say("table.more"), () => ((this.limit += SHOWN), this.draw()));
+    const box = element("div", "table-box", table, this.more);
+    box.tabIndex = 0;
+    box.setAttribute("role", "region");
+    box.setAttribute("aria-label", say("canvas.table"));
+    const saved = menu(say("table.save"), () => FORMATS.map((name) => [say(`table.save.${name}`), () => this.save(name)]));
+    this.node = element("div", "results-table", element("div", "table-bar", this.filter, this.wrap, saved, this.count), this.failed, box);
+    this.wrapped(false);
+  }
+
+  /** The texts changed, or the table is shown again. */
+  changed() {
+    if (!this.node.isConnected || this.node.hidden) return;
+    this.draw();
+    void this.measure();
+  }
+
+  /** Asks for the metrics, now or once the last answer is old enough. */
+  async measure() {
+    if (this.asking || this.timer || this.complete) return;
+    this.asking = true;
+    const began = performance.now();
+    const ended = this.job.over;
+    try {
+      const reply = await fetch(`api/v1/jobs/${encodeURIComponent(this.job.id)}/table`);
+      const answer = await reply.json();
+      if (reply.ok) this.take(answer);
+      else this.say(answer.error.message);
+      this.complete = ended;
+    } catch {
+      this.say(say("jobs.unanswered"));
+    }
+    this.asking = false;
+    if (this.complete) return;
+    const pause = Math.max(PAUSE_MS, BUSY * (performance.now() - began));
+    this.timer = setTimeout(() => ((this.timer = 0), !this.node.hidden && this.node.isConnected && void this.measure()), pause);
+  }
+
+  take({ metrics, rows, failed }) {
+    this.metrics = { names: metrics, rows: new Map(rows.map((row) => [row.cell, row.metrics])) };
+    this.say(Object.values(failed).join(" "));
+    this.draw();
+  }
+
+  say(sentence) {
+    this.failed.textContent = sentence;
+    this.failed.hidden = !sentence;
+  }
+
+  wrapped(on) {
+    this.wrap.setAttribute("aria-pressed", String(on));
+    this.node.toggleAttribute("data-wrap", on);
+  }
+
+  get columns() {
+    const axes = [...new Set([...this.axes.values()].flatMap((list) => list.map(([name]) => name)))];
+    return [...axes.map((name) => `axis ${name}`), "text", ...this.metrics.names.map((name) => `metric ${name}`)];
+  }
+
+  /** What a cell shows in a column, and what it is sorted by. */
+  value(id, column) {
+    const name = column.slice(column.indexOf(" ") + 1);
+    if (column.startsWith("axis ")) {
+      const axis = (this.axes.get(id) ?? []).find(([one]) => one === name);
+      return axis ? { key: axis[1], shown: short(name, axis[2]) } : { key: "", shown: "" };
+    }
+    if (column.startsWith("metric ")) {
+      const key = this.metrics.rows.get(id)?.[name] ?? "";
+      return { key, shown: typeof key === "boolean" ? say(key ? "table.yes" : "table.no") : key === "" ? "" : number(key) };
+    }
+    const row = this.job.rows.get(id);
+    const text = row.sentence ?? row.result?.text.trim() ?? "";
+    return { key: text, shown: text || (row.state === "running" ? say("canvas.generating") : "") };
+  }
+
+  draw() {
+    const { columns } = this;
+    const wanted = this.filter.value.trim().toLowerCase();
+    let ids = [...this.job.rows.keys()];
+    if (wanted) ids = ids.filter((id) => columns.some((column) => this.value(id, column).shown.toLowerCase().includes(wanted)));
+    const { column, order } = this.sorted;
+    if (order) ids.sort((a, b) => order * compare(this.value(a, column).key, this.value(b, column).key));
+    this.count.textContent = say("table.count", { shown: ids.length, all: this.job.rows.size });
+    this.heads(columns);
+    const ranges = new Map(columns.filter((one) => one.startsWith("metric ")).map((one) => [one, this.range(one)]));
+    this.body.replaceChildren(...ids.slice(0, this.limit).map((id) => this.row(id, columns, ranges)));
+    this.more.hidden = ids.length <= this.limit;
+  }
+
+  heads(columns) {
+    const drawn = columns.join("\n");
+    if (drawn !== this.drawn) {
+      this.drawn = drawn;
+      this.head.replaceChildren(...columns.map((column) => {
+        const head = element("th", "", button(title(column), () => this.sort(column)));
+        head.scope = "col";
+        head.dataset.column = column;
+        return head;
+      }));
+    }
+    for (const head of /** @type {Iterable<HTMLElement>} */ (this.head.children)) {
+      const order = head.dataset.column === this.sorted.column ? this.sorted.order : 0;
+      head.setAttribute("aria-sort", ["descending", "none", "ascending"][order + 1]);
+    }
+  }
+
+  sort(column) {
+    const order = column === this.sorted.column ? { 1: -1, "-1": 0, 0: 1 }[this.sorted.order] : 1;
+    this.sorted = { column, order };
+    this.draw();
+  }
+
+  row(id, columns, ranges) {
+    const tr = element("tr");
+    tr.dataset.state = this.job.rows.get(id).state;
+    for (const column of columns) {
+      const { key, shown } = this.value(id, column);
+      const axis = column.startsWith("axis ");
+      const cell = element(axis ? "th" : "td", axis ? "axis" : column === "text" ? "words" : "metric");
+      if (axis) cell.scope = "row";
+      if (column === "text" && this.job.rows.get(id).result) {
+        const opener = button("", () => this.open(id));
+        opener.append(element("bdi", "", shown || say("table.empty")));
+        opener.title = say("canvas.open");
+        cell.append(opener);
+      } else cell.append(element("bdi", "", shown));
+      const range = ranges.get(column);
+      if (range && typeof key === "number" && range[1] > range[0]) {
+        cell.style.setProperty("--heat", `${Math.round((100 * (key - range[0])) / (range[1] - range[0]))}%`);
+      }
+      tr.append(cell);
+    }
+    return tr;
+  }
+
+  /** The smallest and largest number of a column. */
+  range(column) {
+    let [low, high] = [Infinity, -Infinity];
+    for (const id of this.job.rows.keys()) {
+      const { key } = this.value(id, column);
+      if (typeof key !== "number") continue;
+      low = Math.min(low, key);
+      high = Math.max(high, key);
+    }
+    return [low, high];
+  }
+
+  /** Saves the table as a file that the server writes. */
+  async save(format) {
+    const link = element("a");
+    link.href = `api/v1/jobs/${encodeURIComponent(this.job.id)}/export/${format}`;
+    const reply = await fetch(link.href).catch(() => null);
+    if (!reply?.ok) return showError(say("jobs.unanswered"));
+    link.href = URL.createObjectURL(await reply.blob());
+    link.download = /filename="([^"]+)"/.exec(reply.headers.get("content-disposition") ?? "")?.[1] ?? "texts";
+    document.body.append(link);
+    link.click();
+    link.remove();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  }
+}
+
+/** A label without the name of its axis, which stands at the head. */
+function short(name, label) {
+  const last = name.slice(name.lastIndexOf(".") + 1);
+  const text = String(label);
+  return inside(text.startsWith(`${last} `) ? text.slice(last.length + 1) : text);
+}
+
+function title(column) {
+  const name = column.slice(column.indexOf(" ") + 1);
+  if (column === "text") return say("canvas.column");
+  if (column.startsWith("axis ")) {
+    const [label] = JSON.parse(document.querySelector("tdw-canvas")?.dataset.labels || "{}")[name] ?? [name];
+    return inside(label);
+  }
+  const key = `metric.${name}`;
+  const words = say(key);
+  return words === key ? name.slice(name.indexOf(".") + 1) : words;
+}
+
+function number(value) {
+  return Number.isInteger(value) ? formatNumber(value) : formatNumber(value, 2);
+}
+
+function compare(a, b) {
+  const [one, two] = [a, b].map((value) => (typeof value === "boolean" ? Number(value) : value));
+  if (typeof one === "number" && typeof two === "number") return one - two;
+  if ((one === "") !== (two === "")) return one === "" ? 1 : -1; // what has no value comes last
+  return String(one).localeCompare(String(two));
+}
