@@ -44,9 +44,10 @@ OPENINGS = re.compile(r"(?<!\\)\[\[(?:\.{0,3}\d{0,4})\Z")  # what begins a passa
 PASSAGES = ("[[...]]", "[[...20]]", "[[...60]]")
 PER_TOKEN = 4  # underscores
 # what is asked of a token in a gap: it has a text; is a word, at most with a blank before it; brings the
-# blank before the gap along; leaves the one behind the gap
-TEXT, WORD, LED, CLOSED = range(4)
-RULES = (r"(?s).", r"(?s)\A ?\S(.*\S)?\Z", r"\A \S", r"(?s)[^ ]\Z")
+# blank before the gap along; leaves the one behind the gap; brings the blank along or is one, since a gap
+# with a name may have to begin with what no token has together with its blank, such as a digit
+TEXT, WORD, LED, CLOSED, LED_APART = range(5)
+RULES = (r"(?s).", r"(?s)\A ?\S(.*\S)?\Z", r"\A \S", r"(?s)[^ ]\Z", r"\A (\S|\Z)")
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ class Infill(Extension):
                 continue
             yield from ((at, WORD if isinstance(part, Blank) else TEXT) for at in range(start, end))
             if part.lead:
-                yield start, LED
+                yield start, LED_APART if part.name else LED
             if after is not None and (after.lead if isinstance(after, Gap) else after.text.startswith(" ")):
                 yield end - 1, CLOSED
 

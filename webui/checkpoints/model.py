@@ -90,6 +90,11 @@ class Model:
         """The text of every token by itself; special tokens and rows without a token are empty."""
         return tuple(self.tokenizer.words(self.vocabulary))
 
+    @cached_property
+    def token_bytes(self) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+        """The bytes that every token adds to a text: at its start, and behind other tokens."""
+        return self.tokenizer.token_bytes(self.vocabulary)
+
     @torch.no_grad()
     def __call__(self, canvas: Canvas) -> Tensor:
         """Logits (N, V) of the canvas's active positions, row by row, in fp32 or better; always a tensor of

@@ -134,6 +134,31 @@ class Tokenizer:
             return [_joined(table, (token,)) for token in range(count)]
         return list(self._once(("words", count), lambda: tuple(self._process.call("words", count))))
 
+    def token_bytes(self, count: int) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+        """The bytes that each of the first `count` tokens adds to a text: at its start, and behind others.
+        Empty for special tokens, and for those whose bytes are not known.
+
+        Where tokens are not bytes, one after the other, a token is decoded alone and behind a word: WordPiece
+        and SentencePiece write blanks between tokens, but none at the start.
+        """
+        table = self._bytes()
+        if table is not None:
+            same = (*table[:count], *(b"" for _ in range(count - len(table))))
+            return same, same
+        word = self.encode("a")[-1:]
+        before = self.decode(word)
+        tokens = range(min(count, len(self)))
+        rows = [[token] for token in tokens] + [[*word, token] for token in tokens]
+        texts = [
+            text
+            for begin in range(0, len(rows), TOGETHER)
+            for text in self.decode_all(rows[begin : begin + TOGETHER])
+        ]
+        first, behind = texts[: len(tokens)], texts[len(tokens) :]
+        later = [text.removeprefix(before) if text.startswith(before) else "" for text in behind]
+        none = (b"",) * (count - len(tokens))
+        return tuple(_whole(text) for text in first) + none, tuple(_whole(text) for text in later) + none
+
     def prompt(self, text: str, system: str = "", template: str = "auto") -> Encoded:
         """A prompt in its chat template ("auto": if the checkpoint has one), tokenized. Refusal if "chat" has
         none."""
@@ -191,6 +216,11 @@ class Tokenizer:
                 del self._remembered[next(iter(self._remembered))]
             self._remembered[key] = answer
         return answer
+
+
+def _whole(text: str) -> bytes:
+    """The bytes of a token's text, none if it is a part of a character."""
+    return b"" if "\ufffd" in text else text.encode("utf-8", "replace")
 
 
 def _joined(table: Sequence[bytes], tokens: Sequence[int]) -> str:

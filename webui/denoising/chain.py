@@ -38,6 +38,7 @@ class ChainLink:
         self.ends: tuple[int, ...] = model.ends
         self.vocabulary: int = model.vocabulary
         self.device: torch.device = model.device
+        self.prefix: str = model.description.prefix
 
     def __call__(self, *canvases: Canvas) -> Any:
         if len(canvases) == 1:
@@ -61,6 +62,9 @@ class ChainLink:
 
     def words(self) -> tuple[str, ...]:
         return self._model.words
+
+    def token_bytes(self) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+        return self._model.token_bytes
 
     def answer(self, row: int) -> tuple[int, ...]:
         return self._rows[row].answer

@@ -19,12 +19,14 @@ class Link(Protocol):
     ends        tokens that end a text
     vocabulary  V, the width of logits; may be larger than the number of tokens
     device      where canvases and logits live
+    prefix      what the checkpoint writes before an answer (often a blank); it is no part of the text
     """
 
     mask: int
     ends: tuple[int, ...]
     vocabulary: int
     device: torch.device
+    prefix: str
 
     @overload
     def __call__(self, canvas: Canvas, /) -> Tensor: ...
@@ -56,6 +58,11 @@ class Link(Protocol):
 
     def words(self) -> tuple[str, ...]:
         """The text of every token by itself, special tokens empty: what spelling tables are built from."""
+        ...
+
+    def token_bytes(self) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+        """The bytes that every token adds to a text: at its start, and behind other tokens. Empty for special
+        tokens and for those whose bytes are not known."""
         ...
 
     def answer(self, row: int) -> tuple[int, ...]:

@@ -1,0 +1,196 @@
+"""Constraints: the answer, or gaps of it, match a rule, whatever order the positions are committed in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from webui import Extension, Gap, Options, Row, field
+
+from . import rules
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from webui import Canvas, Choice, Link, Result
+
+    from .answers import Group
+
+
+class Constraints(Extension):
+    """Makes the answer, or gaps of it, match a rule: a regular expression, choices, or a JSON Schema."""
+
+    title = "Constraints"
+    order = 60  # `prompt` after infill, which makes the gaps; `pick` after those that choose other tokens
+
+    class Options(Options):
+        preset: Literal["none", "date", "number", "list", "email", "json"] = field(
+            "none",
+            label="Form",
+            help="A ready-made rule: date, number, list with hyphens, e-mail address, JSON object.",
+        )
+        regex: str = field(
+            "",
+            label="Regular expression",
+            help="The whole answer matches it: [A-Z][a-z]+( [a-z]+)*[.]",
+            max_length=100_000,
+        )
+        choices: str = field(
+            "",
+            label="Choices",
+            help="The answer is one of these texts, one a line.",
+            widget="lines",
+            max_length=100_000,
+        )
+        json_schema: str = field(
+            "",
+            label="JSON Schema",
+            help="The answer is a JSON text that the schema describes.",
+            widget="lines",
+            max_length=100_000,
+        )
+        gaps: str = field(
+            "",
+            label="Rules for gaps",
+            help="Lines such as when = [0-9]{4} or price = @number for the gaps [[when:...4]] and "
+            "[[price:...3]] of the prompt.",
+            widget="lines",
+            max_length=100_000,
+        )
+
+    @classmethod
+    def prompt(cls, row: Row) -> Row:
+        if cls.options(row).defaults():
+            return row
+        _, gaps = _rules(cls.options(row))
+        named = {gap.name for gap in row.draft.gaps} if row.draft is not None else set()
+        if missing := [name for name in gaps if name not in named]:
+            raise ValueError(
+                f"the prompt has no gap {missing[0]}; write it as [[{missing[0]}:...8]], 8 tokens long."
+            )
+        return row
+
+    def canvas(self, canvas: Canvas, model: Link) -> Canvas:
+        from .answers import groups
+
+        self._segments = [
+            segment
+            for number, row in enumerate(self.rows)
+            if row is not None
+            for segment in _segments(number, row, _rules(self.options(row)), model)
+        ]
+        self._groups: list[Group] = groups(self._segments, model)
+        for group in self._groups:
+            group.refuse_impossible(model)
+        return canvas
+
+    def ban(self, canvas: Canvas, model: Link) -> Tensor | None:
+        import torch
+
+        bans = torch.zeros(canvas.at[0].numel(), model.vocabulary, dtype=torch.bool, device=model.device)
+        host = canvas.to("cpu")
+        for group in self._groups:
+            group.ban(host, model, bans)
+        return bans
+
+    def pick(self, canvas: Canvas, model: Link, logits: Tensor, choice: Choice) -> Choice:
+        for group in self._groups:
+            choice = group.pick(canvas, model, logits, choice)
+        return choice
+
+    def finish(self, row: Row, result: Result) -> Mapping[str, bool]:
+        mine = [segment for segment in self._segments if self.rows[segment.row] is row]
+        return {"valid": all(segment.valid(result) for segment in mine)}
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of a row's answer under a rule.
+
+    row         number of the row in its batch
+    span        (start, end) positions of the answer
+    rule        automaton over bytes, of the text alone
+    strips      what is taken off the beginning of the written text before the rule is asked
+    ends        whether the text may end by an end-of-text token before the stretch does
+    first       whether it begins the answer, where tokens may read differently
+    restricted  (position, OPENS, LEADS or CLOSES) of tokens that the text around a gap restricts
+    name        of the gap; "": the whole answer
+    """
+
+    row: int
+    span: tuple[int, int]
+    rule: Any
+    strips: tuple[str, ...]
+    ends: bool
+    first: bool
+    restricted: tuple[tuple[int, int], ...]
+    name: str = ""
+
+    def valid(self, result: Result) -> bool:
+        """Whether the text of a finished row matches."""
+        if not result.complete:
+            return False
+        if not self.name:
+            return self.rule.accepts(result.text)
+        text = "".join(piece or "" for piece in result.pieces[slice(*self.span)])
+        for prefix in self.strips:
+            text = text.removeprefix(prefix)
+        return self.rule.accepts(text)
+
+
+def _rules(options: Any) -> tuple[Any, dict[str, Any]]:
+    """The rule of the whole answer, or None, and those of gaps. ValueError."""
+    preset = "" if options.preset == "none" else options.preset
+    whole = rules.whole(preset, options.regex, options.choices, options.json_schema)
+    gaps = rules.of_gaps(options.gaps)
+    if whole is not None and gaps:
+        raise ValueError("there are rules for the whole answer and for gaps; clear one of them.")
+    return whole, gaps
+
+
+def _segments(number: int, row: Row, read: tuple[Any, dict[str, Any]], model: Link) -> Sequence[Segment]:
+    """What of a row's answer stands under which rule."""
+    whole, gaps = read
+    length, draft = len(model.answer(number)), row.draft
+    spans = model.spans(number)
+    if draft is None:
+        prefix = "" if row.request.template == "raw" else model.prefix
+        ends = row.request.end_of_text != "ban" and bool(model.ends)
+        return [Segment(number, (0, length), whole, (prefix,), ends, True, ())]
+    places = iter(spans)
+    bounded = [
+        (part, next(places), after)
+        for part, after in zip(draft.parts, (*draft.parts[1:], None), strict=True)
+        if isinstance(part, Gap)
+    ]
+    if whole is not None:
+        begins = draft.parts[0]
+        literal = not isinstance(begins, Gap) and begins.text.startswith(model.prefix or "\0")
+        restricted = [asked for gap in bounded for asked in _restricted(*gap, 0)]
+        strips = ("",) if literal else (model.prefix,)
+        return [Segment(number, (0, length), whole, strips, False, True, tuple(restricted))]
+    return [
+        Segment(
+            number,
+            span,
+            gaps[part.name],
+            (model.prefix if span[0] == 0 else "", part.lead),
+            False,
+            span[0] == 0,
+            tuple(_restricted(part, span, after, span[0])),
+            part.name,
+        )
+        for part, span, after in bounded
+        if part.name in gaps
+    ]
+
+
+def _restricted(gap: Gap, span: tuple[int, int], after: Any, origin: int) -> list[tuple[int, int]]:
+    """What infill asks of the tokens at both ends of a gap, so that no blank is doubled or lost."""
+    from .tokens import CLOSES, LEADS, OPENS
+
+    found = [(span[0] - origin, LEADS if gap.name else OPENS)] if gap.lead else []
+    if after is not None and (after.lead if isinstance(after, Gap) else after.text.startswith(" ")):
+        found.append((span[1] - 1 - origin, CLOSES))
+    return found
