@@ -42,6 +42,8 @@ TOGETHER = {
     ("lora", "prompt_matrix"): {"prompt": f"a cat | in{LORA} rain"},
     ("lora", "wildcards"): {"prompt": f"a {{cat|dog|fox}} in {{rain|snow}}{LORA}"},
     ("lora", "prompt_schedule"): {"prompt": f"a {SCHEDULE}{LORA}"},
+    ("constraints", "emphasis"): {"constraints": {"regex": "[^0-9]+"}},
+    ("constraints", "infill"): {"prompt": "a ____ cat in [[...3]] rain"},
     ("emphasis", "infill"): {"prompt": "a ____ cat in [[...9]] rain", "infill": {"about": "a (cat:3)"}},
     ("emphasis", "prompt_and"): {"prompt": "a (cat:3) AND in the (rain:0)"},
     ("emphasis", "prompt_matrix"): {"prompt": "a (cat:3) | in (rain:0.5)"},

@@ -230,7 +230,7 @@ def test_rows_of_different_rules_are_as_alone(app):
     patterns = ["[ab]+", "[cd]{2,5}e", "x[ y]*"]
     fields = {"prompt": "a cat", "temperature": 1.0, "length": 12, "steps": 3}
     together = write(
-        app, **fields, xyz_grid={"x_field": "constraints.regex", "x_values": json.dumps(patterns)[1:-1]}
+        app, **fields, xyz_grid={"x_field": "constraints.regex.text", "x_values": json.dumps(patterns)[1:-1]}
     )
     assert len(cells(together)) == 3
     for pattern, part in zip(patterns, cells(together), strict=True):

@@ -194,13 +194,13 @@ class Extension:
     def ban(self, canvas: Canvas, model: Link) -> Tensor | None:
         """Tokens that must not be committed: bool (N, V), or None. Applied by the engine after the whole
         chain, because minus infinity inside guidance would become NaN. At least one token must stay allowed
-        at every position. Used by: logit_bias, infill."""
+        at every position. Used by: logit_bias, infill, constraints."""
         return None
 
     def pick(self, canvas: Canvas, model: Link, logits: Tensor, choice: Choice) -> Choice:
         """Between the sampler and the commit: may withdraw commits that do not go together, choose other
         tokens, or remask positions. A row that had a commit keeps one, or what was withdrawn is banned from
-        then on: every call makes progress. Used by: logit_bias (forbidden phrases).
+        then on: every call makes progress. Used by: logit_bias (forbidden phrases), constraints.
 
         canvas, choice: on the host, so that reading them costs no transfer; what is returned must be there
         too logits: (N, V), on the model's device: what the sampler drew from, minus infinity where a token is
@@ -211,7 +211,7 @@ class Extension:
     def finish(self, row: Row, result: Result) -> Mapping[str, int | float | str | bool] | None:
         """Called when a row has ended, before its result is saved. Returns numbers and words, which are saved
         with the result, in `result.extras` under this extension's name. An error loses these, not the text.
-        Used by: word_count (tests)."""
+        Used by: constraints."""
         return None
 
     # -- tools -----------------------------------------------------------------------------------------------

@@ -29,7 +29,9 @@ def edited(canvas: Canvas, confidence: Tensor, plan: Plan) -> Tensor:
     """Masked positions as `over_threshold` has them, and committed ones whose token now drawn reaches the
     row's threshold for edits: it replaces theirs (LLaDA2.1)."""
     masked = canvas.masked[canvas.at]
-    fresh = over_threshold(canvas, confidence.masked_fill(~masked, -torch.inf), plan) & masked
+    # Committed positions come behind all masked ones, also behind late end-of-text, which has -inf too.
+    above = confidence.clamp(min=torch.finfo(confidence.dtype).min)
+    fresh = over_threshold(canvas, above.masked_fill(~masked, -torch.inf), plan) & masked
     threshold = canvas.state.own["edit_threshold"].to(confidence.dtype)
     return fresh | (~masked & (confidence >= threshold[canvas.at[0]]))
 
