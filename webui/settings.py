@@ -28,11 +28,11 @@ class OnlyInFile(Forbidden):
     """A setting that cannot be changed while the program runs; the message is a sentence."""
 
 
-def setting(default: Any, description: str, acts: Acts = "file", **constraints: Any) -> Any:
+def setting(default: Any, description: str, acts: Acts = "file", **bounds: Any) -> Any:
     """A setting. `acts`: `now` or `restart`, if it can be changed while the program runs and takes effect at
     once or after a restart; `file`, if it can only be changed there, because it gives access to other
     folders, other networks, or all of the machine."""
-    return Field(default, description=description, json_schema_extra={"acts": acts}, **constraints)
+    return Field(default, description=description, json_schema_extra={"acts": acts}, **bounds)
 
 
 class Settings(BaseModel):

@@ -23,7 +23,7 @@ def field(
     choices: Sequence[str] | Callable[[Any], Sequence[str]] | None = None,
     step: float | None = None,
     axis: bool = True,
-    **constraints: Any,
+    **bounds: Any,
 ) -> Any:
     """A pydantic field that also says how it is shown.
 
@@ -36,12 +36,12 @@ def field(
     choices      the values offered, or a function of the App that lists them (checkpoints, adapters)
     step         of a slider, in the field's own unit
     axis         whether an X/Y/Z grid may vary it
-    constraints  pydantic's ge, le, gt, lt, max_length, pattern ...
+    bounds       pydantic's ge, le, gt, lt, max_length, pattern ...
     """
     extra = {"widget": widget, "place": place, "step": step, "axis": axis}
     if choices is not None and not callable(choices):
         extra["choices"] = list(choices)
-    info = Field(default, title=label, description=help, json_schema_extra=extra, **constraints)
+    info = Field(default, title=label, description=help, json_schema_extra=extra, **bounds)
     if callable(choices):
         info.metadata.append(Choices(choices))
     return info
