@@ -31,6 +31,11 @@ LAYERS = {
 HEAVY = {"torch", "transformers", "gradio"}
 # Functions that cache their results: each must be pure.
 CACHED = {
+    "extensions.constraints.automaton._compiled": "a process of its own, and every row of a job asks",
+    "extensions.constraints.automaton.after_optional": "`remembered` knows rules by identity",
+    "extensions.constraints.rules.of_choices": "`remembered` knows rules by identity",
+    "extensions.constraints.tokens.remembered": "the automaton over a checkpoint's tokens, asked for by every batch",
+    "extensions.constraints.tokens.vocabulary": "a table of a vocabulary, asked for by every batch",
     "extensions.infill._allowed": "a table of a vocabulary, asked for by every batch",
     "extensions.logit_bias.bias._edges": "tables of a vocabulary, asked for by every batch",
     "extensions.logit_bias.phrases.pattern": "the expression of a list of phrases, asked for by every row",
