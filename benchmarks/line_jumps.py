@@ -33,9 +33,9 @@ BLOCKS = (32, 104)  # block lengths; the second is the whole text
 WIDTHS = (720, 380)  # px, of a desktop and a phone
 MEASURE = """async ([results, width, steady]) => {
   const at = (name) => new URL(name, document.querySelector("script[src$='/page.js']").src);
-  const { Board } = await import(at("../canvas/board.js"));
-  const { barWidth, EXPECTED } = await import(at("../canvas/lines.js"));
-  const { Run } = await import(at("../results/run.js"));
+  const { Board } = await import(at("canvas/board.js"));
+  const { barWidth, EXPECTED } = await import(at("canvas/lines.js"));
+  const { Run } = await import(at("results/run.js"));
   const host = document.querySelector("tdw-canvas");
   const sums = { jumps: 0, words: 0, texts: 0, em: 0, tokens: 0 };
   for (const result of results) {

@@ -143,7 +143,7 @@ def test_remasked_tokens_are_shown_on_canvas_token_view_heat_map_replay_and_film
 def test_a_bar_at_the_start_of_a_paragraph_is_not_indented(visit):
     spaces = visit().page.evaluate("""async () => {
       const page = document.querySelector("script[src$='/page.js']").src;
-      const { cellsOf } = await import(new URL("../canvas/lines.js", page));
+      const { cellsOf } = await import(new URL("canvas/lines.js", page));
       const known = ["One.", "\\n\\n", null, null].map((text) => [text, null, 1]);
       return cellsOf(known, (text) => 5 * text.length, 20).map(({ blank }) => blank);
     }""")

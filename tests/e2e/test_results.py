@@ -234,7 +234,7 @@ def test_two_texts_are_compared_word_by_word(visit, keep, width):
 def test_word_differences(visit):
     user = visit()
     pieces = user.page.evaluate("""async () => {
-      const { diff } = await import(new URL("../results/diff.js", document.querySelector("script[src$='/page.js']").src));
+      const { diff } = await import(new URL("results/diff.js", document.querySelector("script[src$='/page.js']").src));
       const long = Array.from({ length: 900 }, (_, i) => `w${i}`).join(" ");
       const pairs = [["", ""], ["", "new"], ["same", "same"], ["a b c", "x y z"], ["a b c d", "a c b d"]];
       return [...pairs, [long, `x ${long} y`]].map(([a, b]) => [a, b, diff(a, b)]);
