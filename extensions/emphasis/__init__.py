@@ -114,6 +114,10 @@ class Emphasis(Extension):
         return cls.name not in row.own
 
     @classmethod
+    def assets(cls) -> Sequence[str]:
+        return ("weight.js",)
+
+    @classmethod
     def marks(cls, typed: Typed) -> Iterator[Underline]:
         contrast = cls.options(typed.request).method == "contrast"
         for group in groups_of(typed.scan(SYNTAX).parts):

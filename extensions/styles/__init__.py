@@ -134,6 +134,10 @@ class Styles(Extension):
                 yield Completion(begun.start(), end, f"<style:{name}>", found.prompt[:SHOWN])
 
     @classmethod
+    def assets(cls) -> Sequence[str]:
+        return ("styles.js", "styles.css")
+
+    @classmethod
     def routes(cls) -> Mapping[str, Callable[[Any, Mapping[str, Any]], Mapping[str, Any]]]:
         return {"list": cls._list, "save": cls._save, "delete": cls._delete}
 

@@ -47,9 +47,9 @@ class Wildcards(Extension):
         {
             "choice": "One of these {count} is drawn by the seed.",
             "every choice": "A text is written for each of these {count}.",
-            "wildcard": "One of the {count} lines of the wildcard {name} is drawn by the seed: {lines}.",
+            "wildcard": "One of the {count} lines of the wildcard {name} is drawn by the seed: {lines}",
             "every wildcard": "A text is written for each of the {count} lines of the wildcard {name}: "
-            "{lines}.",
+            "{lines}",
             "missing": "Column {column}: {reason} So it is text.",
             "unusable": "Column {column}: {reason}",
             "many": f"Column {{column}}: more than {MAX_DRAWS} choices and wildcards.",
@@ -120,7 +120,7 @@ class Wildcards(Extension):
                 row = row.note(warning)
             if drawing.drawn:
                 drawn[name] = tuple(drawing.drawn)
-                row = row.note(f"Drawn for the {_titled(name)}: {row.prompts[name].text}")
+                row = row.note(f"Drawn for the {_titled(name)}: {', '.join(drawing.texts)}")
         if not drawn and not options.drawn:
             return row
         own = cls.Options(drawn=drawn, drawn_seed=request.seed if drawn else NO_SEED)
@@ -170,7 +170,8 @@ class Wildcards(Extension):
     def _cell(cls, index: int, request: Request, drawing: Drawing) -> Cell:
         own = cls.Options(drawn={"main": tuple(drawing.drawn)})
         label = ", ".join(drawing.texts)[:MAX_LABEL]
-        return Cell(str(index), request.replace(**{cls.name: own}), (("wildcards", label, label),))
+        made = request.model_copy(update={cls.name: own})  # valid, as both are; there may be thousands
+        return Cell(str(index), made, (("wildcards", label, label),))
 
 
 def _choice(part: Construct, every: str) -> Underline:

@@ -125,7 +125,11 @@ class _Page(Desk):
         for control in prompts:
             if control is not main:
                 self._draw(control, placeholder="", lines=1)
-        _html("<tdw-tokens></tdw-tokens>", "tokens")
+        _html(
+            '<tdw-prompt-tools class="prompt-tools"><tdw-tokens></tdw-tokens><tdw-preview></tdw-preview>'
+            "</tdw-prompt-tools>",
+            "tokens",
+        )
         with gr.Column(elem_id="bar", min_width=0):
             _html('<div id="alert" role="alert" hidden></div><tdw-unknown></tdw-unknown>', "alert-place")
             _html("<tdw-ready></tdw-ready>", "ready")

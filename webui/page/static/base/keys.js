@@ -14,6 +14,7 @@ const KEYS = [
   [["Alt", "↑"], "page.key_prompts"],
   [["Tab"], "page.key_tab"],
   [["↑", "↓"], "page.key_arrows"],
+  [["Ctrl", "Space"], "prompts.key_complete"],
   [["?"], "page.key_help"],
 ];
 

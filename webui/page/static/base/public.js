@@ -7,4 +7,5 @@ export { button, element } from "./parts.js";
 export { popover } from "./popover.js";
 export { shown } from "./shown.js";
 export { say } from "./strings.js";
+export { addPromptTool } from "../prompts/tools.js";
 export { fieldOf, isPrompt, promptAreas, replaceText } from "../prompts/fields.js";
