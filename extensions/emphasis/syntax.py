@@ -26,11 +26,22 @@ def _is_weighted(text: str, start: int, end: int, before: str) -> bool:
     return not text[found.start() - 1].isdigit() and 0 <= float(found[1]) <= 10
 
 
+GAP = re.compile(r"(?:[\w-]+:)?(?:\.\.\.\d*|\d+)")  # what infill has between its double brackets
+
+
+def _is_square(text: str, start: int, end: int, before: str) -> bool:
+    """Whether [text] is none of the two pairs around a gap of infill, such as [[20]]."""
+    if text[start : start + 1] == "[" and text[end - 1 : end] == "]":
+        return GAP.fullmatch(text, start + 1, end - 1) is None
+    doubled = before == "[" and text[end + 1 : end + 2] == "]"
+    return not doubled or GAP.fullmatch(text, start, end) is None
+
+
 SYNTAX = Syntax(
     brackets={
         "weighted": Bracket("(", ")", ":", _is_weighted),
         "round": Bracket("(", ")", ":"),
-        "square": Bracket("[", "]"),
+        "square": Bracket("[", "]", "", _is_square),
     },
     full=frozenset({"round", "square"}),
 )
