@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import TypeVar
 
@@ -33,7 +33,7 @@ def once(cells: Sequence[Cell], generate: Callable[[Sequence[Cell]], Iterator[Ev
                     yield _for(cell, event)
 
 
-def _closable(events: Iterator[Event]) -> Iterator[Event]:
+def _closable(events: Iterator[Event]) -> Generator[Event, None, None]:
     yield from events
 
 

@@ -222,7 +222,7 @@ class Extension:
         return getattr(row.request if isinstance(row, Row) else row, cls.name)
 
     @classmethod
-    def cell(cls, index: int, request: Request, **changes: Any) -> Cell:
+    def cell(cls, index: int | str, request: Request, **changes: Any) -> Cell:
         """Cell `index`: the request with these fields changed and this extension's own options cleared."""
         return Cell(str(index), request.replace(**{cls.name: cls.Options(), **changes}))
 
