@@ -104,3 +104,19 @@ def test_a_cell_that_fails_has_its_sentence_in_the_table(visit, site):
     user.wait("document.querySelector('.results tr[data-state=failed]')")
     assert "at most" in user.page.locator(".results tr[data-state=failed] td.words").text_content()
     assert user.page.locator(".results td.words button").count() == 1
+
+
+def test_very_many_texts_are_in_the_table_only(visit, site):
+    user = visit()
+    grid = {"x_field": "seed", "x_values": "1-600"}
+    user.open(submitted(site, xyz_grid=grid, length=1, steps=1))
+    user.done()
+    user.wait("document.querySelectorAll('.results tbody tr').length === 200")
+    assert user.page.locator("article.row").count() == 0
+    user.page.get_by_role("button", name="Show more").click()
+    user.wait("document.querySelectorAll('.results tbody tr').length === 400")
+    user.enter(user.page.locator(".table-bar input"), "599")
+    user.wait("document.querySelectorAll('.results tbody tr').length < 5")
+    user.page.locator(".results td.words button").first.click()
+    user.page.wait_for_selector("article.row .row-tools")
+    assert user.page.locator("article.row").count() == 1

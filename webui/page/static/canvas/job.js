@@ -4,10 +4,11 @@
 import { feed } from "../base/feed.js";
 import { choice, element } from "../base/parts.js";
 import { ResultTable } from "../results/table.js";
-import { Row } from "./row.js";
+import { Brief, Row, showResult } from "./row.js";
 import { formatNumber, inside, say } from "../base/strings.js";
 
 const TABLE_ROWS = 64; // more are shown as a table of results first
+const MOST_ROWS = 512; // more are only in the table: a page of so many boards would not react
 const LIVE_ROWS = 8; // more are thumbnails: a page of 256 boards would lag
 export const ENDED = ["done", "failed", "cancelled"];
 
@@ -16,7 +17,7 @@ export class Job {
     this.id = id;
     this.state = "queued";
     this.lost = false; // whether its stream ended before it did
-    /** @type {Map<string, Row> | null} */
+    /** @type {Map<string, any> | null} Row, or Brief if there are very many */
     this.rows = null;
     this.status = element("span", "job-state");
     this.status.setAttribute("role", "status");
@@ -69,6 +70,11 @@ export class Job {
   open(id) {
     const row = this.rows.get(id);
     this.show("texts");
+    if (row instanceof Brief) {
+      this.body.replaceChildren(showResult(row.result));
+      this.body.scrollIntoView({ block: "center", behavior: "instant" });
+      return;
+    }
     row.expand();
     for (const other of this.rows.values()) other.node.toggleAttribute("data-opened", other === row);
     row.node.scrollIntoView({ block: "center", behavior: "instant" });
@@ -129,6 +135,13 @@ export class Job {
   layout(cells) {
     const rows = new Map();
     const entries = Object.entries(cells);
+    if (entries.length > MOST_ROWS) {
+      for (const [id] of entries) rows.set(id, new Brief());
+      this.node.dataset.rows = "many";
+      this.body.append(element("p", "row-note", say("table.choose")));
+      this.tabulate(entries);
+      return rows;
+    }
     const spanned = (axes) => axes.filter(([name]) => name !== "seed");
     const names = [...new Set(entries.flatMap(([, cell]) => spanned(cell.axes).map(([name]) => name)))];
     entries.forEach(([id, cell], index) => {

@@ -117,6 +117,24 @@ function marked(text, known) {
   return runs.map(([part, filled]) => (filled ? element("span", "filled", part) : part));
 }
 
+/** One of very many texts of a job: what their table needs of it. */
+export class Brief {
+  constructor() {
+    this.committed = 0;
+    this.state = "queued";
+  }
+
+  /** Applies an update of the cell. */
+  update(cell) {
+    for (const [, text, confidence] of cell.changes) this.committed += text === null ? -1 : Number(confidence !== null);
+    Object.assign(this, { state: cell.state, steps: cell.steps, step: cell.step });
+    this.result = cell.result ?? this.result;
+    this.sentence = cell.error ?? this.sentence;
+    this.failed = Boolean(this.sentence);
+    if (this.result) this.committed = this.result.statistics.tokens;
+  }
+}
+
 /** A finished Result from the history or a file as a node; its parts, if any, below each other. */
 export function showResult(result) {
   const node = element("div", "tdw-result");

@@ -6,6 +6,7 @@ import { button, element, menu } from "../base/parts.js";
 import { formatNumber, inside, say } from "../base/strings.js";
 
 const SHOWN = 200; // rows that are drawn at once
+const DRAW_MS = 200; // between two drawings while texts arrive
 const PAUSE_MS = 1500; // between two questions for the metrics of a job that runs
 const BUSY = 10; // they take at most this share of the time
 const FORMATS = ["html", "csv", "jsonl", "markdown"];
@@ -16,6 +17,7 @@ export class ResultTable {
     this.job = job;
     this.axes = axes;
     this.open = open;
+    this.names = [...new Set([...axes.values()].flatMap((list) => list.map(([name]) => name)))];
     this.metrics = { names: [], rows: new Map() };
     this.sorted = { column: "", order: 0 };
     this.limit = SHOWN;
@@ -43,9 +45,16 @@ export class ResultTable {
 
   /** The texts changed, or the table is shown again. */
   changed() {
-    if (!this.node.isConnected || this.node.hidden) return;
-    this.draw();
-    void this.measure();
+    if (!this.node.isConnected || this.node.hidden || this.drawing) return;
+    const draw = () => {
+      this.drawing = 0;
+      const began = performance.now();
+      this.draw();
+      this.pause = Math.max(DRAW_MS, BUSY * (performance.now() - began));
+      void this.measure();
+    };
+    if (this.pause) this.drawing = setTimeout(draw, this.pause);
+    else draw();
   }
 
   /** Asks for the metrics, now or once the last answer is old enough. */
@@ -86,8 +95,7 @@ export class ResultTable {
   }
 
   get columns() {
-    const axes = [...new Set([...this.axes.values()].flatMap((list) => list.map(([name]) => name)))];
-    return [...axes.map((name) => `axis ${name}`), "text", ...this.metrics.names.map((name) => `metric ${name}`)];
+    return [...this.names.map((name) => `axis ${name}`), "text", ...this.metrics.names.map((name) => `metric ${name}`)];
   }
 
   /** What a cell shows in a column, and what it is sorted by. */
