@@ -224,6 +224,8 @@ def test_explanations_are_translated(registry, name):
     explanations = registry.extensions[name].explanations
     for file in (ROOT / "extensions" / name / "languages").glob("*.json"):
         words = json.loads(file.read_text("utf-8"))
+        if file.stem == "en":  # has the words of its scripts alone; these sentences are in the class
+            continue
         assert {key for key in words if key.startswith("mark.")} == {
             f"mark.{name}.{key}" for key in explanations
         }

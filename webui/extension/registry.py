@@ -193,7 +193,7 @@ class Registry:
         for kind in self.chain("marks"):
             options = getattr(typed.request, kind.name, None)
             for name, info in kind.Options.model_fields.items():
-                if info.annotation is not bool or getattr(options, name) is not False:
+                if options is None or info.annotation is not bool or getattr(options, name) is not False:
                     continue
                 on = typed.request.replace(**{kind.name: options.replace(**{name: True})})
                 try:

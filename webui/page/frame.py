@@ -117,7 +117,7 @@ def serve_assets(server: FastAPI, registry: Registry) -> None:
                 raise HTTPException(404, "There is no such file.")
             return FileResponse(file, media_type=TYPES[file.suffix], headers=headers)
         if name == STYLES:
-            return Response(_styles(), media_type="text/css", headers=headers)
+            return Response(_stylesheet(), media_type="text/css", headers=headers)
         if name == SCRIPTS:
             return Response(bundled(), media_type="text/javascript", headers=headers)
         if name not in _assets(".js"):  # single ones are for tests and benchmarks
@@ -144,7 +144,7 @@ def _url(path: str) -> str:
     return html.escape(quote(path))
 
 
-def _styles() -> str:
+def _stylesheet() -> str:
     """All style sheets as one: a page waits for every sheet before it paints."""
     own = (name for name in _assets(".css") if name not in BASE_STYLES)
     return "\n".join((STATIC / name).read_text("utf-8") for name in (*BASE_STYLES, *own))
