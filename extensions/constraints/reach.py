@@ -124,7 +124,7 @@ def allowed(automaton: TokenAutomaton, before: Bools, after: Bools, restrictions
 def satisfiable(answers: Answers) -> Bools:
     """(n,) bool: whether some completion of each answer matches."""
     reached = forward(answers)[np.arange(len(answers.lengths)), answers.lengths]
-    return np.asarray((reached & answers.automaton.accept).any(1))
+    return (reached & answers.automaton.accept).any(1)
 
 
 def lengths(automaton: TokenAutomaton, most: int, first: int = 0, last: int = 0) -> list[int]:

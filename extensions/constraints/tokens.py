@@ -153,7 +153,7 @@ def automaton(
                 f"the rule has {known + 1:,} states or more for this checkpoint's {first.size:,} tokens; "
                 f"at most {most:,} are possible."
             )
-        rows.append(later.after(table, new.astype(np.int64)))
+        rows.append(later.after(table, new))
     number[dead] = known + 1
     after = np.concatenate([number[row].astype(np.int32) for row in rows])
     final = np.array([rule.final[rule.start], *(rule.final[state] for state in found), False])
