@@ -124,7 +124,7 @@ def allowed(automaton: TokenAutomaton, before: Bools, after: Bools, restrictions
 def satisfiable(answers: Answers) -> Bools:
     """(n,) bool: whether some completion of each answer matches."""
     reached = forward(answers)[np.arange(len(answers.lengths)), answers.lengths]
-    return (reached & answers.automaton.accept).any(1)
+    return np.any(reached & answers.automaton.accept, axis=1)
 
 
 def lengths(automaton: TokenAutomaton, most: int, first: int = 0, last: int = 0) -> list[int]:

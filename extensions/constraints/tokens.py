@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from .automaton import DEAD, ByteAutomaton
 
 Bools = NDArray[np.bool_]
-Ints = NDArray[np.int64]
+Ints = NDArray[np.integer]
 
 MAX_STATES = 4096
 MAX_CELLS = 1 << 26  # states x tokens of a table: 128 MiB
