@@ -56,6 +56,8 @@ def chosen(
     members = [np.flatnonzero(automaton.class_of == kind) for kind in range(count)]
     weights = np.array([_by_class(line, automaton.class_of, count, greedy) for line in scores])
     layers = _layers(answer, places, weights)
+    if layers is None:
+        return None
     # From the right: what each set is worth, over all assignments of the positions behind it.
     worth = [np.zeros(1)]
     for layer, line in zip(reversed(layers), weights[::-1], strict=True):
@@ -110,9 +112,9 @@ def one_by_one(
     return tokens
 
 
-def _layers(answer: Answers, places: Sequence[int], weights: Floats) -> list[Layer]:
+def _layers(answer: Answers, places: Sequence[int], weights: Floats) -> list[Layer] | None:
     """The sets of states that can occur before each place, and what each class makes of them; the last layer
-    leads to one set that stands for every satisfiable one. TooMany."""
+    leads to one set that stands for every satisfiable one. None if there is no way through. TooMany."""
     automaton, behind = answer.automaton, reach.backward(answer)[0]
     start = np.zeros((1, len(automaton.accept)), dtype=bool)
     start[0, 0] = True
@@ -130,6 +132,8 @@ def _layers(answer: Answers, places: Sequence[int], weights: Floats) -> list[Lay
             kinds.append(possible[alive])
             origin.append(np.full(int(alive.sum()), number))
         every = np.concatenate(moved)
+        if not len(every):
+            return None
         unique, number = _unique(every)
         if following is None:
             number, unique = np.zeros(len(every), dtype=np.int64), unique[:1]

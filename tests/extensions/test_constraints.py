@@ -134,6 +134,13 @@ def test_a_joint_choice_is_a_draw_from_the_restricted_product_and_left_to_right_
     assert joint.chosen(answer, places, scores, True, random.Random(0)) == list(likeliest)
 
 
+def test_a_joint_choice_that_filters_make_impossible_is_none():
+    answer = answers(made("(ab|ba)*", END), [reference.MASKED] * 4)
+    scores = np.full((3, len(WORDS)), -np.inf)
+    scores[:, 1] = 0.0  # each place alone may be an a, but not all of them
+    assert joint.chosen(answer, [0, 1, 2], scores, False, random.Random(0)) is None
+
+
 def test_a_prefix_that_is_taken_off_the_text():
     for pattern in ("a b", " a", "", "[ a]*", "  x"):
         rule = rules.of_regex(pattern)
