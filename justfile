@@ -15,6 +15,10 @@ quick *arguments:
         --ignore tests/denoising/test_against_reference.py --ignore tests/denoising/test_transfers.py \
         --ignore tests/extensions/training {{arguments}}
 
+# the contract with every combination instead of each two
+cross *arguments:
+    CROSS=all {{python}} -m pytest tests/contract {{arguments}}
+
 # formats the Python, mends what ruff can mend, and lints Python and JavaScript
 lint:
     {{python}} -m ruff format .

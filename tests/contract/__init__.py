@@ -8,7 +8,10 @@ a sampler, schedule, confidence
 an extension   options that make it act to EXTENSIONS: request fields; None if it never touches a text
 """
 
+import os
+from collections.abc import Iterable, Sequence
 from functools import partial
+from itertools import combinations, product
 
 from tests import tiny_checkpoints, tiny_decoders, tiny_masked_lms, tiny_mixtures
 
@@ -60,3 +63,33 @@ EXTENSIONS: dict[str, dict | None] = {
     "training": None,
     "checkpoint_merger": None,
 }
+
+
+def crossed(*lists: Iterable[str]) -> list[tuple[str, ...]]:
+    """Combinations of one of each list: so many that each two that can stand together do, or all of them with
+    CROSS=all in the environment."""
+    columns = [tuple(values) for values in lists]
+    if os.environ.get("CROSS") == "all":
+        return list(product(*columns))
+    long = sorted(range(len(columns)), key=lambda k: -len(columns[k]))[:2]
+    done: set[tuple[int, str, int, str]] = set()
+    found: list[tuple[str, ...]] = []
+
+    def new(row: Sequence[str]) -> int:
+        return len(_pairs(row) - done)
+
+    for two in product(*(columns[k] for k in long)):
+        fixed = dict(zip(long, two, strict=True))
+        rows = product(*((fixed[k],) if k in fixed else values for k, values in enumerate(columns)))
+        best = max(rows, key=new)
+        done |= _pairs(best)
+        found.append(best)
+    for row in product(*columns):  # those that the greedy choice left out
+        if new(row):
+            done |= _pairs(row)
+            found.append(row)
+    return found
+
+
+def _pairs(row: Sequence[str]) -> set[tuple[int, str, int, str]]:
+    return {(i, one, j, two) for (i, one), (j, two) in combinations(enumerate(row), 2)}

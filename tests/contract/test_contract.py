@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from tests.adapter_files import for_tiny_checkpoints
-from tests.contract import CONFIDENCES, CROSSED, EXTENSIONS, FAMILIES, SAMPLERS, SCHEDULES
+from tests.contract import CONFIDENCES, CROSSED, EXTENSIONS, FAMILIES, SAMPLERS, SCHEDULES, crossed
 from tests.contract.program import PATIENCE, cells, program, texts, write
 from webui.checkpoints.families import FAMILIES as KNOWN_FAMILIES
 from webui.settings import ROOT
@@ -33,6 +33,17 @@ def test_everything_that_exists_is_in_the_lists(app):
     assert set(CONFIDENCES) == set(app.confidences())
     there = {path.name for path in (ROOT / "extensions").iterdir() if (path / "__init__.py").is_file()}
     assert set(EXTENSIONS) == there
+
+
+def test_each_two_are_crossed(monkeypatch):
+    monkeypatch.delenv("CROSS", raising=False)
+    lists = ("ab", "cdef", "gh", "ijklmno")
+    found = crossed(*lists)
+    for i, j in ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)):
+        assert {(row[i], row[j]) for row in found} == {(a, b) for a in lists[i] for b in lists[j]}
+    assert len(found) < 32
+    monkeypatch.setenv("CROSS", "all")
+    assert len(crossed(*lists)) == 2 * 4 * 2 * 7
 
 
 def test_the_crossed_families_are_one_of_each_kind():
@@ -63,10 +74,9 @@ def test_the_example_of_an_extension_makes_it_act(app, family, extension):
     assert texts(acting) != texts(write(app, **fields))
 
 
-@pytest.mark.parametrize("extension", ACTING)
-@pytest.mark.parametrize("schedule", SCHEDULES)
-@pytest.mark.parametrize("sampler", SAMPLERS)
-@pytest.mark.parametrize("family", CROSSED)
+@pytest.mark.parametrize(
+    "sampler, schedule, extension, family", crossed(SAMPLERS, SCHEDULES, ACTING, CROSSED)
+)
 def test_all_together(app, sampler, schedule, extension, family):
     fields = {"model": family, "sampler": sampler, "schedule": schedule, **WARM, **ACTING[extension]}
     result = write(app, **fields)
@@ -97,17 +107,13 @@ def test_given_text_comes_out_as_it_went_in(app):
             assert text.startswith("The naïve ") and text.endswith(" 猫.") and " sat\n" in text
 
 
-@pytest.mark.parametrize("confidence", CONFIDENCES)
-@pytest.mark.parametrize("sampler", SAMPLERS)
-@pytest.mark.parametrize("family", CROSSED)
+@pytest.mark.parametrize("sampler, confidence, family", crossed(SAMPLERS, CONFIDENCES, CROSSED))
 def test_every_confidence_with_every_sampler(app, sampler, confidence, family):
     fields = {"model": family, "sampler": sampler, "confidence": confidence, **WARM}
     assert texts(write(app, **fields)) == texts(write(app, **fields))
 
 
-@pytest.mark.parametrize("extension", ACTING)
-@pytest.mark.parametrize("sampler", SAMPLERS)
-@pytest.mark.parametrize("family", CROSSED)
+@pytest.mark.parametrize("sampler, extension, family", crossed(SAMPLERS, ACTING, CROSSED))
 def test_cancel_takes_effect_before_the_next_model_call(app, sampler, extension, family):
     fields = {
         "model": family,
