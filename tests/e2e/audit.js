@@ -2,6 +2,7 @@
 () => {
   const BAD = `[onerror], [onload], [onclick], [onmouseover], [onfocus], a[href^="javascript" i], a[href^="data:" i], img[src="x"],
     img[src*="192.0.2"], iframe, object, embed, base, svg[onload], b[onmouseover]`;
+  // (The mirror of a text box lies behind it, transparent, and has its text as it is.)
   const TURNS = /[\u202a-\u202e\u2066-\u2069\u0590-\u05ff]/;
   const MIXED = /\u202edne[^\n\u202c\u2069]*[\p{L}\p{N}]/u; // words of ours behind a turning sign, in one text
   // Texts of others as a whole, and sentences of the server, which stand isolated.
@@ -25,7 +26,7 @@
   const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   for (let node = texts.nextNode(); node; node = texts.nextNode()) {
     const holder = node.parentElement;
-    if (!TURNS.test(node.data) || holder.closest("script, style, template, textarea") || !holder.checkVisibility()) continue;
+    if (!TURNS.test(node.data) || holder.closest("script, style, template, textarea, .prompt-mirror") || !holder.checkVisibility()) continue;
     if (!alone(node)) faults.push(`turns its neighbours: ${path(holder)} ${said(holder)}`);
     if (MIXED.test(node.data) && !holder.closest(WHOLE)) faults.push(`turns its sentence: ${path(holder)} ${said(node)}`);
   }

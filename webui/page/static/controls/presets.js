@@ -6,6 +6,7 @@ import { button, element } from "../base/parts.js";
 import { popover } from "../base/popover.js";
 import { shown } from "../base/shown.js";
 import { say } from "../base/strings.js";
+import { reset } from "./changes.js";
 
 const NOT_IN_PRESETS = ["prompt", "model", "seed", "canvas"];
 const ROOT = "api/v1/presets";
@@ -32,7 +33,7 @@ class Presets extends HTMLElement {
     const save = element("button", "strong", say("page.preset_save"));
     const form = element("form", "", name, save);
     form.addEventListener("submit", (event) => (event.preventDefault(), void this.save(name.value.trim())));
-    const theirs = button(say("page.preset_checkpoint"), () => (panel.hidePopover(), document.querySelector("#reset").click(), this.apply(null)));
+    const theirs = button(say("page.preset_checkpoint"), () => (panel.hidePopover(), reset(), this.apply(null)));
     theirs.append(element("small", "", say("page.preset_checkpoint_help")));
     theirs.className = "whole";
     const part = (key, ...nodes) => [element("h3", "", say(key)), ...nodes];
