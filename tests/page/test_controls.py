@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from types import SimpleNamespace
 from typing import Any, Literal
 
@@ -214,5 +215,6 @@ def test_no_extension_is_named_in_the_page():
     names = [path.parent.name for path in (folder.parent.parent / "extensions").glob("*/__init__.py")]
     for file in folder.iterdir():
         if file.suffix in (".py", ".js", ".css"):
-            found = [name for name in names if name in file.read_text("utf-8") and name != "training"]
+            text = file.read_text("utf-8")
+            found = [name for name in names if re.search(rf"\b{name}\b", text) and name != "training"]
             assert not found, f"{file.name} names {found}"

@@ -61,11 +61,11 @@ def _bytes(request: Request) -> int:
 
 
 def _texts(options: Options) -> Iterator[str]:
-    """Every text in the options and in those of extensions."""
+    """Every text in the options and in those of extensions that are not all at their defaults."""
     for name, value in options:
         if isinstance(value, str) and type(options).model_fields[name].annotation is str:  # no choices
             yield value
-        elif isinstance(value, Options):
+        elif isinstance(value, Options) and not value.defaults():
             yield from _texts(value)
 
 

@@ -30,7 +30,7 @@ class Ready extends HTMLElement {
     const on = value === say("page.on");
     const remove = button("×", () => shown.set(path, shown.preset.find(([name]) => name === path)[1]));
     remove.setAttribute("aria-label", say("page.chip_remove", { label }));
-    const node = element("span", "chip", element("bdi", "", label), ...(on ? [] : [element("span", "", ":\u00a0"), element("bdi", "", value)]), remove);
+    const node = element("span", "chip", element("bdi", "", label), ...(on ? [] : [element("span", "", ": "), element("bdi", "", value)]), remove);
     node.dataset.path = path;
     return node;
   }
