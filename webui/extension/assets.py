@@ -1,4 +1,4 @@
-"""Scripts and styles that an extension brings for the page: files of its own folder `static/`, no others."""
+"""Scripts and style sheets that an extension brings for the page: files of its `static/`, no others."""
 
 from __future__ import annotations
 

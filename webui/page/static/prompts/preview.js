@@ -1,5 +1,5 @@
 // @ts-check
-// <tdw-preview>: a button that shows what the model is given: the prompts after styles, choices, the matrix.
+// <tdw-preview>: a button that shows what the model is given: the prompts as extensions have rewritten them.
 
 import { post } from "../base/call.js";
 import { button, element } from "../base/parts.js";
