@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from webui import Extension, Gap, Options, Row, field
@@ -95,9 +95,11 @@ class Constraints(Extension):
         return bans
 
     def pick(self, canvas: Canvas, model: Link, logits: Tensor, choice: Choice) -> Choice:
+        host, before = canvas.to("cpu"), _moved(choice, "cpu")
+        after = before
         for group in self._groups:
-            choice = group.pick(canvas, model, logits, choice)
-        return choice
+            after = group.pick(host, model, logits, after)
+        return choice if after is before else _moved(after, canvas.tokens.device)
 
     def finish(self, row: Row, result: Result) -> Mapping[str, bool]:
         mine = [segment for segment in self._segments if self.rows[segment.row] is row]
@@ -137,6 +139,14 @@ class Segment:
         for prefix in self.strips:
             text = text.removeprefix(prefix)
         return self.rule.accepts(text)
+
+
+def _moved(choice: Choice, device: Any) -> Choice:
+    """The choice on a device."""
+    moved = {one.name: getattr(choice, one.name) for one in fields(choice)}
+    return type(choice)(
+        **{name: None if value is None else value.to(device) for name, value in moved.items()}
+    )
 
 
 def _rules(options: Any) -> tuple[Any, dict[str, Any]]:

@@ -145,7 +145,7 @@ class Emphasis(Extension):
         """The words of weight 0, with the method vocabulary."""
         if self._banned is None:
             return None
-        return self._banned[self._numbers(canvas)][canvas.at[0]]
+        return self._banned[self._numbers(canvas)[canvas.at[0]]]
 
     def finish(self, row: Row, result: Result) -> Mapping[str, str] | None:
         own = row.own[self.name]
@@ -220,7 +220,7 @@ class Emphasis(Extension):
         """Adds to every branch of a row what its words get, so that guidance leaves that as it is."""
         if self._bias is None:
             return logits
-        return logits + self._bias[self._numbers(canvas)][canvas.at[0]].to(logits.dtype)
+        return logits + self._bias[self._numbers(canvas)[canvas.at[0]]].to(logits.dtype)
 
     def _numbers(self, canvas: Canvas) -> Tensor:
         """(B,) the line of each row of the canvas in the tables; a base has that of the row's main prompt."""

@@ -67,6 +67,12 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         },
         {"guidance": {"scale": 3.0, "negative_prompt": "sad", "adaptive": 0.3, "start": 0.3}},
     ],
+    "with emphasis": [
+        {"prompt": "the (ship:2)", "guidance": {"scale": 2.0, "negative_prompt": "(sad:0.5) rain"}},
+        {"prompt": "the (ship:0) (sea:2)", "emphasis": {"method": "contrast"}, "temperature": 0.5},
+        {"prompt": "the (the:2) (ship:0)", "emphasis": {"method": "vocabulary"}},
+        {"temperature": 0.5},
+    ],
     "infill": [{"prompt": "Once ____ there [[...5]] and so.", "temperature": 0.5}],
 }
 
@@ -136,6 +142,15 @@ def test_a_step_reads_once_and_sends_nothing(loaded, kind):
     first, *later = steps  # in the first, options of the rows may be sent that stay there
     assert later == [(reads, 0)] * len(later) and len(later) > 2 and first[0] == reads
     assert answers == expected
+
+
+def test_constraints_are_kept_on_a_device(loaded):
+    """A rule is checked on the host: rows of a batch on the device are those of the CPU, with more readings."""
+    rule = {"constraints": {"regex": "[a-z ]*"}, "temperature": 0.9, "end_of_text": "stop", "steps": 3}
+    rows = [rule, {"temperature": 0.5}, {**rule, "top_k": 5}]
+    expected = run(Batch(loaded, pack(loaded, rows), REGISTRY.extensions.values()))
+    answers, steps = counted(loaded, rows)
+    assert answers == expected and all(reads > 1 for reads, _ in steps)
 
 
 def _index_by_list(canvas: Any) -> Any:
