@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from webui import Extension, Gap, Options, Row, field
@@ -143,9 +143,16 @@ class Segment:
 
 def _moved(choice: Choice, device: Any) -> Choice:
     """The choice on a device."""
-    moved = {one.name: getattr(choice, one.name) for one in fields(choice)}
-    return type(choice)(
-        **{name: None if value is None else value.to(device) for name, value in moved.items()}
+    remask = None if choice.remask is None else choice.remask.to(device)
+    token, confidence = choice.token.to(device), choice.confidence.to(device)
+    commit, probability = choice.commit.to(device), choice.probability.to(device)
+    return replace(
+        choice,
+        token=token,
+        confidence=confidence,
+        commit=commit,
+        probability=probability,
+        remask=remask,
     )
 
 
