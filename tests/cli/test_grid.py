@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 
 import pytest
@@ -48,7 +49,7 @@ def test_it_writes_every_kind_of_table(run, experiment, tmp_path):
     )
     assert ran.status == 0 and ran.out == ""
     assert paths["html"].read_text("utf-8").startswith("<!doctype html>")
-    lines = list(csv.DictReader(paths["csv"].open(encoding="utf-8", newline="")))
+    lines = list(csv.DictReader(io.StringIO(paths["csv"].read_text("utf-8"))))
     objects = [json.loads(line) for line in paths["jsonl"].read_text("utf-8").splitlines()]
     assert [line["text"] for line in lines] == [one["text"] for one in objects]
     assert [one["axes"] for one in objects] == [
