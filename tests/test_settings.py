@@ -64,6 +64,7 @@ def test_folders_addresses_and_limits_are_only_in_the_file():
         "port",
         "allowed_hosts",
         "models",
+        "more_models",
         "extensions",
         "data",
         "threads",

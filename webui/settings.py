@@ -45,6 +45,7 @@ class Settings(BaseModel):
     port: int = setting(7860, "Port of page and API; the next free one is taken, with 0 any.", ge=0, le=65535)
     allowed_hosts: tuple[str, ...] = setting((), "Host names accepted besides the address itself.")
     models: Path = setting(ROOT / "models", "Folder of the weights.")
+    more_models: tuple[Path, ...] = setting((), "Further folders of weights, whose checkpoints are used too.")
     extensions: Path = setting(ROOT / "extensions", "Folder of the extensions.")
     data: Path = setting(ROOT / "data", "Folder of history and settings.toml.")
     model: str = setting(
@@ -144,6 +145,11 @@ class Settings(BaseModel):
     @property
     def checkpoints(self) -> Path:
         return self.models / "checkpoints"
+
+    @property
+    def all_checkpoints(self) -> tuple[Path, ...]:
+        """The folders of checkpoints: the program's own first, then those of `more_models`."""
+        return tuple(folder / "checkpoints" for folder in (self.models, *self.more_models))
 
     @property
     def history(self) -> Path:

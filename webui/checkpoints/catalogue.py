@@ -62,7 +62,7 @@ class Catalogue:
         request: type[Request] = Request,
     ):
         self._settings, self._families, self._request = settings, families, request
-        self._folders = Folders(settings.checkpoints)
+        self._folders = Folders(*settings.all_checkpoints)
         self._described: dict[Path, Described] = {}
         self._lexicon: tuple[Path, Stamp, frozenset[str] | None] | None = None  # the last one asked for
 
@@ -98,6 +98,10 @@ class Catalogue:
         block = family.block_length(described.config)
         own = {"block_length": block} if block else {}
         return {**profile, "preset": {**own, **family.preset, **profile.get("preset", {})}}
+
+    def family(self, name: str | None) -> Family:
+        """The family of a usable checkpoint."""
+        return _known(self._usable(name).family)
 
     def hint(self, name: str | None, text: str) -> str | None:
         """One sentence if most words of a prompt are not in the checkpoint's lexicon.txt, the words it was
@@ -152,8 +156,7 @@ class Catalogue:
 
     def _read(self, name: str, folder: Path, stamp: Stamp) -> Described:
         try:
-            outside = self._folders.added(name)
-            if not outside and folder.relative_to(self._settings.checkpoints).as_posix() != name:
+            if not self._folders.added(name) and name not in self._paths_of(folder):
                 raise Refusal(
                     f"{name} has a name that is not UTF-8 or has control characters; rename the folder."
                 )
@@ -173,6 +176,13 @@ class Catalogue:
         count = weights.parameters(found)
         entry = Entry(name, folder, size, family.name, license, profile, None, count)
         return Described(stamp, entry, config, family)
+
+    def _paths_of(self, folder: Path) -> tuple[str, ...]:
+        """What a folder may be called: its path below the folder of checkpoints it is in, or all of it."""
+        below = (
+            folder.relative_to(root) for root in self._settings.all_checkpoints if folder.is_relative_to(root)
+        )
+        return (*(path.as_posix() for path in below), folder.resolve().as_posix())
 
     def _entry(self, described: Described) -> Entry:
         """The entry as it is shown: with what happened to it meanwhile."""

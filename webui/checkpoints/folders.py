@@ -7,7 +7,7 @@ import os
 import stat
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,8 +34,8 @@ class Folders:
     """Finds model folders. A folder that did not change, by its mtime, is not listed again. Thread-safe: what
     it remembers is replaced whole."""
 
-    def __init__(self, root: Path):
-        self._root = root
+    def __init__(self, root: Path, *more: Path):
+        self._root, self._more = root, more
         self._added: dict[str, Path] = {}
         self._listings: dict[Path, tuple[int, Listing]] = {}  # with its mtime
         self._found: dict[str, Path] = {}
@@ -53,14 +53,18 @@ class Folders:
 
     def find(self) -> Mapping[str, Path]:
         """Every model folder by its name, its path below the root. Of several ways to one, that without a
-        link counts, then the shortest, then the first by name."""
+        link counts, then the shortest, then the first by name. In a further root, a folder whose name is
+        taken has its whole path for a name."""
         listings: dict[Path, tuple[int, Listing]] = {}
         found: dict[str, Path] = {}
         names: dict[Key, str] = {}
         seen: set[Key] = set()
-        plain: deque[tuple[Path, str, int]] = deque([(self._root, ".", 0)])
         linked: deque[tuple[Path, str, int]] = deque()
-        while plain or linked:
+        roots = deque([self._root, *self._more])
+        plain: deque[tuple[Path, str, int]] = deque()
+        while plain or linked or roots:
+            if not plain and not linked:
+                plain.append((roots.popleft(), ".", 0))
             path, name, depth = (plain or linked).popleft()
             key, mtime = _folder(path)
             if key is None or key in seen:
@@ -70,8 +74,8 @@ class Folders:
             if time.time_ns() - mtime > FRESH:
                 listings[path] = (mtime, listing)
             if listing.model:
-                found[name] = path
-                names[key] = name
+                shown = path.resolve().as_posix() if name in found else name
+                found[shown], names[key] = path, shown
             if depth < DEPTH:
                 prefix = "" if name == "." else f"{name}/"
                 for queue, inner in ((plain, listing.folders), (linked, listing.links)):
@@ -91,17 +95,19 @@ class Folders:
         for again in (False, True):
             if again:
                 self.find()
-            path = self._found.get(name) or self._path(name)
+            path = self._found.get(name) or next(self._paths(name), None)
             key = _folder(path)[0] if path and os.path.lexists(path / FILE) else None
             known = self._names.get(key) if key else None
             if known in self._found and _folder(self._found[known])[0] == key:
                 return known, self._found[known]
         return None
 
-    def _path(self, name: str) -> Path | None:
+    def _paths(self, name: str) -> Iterator[Path]:
+        """Where a name may lead below the roots."""
         parts = name.split("/")
-        bad = any(part in ("", ".", "..") or "\0" in part or Path(part).name != part for part in parts)
-        return None if bad else self._root.joinpath(*parts)
+        if not any(part in ("", ".", "..") or "\0" in part or Path(part).name != part for part in parts):
+            below = (root.joinpath(*parts) for root in (self._root, *self._more))
+            yield from (path for path in below if os.path.lexists(path / FILE))
 
     def _listing(self, path: Path, mtime: int) -> Listing:
         known = self._listings.get(path)

@@ -17,7 +17,7 @@ from webui.checkpoints.families import FAMILIES
 from webui.checkpoints.families.base import Family
 from webui.checkpoints.files import printable
 from webui.checkpoints.tokenizer import Tokenizer
-from webui.checkpoints.weights import Matched, Meter, ReportProgress, Stopped, fingerprint
+from webui.checkpoints.weights import Comparison, Matched, Meter, ReportProgress, Stopped, fingerprint
 from webui.core.errors import Refusal
 from webui.core.request import Request
 from webui.settings import Settings
@@ -130,6 +130,17 @@ class Checkpoints(Catalogue):
                 self.version += 1
             return model
 
+    def compare(self, name: str | None) -> Comparison:
+        """A checkpoint's weights beside its family's native model, by their headers. Refusal if it is not
+        known what they should be."""
+        described = self._usable(name)
+        folder, family = described.entry.folder, self.family(name)
+        config = weights.translated(folder, family, described.config)
+        found = weights.tensors(folder)
+        weights.check_sizes(folder, config, found)
+        module = weights.meta(folder, family.native(), config)
+        return weights.compare(described.entry.name, found, module, config, family)
+
     def abandon(self) -> None:
         """Another worker takes over from a thread that may never return: it waits for none of its locks and
         uses nothing that it loads."""
@@ -205,8 +216,7 @@ class Checkpoints(Catalogue):
         weights.check_sizes(entry.folder, translated, weights.tensors(entry.folder))
         meter.add(PLANNING * 0.2)
         with _imports_counted(meter):
-            named = family.model_class
-            kind = getattr(transformers, named) if isinstance(named, str) else named()
+            kind = family.native()
         mask = _mask(config, entry, family, tokenizer)
         if not 0 <= mask < translated.vocab_size:
             raise Refusal(

@@ -294,22 +294,62 @@ def _unusable(folder: Path, error: Exception) -> Refusal:
     return Refusal(f"{printable(folder.name)}/config.json cannot be used: {line}.")
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """A native model beside the published weights.
+
+    matched     what fits
+    lacking     native tensors that nothing published makes
+    unknown     published names that the native model does not have
+    misshaped   published names of another shape than the configuration says, each with both shapes
+    """
+
+    matched: Matched
+    lacking: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    misshaped: tuple[tuple[str, tuple[int, ...] | None, tuple[int, ...]], ...] = ()
+
+
 def match(folder: Path, kind: Any, config: Any, family: Family) -> Matched:
     """Recipes for every tensor of the native model; no weight is read but those that must be equal.
 
     kind    the native class of transformers, `config` its configuration
     Refusal says what is missing, unknown, of another shape or not equal: partial weights are not loaded.
     """
-    import torch
-
     here = printable(folder.name)
     found = tensors(folder)
     check_sizes(folder, config, found)
+    compared = compare(here, found, meta(folder, kind, config), config, family)
+    for fault, names in (("lacks", compared.lacking), ("has unknown", compared.unknown)):
+        if names:
+            raise Refusal(
+                f"{here} {fault} weights, {printable(min(names))} among them; partial weights are not loaded."
+            )
+    if compared.misshaped:
+        raise Refusal(
+            f"{here} has weights of another shape than in its config.json, "
+            f"{printable(compared.misshaped[0][0])} among them."
+        )
+    return compared.matched
+
+
+def meta(folder: Path, kind: Any, config: Any) -> Any:
+    """The native model without memory for its weights. Refusal."""
+    import torch
+
     try:
         with torch.device("meta"):
-            module = kind(config)
+            return kind(config)
     except Exception as error:
         raise _unusable(folder, error) from error
+
+
+def compare(here: str, found: Iterable[TensorInfo], module: Any, config: Any, family: Family) -> Comparison:
+    """Every native tensor with the recipe that makes it of published ones, and what does not fit.
+
+    here    the folder's name, for sentences; `module`: the native model on the meta device
+    Refusal for names that are there twice, quantized weights, and ties whose ends are not equal.
+    """
     computed = re.compile("|".join(family.computed) or "(?!)")
     wanted = {
         name: tuple(value.shape) for name, value in module.state_dict().items() if not computed.search(name)
@@ -338,24 +378,20 @@ def match(folder: Path, kind: Any, config: Any, family: Family) -> Matched:
             made[source] = made[target]
             there.add(source)
     made = {name: one for name, one in made.items() if name not in tied}
-    lacking = [name for name in made if name not in there]
+    lacking = tuple(name for name in made if name not in there)
     used = {part for name in wanted if name in there for part in recipes.names(made.get(name, Take(name)))}
     used |= {
         part for target in tied for part in recipes.names(family.assemble(target, config) or Take(target))
     }
-    unknown = [published[name].name for name in published.keys() - used]
-    for fault, names in (("lacks", lacking), ("has unknown", unknown)):
-        if names:
-            raise Refusal(
-                f"{here} {fault} weights, {printable(min(names))} among them; partial weights are not loaded."
-            )
+    unknown = tuple(published[name].name for name in published.keys() - used)
+    misshaped = []
     for name, one in made.items():
-        if recipes.shape(one, lambda part: published[part].shape) != wanted[name]:
-            part = published[next(recipes.names(one))].name
-            raise Refusal(
-                f"{here} has weights of another shape than in its config.json, {printable(part)} among them."
-            )
-    return Matched(made, published, frozenset(filter(computed.search, module.state_dict())))
+        if name in there:
+            shape = recipes.shape(one, lambda part: published[part].shape)
+            if shape != wanted[name]:
+                misshaped.append((published[next(recipes.names(one))].name, shape, wanted[name]))
+    matched = Matched(made, published, frozenset(filter(computed.search, module.state_dict())))
+    return Comparison(matched, lacking, unknown, tuple(misshaped))
 
 
 def _check_equal(here: str, target: Recipe, source: Recipe, published: Mapping[str, TensorInfo]) -> None:

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from webui.application import App
+from webui.cli import convert, download, selftest
 from webui.cli.terminal import one_line
 from webui.core.flags import flag, leaves
 from webui.core.request import Request
@@ -20,6 +21,13 @@ from webui.settings import Settings
 
 METAVARS = MappingProxyType({str: "TEXT", int: "N", float: "X", Path: "PATH"})
 SETTING, REQUEST = "setting:", "request:"  # how the parsed arguments of both are told apart
+OWN = MappingProxyType(
+    {
+        "selftest": (selftest.HELP, selftest.arguments, selftest.selftest),
+        "convert": (convert.HELP, convert.arguments, convert.convert),
+        "download": (download.HELP, download.arguments, download.download),
+    }
+)
 EXAMPLES = """examples:
   app.py                                        the page, at http://127.0.0.1:7860
   app.py generate "dragon, cake" --count 3      three texts in the terminal
@@ -57,6 +65,9 @@ def settings_of(arguments: Sequence[str]) -> Settings:
         without = Request.model_fields if first.command[0] == "generate" else ()
         after, _ = _settings(without).parse_known_args(first.command[1:])
         values |= given(after, SETTING)
+    folders = values.pop("models", None)
+    if folders is not None:
+        values |= {"models": folders[0], "more_models": tuple(folders[1:])}
     return Settings.read(**values)
 
 
@@ -86,23 +97,16 @@ def parse(app: App, arguments: Sequence[str]) -> argparse.Namespace:
         "--json", action="store_true", help="print the whole result as JSON and nothing else"
     )
     _request(generate, app.Request)
+    for name, (help, add, run) in OWN.items():
+        own = commands.add_parser(name, help=help, description=help)
+        own.set_defaults(command=name, run=run)
+        add(own)
     for name, command in app.registry.commands.items():
         own = commands.add_parser(name, help=command.help, description=command.help)
         own.set_defaults(command=name, run=command.run)
         if name in arguments:  # an extension that fails here fails only its own command
             command.arguments(own)
     return parser.parse_args(arguments)
-
-
-def model_folder(value: str | None, settings: Settings) -> Path | None:
-    """The folder that a value of --model is the path of; None if it is a name in models/checkpoints, or
-    nothing that is there."""
-    if not value:
-        return None
-    folder = Path(value).expanduser()
-    if not folder.is_absolute() and (settings.checkpoints / value / "config.json").is_file():
-        return None
-    return folder.resolve() if (folder / "config.json").is_file() else None
 
 
 def given(parsed: argparse.Namespace, prefix: str) -> dict[str, Any]:
@@ -116,7 +120,16 @@ def _settings(without: Iterable[str] = ()) -> Parser:
     parser = Parser(add_help=False)
     group = parser.add_argument_group("settings")
     for name, info in Settings.model_fields.items():
-        if name not in without:
+        if name == "models":
+            group.add_argument(
+                flag(name),
+                dest=f"{SETTING}{name}",
+                action="append",
+                metavar="PATH",
+                default=argparse.SUPPRESS,
+                help=f"{info.description} May be repeated: what is made goes into the first.",
+            )
+        elif name not in (*without, "more_models"):
             _add(group, flag(name), f"{SETTING}{name}", info)
     return parser
 

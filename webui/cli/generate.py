@@ -9,7 +9,8 @@ import sys
 from typing import Any
 
 from webui.application import App
-from webui.cli.flags import REQUEST, given, model_folder
+from webui.cli.flags import REQUEST, given
+from webui.cli.folders import model_folder
 from webui.cli.terminal import Live, Printer, one_line
 from webui.core.options import validate
 

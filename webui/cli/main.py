@@ -46,9 +46,10 @@ def leave(status: int) -> NoReturn:
 def _run(arguments: list[str]) -> int:
     from webui.application import App
     from webui.cli import flags
+    from webui.cli.folders import model_folder
 
     settings = flags.settings_of(arguments)
-    outside = flags.model_folder(settings.model, settings)
+    outside = model_folder(settings.model, settings)
     if outside is not None:
         settings = settings.model_copy(update={"model": outside.as_posix()})
     app, status = App(settings), INTERRUPTED

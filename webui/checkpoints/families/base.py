@@ -91,6 +91,14 @@ class Family:
     preset: Mapping[str, Any] = field(default_factory=dict)
     license: str = "unknown"
 
+    def native(self) -> Any:
+        """The native class."""
+        if not isinstance(self.model_class, str):
+            return self.model_class()
+        import transformers
+
+        return getattr(transformers, self.model_class)
+
 
 def check_number(
     config: Mapping[str, Any], key: str, least: int, most: int, kind: type[int] | type[float] = int

@@ -1,0 +1,51 @@
+"""The command `download`: a checkpoint from the Hugging Face Hub, once size and licence were agreed to."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from webui.application import App
+from webui.checkpoints.download import fetch, gigabytes, look
+from webui.cli.terminal import one_line
+
+HELP = "a checkpoint from the Hugging Face Hub; shows size and licence and asks first"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's flags."""
+    parser.add_argument("repository", metavar="REPOSITORY[@REVISION]", help="as GSAI-ML/LLaDA-8B-Instruct")
+    parser.add_argument("--name", default="", help="what it is called here (default: as the repository)")
+    parser.add_argument("--yes", action="store_true", help="agree to size and licence without being asked")
+
+
+def download(app: App, parsed: argparse.Namespace) -> int:
+    """Downloads. ValueError with one sentence; 1 if the answer was no."""
+    offer = look(parsed.repository)
+    weights = sum(file.name.endswith(".safetensors") for file in offer.files)
+    print(f"{one_line(offer.repository)} at {offer.commit[:12]}, family {offer.family}")
+    print(f"licence: {one_line(offer.license)}")
+    print(
+        f"size: {gigabytes(offer.size)} in {len(offer.files)} files, {weights} of them with weights",
+        flush=True,
+    )
+    if not parsed.yes and not _agreed():
+        return 1
+    painted = sys.stderr.isatty()
+
+    def report(done: float) -> None:
+        if painted:
+            print(f"\r{100 * done:.1f} %", end="" if done < 1 else "\n", file=sys.stderr, flush=True)
+
+    print(fetch(offer, app.settings.checkpoints, report, parsed.name))
+    return 0
+
+
+def _agreed() -> bool:
+    """Asks; without a terminal there is nobody to ask."""
+    if not sys.stdin.isatty():
+        raise ValueError("Nobody can be asked whether size and licence are all right; --yes agrees to them.")
+    try:
+        return input("Download it? [y/N] ").strip().lower() in ("y", "yes", "j", "ja")
+    except EOFError:
+        return False
