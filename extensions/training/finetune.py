@@ -348,17 +348,20 @@ class Tuner:
         return (losses * torch.tensor(weights, device=logits.device)).sum() / count
 
     def _prompt(self, example: Example, dice: random.Random) -> list[int]:
-        """The tokens before an answer; where the data has no prompts, words of the text in half of the rows,
-        so that the checkpoint goes on listening to what is asked for."""
-        words = example.prompt
-        if words is None:
-            there = sorted(set(map(str.lower, WORD.findall(example.text))))
-            many = self.plan.keywords if dice.random() < 0.5 else 0
-            words = ", ".join(dice.sample(there, min(many, len(there))))
-        text = ", ".join(filter(None, [self.plan.trigger, words]))
+        """The tokens before an answer. Where the data has no prompt, or one that the checkpoint has no room
+        for, words of the text in half of the rows, so that it goes on listening to what is asked for."""
         room = self.model.description.max_length - len(example.tokens)
-        tokens = list(self.model.tokenizer.prompt(text).tokens)
+        if example.prompt is not None and len(tokens := self._asked(example.prompt)) <= room:
+            return tokens
+        there = sorted(set(map(str.lower, WORD.findall(example.text))))
+        many = self.plan.keywords if dice.random() < 0.5 else 0
+        tokens = self._asked(", ".join(dice.sample(there, min(many, len(there)))))
         return tokens if len(tokens) <= room else list(self.model.tokenizer.prompt("").tokens)
+
+    def _asked(self, words: str) -> list[int]:
+        """The tokens of a prompt of these words behind the trigger."""
+        text = ", ".join(filter(None, [self.plan.trigger, words]))
+        return list(self.model.tokenizer.prompt(text).tokens)
 
     def _named(self, before: str) -> Iterator[tuple[str, Tensor]]:
         for name in self.modules:
