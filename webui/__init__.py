@@ -44,6 +44,7 @@ _HOMES = MappingProxyType(
         "Settings": "webui.settings",
         "Start": "webui.core.start",
         "Syntax": "webui.core.syntax",
+        "Tab": "webui.extension.extension",
         "Template": "webui.canvas.canvas",
         "Typed": "webui.extension.typed",
         "Underline": "webui.extension.typed",
@@ -78,7 +79,7 @@ if TYPE_CHECKING:
     from webui.core.syntax import Bracket, Syntax
     from webui.core.tags import nearest, tag
     from webui.denoising.samplers import Plan, Sampler, remasking
-    from webui.extension.extension import Command, Extension
+    from webui.extension.extension import Command, Extension, Tab
     from webui.extension.link import Link, Network
     from webui.extension.row import Row
     from webui.extension.typed import Completion, Typed, Underline

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from webui.application import App
-from webui.page.frame import head, serve_assets, version
+from webui.page.frame import head, navigation, serve_assets, tabs_of, version, views
 from webui.settings import Settings
 
 ODD = "a&b 'c' \"d\" <e>.js"
@@ -112,3 +112,52 @@ def test_another_version_when_a_file_changes(app, folder):
     before = version(app.registry)
     (folder / "brings" / "static" / "more" / "beside.js").write_text("/* changed */", "utf-8")
     assert version(app.registry) != before
+
+
+VIEW = """
+from webui import Extension, Tab
+class {title}(Extension):
+    "Has a view."
+    order = {order}
+    @classmethod
+    def tab(cls):
+        return Tab({element!r}, {label!r})
+"""
+
+
+def with_tabs(folder: Path, tmp_path: Path, *tabs: tuple) -> App:
+    for order, (name, element, label) in enumerate(tabs):
+        (folder / name).mkdir(parents=True)
+        source = VIEW.format(title=name.title(), element=element, label=label, order=order)
+        (folder / name / "__init__.py").write_text(source, "utf-8")
+    return App(Settings(extensions=folder, data=tmp_path / "data"))
+
+
+def test_views_of_extensions_stand_between_those_of_the_page(tmp_path):
+    tabs = (("zoo", "my-zoo", "Zoo <b>"), ("apes", "my-apes", "Apes"), ("queue", "my-queue", "Queue"))
+    app = with_tabs(tmp_path / "extensions", tmp_path, *tabs)
+    try:
+        assert list(views(app.registry)) == [
+            "write",
+            "history",
+            "queue",
+            "zoo",
+            "apes",
+            "extensions",
+            "settings",
+        ]
+        text = navigation(app.registry)
+        assert 'href="#zoo" data-view="zoo"' in text and "Zoo &lt;b&gt;" in text and "<b>" not in text
+        assert [name for name, _ in tabs_of(app.registry)] == ["zoo", "apes"], "queue is the page's own"
+        assert 'content="write history queue zoo apes extensions settings"' in head(app)
+    finally:
+        app.close()
+
+
+@pytest.mark.parametrize("element", ["zoo", "tdw-zoo", "my-zoo onclick", "<b>", "", 1])
+def test_a_view_whose_element_has_no_right_name(tmp_path, element):
+    app = with_tabs(tmp_path / "extensions", tmp_path, ("zoo", element, "Zoo"))
+    try:
+        assert "is no name of a custom element" in app.registry.failed["zoo"]
+    finally:
+        app.close()

@@ -1,11 +1,14 @@
-"""Scripts and style sheets that an extension brings for the page: files of its `static/`, no others."""
+"""What an extension brings for the page: scripts and style sheets, files of its `static/` and no others, and
+a view of its own."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 LOADED = (".js", ".css")  # by the page itself
+ELEMENT = re.compile(r"(?!tdw-)[a-z][a-z0-9]*(-[a-z0-9]+)+")  # names of custom elements have a hyphen
 SERVED = (*LOADED, ".svg")  # ... and what those may ask for
 
 
@@ -16,6 +19,14 @@ def check_assets(names: Sequence[str], folder: Path) -> None:
             raise ValueError(f"assets: {name!r} is neither a script (.js) nor a style sheet (.css).")
         if asset(folder, name) is None:
             raise ValueError(f"assets: there is no file {name!r} in the extension's folder static/.")
+
+
+def check_tab(element: object, label: object) -> None:
+    """ValueError unless these are the name of a custom element, none of the program's own, and words."""
+    if not isinstance(element, str) or not ELEMENT.fullmatch(element):
+        raise ValueError(f"tab: {element!r} is no name of a custom element, as 'my-history'.")
+    if not isinstance(label, str) or not label.strip():
+        raise ValueError("tab: its label is not a text.")
 
 
 def asset(folder: Path, name: str) -> Path | None:

@@ -48,6 +48,15 @@ class Command:
     arguments: Callable[[ArgumentParser], None] = lambda parser: None
 
 
+@dataclass(frozen=True)
+class Tab:
+    """A view of an extension on the page. `element` is a custom element that a script of its `assets`
+    defines, as "my-history"; `label` stands in the navigation, translated as `extension.<name>.tab`."""
+
+    element: str
+    label: str
+
+
 class Extension:
     """Subclass this in `extensions/<name>/__init__.py`. The folder's name is the extension's name
     everywhere."""
@@ -155,6 +164,12 @@ class Extension:
         `static/` that the page loads, as paths in it. What they import beside them is served too. Used by:
         greeting (tests)."""
         return ()
+
+    @classmethod
+    def tab(cls) -> Tab | None:
+        """A view of its own on the page, beside those of the program; its address is the extension's name.
+        None: it has no view. Used by: greeting (tests)."""
+        return None
 
     @classmethod
     def routes(cls) -> Mapping[str, Callable[[Any, Mapping[str, Any]], Mapping[str, Any]]]:
@@ -277,6 +292,7 @@ HOOKS = (
     "complete",
     "metrics",
     "assets",
+    "tab",
     "routes",
     "commands",
     "patch",

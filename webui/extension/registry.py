@@ -28,7 +28,7 @@ from webui.core.request import Cell, Request
 from webui.core.result import Result
 from webui.core.syntax import Mode
 from webui.core.tags import TAGS
-from webui.extension.assets import check_assets
+from webui.extension.assets import check_assets, check_tab
 from webui.extension.extension import Choices, Command, Extension
 from webui.extension.row import Row, checked_row, is_whole
 from webui.extension.typed import (
@@ -74,6 +74,8 @@ class Registry:
                 kind = _load(path)
                 own = dict(kind.commands())
                 check_assets(kind.assets(), path.parent / "static")
+                if tab := kind.tab():
+                    check_tab(tab.element, tab.label)
                 names = {*own, *flags(kind.Options.model_fields, kind.name)}
                 if clash := sorted(names & taken):
                     raise ValueError(

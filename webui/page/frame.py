@@ -17,7 +17,7 @@ from fastapi.responses import FileResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from webui.extension.assets import asset as asset_of
-from webui.extension.extension import HOOKS
+from webui.extension.extension import HOOKS, Tab
 from webui.extension.registry import Registry
 from webui.page.bundle import bundle
 from webui.page.languages import embedded
@@ -25,6 +25,7 @@ from webui.page.languages import embedded
 STATIC = Path(__file__).resolve().parent / "static"
 TITLE = "Text Diffusion WebUI"
 VIEWS = ("write", "history", "queue", "extensions", "settings")
+TABS = 3  # views that stand before those of extensions
 LOOK = (
     "language",
     "theme",
@@ -93,6 +94,7 @@ def head(program: Any) -> str:
     look = {name: getattr(program.settings, name, None) for name in LOOK}
     return (
         f'<meta name="referrer" content="no-referrer"><meta name="color-scheme" content="light dark">'
+        f'<meta name="tdw-views" content="{html.escape(" ".join(views(program.registry)))}">'
         f'<script type="importmap">{_json({"imports": {"webui": f"./{at}/{SCRIPTS}"}})}</script>'
         f'<link rel="stylesheet" href="{at}/{STYLES}">{sheets}'
         f"{embedded(look.get('language') or 'auto', program.settings.extensions)}"
@@ -162,11 +164,27 @@ def _assets(*suffixes: str) -> list[str]:
     )
 
 
-def navigation() -> str:
+def views(registry: Registry) -> dict[str, str]:
+    """The views of the page in their order, each with the HTML that the navigation shows; those of extensions
+    under their names."""
+    own = {view: words(f"page.{view}") for view in VIEWS}
+    tabs = {name: words(f"extension.{name}.tab", html.escape(tab.label)) for name, tab in tabs_of(registry)}
+    names = [*VIEWS[:TABS], *tabs, *VIEWS[TABS:]]
+    return {name: own[name] if name in own else tabs[name] for name in names}
+
+
+def tabs_of(registry: Registry) -> list[tuple[str, Tab]]:
+    """The views of extensions by the extensions' names, in the order of the hook. One that is called like a
+    view of the page has none."""
+    made = [(kind.name, kind.tab()) for kind in registry.chain("tab")]
+    return [(name, tab) for name, tab in made if tab is not None and name not in VIEWS]
+
+
+def navigation(registry: Registry) -> str:
     """The links to the views, with a place for the number of waiting jobs."""
     links = (
-        f'<a href="#{view}" data-view="{view}">{words(f"page.{view}")}<b class=count hidden></b></a>'
-        for view in VIEWS
+        f'<a href="#{view}" data-view="{view}">{label}<b class=count hidden></b></a>'
+        for view, label in views(registry).items()
     )
     return f'<tdw-views id="views">{"".join(links)}</tdw-views><tdw-keys></tdw-keys>'
 

@@ -16,7 +16,7 @@ from gradio.components.base import Component
 from webui.page import gradio_internals
 from webui.page.controls import Control, controls_of, draw, preset_value, show
 from webui.page.desk import Desk, offered
-from webui.page.frame import TITLE, VIEWS, Head, extensions_view, navigation, serve_assets, words
+from webui.page.frame import TITLE, VIEWS, Head, extensions_view, navigation, serve_assets, tabs_of, words
 from webui.page.theme import theme
 
 FREQUENT = (
@@ -88,6 +88,8 @@ class _Page(Desk):
             for view in VIEWS[1:]:
                 own = extensions_view(app.registry) if view == "extensions" else f"<tdw-{view}></tdw-{view}>"
                 _html(own, f"view-{view}", elem_classes="view")
+            for name, tab in tabs_of(app.registry):
+                _html(f"<{tab.element}></{tab.element}>", f"view-{name}", elem_classes="view")
             self.guide.value = self.guide_of(None)  # now that all controls are known
             self._wire()
 
@@ -96,7 +98,7 @@ class _Page(Desk):
     def _head(self) -> None:
         with gr.Row(elem_id="top", equal_height=True):
             _html(f"<h1>{TITLE.removesuffix(' WebUI')}<small>WebUI</small></h1>", "name")
-            _html(navigation(), "navigation")
+            _html(navigation(self.app.registry), "navigation")
             control = self._all["model",]
             choices = self.checkpoints(offered(control))
             value = self.model if self.model in offered(control) else None

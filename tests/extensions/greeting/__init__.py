@@ -1,6 +1,6 @@
 """An extension for tests: brings a script and a style sheet."""
 
-from webui import Extension
+from webui import Extension, Tab
 
 
 class Greeting(Extension):
@@ -9,3 +9,7 @@ class Greeting(Extension):
     @classmethod
     def assets(cls):
         return ("greeting.js", "more/greeting.css")
+
+    @classmethod
+    def tab(cls):
+        return Tab("greeting-view", "Greeting")

@@ -6,6 +6,7 @@ export { showError, showNotice } from "./notice.js";
 export { button, element } from "./parts.js";
 export { popover } from "./popover.js";
 export { shown } from "./shown.js";
-export { say } from "./strings.js";
+export { formatNumber, say } from "./strings.js";
+export { open, whenVisible } from "./views.js";
 export { addPromptTool } from "../prompts/tools.js";
 export { fieldOf, isPrompt, promptAreas, replaceText } from "../prompts/fields.js";

@@ -3,7 +3,9 @@
 
 import { say } from "./strings.js";
 
-export const VIEWS = ["write", "history", "queue", "extensions", "settings"];
+const VIEWS = /** @type {HTMLMetaElement} */ (document.querySelector("meta[name=tdw-views]"))?.content.split(" ") ?? ["write"];
+const style = document.createElement("style"); // shows the view: Gradio may draw it after this module has run
+document.head.append(style);
 
 /** Shows a view, as an entry in the browser's history. */
 export function open(view) {
@@ -22,9 +24,19 @@ function follow() {
   const view = current();
   if (document.body.dataset.view !== view) {
     document.body.dataset.view = view;
+    style.textContent = view === "write" ? "" : `.gradio-container.gradio-container #view-${view}.view.view { display: block; }`;
     document.dispatchEvent(new CustomEvent("tdw:view", { detail: view }));
   }
   mark();
+}
+
+/** Calls `act(visible)` now and whenever a view is entered or left. */
+export function whenVisible(view, act) {
+  let before;
+  const changed = () => document.body.dataset.view === view !== before && act((before = !before));
+  before = document.body.dataset.view === view;
+  document.addEventListener("tdw:view", changed);
+  act(before);
 }
 
 /** Marks the current view in the navigation, which Gradio may draw after this module has run. */
