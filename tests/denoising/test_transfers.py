@@ -144,6 +144,14 @@ def test_a_step_reads_once_and_sends_nothing(loaded, kind):
     assert answers == expected
 
 
+def test_alternatives_are_one_reading_more(loaded):
+    """Which positions to look at is sent, and a few numbers of each are read."""
+    rows = [{"temperature": 0.5, "alternatives": 5}, {"temperature": 0.5}]
+    expected = run(Batch(loaded, pack(loaded, rows), REGISTRY.extensions.values()))
+    answers, steps = counted(loaded, rows)
+    assert set(steps[1:]) == {(2, 1)} and answers == expected
+
+
 def test_constraints_are_kept_on_a_device(loaded):
     """A rule is checked on the host: rows of a batch on the device are those of the CPU, with more readings."""
     rule = {"constraints": {"regex": "[a-z ]*"}, "temperature": 0.9, "end_of_text": "stop", "steps": 3}

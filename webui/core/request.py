@@ -174,6 +174,14 @@ class Request(Options):
         place="parameters",
         axis=False,
     )
+    alternatives: int = field(
+        0,
+        ge=0,
+        le=20,
+        label="Alternatives",
+        help="So many of the likeliest tokens are kept with each committed one, with their probabilities.",
+        axis=False,
+    )
     confirm: bool = field(
         False,
         label="More than 1000 texts",

@@ -22,6 +22,14 @@ class Change(NamedTuple):
     confidence: float | None  # the token's probability, in [0, 1]; None for given text and edits
 
 
+class Alternative(NamedTuple):
+    """One of the likeliest tokens of a position, at the model call that committed another one or itself."""
+
+    token: int
+    text: str
+    probability: float  # in [0, 1], at temperature 1 and before the filters, as Change.confidence
+
+
 class Provenance(BaseModel):
     """What produced a text, so that it can be produced again."""
 
@@ -68,6 +76,9 @@ class Result(BaseModel):
     tokens: tuple[int | None, ...] = ()  # the answer; None is masked
     pieces: tuple[str | None, ...] = ()  # its tokens as text
     trace: tuple[Change, ...] = ()  # every commit and remasking, in order
+    # for each entry of the trace the request's number of `alternatives`, the likeliest first; none for given
+    # text and remasking. Empty if they were not asked for
+    alternatives: tuple[tuple[Alternative, ...], ...] = ()
     parts: tuple[Result, ...] = ()
     statistics: Statistics = Statistics()
     provenance: Provenance | None = None

@@ -11,8 +11,9 @@ from torch import Tensor
 from webui.canvas import Canvas, Choice
 from webui.checkpoints.model import Model
 from webui.core.events import Progress, Started
-from webui.core.result import Change
+from webui.core.result import Alternative, Change
 from webui.denoising import samplers
+from webui.denoising.alternatives import likeliest
 from webui.denoising.chain import Chain
 from webui.denoising.checks import Check
 from webui.denoising.decode import Decoded, decode
@@ -27,12 +28,16 @@ from webui.extension.extension import Extension
 
 @dataclass
 class LiveRow:
-    """The host's record of a row while it is on the device."""
+    """The host's record of a row while it is on the device.
+
+    alternatives  if the request asks for them: the likeliest tokens of what was committed, by step and column
+    """
 
     packed: PackedRow
     trace: list[Change] = field(default_factory=list)
     step: int = 0  # model calls so far
     resumed: int = 0  # of these, the ones made in an earlier run
+    alternatives: dict[tuple[int, int], tuple[Alternative, ...]] = field(default_factory=dict)
 
     @property
     def cell(self) -> str:
@@ -130,7 +135,9 @@ class Batch:
             raise
         self.host = samplers.commit(host, chosen)
         self.canvas = samplers.commit(canvas, choice) if self._apart else self.host
-        return Step(self._changes(host, chosen, failed), failed)
+        changes = self._changes(host, chosen, failed)
+        self._look_around(host, logits, changes)
+        return Step(changes, failed)
 
     def ended(self) -> list[int]:
         """Row numbers of the rows that have ended: their sampler has finished, or there is an end-of-text
@@ -243,6 +250,34 @@ class Batch:
             self.live[row].step += 1
             self.live[row].trace += made
         return {row: tuple(made) for row, made in changes.items()}
+
+    def _look_around(self, host: Canvas, logits: Tensor, changes: Mapping[int, Sequence[Change]]) -> None:
+        """Keeps the likeliest tokens of what was committed, for the rows that ask for them: a second transfer
+        from the device, of a few numbers for each token."""
+        asked = {row: self.rows[row].row.request.alternatives for row in changes}
+        if not any(asked.values()):
+            return
+        starts, counts = host.answer.tolist(), host.counts
+        places = {
+            (counts[index].row, column - starts[index]): n
+            for n, (index, column) in enumerate(zip(*(part.tolist() for part in host.at), strict=True))
+        }
+        committed = [
+            (row, change)
+            for row, made in changes.items()
+            for change in made
+            if asked[row] and change.token is not None
+        ]
+        found = likeliest(
+            logits,
+            [places[row, change.column] for row, change in committed],
+            max(asked.values()),
+        )
+        for (row, change), tokens in zip(committed, found, strict=True):
+            self.live[row].alternatives[change.step, change.column] = tuple(
+                Alternative(token, self.model.words[token], _exact(probability))
+                for token, probability in tokens[: asked[row]]
+            )
 
     def _resumed(self, packed: PackedRow, traces: dict[int, list[Change]]) -> LiveRow:
         """The row, with the trace that it continues. traces: those already made, by the id of their start."""

@@ -23,10 +23,10 @@ from webui.checkpoints.weights import Stopped
 from webui.core.events import Event, Failed, Finished, Loading, Loop, Progress
 from webui.core.prompt import Prompt
 from webui.core.request import Cell, Request
-from webui.core.result import Change, Provenance, Result, Statistics, new_id
+from webui.core.result import Alternative, Change, Provenance, Result, Statistics, new_id
 from webui.denoising import packing
 from webui.denoising.alike import once
-from webui.denoising.batch import Batch
+from webui.denoising.batch import Batch, LiveRow
 from webui.denoising.chain import PatchError
 from webui.denoising.runs import Passes, around
 from webui.denoising.sampler_registry import SamplerRegistry
@@ -302,6 +302,7 @@ class Engine:
             tokens=tuple(None if token == model.mask else token for token in batch.tokens(row)),
             pieces=decoded.pieces,
             trace=tuple(live.trace),
+            alternatives=_alternatives(live),
             statistics=Statistics(
                 forwards=live.step - live.resumed,
                 tokens=_written(live.trace),
@@ -355,6 +356,13 @@ def _told(failure: HookError | torch.OutOfMemoryError, model: Model) -> Exceptio
 
 def _tokenizer_failed(checkpoint: str, error: BaseException) -> ValueError:
     return ValueError(f"{checkpoint}: the tokenizer failed: {reason(error)}")
+
+
+def _alternatives(live: LiveRow) -> tuple[tuple[Alternative, ...], ...]:
+    """For each entry of the row's trace what else was likely; nothing if the request does not ask for it."""
+    if not live.packed.row.request.alternatives:
+        return ()
+    return tuple(live.alternatives.get((change.step, change.column), ()) for change in live.trace)
 
 
 def _written(trace: Sequence[Change]) -> int:

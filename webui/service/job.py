@@ -37,7 +37,7 @@ class CellView:
         confidence, step]."""
         changes = [[column, *change[1:]] for column, change in self.columns.items() if change[0] > version]
         result = (
-            self.result.model_dump(mode="json", exclude={"trace", "pieces", "tokens"})
+            self.result.model_dump(mode="json", exclude={"trace", "pieces", "tokens", "alternatives"})
             if self.result
             else None
         )

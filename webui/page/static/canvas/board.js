@@ -26,10 +26,20 @@ export class Board {
     this.node.setAttribute("role", "group");
     this.node.setAttribute("aria-label", say("canvas.tokens.label"));
     this.tip = new Tip(this);
+    /** What happens when a word is chosen. @type {((column: number) => void) | null} */
+    this.pick = null;
+    this.node.addEventListener("click", ({ target }) => this.chosen(/** @type {HTMLElement} */ (target).closest(".at")));
+    this.node.addEventListener("keydown", (event) => event.key === "Enter" && this.tip.here && this.chosen(this.tip.here));
     this.flowing = true; // false: the browser breaks the lines, as in any text
     new ResizeObserver(([{ contentRect }]) => {
       if (this.width && Math.abs(contentRect.width - this.width) > 1) this.reflow();
     }).observe(this.node);
+  }
+
+  /** A word was clicked, or Enter was pressed on it. */
+  chosen(node) {
+    const column = this.nodes.findIndex((at) => at.node === node);
+    if (column >= 0) this.pick?.(column);
   }
 
   get masked() {

@@ -1,6 +1,7 @@
 // @ts-check
 // Below a finished text: its views, actions, cost and parameters.
 
+import { KEPT, panel } from "./alternatives.js";
 import { choose } from "./compare.js";
 import { film } from "./film.js";
 import { Heat } from "./heat.js";
@@ -88,6 +89,7 @@ export class Tools {
     final.hidden = name !== "text";
     board.node.hidden = !tokens;
     if (tokens) {
+      board.pick = (column) => void this.pick(column);
       board.natural();
       board.show(this.last());
       board.known.forEach((_, column) => board.paint(column, false));
@@ -114,6 +116,26 @@ export class Tools {
     return this.run.at(this.run.steps);
   }
 
+  /** Shows below the text what else was likely at a position. */
+  async pick(column) {
+    const known = this.row.board.known[column];
+    if (!known || known[0] === null) return;
+    this.result = await withTrace(this.result);
+    const again = () => send(this.row.node, "generate", { request: { ...asked(this.result), alternatives: KEPT, count: 1 } });
+    const close = () => {
+      this.around?.remove();
+      this.row.board.node.focus();
+    };
+    this.around?.remove();
+    this.around = panel(this.result, column, known, again, close);
+    this.around.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape") return;
+      event.stopPropagation();
+      close();
+    });
+    this.below.append(this.around);
+  }
+
   leave() {
     this.player?.stop();
     this.heat?.leave();
@@ -122,6 +144,7 @@ export class Tools {
     this.below.replaceChildren();
     this.replayer.textContent = say("canvas.replay");
     this.row.board.node.hidden = true;
+    this.row.board.pick = null;
   }
 
   async replay() {
@@ -135,6 +158,7 @@ export class Tools {
     this.replayer.textContent = say("canvas.stop");
     this.row.final.hidden = true;
     this.row.board.node.hidden = false;
+    this.row.board.pick = (column) => void this.pick(column);
     this.player = new Player(this.row.board, this.run);
     this.below.append(this.player.node);
     this.player.play();
