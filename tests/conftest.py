@@ -86,7 +86,7 @@ class Running:
 
 
 @contextmanager
-def serve(*arguments: str, data: Path, timeout: float = 120) -> Iterator[Running]:
+def serve(*arguments: str, data: Path, timeout: float = 120, **environment: str) -> Iterator[Running]:
     """A process `python app.py ARGUMENTS --data DATA` that has printed its address; stopped at the end."""
     data.mkdir(parents=True, exist_ok=True)
     errors = data / "stderr.txt"
@@ -95,7 +95,7 @@ def serve(*arguments: str, data: Path, timeout: float = 120) -> Iterator[Running
             [*PYTHON, *arguments, "--data", str(data)],
             stdout=subprocess.PIPE,
             stderr=stream,
-            env=ENVIRONMENT,
+            env={**ENVIRONMENT, **environment},
             cwd=data,
         )
     try:
@@ -116,9 +116,9 @@ def serve(*arguments: str, data: Path, timeout: float = 120) -> Iterator[Running
 
 
 @contextmanager
-def serve_all_along(*arguments: str, data: Path) -> Iterator[Running]:
+def serve_all_along(*arguments: str, data: Path, **environment: str) -> Iterator[Running]:
     """The same; it must still be running at the end."""
-    with serve(*arguments, data=data, timeout=240) as running:
+    with serve(*arguments, data=data, timeout=240, **environment) as running:
         yield running
         assert running.process.poll() is None, f"the server died: {running.errors.read_text()}"
 

@@ -68,6 +68,7 @@ def test_folders_addresses_and_limits_are_only_in_the_file():
         "extensions",
         "data",
         "threads",
+        "downloads",
         "batch_rows",
         "max_cells",
         "max_queue",

@@ -16,6 +16,7 @@ from webui.core.renamed import current_path
 from webui.core.request import Cell, Request
 from webui.denoising.fitting import refuse_unfit
 from webui.extension.registry import Registry
+from webui.service.downloads import Downloads
 from webui.service.estimate import CONFIRMED, Estimate, Pace, estimate, refuse_unconfirmed
 from webui.service.exports import FORMATS
 from webui.service.history.store import History
@@ -48,6 +49,7 @@ class App:
         self.written = self.settings  # as the next start will have them
         self.Request: type[Request] = self.registry.Request
         self.checkpoints = Checkpoints(settings, request=self.Request)
+        self.downloads = Downloads(settings.checkpoints, settings.downloads, self.checkpoints.changed)
         self.history = History(settings.history, self.Request, settings.keep_history)
         self.presets = Presets(settings.data / "presets", self.Request)
         self.prompts = Prompts(self.registry, self.checkpoints)

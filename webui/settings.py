@@ -59,6 +59,7 @@ class Settings(BaseModel):
     threads: int = setting(
         0, "CPU threads of a forward pass; 0: measured for the loaded checkpoint.", ge=0, le=1024
     )
+    downloads: bool = setting(True, "Whether page and API may download checkpoints.")
     batch_rows: int = setting(0, "Rows of one forward pass; 0: 16 on a CPU, 64 on a GPU.", ge=0, le=4096)
     max_cells: int = setting(20_000, "Cells that one request may expand to.", ge=1)
     max_queue: int = setting(64, "Jobs that may wait.", ge=1)

@@ -151,3 +151,29 @@ def test_a_checkpoint_in_the_cache_of_huggingface(tmp_path, monkeypatch):
     there = Checkpoints(settings)
     name = there.add(snapshot)
     assert there.load(name).description.family == "LLaDA"
+
+
+def test_the_licence_is_what_the_folder_states(tmp_path):
+    """profile.json, the front matter of README.md, what the family is published under."""
+    from webui.checkpoints.profile import stated_license
+
+    root = tmp_path / "models" / "checkpoints"
+    folder = llada(root / "a")
+    there = Checkpoints(Settings(models=tmp_path / "models", model="a", device="cpu"))
+    assert there.entry("a").license == "MIT"
+    cards = {
+        "---\nlanguage: en\nlicense: apache-2.0\ntags: []\n---\n# A": "apache-2.0",
+        "---\r\nlicense: other\r\nlicense_name: 'apple-amlr'\r\n---\r\n": "apple-amlr",
+        "---\nlicense:\n- mit\n---\n": None,
+        "# A\n\nlicense: mit\n": None,
+        "\xff\xfe": None,
+    }
+    for card, license in cards.items():
+        (folder / "README.md").write_bytes(card.encode("latin-1"))
+        assert stated_license(folder) == license
+        assert there.entry("a").license == (license or "MIT")
+    write_json(folder / "profile.json", {"license": "ours"})
+    assert there.entry("a").license == "ours"
+    (folder / "README.md").unlink()
+    (folder / "README.md").mkdir()
+    assert stated_license(folder) is None

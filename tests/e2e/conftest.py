@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from tests.conftest import ROOT, Running, serve_all_along
+from tests.hub import Hub, serve_hub
 from tests.tiny_checkpoints import llada
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -36,7 +37,14 @@ PROFILE = {
 
 
 @pytest.fixture(scope="package")
-def site(tmp_path_factory) -> Iterator[Running]:
+def hub() -> Iterator[Hub]:
+    """What the site takes for the Hugging Face Hub."""
+    with serve_hub() as hub:
+        yield hub
+
+
+@pytest.fixture(scope="package")
+def site(tmp_path_factory, hub) -> Iterator[Running]:
     """The whole program: two tiny checkpoints, all extensions, one that makes model calls slow, one that
     remasks, one that does not load."""
     folder = tmp_path_factory.mktemp("e2e")
@@ -54,7 +62,8 @@ def site(tmp_path_factory) -> Iterator[Running]:
         (folder / "extensions" / path.parent.name).symlink_to(path.parent)
     flags = ["--models", str(folder / "models"), "--extensions", str(folder / "extensions"), "--threads", "1"]
     flags.append("--no-preload")  # see test_preload.py
-    with serve_all_along("--port", "0", *flags, data=folder / "data") as running:
+    data = folder / "data"
+    with serve_all_along("--port", "0", *flags, data=data, HF_ENDPOINT=hub.url) as running:
         # What is imported on first use takes half a minute on a busy machine: not what these tests are about.
         httpx.post(f"{running.url}/api/v1/tokens", json={"text": "a"}, timeout=240).raise_for_status()
         yield running

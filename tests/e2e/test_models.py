@@ -117,3 +117,31 @@ def test_unusable_and_failed_checkpoints_are_listed_with_the_reason(visit, folde
     user.generate()
     user.done()
     standing(user, "loaded")
+
+
+def test_a_checkpoint_is_downloaded_once_its_size_and_licence_were_agreed_to(visit, folder, hub, tmp_path):
+    served = llada(tmp_path / "fetched", seed=9)
+    hub.repositories, hub.card = {"lab/fetched": served}, {"license": f"mit {HOSTILE}"[:90]}
+    user = visit()
+    pop = details(user)
+    pop.get_by_text("Download a checkpoint").click()
+    field = pop.get_by_role("textbox")
+    user.enter(field, "lab/gone")
+    pop.get_by_role("button", name="Look").click()
+    pop.get_by_text("There is no repository lab/gone, or it is private.").wait_for()
+    user.enter(field, "lab/fetched")
+    user.page.keyboard.press("Enter")
+    pop.locator(".models-offer dl").wait_for()
+    said = pop.locator(".models-offer").text_content()
+    assert "mit <b>bold" in said and "LLaDA" in said and "kB" in said
+    assert not (folder / "fetched").exists()
+    pop.get_by_role("button", name="Agree and download").click()
+    pop.locator(".models-downloads li[data-state=done]").wait_for()
+    assert (folder / "fetched" / "model.safetensors").read_bytes() == (
+        served / "model.safetensors"
+    ).read_bytes()
+    user.wait("document.querySelector('tdw-models').entries.some(({ name }) => name === 'fetched')")
+    user.enter(field, "lab/fetched")
+    user.page.keyboard.press("Enter")
+    pop.get_by_role("button", name="Agree and download").click()
+    pop.get_by_text("There is a checkpoint fetched already").wait_for()

@@ -14,7 +14,7 @@ from webui.checkpoints.families import FAMILIES, identify
 from webui.checkpoints.families.base import Family
 from webui.checkpoints.files import MAX_CONFIG, printable, read_json
 from webui.checkpoints.folders import Folders
-from webui.checkpoints.profile import read_lexicon, read_profile, unknown_words
+from webui.checkpoints.profile import read_lexicon, read_profile, stated_license, unknown_words
 from webui.core.errors import Refusal
 from webui.core.request import Request
 from webui.settings import Settings
@@ -172,7 +172,7 @@ class Catalogue:
         except Exception as error:  # nothing in a folder may hurt the others
             reason = f"{name} cannot be read: {type(error).__name__}."
             return Described(stamp, Entry(name, folder, error=reason), {}, None)
-        license = profile.get("license", family.license)
+        license = profile.get("license") or stated_license(folder) or family.license
         count = weights.parameters(found)
         entry = Entry(name, folder, size, family.name, license, profile, None, count)
         return Described(stamp, entry, config, family)

@@ -236,12 +236,12 @@ def _chosen(repository: str, siblings: Sequence[Any]) -> Iterator[File]:
 
 def _license(info: Any) -> str:
     """What the card says: a name, or that of a licence of its own."""
-    card: Any = info.card_data
+    card = info.card_data
     named = getattr(card, "license", None) if card is not None else None
     if isinstance(named, list):
         named = ", ".join(map(str, named))
     if named in (None, "other") and getattr(card, "license_name", None):
-        named = card.license_name
+        named = getattr(card, "license_name", None)
     tagged = [tag.removeprefix("license:") for tag in info.tags or () if tag.startswith("license:")]
     return printable(str(named or (tagged[0] if tagged else "not stated")))[:100]
 

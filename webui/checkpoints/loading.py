@@ -130,6 +130,10 @@ class Checkpoints(Catalogue):
                 self.version += 1
             return model
 
+    def changed(self) -> None:
+        """To be called when folders have come or gone: whoever shows the list asks for it again."""
+        self.version += 1
+
     def compare(self, name: str | None) -> Comparison:
         """A checkpoint's weights beside its family's native model, by their headers. Refusal if it is not
         known what they should be."""

@@ -30,6 +30,9 @@ KINDS = MappingProxyType(
 NAMES = MappingProxyType({dict: "JSON object", str: "text", int: "whole number", list: "list of texts"})
 RANGES = MappingProxyType({"mask_token_id": (0, 2**31), "max_length": (1, 2**31)})
 LEXICON = "lexicon.txt"
+MAX_CARD = 1 << 16  # bytes of README.md that are looked at
+FRONT = re.compile(r"---[ \t]*\r?\n(.*?)\n---", re.DOTALL)
+LICENSE = re.compile(r"^(license|license_name):[ \t]*(\S.*?)\s*$", re.MULTILINE)
 WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 
 
@@ -70,6 +73,24 @@ def read_lexicon(folder: Path) -> frozenset[str] | None:
     """The words of lexicon.txt, or None without one. Refusal if it is not UTF-8."""
     file = folder / LEXICON
     return frozenset(read_text(file).split()) if status(file) else None
+
+
+def stated_license(folder: Path) -> str | None:
+    """The licence that the folder's README.md states in its front matter, as the Hub's model cards do; None if
+    there is none to be read."""
+    try:
+        if status(folder / "README.md") is None:
+            return None
+        with (folder / "README.md").open("rb") as stream:
+            text = stream.read(MAX_CARD).decode("utf-8", "replace").removeprefix("\ufeff")
+    except (Refusal, OSError):
+        return None
+    front = FRONT.match(text)
+    named = {key: value.strip(" '\"") for key, value in LICENSE.findall(front[1])} if front else {}
+    stated = named.get("license") or ""
+    if stated in ("", "other"):
+        stated = named.get("license_name") or stated
+    return printable(stated)[:100] or None
 
 
 def unknown_words(known: Container[str], text: str) -> list[str]:

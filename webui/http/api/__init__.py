@@ -14,12 +14,22 @@ from pydantic import BaseModel
 from starlette.routing import Route
 
 from webui.application import App
-from webui.http.api import checkpoints, extensions, history, jobs, presets, prompts, settings, texts
+from webui.http.api import (
+    checkpoints,
+    downloads,
+    extensions,
+    history,
+    jobs,
+    presets,
+    prompts,
+    settings,
+    texts,
+)
 from webui.http.api.dependencies import ROOT, SENT, Turns, refusals
 from webui.http.guard import Guard
 from webui.http.replies import handle_errors
 
-AREAS = (jobs, prompts, extensions, checkpoints, history, presets, settings, texts)
+AREAS = (jobs, prompts, extensions, checkpoints, downloads, history, presets, settings, texts)
 STREAMS = ("/jobs/events", "/jobs/{id}/events")  # what answers with server-sent events
 REFS = "#/components/schemas/{model}"
 

@@ -25,6 +25,7 @@ from webui.http.api.dependencies import (
     dump,
     refusals,
 )
+from webui.http.api.downloads import shown
 from webui.http.api.prompts import while_wanted
 from webui.http.api.schemas import (
     EstimateInfo,
@@ -224,7 +225,11 @@ async def queue_events(app: App, client: str | None) -> AsyncIterator[bytes]:
             marks = {id: (job.version, positions.get(id, 0)) for id, job in known.items()}
             changed = [known[id] for id, mark in marks.items() if sent.get(id) != mark]
             gone = [id for id in sent if id not in known]
-            memory = {**memory_of(app), "checkpoints": app.checkpoints.version}
+            memory = {
+                **memory_of(app),
+                "checkpoints": app.checkpoints.version,
+                "downloads": [shown(one) for one in app.downloads.all()],
+            }
             if changed or gone or memory != before:
                 sent, before, silent = marks, memory, 0.0
                 update = {

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
 from webui.core.errors import Code
 from webui.core.request import MAX_TEXT, Request
 from webui.core.result import Result
+from webui.service.downloads import State as DownloadState
 from webui.service.queue import State
 
 
@@ -92,13 +93,24 @@ class JobLine(BaseModel):
     loading: LoadingInfo | None
 
 
+class DownloadInfo(BaseModel):
+    """A checkpoint that is being downloaded, or was. `done`: 0 to 1; `size` in bytes."""
+
+    id: int
+    repository: str
+    size: int
+    done: float
+    state: DownloadState
+    error: str | None
+
+
 class QueueUpdate(BaseModel):
     """All jobs; after the first event of a connection those that changed, and in `gone` those that are no
     longer known.
 
     `loading`: what is read now; `wanted`: checkpoints that wait to be loaded; `loaded`: the one in memory;
     `stuck`: threads of abandoned jobs that have not returned; `checkpoints`: a number that changes when the
-    list of checkpoints should be asked for again.
+    list of checkpoints should be asked for again; `downloads`: those that run or ended lately.
     """
 
     jobs: list[JobLine]
@@ -108,6 +120,7 @@ class QueueUpdate(BaseModel):
     loaded: str | None
     stuck: int
     checkpoints: int
+    downloads: list[DownloadInfo]
 
 
 class JobInfo(JobLine):

@@ -13,6 +13,7 @@ class Feed extends EventTarget {
   wanted = []; // checkpoints waiting to be loaded
   loaded = null; // the checkpoint in memory
   stuck = 0; // threads of abandoned jobs that have not returned
+  downloads = []; // checkpoints being downloaded, and the last ones that ended
   checkpoints = -1; // version of the list of checkpoints
   connected = false;
   source = null;
@@ -52,12 +53,12 @@ class Feed extends EventTarget {
   }
 
   /** Applies an event; the first of a connection is a snapshot. */
-  apply({ jobs, gone, loading, wanted, loaded, stuck, checkpoints }, snapshot) {
+  apply({ jobs, gone, loading, wanted, loaded, stuck, checkpoints, downloads }, snapshot) {
     const before = this.jobs;
     this.jobs = new Map(snapshot ? [] : before);
     for (const id of gone) this.jobs.delete(id);
     for (const job of jobs) this.jobs.set(job.id, job);
-    Object.assign(this, { loading, wanted, loaded, stuck, checkpoints, connected: true });
+    Object.assign(this, { loading, wanted, loaded, stuck, checkpoints, downloads, connected: true });
     const ended = jobs.filter((job) => ENDED.includes(job.state) && before.has(job.id) && !ENDED.includes(before.get(job.id).state));
     this.changed(ended);
     if (document.hidden) this.pause();

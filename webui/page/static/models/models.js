@@ -3,6 +3,7 @@
 
 import { feed } from "../base/feed.js";
 import { button, element } from "../base/parts.js";
+import { downloader } from "./download.js";
 import { details, refused, size } from "./model-facts.js";
 import { say } from "../base/strings.js";
 
@@ -30,7 +31,7 @@ class Models extends HTMLElement {
     this.unload = button(say("models.unload"), () => this.call("unload"));
     const again = button(say("models.rescan"), () => this.rescan());
     this.bad = element("div", "models-bad");
-    this.pop.append(this.facts, element("div", "models-acts", this.load, this.unload, again), this.bad);
+    this.pop.append(this.facts, element("div", "models-acts", this.load, this.unload, again), downloader(), this.bad);
     this.append(this.chip, this.pop);
     this.pop.addEventListener("beforetoggle", (event) => event.newState === "open" && this.place());
     feed.addEventListener("change", () => this.changed());
