@@ -76,8 +76,8 @@ def read_lexicon(folder: Path) -> frozenset[str] | None:
 
 
 def stated_license(folder: Path) -> str | None:
-    """The licence that the folder's README.md states in its front matter, as the Hub's model cards do; None if
-    there is none to be read."""
+    """The licence that the folder's README.md states in its front matter, as the Hub's model cards do;
+    None if there is none."""
     try:
         if status(folder / "README.md") is None:
             return None
