@@ -21,6 +21,7 @@ _HOMES = MappingProxyType(
         "Command": "webui.extension.extension",
         "Completion": "webui.extension.typed",
         "Construct": "webui.core.prompt",
+        "Continued": "webui.service.job",
         "Count": "webui.canvas.canvas",
         "Draft": "webui.core.prompt",
         "Event": "webui.core.events",
@@ -28,6 +29,7 @@ _HOMES = MappingProxyType(
         "Failed": "webui.core.events",
         "Finished": "webui.core.events",
         "Gap": "webui.core.prompt",
+        "Job": "webui.service.job",
         "Link": "webui.extension.link",
         "Loop": "webui.core.events",
         "Network": "webui.extension.link",
@@ -83,6 +85,7 @@ if TYPE_CHECKING:
     from webui.extension.link import Link, Network
     from webui.extension.row import Row
     from webui.extension.typed import Completion, Typed, Underline
+    from webui.service.job import Continued, Job
     from webui.settings import Settings
 
 

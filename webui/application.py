@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from webui import __version__
 from webui.checkpoints.loading import Checkpoints
+from webui.core.errors import Busy
 from webui.core.events import Event
 from webui.core.fields import choices_of
 from webui.core.names import CONFIDENCES, SAMPLERS, SCHEDULES
@@ -18,8 +18,10 @@ from webui.denoising.fitting import refuse_unfit
 from webui.extension.registry import Registry
 from webui.service.downloads import Downloads
 from webui.service.estimate import CONFIRMED, Estimate, Pace, estimate, refuse_unconfirmed
+from webui.service.experiments import Experiments
 from webui.service.exports import FORMATS
 from webui.service.history.store import History
+from webui.service.job import Continued, Writes
 from webui.service.presets import Presets
 from webui.service.prompts import Prompts
 from webui.service.queue import Job, JobQueue
@@ -51,6 +53,7 @@ class App:
         self.checkpoints = Checkpoints(settings, request=self.Request)
         self.downloads = Downloads(settings.checkpoints, settings.downloads, self.checkpoints.changed)
         self.history = History(settings.history, self.Request, settings.keep_history)
+        self.experiments = Experiments(settings.experiments, self.history, self.Request)
         self.presets = Presets(settings.data / "presets", self.Request)
         self.prompts = Prompts(self.registry, self.checkpoints)
         self.queue = JobQueue(
@@ -60,6 +63,8 @@ class App:
             self._load,
             keep=lambda: self.settings.keep_jobs,
             renew=self._renew,
+            keep_track=self.experiments.begin,
+            choose=self.experiments.chosen,
         )
         self.pace = Pace()
         self.tables = Tables(self.registry)
@@ -83,9 +88,7 @@ class App:
     def expand(self, request: Request) -> tuple[Cell, ...]:
         """The cells of a request, its seed drawn. ValueError if no cell of it could run: an unknown
         checkpoint, sampler ..."""
-        if request.seed == -1:
-            request = request.replace(seed=secrets.randbelow(2**32))
-        cells = self.registry.expand(request)
+        cells = self.registry.expand(request := request.drawn())
         for name, known in (
             ("sampler", self.samplers),
             ("schedule", self.schedules),
@@ -100,6 +103,35 @@ class App:
         if len(cells) > CONFIRMED:
             refuse_unconfirmed(request, self._cost(cells))
         return cells
+
+    def resume(
+        self,
+        experiment: str,
+        request: Request | None = None,
+        client: str | None = None,
+        writes: Writes = "missing",
+        source: str = "",
+    ) -> Job:
+        """Goes on with an experiment. Texts that are finished are taken as they are; of the others the job
+        computes those that `writes` says.
+
+        request  with other values than the experiment had; None: as it was. Without a seed it gets the
+                 experiment's
+        source   the file that the request comes from
+
+        NotFound; ValueError and Busy as `JobQueue.submit`.
+        """
+        stored = self.experiments.request(experiment)
+        request = request or stored
+        if request.seed == -1:
+            request = request.replace(seed=stored.seed)
+        return self.queue.submit(request, client, Continued(experiment, source, writes))
+
+    def forget(self, experiment: str) -> None:
+        """Deletes an experiment; its texts stay in the history. Busy while it runs; NotFound, OSError."""
+        if self.queue.works_on(experiment):
+            raise Busy("This experiment runs; interrupt it first.")
+        self.experiments.delete(experiment)
 
     def estimate(self, request: Request) -> Estimate:
         """What a request will cost, confirmed or not. ValueError if it cannot be run."""
@@ -140,6 +172,7 @@ class App:
 
             def save(result: Result) -> None:
                 if generation == self._generation:  # not what an abandoned worker still makes
+                    self.experiments.note(result)
                     self.history.save(result)
 
             engine = Engine(
@@ -169,7 +202,8 @@ class App:
         self.queue.close()
 
     def _run(self, job: Job) -> Iterator[Event]:
-        return self.pace.watch(self.engine.run(job))
+        events = self.engine.run(job, self.experiments.open(job))
+        return self.pace.watch(self.experiments.watch(job, events))
 
     def _renew(self) -> None:
         """The worker was replaced: the next one shares neither engine nor model with it."""

@@ -153,6 +153,10 @@ class Settings(BaseModel):
         return tuple(folder / "checkpoints" for folder in (self.models, *self.more_models))
 
     @property
+    def experiments(self) -> Path:
+        return self.data / "experiments"
+
+    @property
     def history(self) -> Path:
         return self.data / "history"
 

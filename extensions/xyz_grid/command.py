@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from webui import App, Request, write
+from webui import App, Continued, Job, Request, write
 
 INTERRUPTED = 130  # as a shell reports a program that Ctrl+C ended
 FORMATS = ("html", "csv", "jsonl", "markdown")
@@ -23,6 +23,12 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="a request as TOML or JSON")
     for name in FORMATS:
         parser.add_argument(f"--{name}", type=Path, metavar="PATH", help=f"write the table as {name}")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the last experiment of this file: only texts that it lacks are written, also after "
+        "values were added",
+    )
     parser.add_argument("--confirm", action="store_true", help="write more than 1000 texts")
     parser.add_argument("--estimate", action="store_true", help="only say what it costs")
     parser.add_argument(
@@ -43,7 +49,7 @@ def run(app: App, options: Namespace) -> int:
         print(found)
         return 0
     print(f"{found}.", file=sys.stderr)
-    job, interrupted = app.queue.submit(request), False
+    job, interrupted = _submitted(app, request, str(options.file.resolve()), options.resume), False
     subscription = job.subscribe()
     try:
         for line in _events(subscription.updates(), len(job.cells), options.events):
@@ -64,6 +70,18 @@ def run(app: App, options: Namespace) -> int:
     if job.error:
         print(job.error, file=sys.stderr)
     return INTERRUPTED if interrupted else 1 if any(row.error for row in table.rows) or job.error else 0
+
+
+def _submitted(app: App, request: Request, source: str, resume: bool) -> Job:
+    """The job of the file's request, as a new experiment, or as one that goes on with the last one."""
+    experiment = app.experiments.newest_of(source) if resume else ""
+    if not experiment:
+        if resume:
+            print("There is no experiment of this file to resume; a new one begins.", file=sys.stderr)
+        return app.queue.submit(request, continued=Continued(source=source))
+    about = app.experiments.get(experiment)
+    print(f"Experiment {experiment} goes on: {about.done} texts are there already.", file=sys.stderr)
+    return app.resume(experiment, request, source=source)
 
 
 def _read(app: App, path: Path) -> Request:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Self
@@ -209,6 +210,10 @@ class Request(Options):
     @classmethod
     def _plain(cls, value: Any, validated: ValidatorFunctionWrapHandler) -> dict[str, Any]:
         return value if isinstance(value, Checked) else plain(validated(value))
+
+    def drawn(self) -> Self:
+        """This request with a seed of its own, drawn if it has none."""
+        return self if self.seed != -1 else self.replace(seed=secrets.randbelow(2**32))
 
     def key(self) -> str:
         """A text that two requests have in common exactly if they ask for the same."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import torch
@@ -36,6 +37,7 @@ from webui.extension.registry import Registry
 from webui.extension.row import Row
 
 Prepared = tuple[Row, tuple[str, ...]]  # a row, and the fields its preset filled
+_NONE: Mapping[str, Result] = MappingProxyType({})
 
 
 class Job(Protocol):
@@ -91,17 +93,23 @@ class Engine:
         for sentence in self.samplers.refused.values():
             print(f"Samplers are left out. {sentence}", file=sys.stderr)
 
-    def run(self, job: Job) -> Iterator[Event]:
+    def run(self, job: Job, kept: Mapping[str, Result] = _NONE) -> Iterator[Event]:
         """All cells of a job, each saved as it ends, then Finished for the job itself. A cell that fails
-        yields Failed, the others go on."""
+        yields Failed, the others go on. kept: results of cells that an earlier job has finished; they are
+        neither computed nor saved again."""
         results: dict[str, Result] = {}
         passes = Passes()
         cells = {cell.id: cell for cell in job.cells}
+        for cell in job.cells:
+            if cell.id in kept:
+                results[cell.id] = kept[cell.id]
+                yield Finished(kept[cell.id], cell.id)
+        missing = tuple(cell for cell in job.cells if cell.id not in kept)
 
         def generate(cells: Sequence[Cell]) -> Iterator[Event]:
             return once(cells, lambda some: self.generate(some, job.id, job.cancelled, job.take))
 
-        for event in around(self.registry, job.cells, generate, job.cancelled)(job.cells):
+        for event in around(self.registry, missing, generate, job.cancelled)(missing):
             if isinstance(event, Finished) and event.cell is not None:
                 name, result = event.cell, self._saved(event.result)
                 event, results[name] = Finished(result, name), result

@@ -7,6 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from webui.core.errors import Abandoned, Code
@@ -16,6 +17,24 @@ from webui.core.result import Result
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 ENDED = ("done", "failed", "cancelled")
+Writes = Literal["missing", "failed", "nothing"]
+
+
+@dataclass(frozen=True)
+class Continued:
+    """How a job belongs to an experiment, see webui/service/experiments.py.
+
+    experiment  the one that it goes on with; "": a new one
+    source      the file that the request comes from; "": none
+    writes      the cells that are computed: those without a text, only those that failed, or none
+    """
+
+    experiment: str = ""
+    source: str = ""
+    writes: Writes = "missing"
+
+
+NEW = Continued()
 
 
 class CellView:
@@ -69,12 +88,25 @@ class CellView:
 class Job:
     """A request on its way to a result. All methods may be called from any thread.
 
-    client: the browser that it belongs to, by the id that it sent; None if it sent none
+    client      the browser that it belongs to, by the id that it sent; None if it sent none
+    drawn       the request with the seed that its cells were made with
+    of          how many cells the request has; `cells` may be some of them
+    experiment  the experiment that keeps what is finished; None: nothing does
     """
 
-    def __init__(self, request: Request, cells: tuple[Cell, ...], client: str | None = None):
+    def __init__(
+        self,
+        request: Request,
+        cells: tuple[Cell, ...],
+        client: str | None = None,
+        continued: Continued = NEW,
+        drawn: Request | None = None,
+        of: int = 0,
+    ):
         self.id = uuid.uuid4().hex[:16]
         self.request, self.cells, self.client = request, cells, client
+        self.drawn, self.of, self.continued = drawn or request, of or len(cells), continued
+        self.experiment: str | None = None
         self.created = time.time()
         self.started = self.ended = 0.0
         self.state: State = "queued"
@@ -145,6 +177,7 @@ class Job:
             }
             return {
                 "id": self.id,
+                "experiment": self.experiment,
                 "state": self.state,
                 "error": self.error,
                 "error_code": self.code,

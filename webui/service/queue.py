@@ -13,7 +13,7 @@ from webui.core.errors import Busy
 from webui.core.events import Event, Loading
 from webui.core.request import Cell, Request
 from webui.service.attempt import Attempt
-from webui.service.job import ENDED, CellView, Job, State, Subscription
+from webui.service.job import ENDED, NEW, CellView, Continued, Job, State, Subscription
 from webui.service.worker import Load, LoadTask, Work, Worker
 
 __all__ = ["ENDED", "GRACE", "KEPT", "CellView", "Job", "JobQueue", "State", "Subscription"]
@@ -31,6 +31,14 @@ def _renew_nothing() -> None:
     pass
 
 
+def _track_nothing(job: Job) -> None:
+    pass
+
+
+def _all(cells: tuple[Cell, ...], continued: Continued) -> tuple[Cell, ...]:
+    return cells
+
+
 class JobQueue:
     """All jobs of the program, and the worker.
 
@@ -40,6 +48,8 @@ class JobQueue:
     keep()      whether a job goes on when its page is closed
     seconds     that reading and expanding a request may take
     grace       seconds that a page may be closed before its jobs are cancelled, if they do not go on
+    choose      those of a request's cells that a job has that goes on with an experiment
+    keep_track  called with each job before it is queued
     renew()     called when the worker has been replaced: what it used on the device must not be used again
     """
 
@@ -53,9 +63,12 @@ class JobQueue:
         grace: float = GRACE,
         renew: Callable[[], None] = _renew_nothing,
         seconds: float = SUBMIT_SECONDS,
+        keep_track: Callable[[Job], None] = _track_nothing,
+        choose: Callable[[tuple[Cell, ...], Continued], tuple[Cell, ...]] = _all,
     ):
         self._run, self._expand, self._max_queue = run, expand, max_queue
         self._load, self._keep, self._grace, self._renew = load, keep, grace, renew
+        self._keep_track, self._choose = keep_track, choose
         self._jobs: dict[str, Job] = {}
         self._tasks: list[LoadTask] = []  # waiting or, the first of them, under way
         self._pages: dict[str, int] = {}  # client: open streams
@@ -66,17 +79,25 @@ class JobQueue:
         self._seconds = seconds
         self._retired: list[Worker | Attempt] = []
 
-    def submit(self, request: Request | Callable[[], Request], client: str | None = None) -> Job:
-        """Queues a request, or what a call makes. ValueError says in one sentence why it cannot be made, Busy
-        that too many jobs wait, Unanswered that an extension does not return."""
-        given, cells = self._read(request)
-        job = Job(given, cells, client or None)
+    def submit(
+        self,
+        request: Request | Callable[[], Request],
+        client: str | None = None,
+        continued: Continued = NEW,
+    ) -> Job:
+        """Queues a request, or what a call makes, as a new experiment or as one that goes on. ValueError says
+        in one sentence why it cannot be made, Busy that too many jobs wait or that the experiment runs
+        already, Unanswered that an extension does not return."""
+        job = self._read(request, client or None, continued)
         with self._lock:
+            if continued.experiment and self._works_on(continued.experiment):
+                raise Busy("This experiment runs already.")
             if sum(other.state == "queued" for other in self._jobs.values()) >= self._max_queue:
                 raise Busy(f"{self._max_queue} jobs are waiting already; try again when some are done.")
             ended = [name for name, other in self._jobs.items() if other.state in ENDED]
             for name in ended[: max(0, len(self._jobs) - KEPT)]:
                 del self._jobs[name]
+            self._keep_track(job)
             self._jobs[job.id] = job
             needed = {cell.request.model for cell in job.cells}  # None: the default, as preloaded
             for task in self._tasks:
@@ -95,12 +116,16 @@ class JobQueue:
             self._tasks.append(task)
         self._give(task)
 
-    def _read(self, request: Request | Callable[[], Request]) -> tuple[Request, tuple[Cell, ...]]:
-        """The request and its cells; code of extensions makes both."""
+    def _read(
+        self, request: Request | Callable[[], Request], client: str | None, continued: Continued
+    ) -> Job:
+        """The job of a request; code of extensions makes its cells."""
 
-        def read() -> tuple[Request, tuple[Cell, ...]]:
+        def read() -> Job:
             given = request() if callable(request) else request
-            return given, self._expand(given)
+            drawn = given.drawn()
+            cells = self._expand(drawn)
+            return Job(given, self._choose(cells, continued), client, continued, drawn, len(cells))
 
         attempt = Attempt(read)
         try:
@@ -158,6 +183,11 @@ class JobQueue:
         """The position of every job that waits, by id."""
         open_jobs = [job for job in self.all() if job.state not in ENDED]
         return {job.id: place for place, job in enumerate(open_jobs) if job.state == "queued"}
+
+    def works_on(self, experiment: str) -> Job | None:
+        """The job of an experiment that runs or waits."""
+        with self._lock:
+            return self._works_on(experiment)
 
     def abandon(self, job: Job) -> None:
         """Ends a job whatever its thread does: a job that runs fails, and another worker takes its place. One
@@ -248,6 +278,10 @@ class JobQueue:
         self._retired.append(worker)
         self._renew()
         self._worker = self._new_worker()
+
+    def _works_on(self, experiment: str) -> Job | None:
+        jobs = self._jobs.values()
+        return next((job for job in jobs if job.experiment == experiment and job.state not in ENDED), None)
 
     def _done(self, task: LoadTask) -> None:
         with self._lock:

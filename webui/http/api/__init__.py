@@ -17,6 +17,7 @@ from webui.application import App
 from webui.http.api import (
     checkpoints,
     downloads,
+    experiments,
     extensions,
     history,
     jobs,
@@ -29,7 +30,18 @@ from webui.http.api.dependencies import ROOT, SENT, Turns, refusals
 from webui.http.guard import Guard
 from webui.http.replies import handle_errors
 
-AREAS = (jobs, prompts, extensions, checkpoints, downloads, history, presets, settings, texts)
+AREAS = (
+    jobs,
+    experiments,
+    prompts,
+    extensions,
+    checkpoints,
+    downloads,
+    history,
+    presets,
+    settings,
+    texts,
+)
 STREAMS = ("/jobs/events", "/jobs/{id}/events")  # what answers with server-sent events
 REFS = "#/components/schemas/{model}"
 

@@ -73,7 +73,7 @@ Submitted = Annotated[Job, Depends(_submitted)]
 async def create(app: Program, client: Client, job: Submitted) -> Response:
     """Queues a request. Its texts are made when the jobs before it are done. The header X-TDW-Client says
     whose job it is."""
-    return await _made(app, job, client)
+    return await made(app, job, client)
 
 
 @router.post("/jobs/estimate", response_model=EstimateInfo, responses=refusals(429))
@@ -159,7 +159,7 @@ async def export(app: Program, turns: TypingTurns, call: Call, job: Known, forma
 @router.post("/jobs/{id}/retry", status_code=201, response_model=JobInfo, responses=refusals(404, 422, 429))
 async def retry(app: Program, turns: SubmitTurns, client: Client, job: Known) -> Response:
     """Queues the request of a job again, as a new job of the caller; a random seed is drawn again."""
-    return await _made(app, await turns.attempt(lambda: app.queue.submit(job.request, client)), client)
+    return await made(app, await turns.attempt(lambda: app.queue.submit(job.request, client)), client)
 
 
 @router.get("/jobs/{id}/events", response_model=Update, responses=refusals(404, 422))
@@ -277,7 +277,7 @@ def _info(app: App, job: Job, client: str | None) -> dict[str, Any]:
     return {**own, "cells": cells, "request": dump(job.request)}
 
 
-async def _made(app: App, job: Job, client: str | None) -> Response:
+async def made(app: App, job: Job, client: str | None) -> Response:
     """The answer to a new job; written in a thread, because a request may be a megabyte."""
     headers = {"Location": f"{ROOT}/jobs/{job.id}"}
     return await run_in_threadpool(lambda: Reply(_info(app, job, client), 201, headers))

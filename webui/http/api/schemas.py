@@ -75,10 +75,12 @@ class JobLine(BaseModel):
     1970.
 
     `client_is_you`: whether the caller is the client that it belongs to; `prompt`: its beginning;
-    `checkpoint`: one name, or several with commas; `loading`: the checkpoint that it waits for.
+    `checkpoint`: one name, or several with commas; `loading`: the checkpoint that it waits for; `experiment`:
+    the one that keeps its texts, so that it can be resumed.
     """
 
     id: str
+    experiment: str | None
     state: State
     position: int
     error: str | None
@@ -151,6 +153,7 @@ class Update(BaseModel):
     pieces."""
 
     id: str
+    experiment: str | None
     version: int
     state: State
     position: int
@@ -160,6 +163,21 @@ class Update(BaseModel):
     progress: float
     loading: LoadingInfo | None
     cells: dict[str, CellUpdate]
+
+
+class ExperimentInfo(BaseModel):
+    """A job of several texts that is kept. `created`: seconds since 1970; `texts`: cells of its request;
+    `done`, `failed`: different texts; `source`: the file that it comes from, or ""; `running`: the job that
+    works on it, or null."""
+
+    id: str
+    created: float
+    prompt: str
+    texts: int
+    done: int
+    failed: int
+    source: str
+    running: str | None
 
 
 class CheckpointInfo(BaseModel):

@@ -93,6 +93,10 @@ class History:
             raise ValueError(f"The file of this result cannot be read: {error}") from None
         return result, about
 
+    def has(self, name: str) -> bool:
+        """Whether there is a result of this id."""
+        return self._path(name) is not None
+
     def find(self, query: Query) -> dict[str, Any]:
         """Results as entries of a list, newest first, and numbers; see Index.find."""
         return self._index.find(query)

@@ -1,0 +1,254 @@
+"""Experiments on disk: which texts of a job are finished, so that it goes on after a stop or a kill.
+
+An experiment is a folder with two files: `experiment.json`, the request with its seed drawn, replaced whole;
+and `cells.jsonl`, one line for each cell that ended. A finished text itself is in the history. Its line is
+written first, and counts only if the history has the text: so there is no moment at which a text is saved and
+its cell not known to be finished.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from webui.core.atomic import write
+from webui.core.errors import NotFound
+from webui.core.events import Event, Failed
+from webui.core.request import Cell, Request
+from webui.core.result import Result
+from webui.service.history.store import History
+from webui.service.job import Continued, Job
+
+NAME = re.compile(r"[0-9a-f]{16}")
+PROMPT = 120  # characters of a prompt in the list
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment in the list. `done` and `failed` are numbers of different texts, `texts` is the number of
+    cells of the request; `source`: the file that it comes from, or ""."""
+
+    id: str
+    created: float
+    prompt: str
+    texts: int
+    done: int
+    failed: int
+    source: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What is known of a cell that ended: its result's id in the history, or why it failed."""
+
+    result: str | None
+    error: str | None
+
+
+def key(cell: Cell) -> str:
+    """What two cells have in common exactly if they ask for the same text. An extension whose options have
+    their defaults does not count, so that installing one changes no key."""
+    request = cell.request
+    fields = request.model_dump(mode="json")
+    for name, value in request:
+        if name not in Request.model_fields and hasattr(value, "defaults") and value.defaults():
+            del fields[name]
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:32]
+
+
+class Experiments:
+    """The folder of experiments. For any threads; several processes may work on different experiments."""
+
+    def __init__(self, folder: Path, history: History, request: type[Request]):
+        self._folder, self._history, self._request = folder, history, request
+        self._jobs: dict[
+            str, tuple[Path, dict[str, str]]
+        ] = {}  # by job: its journal, and the key of each cell
+        self._lock = threading.Lock()
+
+    # -- while a job runs ------------------------------------------------------------------------------------
+
+    def begin(self, job: Job) -> None:
+        """Registers a job of several cells before it is queued, as a new experiment or as one that goes on.
+        Where the history is not kept, or the disk refuses, the job runs without."""
+        if not self._history.keep or len(job.cells) < 2:
+            return
+        continued = job.continued
+        name = continued.experiment or job.id
+        about = {"created": job.created, "source": continued.source}
+        if continued.experiment:
+            stored = self._about(name)
+            about = {"created": stored["created"], "source": continued.source or stored["source"]}
+        about |= {"request": job.drawn.model_dump(mode="json"), "texts": job.of}
+        try:
+            write(self._folder / name / "experiment.json", json.dumps(about))
+        except OSError:
+            return
+        job.experiment = name
+
+    def open(self, job: Job) -> dict[str, Result]:
+        """Called when a job begins to run: from now on `note` enters its cells. The texts that it has
+        already, by cell, each under the axes that the cell has now."""
+        if job.experiment is None:
+            return {}
+        keys = {cell.id: key(cell) for cell in job.cells}
+        with self._lock:
+            self._jobs[job.id] = self._journal(job.experiment), keys
+        ended, read, kept = self._ended(job.experiment), {}, {}
+        for cell in job.cells:
+            one = ended.get(keys[cell.id])
+            if one is None or one.result is None or job.cancelled():
+                continue
+            if one.result not in read:
+                read[one.result] = self._read(one.result)
+            if (result := read[one.result]) is not None:
+                kept[cell.id] = result.model_copy(update={"axes": cell.axes})
+        return kept
+
+    def note(self, result: Result) -> None:
+        """Enters that the history is about to get the text of a cell. OSError if the disk refuses."""
+        made = result.provenance
+        if result.complete and made is not None:
+            self._enter(made.job, made.cell, {"result": result.id})
+
+    def watch(self, job: Job, events: Iterator[Event]) -> Iterator[Event]:
+        """The events of a job; cells that fail are entered on their way."""
+        try:
+            for event in events:
+                if isinstance(event, Failed):
+                    self._enter(job.id, event.cell, {"error": event.sentence})
+                yield event
+        finally:
+            with self._lock:
+                self._jobs.pop(job.id, None)
+
+    def _enter(self, job: str, cell: str, what: Mapping[str, str]) -> None:
+        """Appends a line, on disk before this returns. What a kill leaves of the last line is ended by the
+        line break before the next one."""
+        with self._lock:
+            journal, keys = self._jobs.get(job, (None, {}))
+            if journal is None or cell not in keys:
+                return
+            line = json.dumps({"key": keys[cell], "cell": cell, **what}, ensure_ascii=True)
+            with journal.open("ab") as stream:
+                stream.write(f"\n{line}\n".encode())
+                stream.flush()
+                os.fsync(stream.fileno())
+
+    # -- going on --------------------------------------------------------------------------------------------
+
+    def request(self, name: str) -> Request:
+        """The request of an experiment, its seed drawn. NotFound; ValueError if it cannot be read."""
+        return self._request.read(self._about(name)["request"])[0]
+
+    def chosen(self, cells: Sequence[Cell], continued: Continued) -> tuple[Cell, ...]:
+        """Those of the experiment's cells that a job has: all, or with the writes `failed` and `nothing`
+        those that ended. ValueError if there are none."""
+        if not continued.experiment or continued.writes == "missing":
+            return tuple(cells)
+        ended = self._ended(continued.experiment)
+        kept = [cell for cell in cells if (one := ended.get(key(cell))) and self._counts(one, continued)]
+        if not kept:
+            raise ValueError("No text of this experiment is finished yet; resume it.")
+        if continued.writes == "failed" and not any(ended[key(cell)].error for cell in kept):
+            raise ValueError("No text of this experiment has failed.")
+        return tuple(kept)
+
+    def _counts(self, one: Ended, continued: Continued) -> bool:
+        return one.result is not None or continued.writes == "failed"
+
+    def _read(self, name: str) -> Result | None:
+        """A text of the history; None if it is not there any more or cannot be read: then it is written
+        again."""
+        try:
+            return self._history.get(name)
+        except ValueError:
+            return None
+
+    # -- the list --------------------------------------------------------------------------------------------
+
+    def all(self) -> list[Experiment]:
+        """All experiments, newest first."""
+        found = []
+        for path in self._folder.glob("*/experiment.json"):
+            try:
+                found.append(self.get(path.parent.name))
+            except ValueError:
+                continue  # not an experiment of this program, or one that is being deleted
+        return sorted(found, key=lambda one: one.created, reverse=True)
+
+    def get(self, name: str) -> Experiment:
+        """An experiment. NotFound; ValueError if it cannot be read."""
+        about = self._about(name)
+        ended = self._ended(name, check=False)
+        prompt = " ".join(str(about["request"].get("prompt", "")).split())
+        return Experiment(
+            id=name,
+            created=about["created"],
+            prompt=prompt if len(prompt) <= PROMPT else prompt[:PROMPT] + "…",
+            texts=about["texts"],
+            done=sum(one.result is not None for one in ended.values()),
+            failed=sum(one.error is not None for one in ended.values()),
+            source=about["source"],
+        )
+
+    def newest_of(self, source: str) -> str:
+        """The id of the newest experiment that came from this file, or ""."""
+        return next((one.id for one in self.all() if one.source == source), "")
+
+    def delete(self, name: str) -> None:
+        """Removes an experiment; its texts stay in the history. NotFound; OSError."""
+        self._about(name)
+        shutil.rmtree(self._folder / name)
+
+    # -- files -----------------------------------------------------------------------------------------------
+
+    def _journal(self, name: str) -> Path:
+        return self._folder / name / "cells.jsonl"
+
+    def _about(self, name: str) -> dict[str, Any]:
+        """What `experiment.json` says. NotFound; ValueError if it cannot be read."""
+        path = self._folder / name / "experiment.json"
+        if not NAME.fullmatch(name) or not path.is_file():
+            raise NotFound("There is no such experiment.")
+        try:
+            about = json.loads(path.read_text("utf-8"))
+            if not isinstance(about["request"], dict):
+                raise TypeError
+            about |= {"created": float(about["created"]), "texts": int(about["texts"])}
+            about["source"] = str(about["source"])
+        except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
+            raise ValueError(f"The file of the experiment {name} cannot be read.") from None
+        return about
+
+    def _ended(self, name: str, check: bool = True) -> Mapping[str, Ended]:
+        """The cells that ended, by key, as their last lines say. check: whether a text that the history does
+        not have counts as not written. Lines that a kill cut off are skipped."""
+        ended: dict[str, Ended] = {}
+        try:
+            lines = self._journal(name).read_bytes().splitlines()
+        except OSError:
+            return MappingProxyType({})
+        for line in lines:
+            try:
+                entry = json.loads(line)
+                one = Ended(entry.get("result"), entry.get("error"))
+                ended[str(entry["key"])] = one
+            except (ValueError, TypeError, LookupError, AttributeError):
+                continue
+        if check:
+            ended = {
+                name: one
+                for name, one in ended.items()
+                if one.error is not None or (one.result is not None and self._history.has(one.result))
+            }
+        return MappingProxyType(ended)
