@@ -170,7 +170,7 @@ class Bench:
         for path in (ROOT / "extensions").iterdir():
             if (path / "__init__.py").is_file() and path.name not in OURS:
                 (folder / path.name).symlink_to(path)
-        return App(Settings(keep_history=False, extensions=folder))
+        return App(Settings(keep_history=False, built_in=folder))
 
 
 def rate(hits: int, n: int) -> str:

@@ -64,7 +64,7 @@ def extensions(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def flags(models, extensions) -> list[str]:
     """Settings flags for a process that tests start; `--data` is to be added."""
-    return ["--models", str(models), "--extensions", str(extensions), "--threads", "1", "--no-preload"]
+    return ["--models", str(models), "--built-in", str(extensions), "--threads", "1", "--no-preload"]
 
 
 @dataclass

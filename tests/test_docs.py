@@ -62,16 +62,16 @@ class Place:
 
     @property
     def flags(self) -> list[str]:
-        names = ("models", "extensions", "data")
+        names = {"models": "models", "built-in": "extensions", "data": "data"}
         return [
             "--model",
             "tiny",
-            *(word for name in names for word in (f"--{name}", str(self.folder / name))),
+            *(word for flag, name in names.items() for word in (f"--{flag}", str(self.folder / name))),
         ]
 
     def app(self) -> App:
-        folders = {name: self.folder / name for name in ("models", "extensions", "data")}
-        return App(Settings(model="tiny", **folders))
+        models, built_in, data = (self.folder / name for name in ("models", "extensions", "data"))
+        return App(Settings(model="tiny", models=models, built_in=built_in, data=data))
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_an_example_of_the_guide_runs(example: Example, place: Place, capsys):
     try:
         assert not app.registry.failed, app.registry.failed
         called = watched(app.registry.extensions[example.name], example.hooks())
-        names = {"app": app}
+        names = {"app": app, "folder": path.parent}
         for language, text in example.steps:
             if language == "json":
                 job = app.queue.submit(app.Request.model_validate_json(text))

@@ -15,6 +15,7 @@ from webui.core.names import CONFIDENCES, SAMPLERS, SCHEDULES
 from webui.core.renamed import current_path
 from webui.core.request import Cell, Request
 from webui.denoising.fitting import refuse_unfit
+from webui.extension.finding import Found, in_folder, in_folders
 from webui.extension.registry import Registry
 from webui.service.downloads import Downloads
 from webui.service.estimate import CONFIRMED, Estimate, Pace, estimate, refuse_unconfirmed
@@ -44,7 +45,7 @@ class App:
 
     def __init__(self, settings: Settings):
         self.registry = Registry(
-            settings.extensions, settings.max_cells, settings.models, lambda info: choices_of(info, self)
+            _found(settings), settings.max_cells, settings.models, lambda info: choices_of(info, self)
         )
         quick = [current_path(path, self.registry.Request.renamed) for path in settings.quick_settings]
         self.settings = settings.model_copy(update={"quick_settings": tuple(quick)})  # as they act
@@ -217,3 +218,9 @@ class App:
         else:
             self.checkpoints.load(checkpoint, progress)  # first: importing torch counts as progress
             _ = self.engine  # is made now, so that the first job finds it
+
+
+def _found(settings: Settings) -> list[Found]:
+    """The extensions that these settings name, the built-in ones first."""
+    found = in_folder(settings.built_in)
+    return found if settings.safe_mode else [*found, *in_folders(settings.extensions)]

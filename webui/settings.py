@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomlkit
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from tomlkit.exceptions import TOMLKitError
 
 from webui.core.atomic import read, write
@@ -46,7 +46,11 @@ class Settings(BaseModel):
     allowed_hosts: tuple[str, ...] = setting((), "Host names accepted besides the address itself.")
     models: Path = setting(ROOT / "models", "Folder of the weights.")
     more_models: tuple[Path, ...] = setting((), "Further folders of weights, whose checkpoints are used too.")
-    extensions: Path = setting(ROOT / "extensions", "Folder of the extensions.")
+    built_in: Path = setting(ROOT / "extensions", "Folder of the built-in extensions.")
+    extensions: tuple[Path, ...] = setting(
+        (), "Folders of further extensions, or of one extension each, beside the built-in ones."
+    )
+    safe_mode: bool = setting(False, "Whether only the built-in extensions are loaded.")
     data: Path = setting(ROOT / "data", "Folder of history and settings.toml.")
     model: str = setting(
         "storyteller", "Checkpoint that is used when a request names none.", "restart", max_length=200
@@ -86,6 +90,12 @@ class Settings(BaseModel):
         ge=0,
         le=86_400,
     )
+
+    @field_validator("extensions", mode="before")
+    @classmethod
+    def _one_folder(cls, value: Any) -> Any:
+        """A single path is one folder: files from before there could be several say it so."""
+        return (value,) if isinstance(value, str | Path) else value
 
     @classmethod
     def read(cls, **overrides) -> Settings:

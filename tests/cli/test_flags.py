@@ -71,7 +71,7 @@ def test_every_command_still_runs(commands: Commands, tmp_path):
     ):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "__init__.py").write_text(source)
-    flags = ("--extensions", str(tmp_path))
+    flags = ("--built-in", str(tmp_path))
     ran = commands.run(*flags, "generate", "a", "--length", "4", "--top-k", "3", "--template", "raw")
     assert ran.status == 0 and ran.out, ran
     assert commands.run(*flags, "--help").status == 0

@@ -316,10 +316,10 @@ def test_without_an_extension_everything_else_runs(run, tmp_path, gone):
     for name in EXTENSIONS:
         if gone not in (name, "all of them"):
             (tmp_path / name).symlink_to(ROOT / "extensions" / name)
-    told = result(run("--extensions", str(tmp_path), "generate", "the cat", *QUICK, "--json"))
+    told = result(run("--built-in", str(tmp_path), "generate", "the cat", *QUICK, "--json"))
     assert told["complete"] and gone not in told["request"]
     flag = f"--{gone.replace('_', '-')}-x"
-    assert run("--extensions", str(tmp_path), "generate", flag, "1").status == 2
+    assert run("--built-in", str(tmp_path), "generate", flag, "1").status == 2
 
 
 def test_notes_are_read_beside_the_text(run, tmp_path):

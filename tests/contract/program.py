@@ -20,7 +20,7 @@ def program(
         if not (folder / "models" / "checkpoints" / name).exists():
             FAMILIES[name](folder / "models" / "checkpoints" / name)
     if extensions is not None:
-        settings["extensions"] = extensions
+        settings["built_in"] = extensions
     first = families[0]
     return App(
         Settings(

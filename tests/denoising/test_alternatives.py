@@ -27,7 +27,7 @@ def app(models, tmp_path_factory):
         "        return choice\n"
     )
     data = tmp_path_factory.mktemp("data")
-    made = App(Settings(models=models, extensions=folder, data=data, device="cpu", dtype="float64"))
+    made = App(Settings(models=models, built_in=folder, data=data, device="cpu", dtype="float64"))
     assert not made.registry.failed
     yield made
     made.close()

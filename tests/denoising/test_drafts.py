@@ -9,7 +9,7 @@ import pytest
 from webui import Gap, Passage
 from webui.application import App
 from webui.core.events import Started
-from webui.core.prompt import Draft, Piece
+from webui.core.prompt import Draft, Piece, Prompt
 from webui.core.request import Cell
 from webui.service.job import Job
 from webui.settings import ROOT, Settings
@@ -22,7 +22,7 @@ def app(models, tmp_path_factory):
         (folder / name).symlink_to(ROOT / "tests" / "extensions" / name)
     made = App(
         Settings(
-            models=models, extensions=folder, data=tmp_path_factory.mktemp("data"), device="cpu", threads=1
+            models=models, built_in=folder, data=tmp_path_factory.mktemp("data"), device="cpu", threads=1
         )
     )
     assert not made.registry.failed
@@ -83,3 +83,34 @@ def test_a_draft_puts_passages_into_its_text():
     assert draft.filled(["b", " c", "D"]) == "ab cD"
     with pytest.raises(ValueError, match="either a text or tokens"):
         Passage(text="a", tokens=(1,))
+
+
+@pytest.mark.parametrize("words, length, left", [("One", 9, 1), ("One", 40, 1), ("One day", 4, 0)])
+def test_a_gap_takes_what_is_left_of_the_length(app, words, length, left):
+    from webui.denoising.packing import tokenize
+    from webui.extension.row import Row
+
+    tokenizer = app.checkpoints.tokenizer(None)
+    request = app.Request(length=length, steps=3, block_length=64, sampler="random", schedule="even")
+    request = request.replace(confidence="random", temperature=0, top_k=0, top_p=1, min_p=0)
+    request = request.replace(end_of_text="stop", threshold=0.9, edit_threshold=0.9)
+    row = Row(
+        Cell("0", request), request, {"main": Prompt.of("a")}, Draft((Piece(words), Gap(None), Piece(".")))
+    )
+    if not left:
+        with pytest.raises(ValueError, match="tokens, all of the length of 4; make it longer"):
+            tokenize(row, (), tokenizer, 0, 200)
+        return
+    packed = tokenize(row, (), tokenizer, 0, 200)
+    assert len(packed.answer) == length == packed.row.request.length
+    ((start, end),) = packed.spans
+    assert end == length - 1 and packed.answer[start:end] == (0,) * (end - start)
+    assert len(tokenize(row, ("length",), tokenizer, 0, 36 + length // 4).answer) <= length
+
+
+def test_only_one_gap_takes_what_is_left(app):
+    from webui.extension.row import Row, checked_row
+
+    row = Row(Cell("0", app.Request()), app.Request(), {"main": Prompt.of("a")})
+    with pytest.raises(ValueError, match="two gaps of what is left"):
+        checked_row(row.replace(draft=Draft((Gap(None), Piece("a"), Gap(None)))), row)

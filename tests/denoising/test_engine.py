@@ -170,7 +170,7 @@ def folder(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def app(models, folder, tmp_path_factory):
     """An App over the tiny random checkpoint; its history is real."""
-    made = App(Settings(models=models, extensions=folder, data=tmp_path_factory.mktemp("data"), device="cpu"))
+    made = App(Settings(models=models, built_in=folder, data=tmp_path_factory.mktemp("data"), device="cpu"))
     assert not made.registry.failed
     yield made
     made.close()
@@ -259,7 +259,7 @@ def test_a_hook_that_gives_nonsense_fails_its_rows_by_name_and_nothing_hangs(app
 def test_logits_that_are_no_numbers_are_the_checkpoints_fault_where_no_extension_is(tmp_path, folder):
     broken = llada(tmp_path / "checkpoints" / "storyteller")
     rewrite(broken, lambda weights: weights["model.transformer.ff_out.weight"].fill_(torch.nan))
-    app = App(Settings(models=tmp_path, extensions=folder, data=tmp_path, device="cpu"))
+    app = App(Settings(models=tmp_path, built_in=folder, data=tmp_path, device="cpu"))
     assert (
         run(app, asked(app)).error
         == "storyteller: has weights that are not finite numbers, lm_head.weight among them."
@@ -415,7 +415,7 @@ def test_what_is_none_is_resolved_and_said_to_be(tmp_path, folder):
         checkpoint / "profile.json",
         {"preset": {"length": 12, "guidance": {"scale": 2.0}, "temperature": 0.5}},
     )
-    app = App(Settings(models=tmp_path, extensions=folder, data=tmp_path, device="cpu"))
+    app = App(Settings(models=tmp_path, built_in=folder, data=tmp_path, device="cpu"))
     result = run(app, app.Request(prompt="a", seed=1, temperature=0.25))
     resolved = result.request
     assert (resolved.length, resolved.temperature, resolved.guidance.scale) == (12, 0.25, 2.0)
@@ -481,7 +481,7 @@ def test_every_text_is_a_file_that_gives_the_same_text_again(app):
 
 def test_fields_of_extensions_that_are_gone_are_told(app, models, tmp_path):
     part = run(app, asked(app, counter={"on": True}))
-    bare = App(Settings(models=models, extensions=tmp_path / "none", data=app.settings.data, device="cpu"))
+    bare = App(Settings(models=models, built_in=tmp_path / "none", data=app.settings.data, device="cpu"))
     (file,) = app.settings.history.glob(f"*/{part.id}.json")
     request, unknown = bare.Request.read(file.read_text())
     assert set(unknown) == set(EXTENSIONS) | {"guidance"} and unknown["counter"] == {"on": True}

@@ -31,7 +31,7 @@ def folder(tmp_path_factory) -> Path:
 def app(models, folder, tmp_path_factory):
     made = App(
         Settings(
-            models=models, extensions=folder, data=tmp_path_factory.mktemp("data"), device="cpu", threads=1
+            models=models, built_in=folder, data=tmp_path_factory.mktemp("data"), device="cpu", threads=1
         )
     )
     assert not made.registry.failed
@@ -160,7 +160,7 @@ def test_a_canvas_that_makes_the_model_fail_is_the_fault_of_who_made_it(app, nam
 def test_weights_that_are_not_finite_are_blamed_on_the_checkpoint(tmp_path, folder, options):
     broken = llada(tmp_path / "checkpoints" / "storyteller")
     rewrite(broken, lambda weights: weights["model.transformer.ff_out.weight"].fill_(torch.nan))
-    app = App(Settings(models=tmp_path, extensions=folder, data=tmp_path, device="cpu", threads=1))
+    app = App(Settings(models=tmp_path, built_in=folder, data=tmp_path, device="cpu", threads=1))
     parts, events = run(app, asked(app, **options), asked(app))
     assert [part.error for part in parts] == [
         "storyteller: has weights that are not finite numbers, lm_head.weight among them."

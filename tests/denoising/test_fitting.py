@@ -23,7 +23,7 @@ def app(models, tmp_path_factory):
     made = App(
         Settings(
             models=models,
-            extensions=ROOT / "extensions",
+            built_in=ROOT / "extensions",
             data=tmp_path_factory.mktemp("data"),
             device="cpu",
             threads=1,

@@ -34,7 +34,7 @@ def app(models, folder, tmp_path_factory):
     made = App(
         Settings(
             models=models,
-            extensions=folder,
+            built_in=folder,
             data=tmp_path_factory.mktemp("data"),
             device="cpu",
             dtype="float64",
@@ -148,7 +148,7 @@ class Breaks(Extension):
         yield from generate(cells)
 '''
     )
-    app = App(Settings(models=models, extensions=tmp_path, data=tmp_path, device="cpu", threads=1))
+    app = App(Settings(models=models, built_in=tmp_path, data=tmp_path, device="cpu", threads=1))
     assert not app.registry.failed
     good, bad, other = run(app, asked(app), asked(app, breaks={"on": True}), asked(app, seed=3))
     assert bad.error == REASONS[how]
@@ -204,9 +204,7 @@ def test_a_patch_acts_per_row_as_if_it_were_merged(app, folder, tmp_path):
 
         rewrite(checkpoint, merge)
         merged = App(
-            Settings(
-                models=folder_, extensions=folder, data=folder_, device="cpu", dtype="float64", threads=1
-            )
+            Settings(models=folder_, built_in=folder, data=folder_, device="cpu", dtype="float64", threads=1)
         )
         assert outcome(run(merged, asked(merged, guidance={"scale": 2.0}))[0]) == outcome(part)
         merged.close()
@@ -305,7 +303,7 @@ def test_a_sampler_of_a_name_that_is_taken_is_left_out(models, tmp_path, capsys)
         'from webui import Extension, Sampler\nclass Double(Extension):\n    """Brings what is there."""\n'
         '    @classmethod\n    def samplers(cls):\n        return {"threshold": Sampler("Mine.")}\n'
     )
-    app = App(Settings(models=models, extensions=tmp_path, data=tmp_path, device="cpu", threads=1))
+    app = App(Settings(models=models, built_in=tmp_path, data=tmp_path, device="cpu", threads=1))
     assert "There is already a sampler 'threshold'" in app.engine.samplers.refused["double"]
     assert "Samplers are left out. double: " in capsys.readouterr().err
     assert run(app, asked(app, sampler="threshold"))[0].error is None

@@ -108,7 +108,7 @@ def app(models, tmp_path_factory):
     for name in ("guidance", "infill"):
         (folder / name).symlink_to(ROOT / "extensions" / name)
     data = tmp_path_factory.mktemp("data")
-    made = App(Settings(models=models, extensions=folder, data=data, device="cpu", threads=1))
+    made = App(Settings(models=models, built_in=folder, data=data, device="cpu", threads=1))
     assert not made.registry.failed
     yield made
     made.close()

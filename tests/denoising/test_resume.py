@@ -41,7 +41,7 @@ from webui.core.request import Cell
 from webui.service.job import Job
 from webui.settings import Settings
 models, extensions, data = map(Path, sys.argv[1:4])
-app = App(Settings(models=models, extensions=extensions, data=data, device="cpu", dtype="float64", threads=1))
+app = App(Settings(models=models, built_in=extensions, data=data, device="cpu", dtype="float64", threads=1))
 requests = [app.Request.read(line)[0] for line in sys.stdin]
 job = Job(requests[0], tuple(Cell(str(i), request) for i, request in enumerate(requests)))
 *_, last = app.engine.run(job)
@@ -65,7 +65,7 @@ def app(models, folder, tmp_path_factory):
     made = App(
         Settings(
             models=models,
-            extensions=folder,
+            built_in=folder,
             data=tmp_path_factory.mktemp("data"),
             device="cpu",
             dtype="float64",

@@ -60,7 +60,7 @@ def site(tmp_path_factory, hub) -> Iterator[Running]:
         ROOT / "tests/extensions/second_look/__init__.py",
     ]:
         (folder / "extensions" / path.parent.name).symlink_to(path.parent)
-    flags = ["--models", str(folder / "models"), "--extensions", str(folder / "extensions"), "--threads", "1"]
+    flags = ["--models", str(folder / "models"), "--built-in", str(folder / "extensions"), "--threads", "1"]
     flags.append("--no-preload")  # see test_preload.py
     data = folder / "data"
     with serve_all_along("--port", "0", *flags, data=data, HF_ENDPOINT=hub.url) as running:

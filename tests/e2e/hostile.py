@@ -164,4 +164,4 @@ def write(folder: Path) -> tuple[list[str], Path]:
             json.dumps({"name": name, "request": {"steps": 4}}), "utf-8"
         )
     (data / "settings.toml").write_text(f"allowed_hosts = [{json.dumps(EVIL)}]\n", "utf-8")
-    return ["--models", str(models), "--extensions", str(extensions), "--threads", "1"], data
+    return ["--models", str(models), "--built-in", str(extensions), "--threads", "1"], data

@@ -99,7 +99,7 @@ def site(tmp_path_factory) -> Iterator[Running]:
         link.parent.mkdir(exist_ok=True)
         link.symlink_to(path.parent)
     write(folder / "data" / "history")
-    flags = ["--models", str(folder / "models"), "--extensions", str(folder / "extensions"), "--threads", "1"]
+    flags = ["--models", str(folder / "models"), "--built-in", str(folder / "extensions"), "--threads", "1"]
     with serve_all_along("--port", "0", *flags, data=folder / "data") as running:
         yield running
     shutil.rmtree(folder)

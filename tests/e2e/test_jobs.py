@@ -239,7 +239,7 @@ def test_a_long_job_notifies_only_who_asked_for_it_and_looks_away(visit, api, si
 def test_where_jobs_are_not_kept_closing_the_tab_ends_them(browser, site, tmp_path):
     (tmp_path / "settings.toml").write_text("keep_jobs = false\n", "utf-8")
     folder = site.data.parent
-    flags = ["--models", str(folder / "models"), "--extensions", str(folder / "extensions"), "--threads", "1"]
+    flags = ["--models", str(folder / "models"), "--built-in", str(folder / "extensions"), "--threads", "1"]
     with serve("--port", "0", *flags, data=tmp_path, timeout=120) as running:
         context = browser.new_context()
         context.set_default_timeout(PATIENCE)

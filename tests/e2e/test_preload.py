@@ -26,7 +26,7 @@ def site(tmp_path_factory) -> Iterator[Running]:
     """A server that has just printed its address; `visit` of conftest.py opens this one here."""
     folder = tmp_path_factory.mktemp("preload")
     llada(folder / "models" / "checkpoints" / "storyteller", **SIZE)
-    flags = ["--models", str(folder / "models"), "--extensions", str(folder / "none"), "--threads", "1"]
+    flags = ["--models", str(folder / "models"), "--built-in", str(folder / "none"), "--threads", "1"]
     with serve_all_along("--port", "0", *flags, data=folder / "data") as running:
         yield running
 

@@ -65,7 +65,9 @@ FAULTS = {
     "prompt": (WHOLE, "cannot be named 'prompt'"),  # a field of the request
     "replace": (WHOLE, "cannot be named 'replace'"),  # a method of the request
     "model_dump": (WHOLE, "cannot be named 'model_dump'"),
-    "no-name": (WHOLE, "cannot be named 'no-name'"),
+    "haiku-lines": (WHOLE, "haiku-lines is no identifier, rename the folder to haiku_lines."),
+    "7 wonders": (WHOLE, "7 wonders is no identifier."),
+    "class": (WHOLE, "class is no identifier."),
 }
 
 

@@ -30,7 +30,7 @@ def place(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(place, extensions):
-    flags = ["--models", str(place / "models"), "--extensions", str(extensions), "--threads", "1"]
+    flags = ["--models", str(place / "models"), "--built-in", str(extensions), "--threads", "1"]
     with serve("--api", "--port", "0", "--no-preload", *flags, data=place / "data") as running:
         yield running
         assert running.process.poll() is None, f"the server died: {running.errors.read_text()}"

@@ -54,7 +54,7 @@ def folder(tmp_path) -> Path:
 
 @pytest.fixture
 def app(folder, tmp_path):
-    app = App(Settings(extensions=folder, data=tmp_path / "data"))
+    app = App(Settings(built_in=folder, data=tmp_path / "data"))
     yield app
     app.close()
 
@@ -130,7 +130,7 @@ def with_tabs(folder: Path, tmp_path: Path, *tabs: tuple) -> App:
         (folder / name).mkdir(parents=True)
         source = VIEW.format(title=name.title(), element=element, label=label, order=order)
         (folder / name / "__init__.py").write_text(source, "utf-8")
-    return App(Settings(extensions=folder, data=tmp_path / "data"))
+    return App(Settings(built_in=folder, data=tmp_path / "data"))
 
 
 def test_views_of_extensions_stand_between_those_of_the_page(tmp_path):

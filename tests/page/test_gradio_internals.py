@@ -39,7 +39,7 @@ def test_gradio_still_reads_the_attributes_that_are_set():
 
 
 def test_the_page_is_marked_as_launched_and_its_queue_polls_seldom(tmp_path, models):
-    app, server = App(Settings(extensions=tmp_path, models=models, data=tmp_path / "data")), FastAPI()
+    app, server = App(Settings(built_in=tmp_path, models=models, data=tmp_path / "data")), FastAPI()
     try:
         mount(app, server)
     finally:

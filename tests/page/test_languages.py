@@ -12,6 +12,11 @@ from tests.conftest import ROOT
 from webui.page.languages import embedded, languages
 from webui.settings import Settings
 
+
+def _folders(folder):
+    return {path.name: path for path in sorted(folder.iterdir())}
+
+
 UI = ROOT / "webui" / "page"
 WORDS = languages()
 TRANSLATED = "fields.json"  # what English declares elsewhere: fields, options, settings
@@ -62,7 +67,7 @@ def test_every_key_that_a_script_puts_together_has_words():
 
 @pytest.mark.parametrize("language", NAMES)
 def test_every_field_has_a_name_and_help(language, app_fields):
-    words = languages(ROOT / "extensions")[language]
+    words = languages(_folders(ROOT / "extensions"))[language]
     missing = [
         f"field.{path}.{part}"
         for path in app_fields
@@ -104,7 +109,7 @@ def test_an_extension_speaks_only_of_itself(tmp_path):
     (folder / "de.json").write_text(json.dumps(own), "utf-8")
     (tmp_path / "broken" / "languages").mkdir(parents=True)
     (tmp_path / "broken" / "languages" / "de.json").write_text("{", "utf-8")
-    words = languages(tmp_path)["de"]
+    words = languages(_folders(tmp_path))["de"]
     assert words["extension.mine.title"] == "Meins" and words["page.write"] == WORDS["de"]["page.write"]
     assert "field.other.x.label" not in words
-    assert "</script>" not in embedded("de", tmp_path).removesuffix("</script>")
+    assert "</script>" not in embedded("de", _folders(tmp_path)).removesuffix("</script>")

@@ -29,7 +29,7 @@ def made(tmp_path, models):
         for name in names:
             source = ROOT / "extensions" / name  # or the folder of an extension of a test
             (folder / source.name).symlink_to(source)
-        apps.append(App(Settings(extensions=folder, models=models, data=tmp_path / "data")))
+        apps.append(App(Settings(built_in=folder, models=models, data=tmp_path / "data")))
         return apps[-1]
 
     yield make

@@ -32,16 +32,19 @@ class Piece:
 class Gap:
     """A run of `tokens` positions that start as mask tokens and are denoised.
 
-    lead  given text (a blank) that tokenizers write at the start of a word: it belongs to the given text, and
-          the filling's first token may bring it along
-    name  what the user calls it, for constraints
+    tokens  None, in one gap of a draft: what the given text leaves of the request's length
+    lead    given text (a blank) that tokenizers write at the start of a word: it belongs to the given text,
+            and the filling's first token may bring it along
+    name    what the user calls it, for constraints
     """
 
-    tokens: int
+    tokens: int | None
     lead: str = ""
     name: str = ""
 
     def __post_init__(self):
+        if self.tokens is None:
+            return
         if self.tokens < 1:
             raise ValueError("A gap needs at least one token.")
         if self.tokens > MAX_GAP:

@@ -130,10 +130,12 @@ def tokenize(
             f"The prompt takes {len(prompt.tokens)} tokens; this checkpoint has room for {max_length} in all."
         )
     if row.draft is not None:
-        gaps = sum(gap.tokens for gap in row.draft.gaps)
+        gaps = sum(gap.tokens or 1 for gap in row.draft.gaps)
         if gaps > room:  # known before anything of that size is made
             raise Unfit(f"The gaps take {gaps} tokens; beside the prompt there is room for {room}.")
-        answer, given, parts = _draft(row.draft, tokenizer, mask, prefix)
+        length = request.length or 0
+        length = min(length, room) if "length" in preset else length
+        answer, given, parts = _draft(row.draft, tokenizer, mask, prefix, length)
         spans = tuple(
             span for part, span in zip(row.draft.parts, parts, strict=True) if isinstance(part, Gap)
         )
@@ -209,15 +211,33 @@ def batches(rows: Sequence[PackedRow], limit: int) -> list[list[PackedRow]]:
 
 
 def _draft(
-    draft: Draft, tokenizer: Tokenizer, mask: int, prefix: str
+    draft: Draft, tokenizer: Tokenizer, mask: int, prefix: str, length: int
 ) -> tuple[tuple[int, ...], tuple[bool, ...], tuple[Span, ...]]:
-    """The draft in tokens, which of them are given, and the span of each part in them."""
+    """The draft in tokens, which of them are given, and the span of each part in them. A gap without a number
+    of tokens gets what is left of `length`. ValueError if that is nothing."""
+    pieces = _in_tokens(draft, tokenizer, mask, prefix)
+    taken = sum(len(more) for more in pieces if more is not None)
+    if None in pieces and taken >= length:
+        raise ValueError(
+            f"The given text takes {taken} tokens, all of the length of {length}; make it longer."
+        )
     tokens: list[int] = []
     given: list[bool] = []
     spans: list[Span] = []
+    for part, piece in zip(draft.parts, pieces, strict=True):
+        more = [mask] * (length - taken) if piece is None else piece
+        spans.append((len(tokens), len(tokens) + len(more)))
+        tokens += more
+        given += [isinstance(part, Piece) or (isinstance(part, Passage) and part.locked)] * len(more)
+    return tuple(tokens), tuple(given), tuple(spans)
+
+
+def _in_tokens(draft: Draft, tokenizer: Tokenizer, mask: int, prefix: str) -> list[list[int] | None]:
+    """Each part of the draft in tokens; None for a gap of what is left."""
+    found: list[list[int] | None] = []
     for i, part in enumerate(draft.parts):
         if isinstance(part, Gap):
-            more = [mask] * part.tokens
+            more = None if part.tokens is None else [mask] * part.tokens
         elif isinstance(part, Passage) and part.tokens:
             more = list(part.tokens)
             if wrong := [token for token in more if token == mask or not 0 <= token < len(tokenizer)]:
@@ -227,10 +247,8 @@ def _draft(
         else:
             lead = prefix if i == 0 and not part.text.startswith(prefix) else ""
             more = tokenizer.encode(lead + part.text)
-        spans.append((len(tokens), len(tokens) + len(more)))
-        tokens += more
-        given += [isinstance(part, Piece) or (isinstance(part, Passage) and part.locked)] * len(more)
-    return tuple(tokens), tuple(given), tuple(spans)
+        found.append(more)
+    return found
 
 
 def _laid_over(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
+from keyword import iskeyword
 from math import isfinite
 from pathlib import Path
 from threading import current_thread, main_thread
@@ -30,6 +32,7 @@ from webui.core.syntax import Mode
 from webui.core.tags import TAGS
 from webui.extension.assets import check_assets, check_tab
 from webui.extension.extension import Choices, Command, Extension
+from webui.extension.finding import Found, in_folder, named
 from webui.extension.row import Row, checked_row, is_whole
 from webui.extension.typed import (
     MAX_COMPLETIONS,
@@ -59,7 +62,7 @@ class Registry:
 
     def __init__(
         self,
-        folder: Path,
+        found: Path | Sequence[Found],
         max_cells: int = 20_000,
         models: Path = ROOT / "models",
         choices: Choices = lambda info: None,
@@ -69,11 +72,14 @@ class Registry:
         failed: dict[str, str] = {}
         commands: dict[str, Command] = {}
         taken = {*COMMANDS, *OWN, *flags(Settings.model_fields), *flags(Request.model_fields)}
-        for path in sorted(folder.glob("*/__init__.py")) if folder.is_dir() else ():
+        origins: dict[str, Found] = {}
+        for name, one, wrong in named(in_folder(found) if isinstance(found, Path) else found):
             try:
-                kind = _load(path)
+                if wrong:
+                    raise ValueError(wrong)
+                kind = _load(one)
                 own = dict(kind.commands())
-                check_assets(kind.assets(), path.parent / "static")
+                check_assets(kind.assets(), one.folder / "static")
                 if tab := kind.tab():
                     check_tab(tab.element, tab.label)
                 names = {*own, *flags(kind.Options.model_fields, kind.name)}
@@ -84,23 +90,22 @@ class Registry:
             except KeyboardInterrupt:
                 raise
             except BaseException:  # an extension that calls sys.exit() is left out like any that fails
-                failed[path.parent.name] = traceback.format_exc(limit=-4)
+                failed[name] = traceback.format_exc(limit=-4)
                 continue
             taken |= names
             commands |= own
-            loaded[path.parent.name] = _bound(kind, path.parent, models, choices)
+            origins[name] = one
+            loaded[name] = _bound(kind, one.folder, models, choices)
         self.commands: Mapping[str, Command] = MappingProxyType(commands)
         self.extensions: Mapping[str, type[Extension]] = MappingProxyType(loaded)
+        self.origins: Mapping[str, Found] = MappingProxyType(origins)
         self.failed: Mapping[str, str] = MappingProxyType(failed)
-        options: dict[str, Any] = {
-            name: (kind.Options, Field(default=kind.Options(), title=kind.title, description=kind.about))
-            for name, kind in loaded.items()
-            if kind.Options.model_fields
-        }
-        self.Request: type[Request] = create_model(
-            "Request", __base__=Request, __doc__=Request.__doc__, **options
-        )
-        self.Request.renamed = MappingProxyType(_renamed(loaded))
+        self.Request = composed(loaded)
+
+    @property
+    def folders(self) -> Mapping[str, Path]:
+        """The folders of the extensions that loaded, by name."""
+        return {name: one.folder for name, one in self.origins.items()}
 
     def chain(self, hook: str) -> list[type[Extension]]:
         """The extensions that have this hook, in its order."""
@@ -237,6 +242,18 @@ class Registry:
         return found[:MAX_COMPLETIONS], failed
 
 
+def composed(kinds: Mapping[str, type[Extension]]) -> type[Request]:
+    """The request with the options of these extensions, by their names."""
+    options: dict[str, Any] = {
+        name: (kind.Options, Field(default=kind.Options(), title=kind.title, description=kind.about))
+        for name, kind in kinds.items()
+        if kind.Options.model_fields
+    }
+    made: type[Request] = create_model("Request", __base__=Request, __doc__=Request.__doc__, **options)
+    made.renamed = MappingProxyType(_renamed(kinds))
+    return made
+
+
 def unknown_tags(prompt: Prompt, mode: Mode, kinds: Sequence[str]) -> Iterator[Underline]:
     """The tags in a prompt whose kind is none of these: they are text."""
     for part in prompt.scan(TAGS, mode).parts:
@@ -326,15 +343,24 @@ def _copies(cell: Cell) -> list[Cell]:
     ]
 
 
-def _load(path: Path) -> type[Extension]:
+def check_name(name: str) -> None:
+    """ValueError unless an extension can have this name."""
+    if not name.isidentifier() or iskeyword(name) or not name.isascii():
+        better = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_")
+        advice = f", rename the folder to {better}" if better.isidentifier() and not iskeyword(better) else ""
+        raise ValueError(f"{name} is no identifier{advice}.")
+    if name in Request.model_fields or hasattr(Request, name):
+        raise ValueError(
+            f"An extension cannot be named {name!r}: the request has something of that name; rename the "
+            "folder."
+        )
+
+
+def _load(found: Found) -> type[Extension]:
     """The one Extension subclass that the package defines, named like its folder. ValueError if it clashes or
     is missing."""
-    name = path.parent.name
-    if not name.isidentifier() or name in Request.model_fields or hasattr(Request, name):
-        raise ValueError(
-            f"An extension cannot be named {name!r}: the request has something of that name, or it is no "
-            "identifier."
-        )
+    name, path = found.name, found.folder / "__init__.py"
+    check_name(name)
     module_name = f"extensions.{name}"
     module = sys.modules.get(module_name)
     if module is None or Path(module.__file__ or "") != path:
@@ -344,6 +370,8 @@ def _load(path: Path) -> type[Extension]:
         if spec is None or spec.loader is None:
             raise ValueError(f"{path} cannot be imported.")
         module = importlib.util.module_from_spec(spec)
+        for other in [other for other in sys.modules if other.startswith(f"{module_name}.")]:
+            del sys.modules[other]  # of another extension of this name, or of another version
         sys.modules[module_name] = module
         try:
             spec.loader.exec_module(module)

@@ -77,7 +77,7 @@ def _check_draft(draft: object) -> None:
         raise ValueError(f"gave {type(draft).__name__} instead of a draft with parts.")
     for part in draft.parts:
         if isinstance(part, Gap):
-            good = isinstance(part.tokens, int) and 1 <= part.tokens <= MAX_GAP
+            good = part.tokens is None or (isinstance(part.tokens, int) and 1 <= part.tokens <= MAX_GAP)
             good = good and is_whole(part.lead) and is_whole(part.name)
         elif isinstance(part, Passage):
             good = is_whole(part.text) and all(isinstance(token, int) for token in part.tokens)
@@ -85,6 +85,8 @@ def _check_draft(draft: object) -> None:
             good = isinstance(part, Piece) and is_whole(part.text)
         if not good:
             raise ValueError(f"gave a draft with a part that cannot be used: {type(part).__name__}.")
+    if sum(gap.tokens is None for gap in draft.gaps) > 1:
+        raise ValueError("gave a draft with two gaps of what is left of the length.")
 
 
 def is_whole(text: object) -> bool:

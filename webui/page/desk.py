@@ -29,7 +29,7 @@ class Desk:
         self.app = app
         self.model: str | None = app.settings.model
         self.controls: list[Control] = []
-        self.words = languages(app.settings.extensions)
+        self.words = languages(app.registry.folders)
 
     def submit(self, *given: Any) -> dict[str, Any]:
         """Queues the request that the controls show. The last value is the browser's id and language. Returns

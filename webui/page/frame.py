@@ -97,7 +97,7 @@ def head(program: Any) -> str:
         f'<meta name="tdw-views" content="{html.escape(" ".join(views(program.registry)))}">'
         f'<script type="importmap">{_json({"imports": {"webui": f"./{at}/{SCRIPTS}"}})}</script>'
         f'<link rel="stylesheet" href="{at}/{STYLES}">{sheets}'
-        f"{embedded(look.get('language') or 'auto', program.settings.extensions)}"
+        f"{embedded(look.get('language') or 'auto', program.registry.folders)}"
         f'<script type="application/json" id="tdw-look">{_json(look)}</script>'
         f'<script src="{at}/{START}"></script><script type="module" src="{at}/{SCRIPTS}"></script>'
         f"{scripts}"

@@ -283,7 +283,7 @@ def app(tmp_path_factory):
     preset = {"length": 20, "steps": 10, "guidance": {"scale": 2.5}}
     (checkpoint / "profile.json").write_text(json.dumps({"preset": preset}))
     app = App(
-        Settings(models=folder / "models", data=folder / "data", extensions=ROOT / "extensions", threads=1)
+        Settings(models=folder / "models", data=folder / "data", built_in=ROOT / "extensions", threads=1)
     )
     yield app
     app.close()

@@ -9,20 +9,24 @@ English texts are shown.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 HERE = Path(__file__).resolve().parent
 ENGLISH = "en"
+NONE: Mapping[str, Path] = MappingProxyType({})
 
 
-def languages(extensions: Path | None = None) -> dict[str, dict[str, str]]:
-    """The texts of every language by key, English first, with those of the extensions in that folder."""
+def languages(extensions: Mapping[str, Path] = NONE) -> dict[str, dict[str, str]]:
+    """The texts of every language by key, English first, with those of extensions, whose folders are given by
+    name."""
     folders = (folder.name for folder in HERE.iterdir() if any(folder.glob("*.json")))
     names = sorted(folders, key=lambda name: (name != ENGLISH, name))
     return {name: {**_extensions(extensions, name), **_own(name)} for name in names}
 
 
-def embedded(language: str, extensions: Path | None = None) -> str:
+def embedded(language: str, extensions: Mapping[str, Path] = NONE) -> str:
     """The texts as the script element that strings.js reads; `language` is `auto` or a language's name."""
     data = json.dumps({"language": language, "languages": languages(extensions)}, ensure_ascii=False).replace(
         "<", "\\u003c"
@@ -36,13 +40,12 @@ def _own(language: str) -> dict[str, str]:
     }
 
 
-def _extensions(folder: Path | None, language: str) -> dict[str, str]:
+def _extensions(folders: Mapping[str, Path], language: str) -> dict[str, str]:
     """The texts of extensions, each about itself alone; a file that cannot be read is skipped."""
     words: dict[str, str] = {}
-    for file in sorted(folder.glob(f"*/languages/{language}.json")) if folder else ():
-        name = file.parent.parent.name
+    for name, folder in folders.items():
         try:
-            found = _read(file)
+            found = _read(folder / "languages" / f"{language}.json")
         except (OSError, ValueError):
             continue
         if not isinstance(found, dict):
