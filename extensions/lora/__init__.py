@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from webui import (
     Adapter,
+    AdapterEntry,
     Completion,
     Construct,
     Extension,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from webui import Network, Result
 
 FOLDER = "loras"  # of the models folder
+SHOWN = 20  # names of modules that a checkpoint lacks
 TYPED = re.compile(r"<lora:([^<>:\n]{0,200})$")
 
 
@@ -120,6 +122,41 @@ class Lora(Extension):
             about = entry.error or ", ".join(filter(None, [entry.base, *entry.triggers]))
             yield Completion(found.start(), cursor, f"<lora:{name}:1>", about)
 
+    @classmethod
+    def assets(cls) -> Sequence[str]:
+        return ("lora.js", "lora.css")
+
+    @classmethod
+    def routes(cls) -> Mapping[str, Callable[[Any, Mapping[str, Any]], Mapping[str, Any]]]:
+        return {"list": cls._list, "fit": cls._fit}
+
+    @classmethod
+    def _list(cls, app: Any, sent: Mapping[str, Any]) -> Mapping[str, Any]:
+        """{"model": a checkpoint or null} to {"model": its name, "loras": what the headers of each file
+        say}."""
+        entry = app.checkpoints.entry(_name(sent, "model"))
+        found = (adapter_entry(name, path) for name, path in adapters(cls.models / FOLDER).items())
+        return {"model": entry.name, "loras": [_shown(one) for one in found]}
+
+    @classmethod
+    def _fit(cls, app: Any, sent: Mapping[str, Any]) -> Mapping[str, Any]:
+        """{"name", "model"}: how a LoRA fits a checkpoint, {"checkpoint", "matched", "count", "unmatched",
+        "hash", "notes"}. The whole file is read, no weights of the checkpoint are."""
+        name = _name(sent, "name")
+        if name is None:
+            raise ValueError("name: Field required.")
+        skeleton = app.checkpoints.skeleton(_name(sent, "model"))
+        adapter = Adapter.read(find_adapter(cls.models / FOLDER, name), name)
+        fitted = adapter.fit(skeleton.modules, skeleton.native, skeleton.checkpoint)
+        return {
+            "checkpoint": skeleton.checkpoint,
+            "matched": len(fitted.parts),
+            "count": fitted.count,
+            "unmatched": list(fitted.unmatched[:SHOWN]),
+            "hash": adapter.hash,
+            "notes": list(adapter.notes),
+        }
+
     def __init__(self, rows: Sequence[Row | None]):
         super().__init__(rows)
         self._said: dict[str, str] = {}  # about each adapter of the batch
@@ -151,6 +188,21 @@ class Lora(Extension):
                 before = f"{said[use.name].partition('; ')[0]} + " if use.name in said else ""
                 said[use.name] = f"{before}{use.text}; {self._said[use.name]}"
         return said
+
+
+def _name(sent: Mapping[str, Any], key: str) -> str | None:
+    """A name that was sent; None if it is empty. ValueError."""
+    value = sent.get(key)
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"{key}: a text is expected.")
+    return value or None
+
+
+def _shown(entry: AdapterEntry) -> dict[str, Any]:
+    """What a card shows."""
+    names = ("name", "rank", "modules", "size", "base", "about", "preview", "error")
+    lists = {"triggers": list(entry.triggers), "tags": list(entry.tags)}
+    return {name: getattr(entry, name) for name in names} | lists
 
 
 def _span(tag: Construct) -> tuple[int, int]:

@@ -725,5 +725,49 @@ def test_500_loras_are_listed_by_their_headers(app, tmp_path, monkeypatch):
     assert list(there) == sorted(there)
 
 
+def call(app, route, **sent):
+    return app.registry.call("lora", route, app, sent)
+
+
+def test_what_the_cards_show(app):
+    sidecar = app.settings.models / "loras" / "single.json"
+    sidecar.write_text(
+        '{"trigger_words": ["thou"], "tags": ["style"], "about": "Verse", "base": "other/Tiny",'
+        ' "preview": "One line\\n\\nanother <b>"}'
+    )
+    try:
+        answer = call(app, "list", model=None)
+        one = next(card for card in answer["loras"] if card["name"] == "single")
+        assert answer["model"] == app.checkpoints.entry(None).name
+        assert (one["triggers"], one["tags"], one["base"]) == (["thou"], ["style"], "other/Tiny")
+        assert one["preview"] == "One line / another <b>" and one["error"] is None and one["modules"] == 14
+    finally:
+        sidecar.unlink()
+
+
+def test_how_a_lora_fits_is_known_without_the_checkpoints_weights(app):
+    model, modules = app.checkpoints.load(None), app.checkpoints.skeleton(None).modules
+    assert all(parameter.is_meta for module in modules.values() for parameter in module.parameters())
+    assert modules.keys() == dict(model.module.named_modules()).keys()
+    found = call(app, "fit", name="poet")
+    assert (found["matched"], found["count"], found["unmatched"]) == (14, 14, [])
+    assert found["hash"] == Adapter.read(app.settings.models / "loras" / "poet").hash
+
+
+@pytest.mark.parametrize(
+    "sent, sentence",
+    [
+        ({}, "lora: name: Field required."),
+        ({"name": 1}, "lora: name: a text is expected."),
+        ({"name": "poets"}, "lora: There is no LoRA 'poets' in loras/. The nearest: poet"),
+        ({"name": "poet", "model": "nobody"}, "lora: There is no checkpoint 'nobody'"),
+    ],
+)
+def test_what_does_not_fit_is_one_sentence(app, sent, sentence):
+    with pytest.raises(ValueError) as error:
+        call(app, "fit", **sent)
+    assert str(error.value).startswith(sentence)
+
+
 def test_no_folder_is_no_loras(tmp_path):
     assert adapters(tmp_path / "loras") == {}

@@ -96,6 +96,7 @@ class AdapterEntry:
     size      bytes
     base      the checkpoint it was made for, as its author named it
     triggers  words that call up what it was trained on
+    preview   a text that was written with it
     error     a sentence if it cannot be used
     """
 
@@ -108,6 +109,7 @@ class AdapterEntry:
     about: str = ""
     triggers: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    preview: str = ""
     error: str | None = None
 
 
@@ -253,6 +255,7 @@ def adapter_entry(name: str, path: Path) -> AdapterEntry:
         about=_text(sidecar.get("about")),
         triggers=tuple(map(_text, words)) if isinstance(words, list) else (),
         tags=tuple(map(_text, tags)) if isinstance(tags, list) else (),
+        preview=_text(" / ".join(_lines(sidecar.get("preview")))),
         error=error,
     )
 
@@ -260,6 +263,11 @@ def adapter_entry(name: str, path: Path) -> AdapterEntry:
 def _text(value: object) -> str:
     """A text of a file that anybody may have written, for people."""
     return printable(value)[:500] if isinstance(value, str) else ""
+
+
+def _lines(value: object) -> list[str]:
+    """The lines of a text, without empty ones."""
+    return [line.strip() for line in value.splitlines() if line.strip()] if isinstance(value, str) else []
 
 
 def _base(config: Mapping[str, Any]) -> str:
@@ -556,7 +564,8 @@ def _checked(adapter: str, name: str, part: Part, module: Any, checkpoint: str) 
     """The part, None if it leaves the module as it is. Refusal if it does not go with it."""
     from torch import nn
 
-    if part.weight is not None and part.down is None and part.weight.shape == module.weight.shape:
+    whole = part.weight is not None and part.down is None and not module.weight.is_meta
+    if whole and part.weight is not None and part.weight.shape == module.weight.shape:
         same = part.own_bias is None and bool((part.weight.to(module.weight) == module.weight).all())
         if same:
             return None  # PEFT saves the base of an embedding that it adapts

@@ -6,8 +6,9 @@ from __future__ import annotations
 import gc
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib.abc import MetaPathFinder
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -52,6 +53,15 @@ class Count(NamedTuple):
     text: int
     prompt: int
     limit: int
+
+
+class Skeleton(NamedTuple):
+    """A checkpoint's modules by their native names, without memory for their weights, and the native name of
+    a published module."""
+
+    checkpoint: str
+    modules: Mapping[str, Any]
+    native: Callable[[str], str]
 
 
 class Checkpoints(Catalogue):
@@ -144,6 +154,18 @@ class Checkpoints(Catalogue):
         weights.check_sizes(folder, config, found)
         module = weights.meta(folder, family.native(), config)
         return weights.compare(described.entry.name, found, module, config, family)
+
+    def skeleton(self, name: str | None) -> Skeleton:
+        """What a checkpoint is made of, for looking at adapters: no weights are read and nothing waits for a
+        load. Refusal."""
+        described = self._usable(name)
+        folder, family = described.entry.folder, described.family
+        assert family is not None
+        config = weights.translated(folder, family, described.config)
+        weights.check_sizes(folder, config, weights.tensors(folder))
+        module = weights.meta(folder, family.native(), config)
+        native = partial(weights.native_name, names=family.names)
+        return Skeleton(described.entry.name, dict(module.named_modules()), native)
 
     def abandon(self) -> None:
         """Another worker takes over from a thread that may never return: it waits for none of its locks and

@@ -14,7 +14,7 @@ from torch import Tensor
 from webui.canvas import ALIGN, Canvas
 from webui.checkpoints.families.base import Family
 from webui.checkpoints.tokenizer import Tokenizer
-from webui.checkpoints.weights import renamed
+from webui.checkpoints.weights import native_name
 
 # in numbers of rows not a multiple of it, matrix products round some rows differently (see noise.py,
 # determinism)
@@ -71,10 +71,7 @@ class Model:
     def native(self, name: str) -> str:
         """The name that a published module has in `module`; one without dots has underscores for them, and
         so has the answer."""
-        if "." in name:
-            return renamed(f"{name}.weight", self.family.names).removesuffix(".weight")
-        flat = {old.replace(r"\.", "_"): new.replace(".", "_") for old, new in self.family.names.items()}
-        return renamed(f"{name}_weight", flat).removesuffix("_weight")
+        return native_name(name, self.family.names)
 
     @property
     def vocabulary(self) -> int:

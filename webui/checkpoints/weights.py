@@ -426,6 +426,15 @@ def renamed(name: str, names: Mapping[str, str]) -> str:
     return name
 
 
+def native_name(name: str, names: Mapping[str, str]) -> str:
+    """The native name of a published module, by a family's expressions; one without dots has underscores for
+    them, and so has the answer."""
+    if "." in name:
+        return renamed(f"{name}.weight", names).removesuffix(".weight")
+    flat = {old.replace(r"\.", "_"): new.replace(".", "_") for old, new in names.items()}
+    return renamed(f"{name}_weight", flat).removesuffix("_weight")
+
+
 # -- reading -------------------------------------------------------------------------------------------------
 
 
