@@ -1,6 +1,9 @@
-"""The model cards' samples are what the committed weights write."""
+"""The model cards' samples are what the committed weights write: the first three in the suite, all ten by
+`CROSS=all`."""
 
 from __future__ import annotations
+
+import os
 
 import pytest
 
@@ -14,7 +17,10 @@ MODELS = sorted(path.parent.name for path in (ROOT / "models" / "checkpoints").g
 @pytest.mark.slow
 def test_the_cards_samples_come_out_again(model: str):
     assert card(model).is_file(), "every committed checkpoint has a card"
-    assert shown(model) == markdown(samples(model))
+    if os.environ.get("CROSS") == "all":
+        assert shown(model) == markdown(samples(model))
+    else:
+        assert shown(model).startswith(markdown(samples(model, 3)))
 
 
 @pytest.mark.parametrize("model", MODELS)
