@@ -90,16 +90,15 @@ class LogitBias(Extension):
         return bans if seals is None else seals if bans is None else bans | seals
 
     def pick(self, canvas: Canvas, model: Link, logits: Tensor, choice: Choice) -> Choice:
-        import torch
+        if self._bias is None or not self._bias.raises:
+            return choice
+        return self._bias.place(canvas, logits, choice)
 
-        if self._bias is not None and self._bias.raises:
-            choice, placed = self._bias.place(canvas, logits, choice)
-        else:
-            placed = torch.zeros_like(choice.commit)
-        choice, fallen = self._never.check(canvas, choice, placed)
+    def review(self, canvas: Canvas, model: Link, choice: Choice) -> list[int]:
+        withdrawn, fallen = self._never.check(canvas, choice)
         if fallen and self._bias is not None:
-            self._bias.refuse(canvas, fallen)
-        return choice
+            self._bias.refuse(canvas.row[fallen])
+        return withdrawn
 
 
 @contextmanager

@@ -202,8 +202,8 @@ class Bias:
         end = torch.where(ends, column, wide).amin(1)
         return fits & (after <= end[:, None, None]) & inside[:, :, None]
 
-    def place(self, canvas: Canvas, logits: Tensor, choice: Choice) -> tuple[Choice, Tensor]:
-        """The choice with at most one raised phrase in each row, committed whole; and bool (N,), its tokens.
+    def place(self, canvas: Canvas, logits: Tensor, choice: Choice) -> Choice:
+        """The choice with at most one raised phrase in each row, committed whole and together.
 
         Further ones that were chosen wait: once this one stands, their strength fades. A phrase with a token
         that is banned where it would stand is withdrawn, and not offered there again.
@@ -214,7 +214,7 @@ class Bias:
         rows, columns = canvas.at
         n, height = rows.numel(), canvas.tokens.shape[0]
         if plan is None or n == 0:
-            return choice, torch.zeros_like(choice.commit)
+            return choice
         gain, anchors, raised = plan.gain[:height], plan.anchor[:height], plan.raised[:height]
         wide, number = gain.shape[1], len(self._tokens)
         local = columns - (canvas.tokens.shape[1] - wide)
@@ -241,18 +241,16 @@ class Bias:
         self._refuse(canvas.row, start, failed, wide)
         won, own = won & ~failed, own & ~failed[rows]
         beside = won[rows] & ((local == start[rows] - 1) | (local == (start + length)[rows]))
-        self._placed = (start, wide)
+        self._placed = (canvas.row, start, wide)
         commit = (choice.commit & ~wanted & ~beside) | own
-        return replace(choice, token=torch.where(own, token, choice.token), commit=commit), own
+        return replace(choice, token=torch.where(own, token, choice.token), commit=commit, together=own)
 
-    def refuse(self, canvas: Canvas, rows: Sequence[int]) -> None:
-        """What was just placed in these rows (indices) was withdrawn: it is not offered there again."""
+    def refuse(self, rows: Tensor) -> None:
+        """What was just placed in the rows of these numbers was withdrawn: it is not offered there again."""
         import torch
 
-        start, wide = self._placed
-        failed = torch.zeros_like(canvas.row, dtype=torch.bool)
-        failed[list(rows)] = True
-        self._refuse(canvas.row, start, failed, wide)
+        row, start, wide = self._placed
+        self._refuse(row, start, torch.isin(row, rows.to(row.device)), wide)
 
     def _refuse(self, row: Tensor, start: Tensor, failed: Tensor, wide: int) -> None:
         import torch

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from . import phrases, regex
@@ -69,24 +68,18 @@ class Never:
             bans = bans[:n]
         return bans
 
-    def check(self, canvas: Canvas, choice: Choice, together: Tensor) -> tuple[Choice, list[int]]:
-        """Takes the commits of each row in order of confidence and withdraws each that would complete a
-        forbidden phrase. `together` bool (N,): those that stand or fall as one in their row, and come first.
-        Also the indices of the rows where they fell."""
-        import torch
-
+    def check(self, canvas: Canvas, choice: Choice) -> tuple[list[int], list[int]]:
+        """Takes the commits of each row in order of confidence and gives the indices (of the N) of those that
+        would complete a forbidden phrase. Those that are `together` come first. Also the indices of the rows
+        where these fell. Canvas and choice are on the host."""
         if not self._patterns:
-            return choice, []
-        rows, columns = canvas.at
-        n, (height, length) = rows.numel(), canvas.tokens.shape
-        order = choice.confidence.argsort(descending=True, stable=True)
-        parts = (canvas.row, canvas.answer, canvas.tokens.flatten(), order)
-        parts += (rows, columns, choice.token, choice.commit.long(), together.long())
-        flat = torch.cat(parts).tolist()  # one transfer
-        values = _split(flat, [height, height, height * length, *[n] * 6])
-        numbers, starts, tokens, ordered, row_of, column_of, token_of, commit, group = values
-        units: dict[int, list[list[int]]] = {index: [] for index in range(height)}
-        for i in ordered:
+            return [], []
+        row_of, column_of = (part.tolist() for part in canvas.at)
+        numbers, starts, tokens = canvas.row.tolist(), canvas.answer.tolist(), canvas.tokens.tolist()
+        token_of, commit = choice.token.tolist(), choice.commit.tolist()
+        group = [False] * len(commit) if choice.together is None else choice.together.tolist()
+        units: dict[int, list[list[int]]] = {index: [] for index in range(len(numbers))}
+        for i in choice.confidence.argsort(descending=True, stable=True).tolist():
             if commit[i] and numbers[row_of[i]] in self._patterns:
                 mine = units[row_of[i]]
                 if not group[i]:
@@ -98,7 +91,7 @@ class Never:
         withdrawn: list[int] = []
         fallen: list[int] = []
         for index, mine in units.items():
-            text = tokens[index * length : (index + 1) * length]
+            text = tokens[index]
             for unit in mine:
                 for i in unit:
                     text[column_of[i]] = token_of[i]
@@ -112,11 +105,7 @@ class Never:
                         i = unit[0]
                         self._denied.append((numbers[index], column_of[i] - starts[index], token_of[i]))
                         self._sent = None
-        if not withdrawn:
-            return choice, []
-        keep = choice.commit.clone()
-        keep[torch.tensor(withdrawn, device=keep.device)] = False
-        return replace(choice, commit=keep), fallen
+        return withdrawn, fallen
 
     def _stands(self, row: int, text: list[int], column: int, start: int) -> bool:
         """Whether a forbidden phrase stands in the unmasked run around `column` and holds it; what is masked
@@ -135,11 +124,3 @@ class Never:
         end = len(self._model.decode(text[left : column + 1]))
         found = self._patterns[row].finditer(self._model.decode(text[left : right + 1]))
         return any(match.start() < end and match.end() > begin for match in found)
-
-
-def _split(flat: list[int], sizes: list[int]) -> list[list[int]]:
-    parts, at = [], 0
-    for size in sizes:
-        parts.append(flat[at : at + size])
-        at += size
-    return parts

@@ -75,7 +75,8 @@ def check(app: App, name: str, sentence: str, after: int = 0, **options) -> list
 
 @pytest.mark.parametrize("how", ["raise", "exit", "panic"])
 @pytest.mark.parametrize(
-    ("hook", "after"), [("init", 0), ("canvas", 0), ("denoise", 0), ("denoise", 3), ("ban", 2), ("pick", 2)]
+    ("hook", "after"),
+    [("init", 0), ("canvas", 0), ("denoise", 0), ("denoise", 3), ("ban", 2), ("pick", 2), ("review", 2)],
 )
 def test_only_the_row_at_fault_fails_whatever_the_hook_raises(app, hook, after, how):
     reason = {
@@ -110,6 +111,21 @@ def test_every_field_of_a_choice_is_checked(app, how):
     events = check(app, "faulty", f"faulty: {CHOICES[how]}", at="pick", how=how)
     if how in ("outside", "negative", "mask", "nan confidence", "probability", "remask given"):
         assert sum(isinstance(event, Started) for event in events) == 4, "known at once whose fault it is"
+
+
+REVIEWS = {
+    "none": "gave NoneType instead of the positions to withdraw.",
+    "outside": "withdrew a position that is not a number from 0 to 11.",
+    "negative": "withdrew a position that is not a number from 0 to 11.",
+    "no number": "withdrew a position that is not a number from 0 to 11.",
+    "tensor": "withdrew a position that is not a number from 0 to 11.",
+    "raise late": "ZeroDivisionError: integer division or modulo by zero",
+}
+
+
+@pytest.mark.parametrize("how", REVIEWS)
+def test_what_is_withdrawn_is_checked(app, how):
+    check(app, "faulty", f"faulty: {REVIEWS[how]}", at="review", how=how)
 
 
 def test_a_remasking_of_the_wrong_shape(app):

@@ -300,7 +300,7 @@ def picked(
         logits[:, barred] = -torch.inf
     confidence = torch.tensor(confidences)
     every = torch.ones_like(confidence, dtype=torch.bool)
-    choice, _ = bias.place(canvas, logits, Choice(torch.tensor(tokens), confidence, every, confidence))
+    choice = bias.place(canvas, logits, Choice(torch.tensor(tokens), confidence, every, confidence))
     return canvas.fill(choice.commit, choice.token).tokens[0, -len(text) :].tolist()
 
 
@@ -330,10 +330,10 @@ def test_a_phrase_with_a_banned_token_is_withdrawn_and_not_offered_again():
 def test_no_word_goes_on_behind_a_placed_phrase():
     bias, canvas, logits = raised([2, 0, 0, 0])
     confidence = torch.tensor([0.9, 0.8, 0.7])
-    choice, own = bias.place(
+    choice = bias.place(
         canvas, logits, Choice(torch.tensor([4, 2, 7]), confidence, confidence > 0, confidence)
     )
-    assert own.tolist() == [True, True, False] and choice.commit.tolist() == [True, True, False]
+    assert choice.together.tolist() == [True, True, False] and choice.commit.tolist() == [True, True, False]
     canvas = canvas.fill(choice.commit, choice.token)
     canvas = canvas.activate(canvas.masked)
     bias(canvas, logits[: int(canvas.masked.sum())])  # the next call, which sees the phrase stand
@@ -459,8 +459,9 @@ def committed(phrase: str, text: str, groups: list[list[int]]) -> str:
         tokens = torch.tensor([link.encode(text[i])[0] if text[i] != "\0" else 1 for i in sorted(group)])
         confidence = torch.tensor([1.0 - group.index(i) / 100 for i in sorted(group)])
         every = torch.ones_like(tokens, dtype=torch.bool)
-        choice, _ = never.check(canvas, Choice(tokens, confidence, every, confidence), ~every)
-        canvas = canvas.fill(choice.commit, tokens)
+        withdrawn, _ = never.check(canvas, Choice(tokens, confidence, every, confidence))
+        every[withdrawn] = False
+        canvas = canvas.fill(every, tokens)
     return "".join("_" if token == 0 else link.decode([token]) for token in canvas.tokens[0, start:].tolist())
 
 

@@ -426,13 +426,15 @@ class Canvas:
 @dataclass(frozen=True)
 class Choice:
     """What a sampler makes of the logits: for the N active positions the token, its confidence, and whether
-    to commit it now; and which committed positions to remask."""
+    to commit it now; and which committed positions to remask. What a `pick` put together stands or falls as
+    one in its row."""
 
     token: Tensor  # (N,) long
     confidence: Tensor  # (N,) float; what positions were ordered by
     commit: Tensor  # (N,) bool
     probability: Tensor  # (N,) float in [0, 1], for people to look at
     remask: Tensor | None = None  # (B, L) bool: committed positions to mask again
+    together: Tensor | None = None  # (N,) bool: commits of which a row gets all or none
 
 
 def _aligned(length: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 
 import torch
 from torch import Tensor
@@ -133,6 +133,9 @@ class Batch:
             if failed:  # of logits that make no sense anything may follow
                 return Step({}, failed)
             raise
+        chosen, read = self._reviewed(host, chosen, failed), chosen
+        if chosen is not read:
+            choice = replace(choice, commit=chosen.commit.to(canvas.tokens.device))
         self.host = samplers.commit(host, chosen)
         self.canvas = samplers.commit(canvas, choice) if self._apart else self.host
         changes = self._changes(host, chosen, failed)
@@ -201,10 +204,19 @@ class Batch:
         self, host: Canvas, choice: Choice, checks: Sequence[Check]
     ) -> tuple[Choice, dict[int, HookError]]:
         """The choice on the host, and the rows with which something is wrong: the one transfer of a step."""
-        remask = () if choice.remask is None else (choice.remask,)
-        parts = (choice.token, choice.confidence, choice.commit, choice.probability, *remask)
-        read = to_host([*parts, *(check.wrong for check in checks)])
-        return Choice(*read[: len(parts)]), self._failed(host, checks, read[len(parts) :])
+        values = ((part.name, getattr(choice, part.name)) for part in fields(Choice))
+        parts = {name: value for name, value in values if value is not None}
+        read = to_host([*parts.values(), *(check.wrong for check in checks)])
+        chosen = Choice(**dict(zip(parts, read, strict=False)))
+        return chosen, self._failed(host, checks, read[len(parts) :])
+
+    def _reviewed(self, host: Canvas, chosen: Choice, failed: Mapping[int, HookError]) -> Choice:
+        """What the `review` hooks leave of the choice. What rows commit that failed is not shown to them: it
+        may be nonsense."""
+        if failed:
+            wrong = torch.tensor([count.row in failed for count in host.counts])
+            chosen = replace(chosen, commit=chosen.commit & ~wrong[host.at[0]])
+        return self.chain.review(host, chosen)
 
     def _failed(
         self,

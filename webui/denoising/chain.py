@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,7 +15,15 @@ from webui.canvas import Canvas, Choice, Template
 from webui.checkpoints.model import Model
 from webui.checkpoints.weights import faulty_weight
 from webui.core.result import Result
-from webui.denoising.checks import Check, check_canvas, check_choice, check_tensor, choice_checks, versions
+from webui.denoising.checks import (
+    Check,
+    check_canvas,
+    check_choice,
+    check_indices,
+    check_tensor,
+    choice_checks,
+    versions,
+)
 from webui.denoising.packing import PackedRow, encode, log_weights
 from webui.extension.errors import HookError, is_of_hook
 from webui.extension.extension import Extension
@@ -23,7 +32,15 @@ from webui.extension.row import Row, is_whole
 if TYPE_CHECKING:
     from webui.extension.link import Link
 
-HOOKS = ("patch", "canvas", "denoise", "ban", "pick", "finish")  # called on the object made for one batch
+HOOKS = (
+    "patch",
+    "canvas",
+    "denoise",
+    "ban",
+    "pick",
+    "review",
+    "finish",
+)  # called on the object made for one batch
 MAX_EXTRAS = 100_000  # characters of names and values that `finish` may give for one text
 MAX_NUMBER = 2**63
 NOT_FINITE = "gave logits that are not finite numbers."
@@ -211,6 +228,17 @@ class Chain:
             if choice is not before or versions(choice) != as_it_was:
                 checks += choice_checks(name, canvas, logits, choice)
         return choice, checks
+
+    def review(self, canvas: Canvas, choice: Choice) -> Choice:
+        """The choice, both on the host, without the commits that a `review` withdraws. HookError."""
+        for name in self._order["review"]:
+            given = self._call(name, "review", canvas, choice)
+            found = _guarded(name, list, given) if isinstance(given, Iterable) else given
+            if withdrawn := check_indices(name, found, len(choice.token)):
+                commit = choice.commit.clone()
+                commit[withdrawn] = False
+                choice = replace(choice, commit=commit)
+        return choice
 
     def last(self, hook: str, row: int) -> str:
         """Name of the outermost extension with this hook that works for this row, or of the checkpoint if

@@ -98,7 +98,19 @@ def check_choice(
         check_tensor(
             name, "a choice of positions to remask", choice.remask, canvas.tokens.shape, torch.bool, device
         )
+    if choice.together is not None:
+        check_tensor(name, "a choice of what is one", choice.together, shape, torch.bool, device)
     return choice
+
+
+def check_indices(name: str, withdrawn: object, number: int) -> list[int]:
+    """The indices that a `review` gave, if there are such among `number` positions. HookError."""
+    if not isinstance(withdrawn, list):
+        kind = type(withdrawn).__name__
+        raise HookError(name, ValueError(f"gave {kind} instead of the positions to withdraw."))
+    if any(isinstance(one, bool) or not isinstance(one, int) or not 0 <= one < number for one in withdrawn):
+        raise HookError(name, ValueError(f"withdrew a position that is not a number from 0 to {number - 1}."))
+    return withdrawn
 
 
 def versions(*values: Canvas | Choice | Tensor | None) -> tuple[tuple[int, int], ...]:

@@ -215,13 +215,19 @@ class Extension:
     def pick(self, canvas: Canvas, model: Link, logits: Tensor, choice: Choice) -> Choice:
         """Between the sampler and the commit: may withdraw commits that do not go together, choose other
         tokens, or remask positions. A row that had a commit keeps one, or what was withdrawn is banned from
-        then on: every call makes progress. Used by: logit_bias (forbidden phrases), constraints.
+        then on: every call makes progress. Used by: logit_bias (raised phrases), constraints.
 
-        canvas, choice: on the host, so that reading them costs no transfer; what is returned must be there
-        too logits: (N, V), on the model's device: what the sampler drew from, minus infinity where a token is
-        banned
+        All is on the model's device, where reading a value makes everybody wait; `review` is for that.
+        logits (N, V): what the sampler drew from, minus infinity where a token is banned.
         """
         return choice
+
+    def review(self, canvas: Canvas, model: Link, choice: Choice) -> Iterable[int]:
+        """After `pick`, when the step's choice has been read: canvas and choice are on the host, so that
+        looking at them, or at the text, costs the device nothing. Returns which of the N positions are not
+        committed after all. A row that had a commit keeps one, or what was withdrawn is banned from then on.
+        Used by: logit_bias (forbidden phrases)."""
+        return ()
 
     def finish(self, row: Row, result: Result) -> Mapping[str, int | float | str | bool] | None:
         """Called when a row has ended, before its result is saved. Returns numbers and words, which are saved
@@ -300,6 +306,7 @@ HOOKS = (
     "denoise",
     "ban",
     "pick",
+    "review",
     "finish",
 )
 PUBLIC = frozenset(HOOKS)

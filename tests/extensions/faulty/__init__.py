@@ -79,6 +79,20 @@ class Faulty(Extension):
         }
         return wrong[how]() if how in wrong else choice
 
+    def review(self, canvas, model, choice):
+        on = self._culprits(canvas)
+        how = self._act("review", on.any())
+        wrong = {
+            "none": None,
+            "outside": [len(choice.token)],
+            "negative": [-1],
+            "no number": [True],
+            "tensor": [choice.token[0]],
+        }
+        if how == "raise late":
+            return (1 // 0 for _ in choice.token)
+        return wrong[how] if how in wrong else ()
+
     def _culprits(self, canvas):
         """(B,) bool: rows of the canvas that are at fault."""
         import torch
