@@ -176,7 +176,8 @@ class Lora(Extension):
         patch = Patch(network, loaded, uses)
         try:
             patch.enter(modules)
-            yield
+            with network.varies(patch.weights_of):
+                yield
         finally:
             patch.leave()
 

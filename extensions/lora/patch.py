@@ -13,7 +13,7 @@ from torch.nn import functional
 from .tags import Use
 
 if TYPE_CHECKING:
-    from webui import Canvas, Network
+    from webui import Canvas, Count, Network
 
 
 COLUMNS = 64  # kept on the device
@@ -94,6 +94,10 @@ class Patch:
         """Takes the hooks away."""
         for handle in self._handles:
             handle.remove()
+
+    def weights_of(self, count: Count) -> tuple[float, ...]:
+        """The weights that a row's adapters have now."""
+        return tuple(use.now(count.progress) for use in self._uses[count.row])
 
     def _hook(self, terms: Mapping[str, Term]) -> Any:
         def add(module: Any, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:

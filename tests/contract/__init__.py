@@ -3,7 +3,7 @@ a test fails.
 
 a family       its fixture builder to FAMILIES (a tiny folder as published), and its name to CROSSED if it is the
                first of its kind: attention, shift, native class
-a sampler, schedule, confidence
+a sampler, schedule, confidence, cache
                its name to the list
 an extension   options that make it act to EXTENSIONS: request fields; None if it never touches a text
 """
@@ -41,6 +41,7 @@ CROSSED = (
 )
 SAMPLERS = ("low_confidence", "random", "threshold", "editing")
 SCHEDULES = ("even", "cosine")
+CACHES = ("exact", "prefix", "dual")
 CONFIDENCES = ("probability", "margin", "entropy", "random")
 EXTENSIONS: dict[str, dict | None] = {
     "infill": {"prompt": "The naïve ____ sat\n[[...3]] 猫."},

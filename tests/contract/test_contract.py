@@ -4,16 +4,18 @@ each of them."""
 from __future__ import annotations
 
 import threading
+from typing import get_args
 
 import pytest
 
 from tests.adapter_files import for_tiny_checkpoints
-from tests.contract import CONFIDENCES, CROSSED, EXTENSIONS, FAMILIES, SAMPLERS, SCHEDULES, crossed
+from tests.contract import CACHES, CONFIDENCES, CROSSED, EXTENSIONS, FAMILIES, SAMPLERS, SCHEDULES, crossed
 from tests.contract.program import PATIENCE, cells, program, texts, write
 from webui.checkpoints.families import FAMILIES as KNOWN_FAMILIES
 from webui.settings import ROOT
 
 ACTING = {"nothing": {}, **{name: fields for name, fields in EXTENSIONS.items() if fields is not None}}
+WITHOUT_CACHE = {family.name for family in KNOWN_FAMILIES if not family.caches}
 WARM = {"prompt": "a cat", "temperature": 0.9, "threshold": 0.5, "steps": 6}
 
 
@@ -31,6 +33,7 @@ def test_everything_that_exists_is_in_the_lists(app):
     assert set(SAMPLERS) == set(app.samplers())
     assert set(SCHEDULES) == set(app.schedules())
     assert set(CONFIDENCES) == set(app.confidences())
+    assert set(CACHES) == set(get_args(get_args(app.Request.model_fields["cache"].annotation)[0]))
     there = {path.name for path in (ROOT / "extensions").iterdir() if (path / "__init__.py").is_file()}
     assert set(EXTENSIONS) == there
 
@@ -75,10 +78,13 @@ def test_the_example_of_an_extension_makes_it_act(app, family, extension):
 
 
 @pytest.mark.parametrize(
-    "sampler, schedule, extension, family", crossed(SAMPLERS, SCHEDULES, ACTING, CROSSED)
+    "sampler, schedule, cache, extension, family", crossed(SAMPLERS, SCHEDULES, CACHES, ACTING, CROSSED)
 )
-def test_all_together(app, sampler, schedule, extension, family):
-    fields = {"model": family, "sampler": sampler, "schedule": schedule, **WARM, **ACTING[extension]}
+def test_all_together(app, sampler, schedule, cache, extension, family):
+    fields = {"model": family, "sampler": sampler, "schedule": schedule, "cache": cache, **WARM}
+    fields |= {"block_length": 4, **ACTING[extension]}
+    if family in WITHOUT_CACHE:
+        fields["cache"] = "exact"
     result = write(app, **fields)
     assert texts(write(app, **fields)) == texts(result), "the same seed"
     for part in cells(result):

@@ -15,7 +15,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from tests.reference import fast_dllm, guidance, llada, llada21, remdm
+from tests.reference import fast_dllm, fast_dllm_caches, guidance, llada, llada21, remdm
 
 
 @dataclass(frozen=True)
@@ -271,4 +271,68 @@ LLADA21 = (
         "all_or_none", "where nothing is likely enough, all are committed", llada21, {"accepted": all_or_none}
     ),
     Mutant("shifted", "logits taken one position to the left", llada21, model=shifted),
+)
+
+
+def one_too_few_kept(cache, kept, start, end, length):
+    """The prefix cache ends a column before the block."""
+    first, last, found = fast_dllm_caches_again(cache, kept, start, end, length)
+    return (first, last, fast_dllm_caches.cut(kept, start - 1)) if cache == "prefix" else (first, last, found)
+
+
+def suffix_unseen(cache, kept, start, end, length):
+    """The dual cache ends with the block."""
+    first, last, found = fast_dllm_caches_again(cache, kept, start, end, length)
+    return (first, last, fast_dllm_caches.cut(kept, end)) if cache == "dual" else (first, last, found)
+
+
+def suffix_not_computed(cache, kept, start, end, length):
+    """The prefix cache is the dual one."""
+    return fast_dllm_caches_again("dual" if cache == "prefix" else cache, kept, start, end, length)
+
+
+def never_cached(cache, kept, start, end, length):
+    return fast_dllm_caches_again("none", kept, start, end, length)
+
+
+def appended(old: Tensor, new: Tensor, at: int) -> Tensor:
+    """New keys stand behind all old ones and replace none."""
+    return torch.cat([old, new], dim=2)
+
+
+def not_placed(old: Tensor, new: Tensor, at: int) -> Tensor:
+    """Where there is an old key, it stays."""
+    return torch.cat([old, new[:, :, old.shape[2] - at :]], dim=2)
+
+
+def from_column_zero(config: dict, at: int, length: int) -> tuple[Tensor, Tensor]:
+    return fast_dllm_caches_turns(config, 0, length)
+
+
+def without_the_best(confidence, masked, count, threshold, ties):
+    """Nothing is committed that does not reach the threshold, until all are."""
+    if threshold is None:
+        return fast_dllm_caches_chosen(confidence, masked, count, threshold, ties)
+    found = masked & (confidence >= threshold)
+    return found if bool(found.any()) else masked
+
+
+fast_dllm_caches_again, fast_dllm_caches_turns = fast_dllm_caches.again, fast_dllm_caches.turns
+fast_dllm_caches_chosen = fast_dllm_caches.chosen
+FAST_DLLM_CACHES = (
+    Mutant("one_too_few_kept", "one column too few is kept", fast_dllm_caches, {"again": one_too_few_kept}),
+    Mutant("suffix_unseen", "dual does not see the suffix", fast_dllm_caches, {"again": suffix_unseen}),
+    Mutant("suffix_kept", "prefix keeps the suffix too", fast_dllm_caches, {"again": suffix_not_computed}),
+    Mutant("never_cached", "nothing is kept", fast_dllm_caches, {"again": never_cached}),
+    Mutant("appended", "keys of a block are not replaced", fast_dllm_caches, {"placed": appended}),
+    Mutant("not_placed", "keys of a block stay the first pass's", fast_dllm_caches, {"placed": not_placed}),
+    Mutant(
+        "from_column_zero", "a part has positions of its own", fast_dllm_caches, {"turns": from_column_zero}
+    ),
+    Mutant(
+        "least_confident", "the least confident are committed", fast_dllm_caches, {"best": least_confident}
+    ),
+    Mutant(
+        "without_the_best", "the best need not be committed", fast_dllm_caches, {"chosen": without_the_best}
+    ),
 )

@@ -92,12 +92,23 @@ class Block(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU("tanh"), nn.Linear(4 * width, width))
         self.adaLN_modulation = nn.Linear(config.condition_size, 6 * width)
 
-    def forward(self, x: Tensor, condition: Tensor, mask: Tensor | None, position: Tensor) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        condition: Tensor,
+        mask: Tensor | None,
+        position: Tensor,
+        kept: Any = None,
+        layer: int = 0,
+    ) -> Tensor:
         parts = self.adaLN_modulation(condition)[:, None].chunk(6, dim=2)
         shift, scale, gate, shift_mlp, scale_mlp, gate_mlp = parts
         y = self.norm1(x) * (1 + scale) + shift
         q, k, v = self.attn_qkv(y).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        y = F.scaled_dot_product_attention(rotated(q, position), rotated(k, position), v, attn_mask=mask)
+        q, k = rotated(q, position), rotated(k, position)
+        if kept is not None:
+            k, v = kept.update(k, v, layer)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         x = x + gate * self.attn_out(y.transpose(1, 2).flatten(2))
         return x + gate_mlp * self.mlp(self.norm2(x) * (1 + scale_mlp) + shift_mlp)
 
@@ -129,13 +140,15 @@ class DiffusionTransformer(PreTrainedModel):
     def get_output_embeddings(self) -> Any:
         return self.output_layer.linear
 
-    def hidden(self, tokens: Tensor, mask: Tensor | None, position: Tensor | None) -> Tensor:
+    def hidden(
+        self, tokens: Tensor, mask: Tensor | None, position: Tensor | None, kept: Any = None
+    ) -> Tensor:
         if position is None:
             position = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
         condition = F.silu(self.sigma_map(torch.zeros(tokens.shape[0], device=tokens.device)))
         x = self.vocab_embed(tokens)
-        for block in self.blocks:
-            x = block(x, condition, mask, position)
+        for layer, block in enumerate(self.blocks):
+            x = block(x, condition, mask, position, kept, layer)
         return self.output_layer.modulated(x, condition)
 
     def forward(
@@ -161,6 +174,8 @@ class Body(nn.Module):
         input_ids: Tensor,
         attention_mask: Tensor | None = None,
         position_ids: Tensor | None = None,
+        past_key_values: Any = None,
         use_cache: bool = False,
     ) -> Any:
-        return BaseModelOutput(last_hidden_state=self.model.hidden(input_ids, attention_mask, position_ids))
+        hidden = self.model.hidden(input_ids, attention_mask, position_ids, past_key_values)
+        return BaseModelOutput(last_hidden_state=hidden)

@@ -3,7 +3,8 @@ nothing else."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from webui.canvas import ALIGN, Canvas
+from webui.canvas import ALIGN, Canvas, Count
 from webui.checkpoints.families.base import Family
 from webui.checkpoints.tokenizer import Tokenizer
 from webui.checkpoints.weights import native_name
@@ -57,7 +58,27 @@ class Model:
         self.body, self.head = family.split(module)
         self.device = next(module.parameters()).device
         self.running: Canvas | None = None  # what the forward pass under way computes: see the hook `patch`
+        self.varying: list[Callable[[Count], Hashable]] = []  # see `varies`
         self._head_rows = 0  # of the hidden states that the head gets, 0 outside it
+
+    def no_cache(self, mode: str) -> str:
+        """The sentence with which this cache mode is refused, "" if it is not."""
+        if mode == "exact" or self.family.caches:
+            return ""
+        return (
+            f"The cache {mode} cannot be used with {self.description.name}: {self.family.name} models keep "
+            "no keys and values; take the cache exact."
+        )
+
+    @contextmanager
+    def varies(self, by: Callable[[Count], Hashable]) -> Iterator[None]:
+        """While inside, what a patch does to a row depends on `by`: keys that were computed under another
+        value are not used."""
+        self.varying.append(by)
+        try:
+            yield
+        finally:
+            self.varying.remove(by)
 
     @property
     def places(self) -> Tensor | None:
@@ -77,6 +98,11 @@ class Model:
     def vocabulary(self) -> int:
         """Rows of the output matrix: as many as a position has logits."""
         return self._output.shape[0]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights, and of keys and values."""
+        return self._output.dtype
 
     @cached_property
     def _output(self) -> Tensor:
@@ -100,7 +126,10 @@ class Model:
 
     def logits(self, canvas: Canvas) -> Tensor:
         """The same with gradients, where torch has them on: for training."""
-        hidden = self._wanted(canvas)
+        return self.project(canvas, self._wanted(canvas))
+
+    def project(self, canvas: Canvas, hidden: Tensor) -> Tensor:
+        """Logits of the canvas's active positions from their hidden states (N, D)."""
         short = -hidden.shape[0] % HEAD_ROWS
         self.running, self._head_rows = canvas, hidden.shape[0] + short
         try:
@@ -143,6 +172,22 @@ class Model:
         hidden = output.last_hidden_state
         return hidden if framed is canvas else hidden[:, ALIGN - 1 : -1]
 
+    def body_at(self, canvas: Canvas, tokens: Tensor, position: Tensor, mask: Tensor, kept: Any) -> Tensor:
+        """Hidden states (B, W, D) of a part of the canvas's rows: `tokens` (B, W) at `position` (B, W), under
+        `mask` (B, 1, W, keys). `kept` gets keys and values and gives those that are attended to."""
+        self.running = canvas
+        try:
+            output = self.body(
+                input_ids=tokens,
+                attention_mask=mask,
+                position_ids=position + self.description.first_position,
+                past_key_values=kept,
+                use_cache=False,
+            )
+        finally:
+            self.running = None
+        return output.last_hidden_state
+
     def _framed(self, canvas: Canvas, first: int, last: int) -> Canvas:
         """The canvas with a token before each row and one after it: `ALIGN` columns more, all but one on the
         left."""
@@ -161,7 +206,7 @@ class Model:
 
     def _mask(self, canvas: Canvas) -> Tensor:
         """(B, 1, L, L): what is added to the attention logits of each query (rows) and key (columns)."""
-        length, dtype = canvas.tokens.shape[1], self._output.dtype
+        length, dtype = canvas.tokens.shape[1], self.dtype
         least = torch.finfo(dtype).min  # minus infinity would be NaN where a query sees no key at all
         keys = canvas.weights.to(dtype).clamp(min=least).masked_fill(canvas.padding, least)
         mask = keys[:, None, None, :].expand(-1, 1, length, -1)

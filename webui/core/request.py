@@ -157,6 +157,13 @@ class Request(Options):
         place="parameters",
         help="stop: the text ends there; late: it is committed last; ban: never; keep: stop after all steps.",
     )
+    cache: Literal["exact", "prefix", "dual"] | None = field(
+        None,
+        label="Cache",
+        place="parameters",
+        help="prefix keeps what was computed before a block, dual what is after it too: faster, but the text "
+        "can differ from exact.",
+    )
     seed: int = field(
         -1,
         ge=-1,

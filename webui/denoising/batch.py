@@ -10,6 +10,7 @@ from torch import Tensor
 
 from webui.canvas import Canvas, Choice
 from webui.checkpoints.model import Model
+from webui.checkpoints.session import open_session
 from webui.core.events import Progress, Started
 from webui.core.result import Alternative, Change
 from webui.denoising import samplers
@@ -57,8 +58,8 @@ class Step:
 
 
 class Batch:
-    """Rows that share every forward pass. `step()` is one model call; rows leave as they end. Stopped if it
-    is cancelled while traces are replayed.
+    """Rows that share every forward pass, all of one cache mode. `step()` is one model call; rows leave as
+    they end. Stopped if it is cancelled while traces are replayed.
 
     canvas  on the device
     host    the same rows on the host, kept equal by the same arithmetic; on a CPU the canvas itself
@@ -92,7 +93,8 @@ class Batch:
         self.policy = [packed.row.request.end_of_text for packed in rows]
         self._endless = torch.tensor([policy == "ban" for policy in self.policy], device=model.device)
         self._ends = torch.tensor(model.ends, dtype=torch.long)
-        self.chain = Chain(model, rows, extensions)
+        self.session = open_session(model, rows[0].row.request.cache or "exact")
+        self.chain = Chain(model, rows, extensions, self.session)
 
     def start(self) -> list[Started | Progress]:
         """Calls the `canvas` hooks, and returns the events that describe each row at the start. HookError."""
@@ -161,6 +163,7 @@ class Batch:
             stay = [number not in rows for number in self.host.row.tolist()]
             self.host = self.host.take(stay)
             self.canvas = self.canvas.take(stay) if self._apart else self.host
+            self.session.leave(rows)
             for row in rows:
                 del self.live[row]
 

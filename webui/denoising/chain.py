@@ -13,6 +13,7 @@ from torch import Tensor
 
 from webui.canvas import Canvas, Choice, Template
 from webui.checkpoints.model import Model
+from webui.checkpoints.session import Session
 from webui.checkpoints.weights import faulty_weight
 from webui.core.result import Result
 from webui.denoising.checks import (
@@ -115,8 +116,15 @@ class Chain:
     `Check`.
     """
 
-    def __init__(self, model: Model, rows: Sequence[PackedRow], extensions: Iterable[type[Extension]]):
+    def __init__(
+        self,
+        model: Model,
+        rows: Sequence[PackedRow],
+        extensions: Iterable[type[Extension]],
+        session: Session | None = None,
+    ):
         self.model, self.rows = model, rows
+        self.session = session or Session(model)
         self._extensions = tuple(extensions)
         self._working: dict[str, list[Row | None]] = {}  # per extension, the rows it has something to do for
         self._links: dict[str, tuple[Extension, Link]] = {}
@@ -269,7 +277,7 @@ class Chain:
     def _evaluate(self, canvas: Canvas) -> Tensor:
         """The model itself, below all links."""
         try:
-            logits = self.model(canvas)
+            logits = self.model(canvas) if self._tracing else self.session(canvas)
         except torch.OutOfMemoryError:
             raise
         except BaseException as error:

@@ -30,6 +30,7 @@ FALLBACK: dict[str, Any] = {
     "threshold": 0.9,
     "edit_threshold": 0.9,
     "end_of_text": "stop",
+    "cache": "exact",
 }
 
 
@@ -166,6 +167,7 @@ def tokenize(
             raise Unfit(
                 f"The {name} prompt takes {taken} tokens; beside the answer there is room for {left}."
             )
+    row = _cache_noted(row, block)
     if start is not None:
         check(start, answer, mask, vocabulary or len(tokenizer))
         answer = _laid_over(answer, given, start.tokens, mask)
@@ -180,6 +182,19 @@ def tokenize(
     return PackedRow(
         row.replace(request=request), prompt, answer, given, names, options, spans, parts, weights
     )
+
+
+def _cache_noted(row: Row, block: int) -> Row:
+    """The row with a note where its cache is not what it seems."""
+    mode, start = row.request.cache, row.request.canvas
+    if block and mode == "dual":
+        return row.note("The cache dual is prefix here: this checkpoint never sees what comes after a block.")
+    if not block and mode in ("prefix", "dual") and start is not None and start.steps:
+        return row.note(
+            f"With the cache {mode} a text that goes on from within a block can differ from one that was "
+            "never interrupted."
+        )
+    return row
 
 
 def encode(row: Row, name: str, tokenizer: Tokenizer, mask: int) -> Encoded:
@@ -205,9 +220,14 @@ def log_weights(row: Row, name: str, encoded: Encoded) -> tuple[float, ...] | No
 
 
 def batches(rows: Sequence[PackedRow], limit: int) -> list[list[PackedRow]]:
-    """Rows in batches of at most `limit`, of similar width so that little is padding."""
-    ordered = sorted(rows, key=lambda packed: packed.width)
-    return [ordered[i : i + limit] for i in range(0, len(ordered), limit)]
+    """Rows in batches of at most `limit`, of one cache mode and similar width so that little is padding."""
+    modes = dict.fromkeys(packed.row.request.cache for packed in rows)
+    found: list[list[PackedRow]] = []
+    for mode in modes:
+        mine = [packed for packed in rows if packed.row.request.cache == mode]
+        ordered = sorted(mine, key=lambda packed: packed.width)
+        found += [ordered[i : i + limit] for i in range(0, len(ordered), limit)]
+    return found
 
 
 def _draft(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol, overload
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from webui.canvas import Canvas, Template
+    from webui.canvas import Canvas, Count, Template
 
 
 class Link(Protocol):
@@ -80,7 +81,8 @@ class Network(Protocol):
 
     module   the transformers model in use: its submodules may be hooked, its weights changed, for the batch
     running  the canvas of the forward pass under way, None between passes. Its rows are those of the hidden
-             states (B, L, D) that a forward hook sees: rows of the batch and their branches, or some of them
+             states (B, L, D) that a forward hook sees: rows of the batch and their branches, or some of them.
+             With a cache these are of some of its columns
     places   None in the body. The head gets hidden states (R, D), of the active positions and some of
              padding: there the row of `running` that each is of, (R,)
     """
@@ -90,6 +92,11 @@ class Network(Protocol):
 
     @property
     def places(self) -> Tensor | None: ...
+
+    def varies(self, by: Callable[[Count], Hashable]) -> AbstractContextManager[None]:
+        """To be entered by a patch whose effect on a row changes while the row is denoised: `by` gives what
+        it depends on. What a cache keeps of a row is used only as long as this stays the same."""
+        ...
 
     @property
     def description(self) -> Any:

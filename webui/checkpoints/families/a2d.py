@@ -48,6 +48,7 @@ def _blocks(family: Family) -> Family:
         claims=never,
         check=shapes.check_block("block_size"),
         attention="block-causal",
+        preset={**PRESET, "cache": "prefix"},
         block_length=shapes.block_size(32, "block_size"),
     )
 

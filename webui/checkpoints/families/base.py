@@ -46,6 +46,8 @@ class Family:
     attention   which columns a column sees
     block_length
                 config.json -> columns of a block of block-causal attention, 0 for the others
+    caches      whether the body also takes `past_key_values`, whose `update(keys, values, layer)` it calls in
+                each layer for the keys and values that are attended to
     split       loaded module -> (body, head). `body(input_ids=, attention_mask=, position_ids=, use_cache=)`
                 gives an object with `last_hidden_state` (B, L, D); `head(hidden (N, D))` gives logits (N, V).
                 The head is everything after the body, a transform before the decoder included
@@ -68,6 +70,7 @@ class Family:
     shift: bool = False
     attention: Attention = "bidirectional"
     block_length: Callable[[Mapping[str, Any]], int] = lambda config: 0
+    caches: bool = True
     split: Callable[[Any], tuple[Any, Any]] = split_causal_lm
     assemble: Callable[[str, Any], Recipe | None] = lambda name, config: None
     unused: tuple[str, ...] = ()

@@ -32,6 +32,7 @@ FAMILY = Family(
         "length": 512,
         "temperature": 1.0,
         "end_of_text": "stop",
+        "cache": "prefix",
     },
     license="Apache-2.0",
 )

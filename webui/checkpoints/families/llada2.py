@@ -126,6 +126,7 @@ FAMILY = Family(
         "length": 256,
         "temperature": 0.0,
         "end_of_text": "stop",
+        "cache": "prefix",
     },
     license="Apache-2.0",
 )

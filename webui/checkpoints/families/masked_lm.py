@@ -178,6 +178,7 @@ def _family(
         split=split,
         max_length=max_length,
         first_position=first_position,
+        caches=False,  # encoders keep no keys and values
         mask_tokens=("[MASK]", "<mask>"),
         end_tokens=FINISHES,
         frame=(BEGINS, FINISHES),

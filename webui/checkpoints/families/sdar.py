@@ -15,6 +15,7 @@ PRESET = {
     "length": 256,
     "temperature": 1.0,
     "end_of_text": "stop",
+    "cache": "prefix",
 }
 ENDS = ("<|endoftext|>", "<|im_end|>")
 

@@ -17,6 +17,12 @@ FAMILY = Family(
     max_length=shapes.max_length,
     attention="block-causal",
     block_length=shapes.block_size(4, "block_length"),
-    preset={"sampler": "low_confidence", "length": 512, "temperature": 0.0, "end_of_text": "stop"},
+    preset={
+        "sampler": "low_confidence",
+        "length": 512,
+        "temperature": 0.0,
+        "end_of_text": "stop",
+        "cache": "prefix",
+    },
     license="MIT",
 )

@@ -164,6 +164,7 @@ FAMILY = Family(
         "temperature": 1.2,
         "top_p": 0.8,
         "end_of_text": "stop",
+        "cache": "prefix",
     },
     license="Apache-2.0",
 )
