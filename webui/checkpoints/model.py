@@ -61,15 +61,6 @@ class Model:
         self.varying: list[Callable[[Count], Hashable]] = []  # see `varies`
         self._head_rows = 0  # of the hidden states that the head gets, 0 outside it
 
-    def no_cache(self, mode: str) -> str:
-        """The sentence with which this cache mode is refused, "" if it is not."""
-        if mode == "exact" or self.family.caches:
-            return ""
-        return (
-            f"The cache {mode} cannot be used with {self.description.name}: {self.family.name} models keep "
-            "no keys and values; take the cache exact."
-        )
-
     @contextmanager
     def varies(self, by: Callable[[Count], Hashable]) -> Iterator[None]:
         """While inside, what a patch does to a row depends on `by`: keys that were computed under another

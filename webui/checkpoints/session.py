@@ -31,9 +31,14 @@ FEW = 128  # positions of padding that are never worth a second pass
 
 def open_session(model: Model, mode: str) -> Session:
     """The model for one batch in a cache mode: exact, prefix or dual. Refusal if its family has no cache."""
-    if refused := model.no_cache(mode):
-        raise Refusal(refused)
-    return Session(model) if mode == "exact" else CachedSession(model, mode == "dual")
+    if mode == "exact":
+        return Session(model)
+    if not model.family.caches:
+        raise Refusal(
+            f"The cache {mode} cannot be used with {model.description.name}: {model.family.name} models keep "
+            "no keys and values; take the cache exact."
+        )
+    return CachedSession(model, mode == "dual")
 
 
 class Session:
