@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from webui import Extension, Options, Piece, Prompt, Result, Row, Typed, Underline, field
 
-from .syntax import MOST, SYNTAX, groups_of, weighed
+from .syntax import MOST, NUMBER, SYNTAX, Group, groups_of, weighed
 from .vocabulary import spellings, words_of
 
 if TYPE_CHECKING:
@@ -129,7 +129,8 @@ class Emphasis(Extension):
             elif group.weight < 0 and not contrast:
                 yield Underline(*group.span, "negative", "refused", values)
             else:
-                yield Underline(*group.span, "nearly" if group.nearly else "group", values=values)
+                construct = "nearly" if group.nearly else "group"
+                yield Underline(*group.span, construct, values=values, without=_bare(typed.text, group))
 
     def canvas(self, canvas: Canvas, model: Link) -> Canvas:
         own = [row.own[self.name] if row else None for row in self.rows]
@@ -241,6 +242,13 @@ class Emphasis(Extension):
     def _explained(cls, construct: str, column: int) -> str:
         sentence = cls.explanations[construct].format(column=column)
         return sentence[:1].lower() + sentence[1:]
+
+
+def _bare(text: str, group: Group) -> str:
+    """What is in the brackets of a group, without its weight."""
+    start, end = group.span or (0, 0)
+    inner = text[start + 1 : end - 1]
+    return inner if text[start] == "[" else NUMBER.sub("", inner)
 
 
 def _weightless(prompt: Prompt) -> Prompt:

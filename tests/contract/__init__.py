@@ -60,6 +60,7 @@ EXTENSIONS: dict[str, dict | None] = {
         "prompts_from_file": {"text": '{"temperature": 0.9}\n{"temperature": 0.3}', "format": "jsonl"}
     },
     "text_metrics": None,
+    "why": {"why": {"without": ["temperature"]}},
     "constraints": {"constraints": {"regex": "[a-z]+( [a-z]+)*"}},
     "training": None,
     "checkpoint_merger": None,

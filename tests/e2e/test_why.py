@@ -50,3 +50,46 @@ def test_a_chosen_token_shows_what_else_was_likely(visit):
     row.get_by_role("slider").press("End")
     row.locator(".tokens .word:not(:empty)").nth(1).click()
     assert row.locator(".alternatives li").count() >= 5
+
+
+def changed(user) -> list[str]:
+    user.wait("document.querySelector('.changed:not([hidden]) section + section')")
+    return user.page.locator(".job >> nth=0").locator(".changed header").all_text_contents()
+
+
+def test_the_same_seed_with_and_without_a_weight_or_a_setting(visit):
+    """By keyboard from the menu of a text, by mouse from below the prompts; texts and table stay in reach."""
+    user = visit()
+    page = user.page
+    user.type("prompt", "a (fox:5) ran")
+    user.type("seed", "9")
+    user.type("temperature", "0.2")
+    user.generate()
+    user.done()
+    row = page.locator(".job").first
+    text = user.texts()[0]
+    row.get_by_role("button", name="More").press("ArrowDown")
+    page.get_by_role("menuitem", name="With and without…").press("Enter")
+    dialog = page.locator("dialog.why")
+    dialog.get_by_role("button", name="(fox:5)").press("Enter")
+    user.done(jobs=2)
+    first, second = changed(user)
+    assert first.startswith("Without nothing") and second.startswith("Without (fox:5)")
+    job = page.locator(".job").first
+    sections = job.locator(".changed section .text")
+    assert sections.nth(0).text_content() == text, "with it is the text that was asked about"
+    marked = sections.nth(1).locator("del, ins").count()
+    assert marked or "no word changed" in second
+    assert user.shown("prompt") == "a (fox:5) ran", "the controls are as they were"
+    job.get_by_role("button", name="Texts").click()
+    assert job.locator(".final:not([hidden])").count() == 2
+
+    page.get_by_role("button", name="With and without…").click()
+    dialog.get_by_role("button", name="(fox:5)").wait_for()
+    assert "0.2" in dialog.text_content()
+    dialog.get_by_role("button", name="Temperature").click()
+    user.done(jobs=3)
+    assert changed(user)[1].startswith("Without temperature")
+    page.get_by_role("button", name="With and without…").click()
+    page.keyboard.press("Escape")
+    assert dialog.count() == 0

@@ -54,6 +54,7 @@ class Underline:
     effect     acts; literal: it is taken as text, though it looks like a construct; refused: a request with
                it fails
     values     what the placeholders of the explanation stand for
+    without    what is left of text[start:end] if the construct is taken out; None: it cannot be taken out
     """
 
     start: int
@@ -61,6 +62,7 @@ class Underline:
     construct: str
     effect: Effect = "acts"
     values: Mapping[str, str | int | float] = field(default_factory=lambda: NO_VALUES)
+    without: str | None = None
 
 
 @dataclass(frozen=True)

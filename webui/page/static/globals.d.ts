@@ -77,7 +77,7 @@ declare global {
     "tdw:watch": CustomEvent<{ job: string }>;
     "tdw:say": CustomEvent<{ sentence: string; undo?: () => void }>;
     "tdw:complain": CustomEvent<{ sentence: string }>;
-    "tdw:generate": CustomEvent<{ request: Record<string, unknown> }>;
+    "tdw:generate": CustomEvent<{ request: Record<string, unknown>; view?: string }>;
     "tdw:settings": CustomEvent<Look>;
     "tdw:count": CustomEvent<{ view: string; count: number }>;
     "tdw:rescanned": CustomEvent<{ checkpoints: unknown[]; added: string[]; lost: string[] }>;

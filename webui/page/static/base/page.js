@@ -79,9 +79,10 @@ const tdw = {
     if (answer?.error) showError(answer.error);
   },
 
-  /** After a reload: follows the last job, if the server still knows it, and restores the controls. */
+  /** After a reload: shows the jobs of before, and restores the controls. */
   resume(answer) {
-    if (answer?.job && !canvas().job) start(answer.job);
+    canvas().addEventListener("change", showState); // adding it twice has no effect
+    void canvas().restore().then(() => answer?.job && !canvas().job && start(answer.job));
     requestAnimationFrame(() => shown.restoreDraft());
   },
 
@@ -144,8 +145,8 @@ function use(request, keepSeed = true) {
   open("write");
 }
 
-/** Submits a whole request, whatever the controls show, and follows its job. */
-async function generate(request) {
+/** Submits a whole request, whatever the controls show, and follows its job; `view` is how it is shown once it is done. */
+async function generate(request, view = "") {
   tdw.submitting();
   open("write");
   const headers = { "Content-Type": "application/json", "X-TDW-Client": client };
@@ -153,6 +154,7 @@ async function generate(request) {
     const reply = await fetch("api/v1/jobs", { method: "POST", headers, body: JSON.stringify(request) });
     const answer = await reply.json();
     tdw.submitted(reply.ok ? { job: answer.id } : { error: answer.error.message });
+    if (reply.ok) canvas().job.wanted = view;
   } catch {
     tdw.submitted(null);
   }
@@ -175,7 +177,7 @@ const EVENTS = {
   "tdw:watch": ({ job }) => (open("write"), watch(job)),
   "tdw:notice": showNotice,
   "tdw:error": ({ sentence }) => showError(sentence),
-  "tdw:generate": ({ request }) => void generate(request),
+  "tdw:generate": ({ request, view }) => void generate(request, view),
   "tdw:settings": settings,
   "tdw:count": ({ view, count }) => showCount(view, count),
   "tdw:rescanned": () => press("rescan"),

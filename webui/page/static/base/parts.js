@@ -1,6 +1,7 @@
 // @ts-check
 // Small parts of the page: elements, buttons, menus, copy and download, the list of a result's parameters.
 
+import { nameOfExtension, nameOfField, nameOfValue } from "./names.js";
 import { formatNumber, say } from "./strings.js";
 
 const LONG_LIST = 24; // entries of a list that is not shown in full
@@ -149,13 +150,13 @@ export function parameters(result) {
     list.append(element("div", "", element("dt", "", name), cell));
   };
   for (const [path, value] of flat(result.request)) {
-    const [label, standard] = labels[path] ?? [path, null];
+    const [, standard] = labels[path] ?? [path, null];
     const same = JSON.stringify(value) === JSON.stringify(standard);
     if (value === null || value === "" || (same && path !== "seed") || path === "count") continue;
-    add(label, shortened(value), result.preset?.includes(path) ? say("canvas.preset") : "");
+    add(nameOfField(path), nameOfValue(path, shortened(value)), result.preset?.includes(path) ? say("canvas.preset") : "");
   }
   for (const [extension, values] of Object.entries(result.extras ?? {})) {
-    for (const [name, value] of Object.entries(values)) add(`${extension}: ${name}`, value);
+    for (const [name, value] of Object.entries(values)) add(`${nameOfExtension(extension)}: ${name}`, value);
   }
   const { forwards = 0, tokens = 0, prompt_tokens = 0, seconds = 0 } = result.statistics ?? {};
   const each = formatNumber(tokens / Math.max(forwards, 1), 1);
@@ -167,10 +168,9 @@ export function parameters(result) {
   return list;
 }
 
-/** A value as text; a long list, such as a trace, as its number of entries. */
-function shortened(value) {
-  if (Array.isArray(value) && value.length > LONG_LIST) return say("canvas.entries", { count: value.length });
-  return typeof value === "object" ? JSON.stringify(value) : value;
+/** A value; a long list, such as a trace, as its number of entries. */
+export function shortened(value) {
+  return Array.isArray(value) && value.length > LONG_LIST ? say("canvas.entries", { count: value.length }) : value;
 }
 
 /** [path, value] of every field, an extension's options as "extension.option". */

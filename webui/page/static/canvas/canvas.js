@@ -9,7 +9,8 @@ import { say } from "../base/strings.js";
 
 const KEPT = 12; // ended jobs that are shown
 const STREAMS = 2; // of jobs at the same time: browsers limit the connections to a server
-const STORE = "tdw.job";
+const STORE = "tdw.job"; // the newest one, whose request the controls show after a reload
+const BOARD = "tdw.board"; // [job, its results' ids] of all, the newest first
 
 export class Canvas extends HTMLElement {
   /** The streams of the jobs that are followed. @type {Map<Job, EventSource>} */
@@ -64,6 +65,56 @@ export class Canvas extends HTMLElement {
     this.jobs.slice(1).forEach((job) => job.node.classList.add("earlier"));
     this.advance();
     this.changed(this.job);
+    this.keep();
+  }
+
+  /** Writes down what is shown, for `restore`. */
+  keep() {
+    const board = this.jobs.map((job) => [job.id, job.results.map(({ id }) => id)]);
+    localStorage.setItem(BOARD, JSON.stringify(board));
+  }
+
+  /** After a reload: shows the jobs that were shown before. Those that the server does not know any more come from the
+   *  history. */
+  async restore() {
+    const board = JSON.parse(localStorage.getItem(BOARD) ?? "[]");
+    const reply = await fetch("api/v1/jobs").catch(() => null);
+    const known = new Set(((await reply?.json().catch(() => null)) ?? []).map(({ id }) => id));
+    for (const [id, results] of board.reverse()) {
+      if (this.jobs.some((job) => job.id === id)) continue;
+      if (known.has(id)) this.place(new Job(id));
+      else {
+        const found = (await Promise.all(results.map(stored))).filter(Boolean);
+        if (found.length) this.place(Job.of(id, found));
+      }
+    }
+    this.advance();
+  }
+
+  /** Puts a job of before a reload below those that were begun since, above older ones. */
+  place(job) {
+    const since = this.jobs.filter((one) => !one.restored);
+    const after = since.at(-1)?.node;
+    job.restored = true;
+    this.querySelector(".blank")?.remove();
+    if (after) after.after(job.node);
+    else this.prepend(job.node);
+    this.jobs.splice(since.length, 0, job);
+    this.jobs.forEach((one, index) => one.node.classList.toggle("earlier", index > 0));
+    this.changed(job);
+  }
+
+  /** Shows a saved text above the others, as if it had just been made. */
+  show(result) {
+    const job = Job.of(`saved-${result.id ?? ""}`, [result]);
+    const again = this.jobs.find(({ id }) => id === job.id);
+    if (again) this.drop(again);
+    this.querySelector(".blank")?.remove();
+    this.jobs.unshift(job);
+    this.prepend(job.node);
+    this.jobs.forEach((one, index) => one.node.classList.toggle("earlier", index > 0));
+    this.changed(job);
+    this.keep();
   }
 
   /** Opens the streams of jobs that have begun; one that waits behind another of this page needs none yet. */
@@ -105,6 +156,7 @@ export class Canvas extends HTMLElement {
       job.update(JSON.parse(event.data), snapshot);
       snapshot = false;
       if (ENDED.includes(job.state)) this.close(job);
+      if (ENDED.includes(job.state)) this.keep();
       if (job.empty && this.jobs.length > 1) this.drop(job); // interrupted before it began: there is nothing to show
       this.changed(job);
     });
@@ -140,6 +192,12 @@ export class Canvas extends HTMLElement {
     const words = element("p", "", say("canvas.blank"));
     return element("div", "blank", element("div", "text", ...noise), words);
   }
+}
+
+/** A saved text by its id; null if it is not there any more. */
+async function stored(id) {
+  const reply = await fetch(`api/v1/history/${encodeURIComponent(id)}`).catch(() => null);
+  return reply?.ok ? await reply.json().catch(() => null) : null;
 }
 
 customElements.define("tdw-canvas", Canvas);

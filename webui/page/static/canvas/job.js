@@ -2,7 +2,10 @@
 // One job: its state and progress, and its rows as a list, as a table of cells, as a grid of two axes, or as a table of results.
 
 import { feed } from "../base/feed.js";
+import { nameOfField } from "../base/names.js";
 import { choice, element } from "../base/parts.js";
+import { Changed } from "../results/changed.js";
+import { Run } from "../results/run.js";
 import { ResultTable } from "../results/table.js";
 import { Brief, Row, showResult } from "./row.js";
 import { formatNumber, inside, say } from "../base/strings.js";
@@ -16,6 +19,8 @@ export class Job {
   constructor(id) {
     this.id = id;
     this.state = "queued";
+    this.restored = false; // whether it was begun before the page was loaded
+    this.wanted = ""; // the view to show once it is done
     this.lost = false; // whether its stream ended before it did
     /** @type {Map<string, any> | null} Row, or Brief if there are very many */
     this.rows = null;
@@ -37,6 +42,21 @@ export class Job {
     this.setStatus(say("canvas.sending"));
   }
 
+  /** A job that has ended, from its saved results. */
+  static of(id, results) {
+    const job = new Job(id);
+    const cells = Object.fromEntries(results.map((result, index) => [String(index), ended(result)]));
+    const seconds = Math.max(...results.map(({ statistics }) => Number(statistics?.seconds) || 0));
+    const state = results.every(({ complete }) => complete) ? "done" : "cancelled";
+    job.update({ state, cells, seconds, progress: 1, position: 0, error: null, loading: null }, true);
+    return job;
+  }
+
+  /** The results that there are. */
+  get results() {
+    return [...(this.rows?.values() ?? [])].flatMap((row) => row.result ?? []);
+  }
+
   /** Applies an update of the server; the first of a connection is a snapshot. */
   update(update, snapshot) {
     this.state = update.state;
@@ -51,6 +71,10 @@ export class Job {
     }
     this.describe(update);
     this.table?.changed();
+    if (!this.over || !this.changed) return;
+    if (this.wanted) this.show(this.wanted);
+    else if (!this.changed.node.hidden) this.compare();
+    this.wanted = "";
   }
 
   /** Whether no more changes come. */
@@ -58,12 +82,19 @@ export class Job {
     return ENDED.includes(this.state);
   }
 
-  /** Shows the texts themselves, or them as a table of results. */
+  /** Shows the texts themselves, what changed between them, or them as a table of results. */
   show(view) {
     this.views.value = view;
-    this.body.hidden = view === "table";
+    this.body.hidden = view !== "texts";
+    if (this.changed) this.changed.node.hidden = view !== "changes";
+    if (view === "changes") this.compare();
     this.table.node.hidden = view !== "table";
     this.table.changed();
+  }
+
+  /** Marks what changed from the first text to each other one. */
+  compare() {
+    this.changed.show([...this.rows.values()].map((row) => [row.name.textContent, row.result ?? null]));
   }
 
   /** Shows one of the texts with everything that can be done with it. */
@@ -160,16 +191,29 @@ export class Job {
   /** Adds the table of results, and what switches to it. */
   tabulate(entries) {
     this.table = new ResultTable(this, new Map(entries.map(([id, cell]) => [id, cell.axes])), (id) => this.open(id));
-    const names = ["texts", "table"].map((name) => /** @type {[string, string]} */ ([name, say(`table.view.${name}`)]));
+    const few = entries.length <= TABLE_ROWS;
+    const names = ["texts", ...(few ? ["changes"] : []), "table"].map((name) => /** @type {[string, string]} */ ([name, say(`table.view.${name}`)]));
     this.views = choice(say("table.views"), names, (view) => this.show(view));
     this.views.classList.add("job-views");
     this.meta.after(this.views);
     this.body.after(this.table.node);
-    const many = entries.length > TABLE_ROWS;
-    this.views.value = many ? "table" : "texts";
-    this.body.hidden = many;
-    this.table.node.hidden = !many;
+    if (few) {
+      this.changed = new Changed();
+      this.changed.node.hidden = true;
+      this.body.after(this.changed.node);
+    }
+    this.views.value = few ? "texts" : "table";
+    this.body.hidden = !few;
+    this.table.node.hidden = few;
   }
+}
+
+/** A saved result as the server would report its cell. */
+function ended(result) {
+  const run = new Run(result);
+  const changes = run.at(run.steps).map(([text, confidence, step], column) => [column, text, confidence, step]);
+  const { complete, axes = [], error = null } = result;
+  return { axes, state: complete ? "done" : "cancelled", length: run.length, steps: run.steps, step: run.steps, changes, result, error: error ? String(error) : null };
 }
 
 /** Rows below each other, then the thumbnails as a gallery. */
@@ -228,7 +272,7 @@ function titled([name, , label]) {
 }
 
 function heading(name) {
-  const last = lastOf(name);
+  const last = nameOfField(name) === name ? lastOf(name) : nameOfField(name);
   return last.charAt(0).toUpperCase() + last.slice(1);
 }
 

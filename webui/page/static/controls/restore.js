@@ -8,6 +8,7 @@ import { say } from "../base/strings.js";
 
 const LARGEST = 1_000_000; // bytes; a saved text with its trace is far smaller
 const LARGEST_TABLE = 50_000_000; // bytes of an exported table, of which only the request is sent
+const MOST_TEXTS = 8; // of a file that are shown
 const listed = (names) => names.join(", ");
 
 /** Shows the parameters of a saved text, request or preset in the controls; `text` is its JSON. */
@@ -29,6 +30,21 @@ async function restore(text, name = "") {
   if (unknown.length) sentences.unshift(say("page.restored_unknown", { names: listed(unknown) }));
   shown.undoable([say("page.restored"), ...sentences].join(" "));
   document.dispatchEvent(new CustomEvent("tdw:use", { detail: { request: answer.request, keepSeed: true } }));
+  showText(stored, answer.request);
+}
+
+/** Shows the text of a saved file on the canvas, if there is one in it. */
+function showText(stored, request) {
+  const parts = stored?.parts?.length ? stored.parts : [stored];
+  if (!Array.isArray(parts)) return;
+  for (const part of parts.slice(0, MOST_TEXTS).reverse()) {
+    if (typeof part?.text !== "string" || !part.text) continue;
+    try {
+      document.querySelector("tdw-canvas").show({ ...part, request: part.request ?? request });
+    } catch {
+      // what it says of how it was made cannot be read; its parameters are restored all the same
+    }
+  }
 }
 
 /** The request in an exported table; no script of the file runs, and nothing that it names is fetched. */

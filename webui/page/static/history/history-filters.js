@@ -1,6 +1,7 @@
 // @ts-check
 // Search and filters of the history: plain strings, shown as a search box and a row of controls.
 
+import { nameOfExtension } from "../base/names.js";
 import { button, element } from "../base/parts.js";
 import { formatNumber, say } from "../base/strings.js";
 
@@ -99,7 +100,8 @@ export class Filters {
   fill(select, counts, chosen) {
     const names = Object.keys(counts).sort((a, b) => a.localeCompare(b));
     if (chosen && !names.includes(chosen)) names.push(chosen);
-    const label = (name) => (counts[name] == null ? name : `${name} (${formatNumber(counts[name])})`);
+    const title = (name) => (select === this.extension ? nameOfExtension(name) : name);
+    const label = (name) => (counts[name] == null ? title(name) : `${title(name)} (${formatNumber(counts[name])})`);
     const options = [new Option(select.any, ""), ...names.map((name) => new Option(label(name), name))];
     const same = options.length === select.length && options.every((one, at) => one.text === select[at].text);
     if (!same) select.replaceChildren(...options);

@@ -1,6 +1,7 @@
 // @ts-check
 // One row of the history: the beginning of the text, its prompt, checkpoint, seed and extensions.
 
+import { nameOfExtension } from "../base/names.js";
 import { element } from "../base/parts.js";
 import { say } from "../base/strings.js";
 import { moment, time } from "./history-store.js";
@@ -22,7 +23,7 @@ export function row(item) {
   when.title = moment(item.at);
   const failed = item.error && element("b", "history-failed", say("history.failed"));
   const state = failed || (!item.complete && say("history.unfinished"));
-  const facts = [state, item.checkpoint, say("history.seed", { seed: item.seed }), item.extensions.join(", ")];
+  const facts = [state, item.checkpoint, say("history.seed", { seed: item.seed }), item.extensions.map(nameOfExtension).join(", ")];
   const about = element("p", "history-about", when, ...facts.filter(Boolean).flatMap((fact) => [" · ", element("bdi", "", fact)]));
   const parts = { text: element("p", "history-text"), prompt: element("p", "history-prompt") };
   const cell = (className, ...children) => {

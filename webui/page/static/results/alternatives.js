@@ -13,7 +13,7 @@ export const KEPT = 5; // tokens that the page asks for with each committed one
  * @param {() => void} again @param {() => void} close
  */
 export function panel(result, column, [text, confidence, step], again, close) {
-  const heading = say("canvas.alternatives.of", { token: visible(text ?? ""), step });
+  const heading = say("canvas.alternatives.of", { token: visible((text ?? "").trim()), step });
   const shut = button("×", close);
   shut.setAttribute("aria-label", say("canvas.alternatives.close"));
   const node = element("section", "alternatives", element("header", "", element("h4", "", heading), shut));
@@ -43,7 +43,7 @@ function list(found, text, confidence) {
     const bar = element("i");
     bar.style.width = `${((100 * probability) / most).toFixed(1)}%`;
     const percent = probability >= 0.0995 ? Math.round(100 * probability) : formatNumber(100 * probability, 1);
-    const word = element("bdi", "", other.trim() ? `“${visible(other)}”` : say("canvas.alternatives.empty"));
+    const word = element("bdi", "", other.trim() ? `“${visible(other.trim())}”` : say("canvas.alternatives.empty"));
     const row = element("li", "", word, element("span", "bar", bar), element("span", "share", say("canvas.percent", { percent })));
     if (committed) row.setAttribute("aria-current", "true");
     return row;

@@ -2,7 +2,8 @@
 // Two texts side by side, differences marked. `choose` collects the two, `compare` shows them.
 
 import { diff } from "./diff.js";
-import { button, element, flat } from "../base/parts.js";
+import { nameOfField, nameOfValue } from "../base/names.js";
+import { button, element, flat, shortened } from "../base/parts.js";
 import { say } from "../base/strings.js";
 
 /** Chooses a result for comparison: the first waits for a second. `near` is its node. */
@@ -50,14 +51,13 @@ function side(result, pieces, kind) {
 
 /** The fields whose values differ between two requests, as a list; nothing if there are none. */
 function differing(a, b) {
-  const labels = document.querySelector("tdw-canvas")?.labels ?? {};
   const [one, other] = [new Map(flat(a)), new Map(flat(b))];
   const list = element("dl", "compare-fields");
   for (const path of new Set([...one.keys(), ...other.keys()])) {
-    const values = [one.get(path), other.get(path)].map((value) => (value === undefined || value === null || value === "" ? say("page.empty") : typeof value === "object" ? JSON.stringify(value) : String(value)));
+    const values = [one.get(path), other.get(path)].map((value) => nameOfValue(path, shortened(value)));
     if (values[0] === values[1] || path === "count") continue;
     const [del, ins] = [element("del", "", element("bdi", "", values[0])), element("ins", "", element("bdi", "", values[1]))];
-    list.append(element("dt", "", element("bdi", "", labels[path]?.[0] ?? path)), element("dd", "", del, " ", ins));
+    list.append(element("dt", "", element("bdi", "", nameOfField(path))), element("dd", "", del, " ", ins));
   }
   return list.firstChild ? [element("h3", "compare-heading", say("canvas.compare.fields")), list] : [];
 }

@@ -1,6 +1,7 @@
 // @ts-check
 // Below a finished text: its views, actions, cost and parameters.
 
+import { resultActions } from "./actions.js";
 import { KEPT, panel } from "./alternatives.js";
 import { choose } from "./compare.js";
 import { film } from "./film.js";
@@ -42,6 +43,7 @@ export class Tools {
       [say("canvas.vary"), () => this.use(true, true)],
       [say("canvas.reseed"), () => this.use(false)],
       [say("canvas.compare"), () => choose(this.result, this.row.node)],
+      ...resultActions(asked(this.result), this.result),
       ...(targets.length ? [null, ...targets.map(entry)] : []),
       null,
       [say("canvas.save.text"), () => download(`${named(this.result)}.txt`, "text/plain;charset=utf-8", this.result.text)],

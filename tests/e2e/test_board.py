@@ -1,0 +1,63 @@
+"""What is on the canvas stays there: after a reload, after a restart of the server, and from a saved file."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+pytestmark = pytest.mark.e2e
+FORGOTTEN = """
+    const board = JSON.parse(localStorage.getItem("tdw.board"));
+    localStorage.setItem("tdw.board", JSON.stringify(board.map(([id, results]) => [id + "gone", results])));
+"""  # as after a restart, when the server knows no job any more
+
+
+def shown(user) -> list[list[str]]:
+    """The finished texts of every job, the newest job first."""
+    jobs = user.page.locator(".job").all()
+    return [job.locator(".final").all_text_contents() for job in jobs]
+
+
+def test_every_text_is_there_after_a_reload_and_a_restart_and_from_a_file(visit, tmp_path):
+    user = visit()
+    page = user.page
+    user.type("prompt", "A fox")
+    page.keyboard.press("Control+Enter")
+    user.done()
+    user.type("prompt", "A bear")
+    user.type("count", "2")
+    page.keyboard.press("Control+Enter")
+    user.done(jobs=2)
+    before = shown(user)
+    assert [len(texts) for texts in before] == [2, 1]
+    with page.expect_download() as download:
+        row = page.locator(".job").nth(1)
+        row.get_by_role("button", name="More").press("ArrowDown")
+        page.get_by_role("menuitem", name="Save as JSON").press("Enter")
+    file = tmp_path / "fox.json"
+    file.write_bytes(download.value.path().read_bytes())
+
+    page.reload()
+    user.done(jobs=2)
+    user.wait("document.querySelectorAll('.final:not(:empty)').length === 3")
+    assert shown(user) == before and page.locator(".job-prompt").all_text_contents() == ["A bear", "A fox"]
+    page.evaluate(FORGOTTEN)
+    page.reload()
+    user.done(jobs=2)
+    user.wait("document.querySelectorAll('.final:not(:empty)').length === 3")
+    assert shown(user) == before, "they come from the history"
+    page.locator(".job").nth(1).get_by_role("button", name="Replay").click()
+    page.locator(".job").nth(1).get_by_role("button", name="Stop").click()
+
+    stored = json.loads(file.read_text("utf-8"))
+    stored["id"] += "0"
+    file.write_text(json.dumps(stored), "utf-8")
+    user.drop(file)
+    user.done(jobs=3)
+    assert shown(user) == [before[1], *before]
+    user.wait("document.querySelector('#field-prompt textarea').value === 'A fox'")
+    file.write_text(json.dumps({**stored, "trace": [7], "pieces": {"a": 1}, "axes": 3}), "utf-8")
+    user.drop(file)
+    page.locator(".notice").wait_for()
+    assert len(shown(user)) == 3, "its parameters are restored, a text that cannot be read is not shown"

@@ -1,0 +1,33 @@
+// @ts-check
+// Names for people: of a field, of an extension, of a value.
+
+import { say } from "./strings.js";
+
+const canvas = () => document.querySelector("tdw-canvas");
+
+/** A field's name, by its path such as "guidance.scale"; with its extension's where another field has the same name.
+ *  @param {string} path @returns {string} */
+export function nameOfField(path) {
+  const labels = canvas()?.labels ?? {};
+  const label = labels[path]?.[0];
+  if (!label) return path;
+  const twice = Object.values(labels).filter(([other]) => other === label).length > 1;
+  return twice && path.includes(".") ? `${nameOfExtension(path.split(".")[0])}: ${label}` : label;
+}
+
+/** An extension's title. @param {string} name @returns {string} */
+export function nameOfExtension(name) {
+  const key = `extension.${name}.title`;
+  const said = say(key);
+  return said === key ? JSON.parse(canvas()?.dataset.titles || "{}")[name] ?? name : said;
+}
+
+/** A value of a field: a choice or a switch by its name, anything else as it is, "empty" if there is none. */
+export function nameOfValue(path, value) {
+  if (value === null || value === undefined || value === "" || (Array.isArray(value) && !value.length)) return say("page.empty");
+  const key = `field.${path}.${value}`; // a choice
+  const named = say(key);
+  if (named !== key) return named;
+  if (typeof value === "boolean") return say(value ? "page.on" : "page.off");
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
+}
