@@ -39,9 +39,21 @@ CROSSED = (
     "ModernBERT",
     "MDLM",
 )
-SAMPLERS = ("low_confidence", "random", "threshold", "editing")
-SCHEDULES = ("even", "cosine")
 CACHES = ("exact", "prefix", "dual")
+SAMPLERS = (
+    "low_confidence",
+    "random",
+    "threshold",
+    "editing",
+    "p2",
+    "remdm_cap",
+    "remdm_rescale",
+    "remdm_conf",
+    "remdm_loop",
+    "remdm_llada",
+    "wino",
+)
+SCHEDULES = ("even", "cosine", "linear")
 CONFIDENCES = ("probability", "margin", "entropy", "random")
 EXTENSIONS: dict[str, dict | None] = {
     "infill": {"prompt": "The naïve ____ sat\n[[...3]] 猫."},

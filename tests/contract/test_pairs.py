@@ -16,7 +16,7 @@ from webui.settings import ROOT
 
 TESTED = {
     "low_rank": {"low_rank": {"weight": 0.7}},  # patch
-    "remdm": {"sampler": "remdm", "remdm": {"eta": 0.5}},  # samplers
+    "remasker": {"sampler": "remasker", "remasker": {"eta": 0.5}},  # samplers
     "word_count": {"word_count": {"on": True}},  # finish
 }
 ACTING = {**{name: fields for name, fields in EXTENSIONS.items() if fields}, **TESTED}

@@ -18,7 +18,7 @@ from webui.settings import ROOT, Settings
 @pytest.fixture(scope="module")
 def app(models, tmp_path_factory):
     folder = tmp_path_factory.mktemp("extensions")
-    for name in ("drafts", "remdm"):
+    for name in ("drafts", "remasker"):
         (folder / name).symlink_to(ROOT / "tests" / "extensions" / name)
     made = App(
         Settings(
@@ -64,7 +64,7 @@ def test_loose_tokens_are_there_at_the_start_and_may_be_remasked(app):
     assert quiet.text.startswith("One day the the the ") and len(quiet.trace) == 5
     assert len(started.given) == started.length - 5
     begin = len(app.checkpoints.load(None).tokenizer.encode("One day"))
-    result, _ = run(app, drafts=drafts, sampler="remdm", steps=9, remdm={"eta": 0.9})
+    result, _ = run(app, drafts=drafts, sampler="remasker", steps=9, remasker={"eta": 0.9})
     assert result.text.startswith("One day")
     remasked = {change.column for change in result.trace if change.token is None}
     assert remasked & set(range(begin, begin + 3 * len(tokens)))

@@ -16,7 +16,7 @@ from webui.denoising.runs import Passes
 from webui.service.job import Job
 from webui.settings import ROOT, Settings
 
-USED = ("low_rank", "remdm", "word_count", "faulty")
+USED = ("low_rank", "remasker", "word_count", "faulty")
 
 
 @pytest.fixture(scope="module")
@@ -255,18 +255,21 @@ def test_a_patch_that_fails_in_the_forward_pass_is_named_whoever_called_the_mode
 
 
 def remasked(app: App, **options):
-    return asked(app, sampler="remdm", length=16, steps=12, block_length=8, **options)
+    return asked(app, sampler="remasker", length=16, steps=12, block_length=8, **options)
 
 
 def test_an_extension_brings_a_sampler_with_an_option_of_its_own(app):
-    assert "remdm" in app.samplers()
+    assert "remasker" in app.samplers()
     texts = run(
-        app, remasked(app, remdm={"eta": 0.0}), remasked(app, remdm={"eta": 0.6}), asked(app, sampler="remdm")
+        app,
+        remasked(app, remasker={"eta": 0.0}),
+        remasked(app, remasker={"eta": 0.6}),
+        asked(app, sampler="remasker"),
     )
     taken_back = [sum(change.token is None for change in part.trace) for part in texts]
     assert taken_back[0] == 0 and taken_back[1] > 3
     assert [outcome(part) for part in texts[:2]] == [
-        outcome(run(app, remasked(app, remdm={"eta": eta}))[0]) for eta in (0.0, 0.6)
+        outcome(run(app, remasked(app, remasker={"eta": eta}))[0]) for eta in (0.0, 0.6)
     ]
     for part in texts:
         assert part.complete and part.statistics.tokens == len(part.tokens) == part.request.length
@@ -274,7 +277,7 @@ def test_an_extension_brings_a_sampler_with_an_option_of_its_own(app):
 
 
 def test_remasked_positions_are_told_as_they_happen(app):
-    job = job_of(remasked(app, remdm={"eta": 0.6}))
+    job = job_of(remasked(app, remasker={"eta": 0.6}))
     shown: dict[int, int | None] = {}
     counts = []
     for event in app.engine.run(job):
@@ -287,13 +290,15 @@ def test_remasked_positions_are_told_as_they_happen(app):
 
 def test_given_text_is_never_remasked(app):
     text = "The ________ was ____________________ today."
-    (part,) = run(app, asked(app, prompt=text, sampler="remdm", remdm={"eta": 0.9}, length=None, steps=9))
+    (part,) = run(
+        app, asked(app, prompt=text, sampler="remasker", remasker={"eta": 0.9}, length=None, steps=9)
+    )
     assert part.text.startswith("The ") and part.text.endswith(" today.") and " was" in part.text
 
 
 def test_a_sampler_that_fails_fails_its_rows_by_the_extensions_name(app):
-    good, bad = run(app, remasked(app), remasked(app, remdm={"broken": "yes"}))
-    assert bad.error == "remdm: RuntimeError: on purpose"
+    good, bad = run(app, remasked(app), remasked(app, remasker={"broken": "yes"}))
+    assert bad.error == "remasker: RuntimeError: on purpose"
     assert outcome(good) == outcome(run(app, remasked(app))[0])
 
 
@@ -343,7 +348,7 @@ def test_all_hooks_in_one_job(app):
         "guidance": {"scale": 1.5},
         "loopback": {"loops": 1},
         "low_rank": {"weight": 0.5},
-        "sampler": "remdm",
+        "sampler": "remasker",
         "word_count": {"on": True},
     }
     request = asked(app, **options)

@@ -23,7 +23,7 @@ ALL = {
     "random": {"sampler": "random", "temperature": 0.5},
     "threshold": {"sampler": "threshold", "threshold": 0.05, "temperature": 0.5},
     "late": {"end_of_text": "late", "temperature": 0.9},
-    "remasking": {"sampler": "remdm", "temperature": 0.7, "remdm": {"eta": 0.5}},
+    "remasking": {"sampler": "remasker", "temperature": 0.7, "remasker": {"eta": 0.5}},
     "guidance": {"guidance": {"scale": 2.0}, "temperature": 0.6},
     "words": {"logit_bias": {"more": "zebra cat:9, it", "less": "the"}, "temperature": 0.6, "length": 24},
     "infill": {
@@ -54,7 +54,7 @@ app.close()
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("extensions")
-    (folder / "remdm").symlink_to(ROOT / "tests" / "extensions" / "remdm")
+    (folder / "remasker").symlink_to(ROOT / "tests" / "extensions" / "remasker")
     for name in ("guidance", "infill", "logit_bias"):
         (folder / name).symlink_to(ROOT / "extensions" / name)
     return folder
@@ -198,7 +198,7 @@ def test_a_text_can_start_from_tokens(app, whole):
     ]
     assert {change.column for change in again.trace} == set(range(0, 16, 3))
     assert replay(again, 0) == tuple(masked)
-    (remasked,) = run(app, request.replace(sampler="remdm", steps=12, remdm={"eta": 0.9}))
+    (remasked,) = run(app, request.replace(sampler="remasker", steps=12, remasker={"eta": 0.9}))
     assert any(change.token is None and change.column % 3 for change in remasked.trace), "it is not given"
 
 

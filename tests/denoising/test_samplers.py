@@ -23,7 +23,7 @@ from webui.denoising.samplers.confidences import token_probability
 from webui.denoising.samplers.draw import LIKELIEST, draw
 
 # those that stay in a block to revise it are tested against their references
-SAMPLERS = {name: sampler for name, sampler in BUILT_IN.samplers.items() if not sampler.stays}
+SAMPLERS = {name: sampler for name, sampler in BUILT_IN.samplers.items() if not sampler.remasks}
 SCHEDULES, CONFIDENCES = BUILT_IN.schedules, BUILT_IN.confidences
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -32,7 +32,7 @@ def app(tmp_path_factory):
     folder = tmp_path_factory.mktemp("constraints")
     (folder / "extensions").mkdir()
     for path in (ROOT / "extensions", ROOT / "tests" / "extensions"):
-        for name in ("constraints", "infill", "remdm", "xyz_grid"):
+        for name in ("constraints", "infill", "remasker", "xyz_grid"):
             if (path / name / "__init__.py").is_file():
                 (folder / "extensions" / name).symlink_to(path / name)
     app = program(folder, folder / "extensions", ("LLaDA", "BERT"), dtype="float64")
@@ -159,7 +159,7 @@ RULES = {
 }
 
 
-@pytest.mark.parametrize("sampler", [*SAMPLERS, "remdm"])
+@pytest.mark.parametrize("sampler", [*SAMPLERS, "remasker"])
 def test_every_finished_text_matches(app, sampler):
     policies = ("stop", "late", "keep", "ban")
     for number, (pattern, options) in enumerate(RULES.values()):
@@ -169,7 +169,7 @@ def test_every_finished_text_matches(app, sampler):
                 app,
                 prompt="a cat",
                 sampler=sampler,
-                **({"remdm": {"eta": 0.6}} if sampler == "remdm" else {}),
+                **({"remasker": {"eta": 0.6}} if sampler == "remasker" else {}),
                 threshold=0.2,
                 temperature=1.0 if number % 2 else 0.0,
                 top_k=number * 5,

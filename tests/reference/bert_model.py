@@ -19,8 +19,8 @@ from tests.reference.llada_model import read
 def bert_logits(
     folder: Path, tokens: Tensor, dtype: torch.dtype = torch.float32, transform: bool = True
 ) -> Tensor:
-    """(B, L, V) logits of `tokens` (B, L); without `transform` the head's dense layer and norm are skipped, as
-    by mistake."""
+    """(B, L, V) logits of `tokens` (B, L); without `transform` the head's dense layer and norm are
+    skipped, as by mistake."""
     config, weights = read(folder)
     w = {name: value.to(dtype) for name, value in weights.items() if value.is_floating_point()}
     heads, eps = config["num_attention_heads"], config["layer_norm_eps"]

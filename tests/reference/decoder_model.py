@@ -1,5 +1,6 @@
-"""The forward pass of Llama, Qwen2, Qwen3 and Qwen3-MoE decoders made into diffusion models, from the published
-names of their weights, written plainly: attention to everything or to the blocks so far, with or without shift.
+"""The forward pass of Llama, Qwen2, Qwen3 and Qwen3-MoE decoders made into diffusion models, from the
+published names of their weights, written plainly: attention to everything or to the blocks so far, with
+or without shift.
 
 Imports torch and safetensors, nothing of the program and nothing of transformers.
 """
@@ -63,8 +64,8 @@ def swiglu(x: Tensor, w: dict[str, Tensor], prefix: str) -> Tensor:
 
 
 def experts(x: Tensor, w: dict[str, Tensor], at: str, config: dict[str, Any]) -> Tensor:
-    """The likeliest experts of each token, weighted by their probabilities (in fp32, as published), which are normalized if the
-    checkpoint says so. Every expert is computed for every token."""
+    """The likeliest experts of each token, weighted by their probabilities (in fp32, as published), which
+    are normalized if the checkpoint says so. Every expert is computed for every token."""
     shares = F.linear(x, w[f"{at}mlp.gate.weight"]).softmax(-1, dtype=torch.float32)
     best, which = shares.topk(config["num_experts_per_tok"], dim=-1)
     if config["norm_topk_prob"]:

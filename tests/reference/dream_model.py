@@ -17,8 +17,8 @@ from tests.reference.llada_model import read, rms_norm, rotated
 
 @torch.no_grad()
 def dream_logits(folder: Path, tokens: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """(B, L, V) logits of `tokens` (B, L), those at a column for the token of that column: shifted by one, the
-    first twice."""
+    """(B, L, V) logits of `tokens` (B, L), those at a column for the token of that column: shifted by
+    one, the first twice."""
     config, weights = read(folder)
     w = {name: value.to(dtype) for name, value in weights.items()}
     heads, kv_heads = config["num_attention_heads"], config["num_key_value_heads"]

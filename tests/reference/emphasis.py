@@ -1,10 +1,10 @@
-"""What weights of a prompt's tokens mean, without a weight anywhere: the yardstick for ours. It imports torch and
-nothing of the program.
+"""What weights of a prompt's tokens mean, without a weight anywhere: the yardstick for ours. It imports
+torch and nothing of the program.
 
-- attention: a whole weight w is the prompt with the token there w times, at one position; 0 is the prompt without
-  it, the others where they were. For weights between, softmax over scores s_j with multiplicities w_j is
-  softmax(s_j + log w_j), so that the logits are a continuous function of w through these points.
-- contrast: logits + sum over weights of (w - 1) (logits - logits without the tokens of this weight).
+- attention: a whole weight w is the prompt with the token there w times, at one position; 0 is the prompt
+without it, the others where they were. For weights between, softmax over scores s_j with multiplicities
+w_j is softmax(s_j + log w_j), so that the logits are a continuous function of w through these points. -
+contrast: logits + sum over weights of (w - 1) (logits - logits without the tokens of this weight).
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def factor(weight: float) -> float:
 
 
 def contrasted(logits: Tensor, without: Mapping[float, Tensor]) -> Tensor:
-    """The logits of a prompt, moved along what its spans change. without: the logits without the spans of each
-    weight."""
+    """The logits of a prompt, moved along what its spans change. without: the logits without the spans of
+    each weight."""
     moved = logits
     for weight, other in without.items():
         moved = moved + factor(weight) * (logits - other)

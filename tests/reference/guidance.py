@@ -1,14 +1,14 @@
-"""Guidance of masked diffusion models, written plainly from the papers: the yardstick for ours. It imports torch and
-nothing of the program.
+"""Guidance of masked diffusion models, written plainly from the papers: the yardstick for ours. It
+imports torch and nothing of the program.
 
-- Scale: base + s (logits - base). Ho and Salimans, arXiv:2207.12598; Nie et al., arXiv:2502.09992, whose weight is
-  w = s - 1.
-- Composition: base + s * sum_i w_i (logits_i - base). Liu et al., arXiv:2206.01714, conjunction, for logits.
-- Rescale: Lin et al., arXiv:2305.08891, section 3.4, equations 15 and 16. There the standard deviation is that of an
-  image; here it is that of the logits of a position over the vocabulary, around their mean, which softmax does not see.
-- Adaptive: Li et al., arXiv:2505.20199 (A-CFG). In every step the logits of the canvas give each committed token
-  of the answer a confidence, the probability of the likeliest token at its position. The share `rho` of them with
-  the lowest confidence, rounded down but at least one, is masked for the base of this step. The prompt stays in the base.
+- Scale: base + s (logits - base). Ho and Salimans, arXiv:2207.12598; Nie et al., arXiv:2502.09992, whose
+weight is w = s - 1. - Composition: base + s * sum_i w_i (logits_i - base). Liu et al., arXiv:2206.01714,
+conjunction, for logits. - Rescale: Lin et al., arXiv:2305.08891, section 3.4, equations 15 and 16. There
+the standard deviation is that of an image; here it is that of the logits of a position over the
+vocabulary, around their mean, which softmax does not see. - Adaptive: Li et al., arXiv:2505.20199
+(A-CFG). In every step the logits of the canvas give each committed token of the answer a confidence, the
+probability of the likeliest token at its position. The share `rho` of them with the lowest confidence,
+rounded down but at least one, is masked for the base of this step. The prompt stays in the base.
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ def weakened(tokens: Tensor, logits: Tensor, given: Tensor, rho: float, mask_id:
 
 
 def adaptive(logits_fn: LogitsFn, given: Tensor, scale: float, rho: float, mask_id: int) -> LogitsFn:
-    """The logits of A-CFG: `logits_fn` guided by itself on weakened canvases. given: (B, L), prompt included."""
+    """The logits of A-CFG: `logits_fn` guided by itself on weakened canvases. given: (B, L), prompt
+    included."""
 
     def both(tokens: Tensor) -> Tensor:
         logits = logits_fn(tokens)

@@ -4,15 +4,13 @@ program.
 Large Language Diffusion Models, arXiv:2502.09992; the block-wise low-confidence and random remasking of its
 inference script, with what that script does at its edges:
 
-- Confidence is the probability of the proposed token under the noiseless logits at temperature 1.
-- What may be committed now: every mask before the end of the current block, also masks in the prompt and those
-  left over.
-  How many: the masks inside the block when it started, dealt evenly over its steps.
-- `confidence_eos_eot_inf` edits the logits *after* the proposal. At temperature 0 both ids become impossible:
-  where one
-  is proposed the confidence is 0, and the others are renormalised; above 0 only the end-of-turn id is
-  touched.
-- Guidance with weight w adds up to a scale of s = w + 1: logits = base + s (logits - base).
+- Confidence is the probability of the proposed token under the noiseless logits at temperature 1. - What
+may be committed now: every mask before the end of the current block, also masks in the prompt and those
+left over. How many: the masks inside the block when it started, dealt evenly over its steps. -
+`confidence_eos_eot_inf` edits the logits *after* the proposal. At temperature 0 both ids become
+impossible: where one is proposed the confidence is 0, and the others are renormalised; above 0 only the
+end-of-turn id is touched. - Guidance with weight w adds up to a scale of s = w + 1: logits = base + s
+(logits - base).
 
 Not in the script, off by default: `banned`, and a defined order among equal confidences. The script leaves
 that to `torch.topk`, which promises none (`ties="torch"`); here the leftmost comes first (`ties="first"`).

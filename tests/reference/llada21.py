@@ -1,9 +1,9 @@
-"""LLaDA2.1's block sampler with token editing, written plainly after its published code. Imports torch and nothing
-of the program.
+"""LLaDA2.1's block sampler with token editing, written plainly after its published code. Imports torch
+and nothing of the program.
 
-In each pass over a block: every mask whose token is likely enough is committed, or the best one if none is; and
-every committed token of the answer in the block is replaced where another one is likely enough. A block ends when
-nothing is masked and nothing was replaced, or after `passes`.
+In each pass over a block: every mask whose token is likely enough is committed, or the best one if none
+is; and every committed token of the answer in the block is replaced where another one is likely enough. A
+block ends when nothing is masked and nothing was replaced, or after `passes`.
 """
 
 from __future__ import annotations

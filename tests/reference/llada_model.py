@@ -34,8 +34,8 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
 
 
 def rotated(x: Tensor, theta: float, positions: Tensor | None = None) -> Tensor:
-    """Rotary position embedding of x (B, heads, L, D) by its columns, or by `positions` (L,), computed in fp32
-    whatever the model's dtype."""
+    """Rotary position embedding of x (B, heads, L, D) by its columns, or by `positions` (L,), computed in
+    fp32 whatever the model's dtype."""
     length, width = x.shape[-2:]
     at = torch.arange(length, dtype=torch.float32) if positions is None else positions.float()
     wide = x.float() if x.dtype != torch.float64 else x
@@ -55,8 +55,9 @@ def reference_logits(
 ) -> Tensor:
     """(B, L, V) logits of `tokens` (B, L), every position seeing every other.
 
-    `mask` (B, L), true where a token is and false where padding is, hides padding as key; logits *at* padding
-    mean nothing. `positions` (L,) are those of the columns, by default 0, 1, 2 ... V is embedding_size, the rows of the output matrix, which may exceed vocab_size.
+    `mask` (B, L), true where a token is and false where padding is, hides padding as key; logits *at*
+    padding mean nothing. `positions` (L,) are those of the columns, by default 0, 1, 2 ... V is
+    embedding_size, the rows of the output matrix, which may exceed vocab_size.
     """
     config, weights = read(folder)
     w = {name.removeprefix("model.transformer."): value.to(dtype) for name, value in weights.items()}

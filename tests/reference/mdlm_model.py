@@ -1,5 +1,5 @@
-"""The forward pass of MDLM's diffusion transformer (Sahoo et al. 2024, arXiv 2406.07524) from the published names
-of its weights, written plainly.
+"""The forward pass of MDLM's diffusion transformer (Sahoo et al. 2024, arXiv 2406.07524) from the
+published names of its weights, written plainly.
 
 Imports torch and safetensors, nothing of the program and nothing of transformers.
 """
@@ -20,8 +20,8 @@ from tests.reference.llada_model import read, rotated
 def mdlm_logits(
     folder: Path, tokens: Tensor, dtype: torch.dtype = torch.float32, level: float = 0.0, gated: bool = True
 ) -> Tensor:
-    """(B, L, V) logits. `level`: the noise level, which published checkpoints get as 0; not `gated`: the gates of
-    the modulation are left out, as by mistake."""
+    """(B, L, V) logits. `level`: the noise level, which published checkpoints get as 0; not `gated`: the
+    gates of the modulation are left out, as by mistake."""
     config, weights = read(folder)
     w = {name.removeprefix("backbone."): value.to(dtype) for name, value in weights.items()}
 

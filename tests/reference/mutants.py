@@ -15,7 +15,17 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from tests.reference import fast_dllm, fast_dllm_caches, guidance, llada, llada21, remdm
+from tests.reference import (
+    fast_dllm,
+    fast_dllm_caches,
+    guidance,
+    llada,
+    llada21,
+    path_planning,
+    remdm,
+    remdm_llada,
+    wino,
+)
 
 
 @dataclass(frozen=True)
@@ -194,7 +204,118 @@ REMDM = (
         {"may_go": lambda tokens, given, mask: tokens != mask},
     ),
     Mutant("new_ones_go", "what comes may go in the same step", remdm, {"step": new_ones_go_too}),
+    Mutant(
+        "doubts_the_likely",
+        "the likeliest go first",
+        remdm,
+        {"conf": lambda psi, free, before, after: CONF(-psi, free, before, after)},
+    ),
+    Mutant(
+        "forgets",
+        "all committed positions are as likely to go",
+        remdm,
+        {"remembered": lambda psi, *_: psi},
+    ),
+    Mutant(
+        "no_loop",
+        "the loop masks nothing again",
+        remdm,
+        {"loop_shares": lambda *of: (*LOOP(*of)[:2], False)},
+    ),
+    Mutant(
+        "loops_on",
+        "the loop does not end",
+        remdm,
+        {"loop_shares": lambda step, steps, on, off, alpha: LOOP(step, steps, on, 0.0, alpha)},
+    ),
 )
+CONF, LOOP = remdm.conf, remdm.loop_shares
+SCORES, PASSES = path_planning.scores, remdm_llada.passes
+PATH_PLANNING = (
+    Mutant(
+        "eta_everywhere",
+        "eta multiplies masked positions too",
+        path_planning,
+        {"scores": lambda drawn, standing, committed, eta, judge: eta * drawn},
+    ),
+    Mutant(
+        "never_again",
+        "committed positions stay",
+        path_planning,
+        {
+            "scores": lambda drawn, standing, committed, eta, judge: torch.where(
+                committed, 0.0, SCORES(drawn, standing, committed, eta, judge)
+            )
+        },
+    ),
+    Mutant(
+        "other_judge",
+        "the token drawn is judged for the one that stands, and the other way",
+        path_planning,
+        {"scores": lambda drawn, standing, *more: SCORES(standing, drawn, *more)},
+    ),
+    Mutant(
+        "rounded_up",
+        "one more is masked",
+        path_planning,
+        {"to_mask": lambda total, step, steps: -(-total * (steps - step) // steps)},
+    ),
+    Mutant(
+        "overwrites",
+        "committed positions that are kept get the token drawn too",
+        path_planning,
+        {"written": lambda masked, low: ~low},
+    ),
+    Mutant("shifted", "logits taken one position to the left", path_planning, model=shifted),
+)
+REMDM_LLADA = (
+    Mutant(
+        "one_less", "the loop is one pass shorter", remdm_llada, {"passes": lambda n, m, a: one_less(n, m, a)}
+    ),
+    Mutant(
+        "likeliest_go",
+        "the likeliest tokens are masked again",
+        remdm_llada,
+        {"doubted": lambda standing, committed, count: remdm_llada.best(standing, committed, count)},
+    ),
+    Mutant(
+        "none_go",
+        "nothing is masked again",
+        remdm_llada,
+        {"doubted": lambda standing, committed, count: torch.zeros_like(committed)},
+    ),
+    Mutant("late", "the loop comes at the end", remdm_llada, {"passes": lambda n, m, a: PASSES(n, m, 1.0)}),
+)
+
+
+def one_less(steps: int, loops: int, alpha_on: float) -> list[tuple[int, bool]]:
+    made = PASSES(steps, loops, alpha_on)
+    return made[: len(made) - 2] + made[-1:]
+
+
+WINO = (
+    Mutant("no_verify", "nothing is masked again", wino, {"verifies": lambda number: False}),
+    Mutant("always_verifies", "also where one is committed", wino, {"verifies": lambda number: True}),
+    Mutant(
+        "as_many",
+        "as many are masked again as were committed",
+        wino,
+        {"doubted": lambda confidence, t, last: DOUBTED(confidence, t, last + 1)},
+    ),
+    Mutant("no_limit", "any number is committed", wino, {"limit": lambda masked: masked}),
+    Mutant(
+        "above",
+        "what the model is sure of is masked again",
+        wino,
+        {
+            "doubted": lambda confidence, t, last: DOUBTED(
+                torch.where(confidence < 2, 1 - confidence, confidence), t, last
+            )
+        },
+    ),
+    Mutant("shifted", "logits taken one position to the left", wino, model=shifted),
+)
+DOUBTED = wino.doubted
 
 
 def margin_of(logits: Tensor) -> Tensor:

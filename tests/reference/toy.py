@@ -24,8 +24,8 @@ def toy(seed: int = 0, *, ties: bool = False) -> LogitsFn:
     """`logits_fn` in fp32 over `VOCAB` ids. `ties` leaves three tokens in two strengths: many equal
     confidences.
 
-    The mask is never likely. Each row depends on its own tokens only; positions differ in how confident the toy
-    is.
+    The mask is never likely. Each row depends on its own tokens only; positions differ in how confident
+    the toy is.
     """
 
     def logits_fn(tokens: Tensor) -> Tensor:

@@ -61,6 +61,7 @@ class Count(NamedTuple):
     step: int = 0  # its model calls so far
     block: int = 0  # positions of the block that is being denoised, 0 if the canvas has no sampler
     block_masked: int = 0  # of these, the masked ones
+    unseen: int = 0  # active positions whose logits are given as if they were masked
     prompt: str = "main"  # name of the prompt before its answer: other branches have other prompts
 
     @property
@@ -95,6 +96,7 @@ class Canvas:
     given: Tensor  # (B, L) bool: padding, prompt, given text: never changed
     weights: Tensor  # (B, L) float: log-weight of a position as attention key: 0 ordinary, -inf none
     active: Tensor  # (B, L) bool: positions whose logits are wanted now, N of them
+    unseen: Tensor  # (B, L) bool: active positions whose logits the model gives as if they were masked
     start: Tensor  # (B,) long: column where the row begins; padding lies before it
     answer: Tensor  # (B,) long: column where the answer starts
     row: Tensor  # (B,) long: number of the row in its batch
@@ -142,6 +144,7 @@ class Canvas:
             given=fixed,
             weights=keys,
             active=torch.zeros_like(fixed),
+            unseen=torch.zeros_like(fixed),
             start=torch.tensor([length - len(p) - len(a) for p, a in zip(prompts, answers, strict=True)]),
             answer=torch.tensor([length - len(answer) for answer in answers]),
             row=counter,
@@ -206,6 +209,9 @@ class Canvas:
             rest = length - state.block.clamp(min=0) * state.block_length
             block = torch.minimum(rest, state.block_length)
             columns += [block, (masked & self.active).sum(1)]  # what is masked in the block is active
+        else:
+            columns += [torch.zeros_like(self.row)] * 2
+        columns.append(self.unseen.sum(1))
         return tuple(Count(*line) for line in torch.stack(columns, 1).tolist())
 
     @property
@@ -404,6 +410,7 @@ class Canvas:
             given=pad(self.given, True),
             weights=pad(self.weights),
             active=pad(self.active, False),
+            unseen=pad(self.unseen, False),
             start=self.start + more,
             answer=self.answer + more,
             sampler=None if self.sampler is None else self.sampler.each_column(pad),
@@ -415,7 +422,9 @@ class Canvas:
         less = self.tokens.shape[1] - length
         if not less:
             return self
-        cut = {name: getattr(self, name)[:, less:] for name in ("tokens", "given", "weights", "active")}
+        cut = {
+            name: getattr(self, name)[:, less:] for name in ("tokens", "given", "weights", "active", "unseen")
+        }
         state = None if self.sampler is None else self.sampler.each_column(lambda x: x[:, less:])
         narrow = replace(
             self, **cut, start=self.start - less, answer=self.answer - less, sampler=state, known=None

@@ -36,6 +36,7 @@ class SamplerState:
     block_begin: Tensor  # (B,) long: the row's step in which that block began
     block_masked: Tensor  # (B,) long: its masked positions then
     block_steps: Tensor  # (B,) long: the steps it was given
+    changed: Tensor  # (B,) long: positions that got another token in the row's last step
     own: Mapping[str, Tensor] = field(default_factory=lambda: NOTHING)
     samplers: tuple[str, ...] = ()
     schedules: tuple[str, ...] = ()
@@ -44,7 +45,7 @@ class SamplerState:
     largest_k: int = 0  # the largest top-k of any row
 
     def with_own(self, **values: Tensor) -> SamplerState:
-        """With these entries of `own` set; the names in full, as in `with_own(**{"remdm.rate": rate})`."""
+        """With these entries of `own` set; the names in full, as in `with_own(**{"remasker.rate": rate})`."""
         return replace(self, own=MappingProxyType({**self.own, **values}))
 
     def each(self, change: Callable[[Tensor], Tensor]) -> SamplerState:

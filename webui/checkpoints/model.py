@@ -15,6 +15,7 @@ from torch import Tensor
 from webui.canvas import ALIGN, Canvas, Count
 from webui.checkpoints.families.base import Family
 from webui.checkpoints.tokenizer import Tokenizer
+from webui.checkpoints.unseen import Unseen
 from webui.checkpoints.weights import native_name
 
 # in numbers of rows not a multiple of it, matrix products round some rows differently (see noise.py,
@@ -150,17 +151,20 @@ class Model:
         """Hidden states (B, L, D). The mask is always given, so that a row is computed alike with and without
         padding."""
         framed = canvas if self.description.frame is None else self._framed(canvas, *self.description.frame)
+        tokens, mask = framed.tokens, self._mask(framed)
+        positions = framed.position + self.description.first_position
+        unseen = Unseen.of(canvas, self.family.shift)
+        if unseen is not None:
+            unseen = unseen.moved(framed.tokens.shape[1] - canvas.tokens.shape[1] - (framed is not canvas))
+            tokens, positions = unseen.tokens(tokens), unseen.positions(positions)
+            mask = unseen.attention(mask, torch.finfo(mask.dtype).min)
         self.running = canvas
         try:
-            output = self.body(
-                input_ids=framed.tokens,
-                attention_mask=self._mask(framed),
-                position_ids=framed.position + self.description.first_position,
-                use_cache=False,
-            )
+            output = self.body(input_ids=tokens, attention_mask=mask, position_ids=positions, use_cache=False)
         finally:
             self.running = None
         hidden = output.last_hidden_state
+        hidden = hidden if unseen is None else unseen.taken(hidden)
         return hidden if framed is canvas else hidden[:, ALIGN - 1 : -1]
 
     def body_at(self, canvas: Canvas, tokens: Tensor, position: Tensor, mask: Tensor, kept: Any) -> Tensor:

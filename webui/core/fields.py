@@ -47,6 +47,12 @@ def field(
     return info
 
 
+def options_field(kind: type[BaseModel], label: str) -> Any:
+    """A field that holds options of its own, `kind`; its help is the first paragraph of the class's
+    docstring."""
+    return Field(default=kind(), title=label, description=" ".join((kind.__doc__ or "").split()))
+
+
 class Choices:
     """Holds the function that lists a field's choices; it is not part of the JSON schema."""
 

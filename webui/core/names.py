@@ -17,12 +17,37 @@ SAMPLERS: Mapping[str, str] = MappingProxyType(
         "(Fast-dLLM).",
         "editing": "Like threshold, and replaces committed tokens of the block where another is likely "
         "enough (LLaDA2.1).",
+        "p2": "Path planning: each step keeps the most confident positions and masks the others, committed "
+        "ones too (P2).",
+        "remdm_cap": "Commits by chance and masks committed positions again with a capped probability "
+        "(ReMDM-cap).",
+        "remdm_rescale": "Commits by chance and masks committed positions again with a share of the largest "
+        "probability (ReMDM-rescale).",
+        "remdm_conf": "Commits by chance and masks again what was unlikely when it was committed "
+        "(ReMDM-conf).",
+        "remdm_loop": "Fills most of the text, masks and fills by chance for a while, then fills the rest "
+        "(ReMDM-loop).",
+        "remdm_llada": "Fills most of the text by confidence, then masks the least likely token again and "
+        "again, then fills the rest (ReMDM for LLaDA).",
+        "wino": "Commits many positions early and masks again what the model doubts when it does not see it "
+        "(WINO).",
     }
 )
+SAMPLER_OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "p2": ("p2.eta", "p2.judge"),
+        "remdm_cap": ("remdm.eta",),
+        "remdm_rescale": ("remdm.eta",),
+        "remdm_loop": ("remdm.eta", "remdm.t_on", "remdm.t_off", "remdm.alpha_on"),
+        "remdm_llada": ("remdm.alpha_on", "remdm.loops", "remdm.again", "remdm.judge"),
+        "wino": ("wino.threshold", "wino.threshold_back"),
+    }
+)  # options of the request that act with each built-in sampler alone
 SCHEDULES: Mapping[str, str] = MappingProxyType(
     {
         "even": "The same number of positions each step (LLaDA).",
         "cosine": "Few positions at first, many at the end (MaskGIT).",
+        "linear": "The step's share of the positions; with more steps than positions, over all of them (P2).",
     }
 )
 CONFIDENCES: Mapping[str, str] = MappingProxyType(

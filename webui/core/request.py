@@ -10,9 +10,10 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import ValidatorFunctionWrapHandler, field_validator
 
-from webui.core.fields import field
+from webui.core.fields import field, options_field
 from webui.core.options import Options, validate
 from webui.core.renamed import Renamed, current
+from webui.core.sampler_options import PathPlanning, Remdm, Wino
 from webui.core.start import Start
 from webui.core.unknown import FIELD, OLD_FIELD, Checked, part, plain
 
@@ -196,6 +197,9 @@ class Request(Options):
         help="Writes them. Otherwise a request for so many is refused with what it would cost.",
         axis=False,
     )
+    p2: PathPlanning = options_field(PathPlanning, "Path planning (P2)")
+    remdm: Remdm = options_field(Remdm, "ReMDM")
+    wino: Wino = options_field(Wino, "WINO")
     canvas: Start | None = field(
         None,
         label="Canvas",

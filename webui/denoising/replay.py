@@ -30,12 +30,14 @@ def replay(
     end = max(steps, default=0)
     entries = _by_step(starts)
     # Most samplers do nothing in a step that changes nothing: such steps are made all at once.
-    every = any(table.samplers[name].stays for name in canvas.state.samplers)
+    every = any(table.samplers[name].remasks for name in canvas.state.samplers)
     moments = range(end + 1) if every else sorted({0, end, *(step for step in entries if step <= end)})
     for step, after in zip(moments, (*moments[1:], end), strict=True):
         if cancelled():
             raise Stopped
         canvas = _changed(canvas, entries.get(step, ()))
+        if every and step:
+            canvas = _counted(canvas, entries.get(step, ()), [last >= step for last in steps])
         if step < end:
             canvas = samplers.activate(canvas, table)  # idempotent: nothing happens to rows that wait
             made = torch.tensor([min(after, last) - min(step, last) for last in steps])
@@ -67,6 +69,18 @@ def _changed(canvas: Canvas, entries: Sequence[tuple[int, Entry]]) -> Canvas:
         [token is not None and confidence is None for _, _, token, confidence in last.values()]
     )
     return replace(canvas, tokens=tokens, given=given)
+
+
+def _counted(canvas: Canvas, entries: Sequence[tuple[int, Entry]], running: Sequence[bool]) -> Canvas:
+    """With what the samplers remember of a step with these entries, in the rows that were `running` in it."""
+    made = [(index, entry) for index, entry in entries if entry[2] is not None and entry[3] is not None]
+    answers, state = canvas.answer.tolist(), canvas.state
+    rows = torch.tensor([index for index, _ in made], dtype=torch.long)
+    columns = torch.tensor([answers[index] + entry[1] for index, entry in made], dtype=torch.long)
+    probability = torch.tensor([entry[3] for _, entry in made])
+    after = samplers.counted(state, (rows, columns), torch.ones_like(rows, dtype=torch.bool), probability)
+    changed = torch.where(torch.tensor(running), after.changed, state.changed)
+    return canvas.with_sampler(replace(after, changed=changed))
 
 
 def check(start: Start, answer: Sequence[int], mask: int, vocabulary: int) -> None:

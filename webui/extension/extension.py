@@ -114,7 +114,7 @@ class Extension:
     @classmethod
     def samplers(cls) -> Mapping[str, Any]:
         """`webui.Sampler`s by name, for the request's field `sampler`. Parameters that are not fields of the
-        request are options of this extension, read by `Sampler.options`. Used by: remdm (tests)."""
+        request are options of this extension, read by `Sampler.options`. Used by: remasker (tests)."""
         return {}
 
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -13,6 +13,7 @@ import gradio as gr
 from fastapi import FastAPI
 from gradio.components.base import Component
 
+from webui.core.names import SAMPLER_OPTIONS
 from webui.page import gradio_internals
 from webui.page.controls import Control, controls_of, draw, preset_value, show
 from webui.page.desk import Desk, offered
@@ -150,13 +151,20 @@ class _Page(Desk):
             if c.place == "parameters" and c.path not in [*_paths(FREQUENT), *_paths(LAST), ("model",)]
         ]
         own = [c for c in rest if len(c.path) > 1]
+        only = [c for c in self._all.values() if ".".join(c.path) in _flat(SAMPLER_OPTIONS)]
         with gr.Row(elem_classes="heading"):
             _html(f"<h2>{words('page.parameters')}</h2>")
             _html("<tdw-presets></tdw-presets>", "presets")
             self.reset = gr.Button("Reset", elem_id="reset", size="sm", min_width=0, scale=0)
         with gr.Column(elem_classes="grid", min_width=0):
-            for control in [*map(self._all.get, _paths(FREQUENT)), *own, *map(self._all.get, _paths(LAST))]:
+            for control in map(self._all.get, _paths(FREQUENT)):
                 self._draw(control)
+            for control in only:  # of one sampler: shown while it is chosen
+                self._draw(control, elem_classes=[f"kind-{control.kind}", "sampler-option"])
+            for control in [*own, *map(self._all.get, _paths(LAST))]:
+                self._draw(control)
+        options = _text(json.dumps(dict(SAMPLER_OPTIONS)))
+        _html(f'<tdw-sampler-options data-options="{options}"></tdw-sampler-options>', "sampler-options")
         with (
             gr.Accordion("More", open=False, elem_id="more", elem_classes="fold"),
             gr.Column(elem_classes="grid", min_width=0),
@@ -284,6 +292,10 @@ class _Page(Desk):
 def _hidden(name: str) -> gr.Button:
     """A hidden button that page.js clicks."""
     return gr.Button(name, visible="hidden", elem_id=name)
+
+
+def _flat(options: Mapping[str, Sequence[str]]) -> set[str]:
+    return {path for paths in options.values() for path in paths}
 
 
 def _paths(names: Sequence[str]) -> list[tuple[str]]:

@@ -7,7 +7,15 @@ evaluated once per kind that the batch holds. All state is tensors in `canvas.sa
 """
 
 from webui.denoising.samplers.plan import Plan
-from webui.denoising.samplers.state import SamplerOptions, activate, choose, commit, finished, prepare
+from webui.denoising.samplers.state import (
+    SamplerOptions,
+    activate,
+    choose,
+    commit,
+    counted,
+    finished,
+    prepare,
+)
 from webui.denoising.samplers.table import BUILT_IN, Sampler, SamplerTable
 
 __all__ = [
@@ -19,6 +27,7 @@ __all__ = [
     "activate",
     "choose",
     "commit",
+    "counted",
     "finished",
     "prepare",
 ]

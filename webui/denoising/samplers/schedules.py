@@ -22,3 +22,9 @@ def even(n: Tensor, s: Tensor, steps: Tensor) -> Tensor:
 def cosine(n: Tensor, s: Tensor, steps: Tensor) -> Tensor:
     """Few at first, many at the end: n cos(pi/2 (s+1)/S) stay masked (Chang et al. 2022, MaskGIT)."""
     return torch.floor(n * torch.cos(torch.pi / 2 * ((s + 1) / steps).clamp(max=1.0)) + 1e-4).long()
+
+
+def linear(n: Tensor, s: Tensor, steps: Tensor) -> Tensor:
+    """The step's share: floor(n (1 - (s+1)/S)) stay masked (Peng et al. 2025, P2: kappa(t) = t). With
+    more steps than positions they are spread over all of the steps."""
+    return torch.div(n * (steps - s - 1).clamp(min=0), steps, rounding_mode="floor")

@@ -96,6 +96,8 @@ def prepare(canvas: Canvas, rows: Sequence[SamplerOptions], table: SamplerTable 
         name: torch.tensor([float(row.own.get(name, 0.0)) for row in rows], device=device)
         for name in dict.fromkeys(name for row in rows for name in row.own)
     }
+    if any(table.samplers[name].remembers for name in names["samplers"]):
+        own["probability"] = torch.zeros(canvas.tokens.shape, device=device)
     nothing = torch.zeros(len(rows), dtype=torch.long, device=device)
     state = SamplerState(
         **columns,
@@ -104,6 +106,7 @@ def prepare(canvas: Canvas, rows: Sequence[SamplerOptions], table: SamplerTable 
         block_begin=nothing,
         block_masked=nothing,
         block_steps=nothing + 1,
+        changed=nothing,
         own=MappingProxyType(own),
         draws=frozenset(name for name, used in _USED.items() if any(used(row) for row in rows)),
         largest_k=max(row.top_k for row in rows),
@@ -116,14 +119,15 @@ def prepare(canvas: Canvas, rows: Sequence[SamplerOptions], table: SamplerTable 
 
 def activate(canvas: Canvas, table: SamplerTable = BUILT_IN, begins: bool | None = None) -> Canvas:
     """Makes the masked positions of each row's leftmost unfinished block active, and begins that block if it
-    is a new one. Where the sampler revises what is committed, the block's committed positions are active too.
+    is a new one. Where the sampler revises what is committed, the block's committed positions are active too,
+    unseen if it wants them so.
 
     begins: whether some row begins a block, if that is known; otherwise the device is asked.
     """
     state, masked = canvas.state, canvas.masked
     block_of = canvas.block
     block = torch.where(masked, block_of, FAR).amin(1)
-    if any(table.samplers[name].stays for name in state.samplers):
+    if _stay(state, table):
         block = torch.where(_running(canvas, table), state.block, block)
     inside = block_of == block[:, None]
     active = masked & inside
@@ -133,9 +137,13 @@ def activate(canvas: Canvas, table: SamplerTable = BUILT_IN, begins: bool | None
     if begins:
         state = _begun(canvas, new, block, block_of, active)
     revising = [table.samplers[name].revises for name in state.samplers]
+    changes = {}
     if any(revising):
-        active = active | (inside & ~canvas.given & _is_one_of(state, revising)[:, None])
-    return replace(canvas, active=active, sampler=state)
+        committed = inside & ~canvas.given & ~masked
+        active = active | (committed & _is_one_of(state, revising)[:, None])
+        if "unseen" in state.own:
+            changes["unseen"] = committed & (state.own["unseen"] > 0)[:, None]
+    return replace(canvas, active=active, sampler=state, **changes)
 
 
 def _begun(canvas: Canvas, new: Tensor, block: Tensor, block_of: Tensor, active: Tensor) -> SamplerState:
@@ -162,7 +170,7 @@ def _begun(canvas: Canvas, new: Tensor, block: Tensor, block_of: Tensor, active:
 def finished(canvas: Canvas, table: SamplerTable = BUILT_IN) -> Tensor:
     """(B,) bool: rows that their sampler is done with: nothing is masked, and nothing will be again."""
     done = ~canvas.masked.any(1)
-    if any(table.samplers[name].stays for name in canvas.state.samplers):
+    if _stay(canvas.state, table):
         done = done & ~_running(canvas, table)
     return done
 
@@ -183,11 +191,16 @@ def choose(canvas: Canvas, logits: Tensor, table: SamplerTable = BUILT_IN) -> Ch
     if canvas.ends and "late" in state.draws:
         ending = _is_in(token, canvas.ends) & state.late[at]
         confidence = torch.where(ending, -torch.inf, confidence)
+    if "standing" in state.own:
+        there = canvas.tokens[canvas.at]
+        judged = (there != canvas.mask) & (state.own["standing"][at] > 0)
+        confidence = torch.where(judged, token_probability(logits, there).to(confidence.dtype), confidence)
     plans = _plan(canvas, table)
     commit = _each(
         state.samplers, state.sampler[at], lambda name: table.samplers[name].select(canvas, confidence, plans)
     )
-    choice = Choice(token, confidence, commit, probability)
+    # In float32, which a trace keeps exactly: a text that goes on from its trace has the same numbers.
+    choice = Choice(token, confidence, commit, probability.float())
     remasks = [(number, table.samplers[name].remask) for number, name in enumerate(state.samplers)]
     for number, remask in remasks:
         if remask is not None:
@@ -199,7 +212,22 @@ def choose(canvas: Canvas, logits: Tensor, table: SamplerTable = BUILT_IN) -> Ch
 def commit(canvas: Canvas, choice: Choice) -> Canvas:
     """The canvas after the choice: committed positions filled, remasked ones masked, one step further."""
     after = canvas if choice.remask is None else canvas.remask(choice.remask)
-    return replace(after.fill(choice.commit, choice.token), step=canvas.step + 1)
+    new = choice.commit & (choice.token != canvas.tokens[canvas.at])
+    state = counted(canvas.state, canvas.at, new, choice.probability)
+    return replace(after.fill(choice.commit, choice.token), step=canvas.step + 1, sampler=state)
+
+
+def counted(state: SamplerState, at: tuple[Tensor, Tensor], new: Tensor, probability: Tensor) -> SamplerState:
+    """The state after a step of all rows: the positions `at` that are `new` (N,) got a token, with its
+    probability (N,)."""
+    rows, columns = at
+    changed = torch.zeros_like(state.changed).scatter_add_(0, rows, new.long())
+    state = replace(state, changed=changed)
+    if (memory := state.own.get("probability")) is None:
+        return state
+    memory = memory.clone()
+    memory[rows, columns] = torch.where(new, probability.to(memory.dtype), memory[rows, columns])
+    return state.with_own(probability=memory)
 
 
 def _plan(canvas: Canvas, table: SamplerTable) -> Plan:
@@ -212,11 +240,22 @@ def _plan(canvas: Canvas, table: SamplerTable) -> Plan:
     return Plan(canvas, schedule)
 
 
+def _stay(state: SamplerState, table: SamplerTable) -> bool:
+    """Whether some row's sampler stays in a block where nothing is masked any more."""
+    return any(table.samplers[name].leaves != "filled" for name in state.samplers)
+
+
 def _running(canvas: Canvas, table: SamplerTable) -> Tensor:
-    """(B,) bool: rows whose sampler stays in a block until its steps are used up, and they are not."""
+    """(B,) bool: rows whose sampler stays in its block, masked positions or not."""
     state = canvas.state
-    staying = _is_one_of(state, [table.samplers[name].stays for name in state.samplers])
-    return staying & (state.block_masked > 0) & (canvas.step - state.block_begin < state.block_steps)
+    made = canvas.step - state.block_begin
+    staying = _is_one_of(state, [table.samplers[name].leaves != "filled" for name in state.samplers])
+    until_settled = [table.samplers[name].leaves == "settled" for name in state.samplers]
+    if any(until_settled):
+        inside = canvas.masked & (canvas.block == state.block[:, None])
+        settled = (made > 0) & (state.changed == 0) & ~inside.any(1)
+        staying = staying & ~(_is_one_of(state, until_settled) & settled)
+    return staying & (state.block_masked > 0) & (made < state.block_steps)
 
 
 def _is_one_of(state: SamplerState, wanted: Sequence[bool]) -> Tensor:

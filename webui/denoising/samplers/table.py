@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
 from webui.canvas import Canvas
 from webui.core.names import SAMPLERS
-from webui.denoising.samplers import confidences, schedules, selections
+from webui.denoising.samplers import (
+    confidences,
+    path_planning,
+    remasking,
+    remdm_llada,
+    schedules,
+    selections,
+    wino,
+)
 from webui.denoising.samplers.confidences import Confidence
 from webui.denoising.samplers.remasking import Remask
 from webui.denoising.samplers.schedules import Schedule
@@ -28,8 +36,16 @@ class Sampler:
     select      which active positions to commit
     remask      which committed positions to mask again; None: what is committed stays
     revises     committed positions of the block are active too, so that they can be replaced
-    options     request -> numbers that this sampler alone needs; in `canvas.state.own`, a (B,) float each
-    begin       canvas -> further state that it needs from the first step on; see `SamplerState.own`
+    until       when it leaves a block: "filled", once nothing of it is masked; "settled", once a step changed
+                nothing of it after that; "steps", when the block's steps are used up. None: "steps" if it
+                revises or remasks, else "filled"
+    remembers   `canvas.state.own["probability"]` holds each token's probability (B, L) when it was committed
+    options     request -> numbers that this sampler alone needs; in `canvas.state.own`, a (B,) float each.
+                Two of them say how a sampler that revises judges what is committed: "standing", by the
+                probability of the token that is there instead of the confidence of the one drawn;
+                "unseen", by logits that the model gives as if the position were masked
+    begin       canvas -> further state that it needs from the first step on; see `SamplerState.own`. It has
+                to follow from the options: a text that goes on from its trace gets it anew
     """
 
     about: str
@@ -38,13 +54,20 @@ class Sampler:
     select: Select = selections.scheduled
     remask: Remask | None = None
     revises: bool = False
+    until: Literal["filled", "settled", "steps"] | None = None
+    remembers: bool = False
     options: Callable[[Any], Mapping[str, float]] = lambda request: {}
     begin: Callable[[Canvas], Mapping[str, Tensor]] = lambda canvas: {}
 
     @property
-    def stays(self) -> bool:
-        """Whether it works on a block until the block's steps are used up, masked positions or not."""
-        return self.remask is not None or self.revises
+    def leaves(self) -> Literal["filled", "settled", "steps"]:
+        """When it leaves a block."""
+        return self.until or ("steps" if self.remask is not None or self.revises else "filled")
+
+    @property
+    def remasks(self) -> bool:
+        """Whether what it does depends on more than which positions are masked."""
+        return self.remask is not None or self.revises or self.remembers
 
 
 @dataclass(frozen=True)
@@ -73,6 +96,15 @@ class SamplerTable:
         return there[name]
 
 
+def _given(value: float | None, published: float) -> float:
+    return published if value is None else value
+
+
+def _judged(judge: str) -> Mapping[str, float]:
+    """What is in `own` for an option `judge`."""
+    return {"standing": judge != "drawn", "unseen": judge == "unseen"}
+
+
 BUILT_IN = SamplerTable(
     MappingProxyType(
         {
@@ -87,14 +119,81 @@ BUILT_IN = SamplerTable(
                 SAMPLERS["editing"],
                 select=selections.edited,
                 revises=True,
+                until="settled",
                 options=lambda request: {
                     "threshold": request.threshold,
                     "edit_threshold": request.edit_threshold,
                 },
             ),
+            "p2": Sampler(
+                SAMPLERS["p2"],
+                schedule="linear",
+                select=path_planning.select,
+                remask=path_planning.remask,
+                revises=True,
+                options=lambda request: {"eta": request.p2.eta, **_judged(request.p2.judge)},
+            ),
+            "remdm_cap": Sampler(
+                SAMPLERS["remdm_cap"],
+                schedule="linear",
+                select=remasking.ancestral(remasking.capped),
+                remask=remasking.remdm(remasking.capped),
+                options=lambda request: {"eta": _given(request.remdm.eta, 0.008)},
+            ),
+            "remdm_rescale": Sampler(
+                SAMPLERS["remdm_rescale"],
+                schedule="linear",
+                select=remasking.ancestral(remasking.rescaled),
+                remask=remasking.remdm(remasking.rescaled),
+                options=lambda request: {"eta": _given(request.remdm.eta, 0.015)},
+            ),
+            "remdm_conf": Sampler(
+                SAMPLERS["remdm_conf"],
+                schedule="linear",
+                select=remasking.ancestral(remasking.confident),
+                remask=remasking.remdm(remasking.confident),
+                remembers=True,
+            ),
+            "remdm_loop": Sampler(
+                SAMPLERS["remdm_loop"],
+                schedule="linear",
+                select=remasking.ancestral(remasking.in_the_loop, remasking.looped),
+                remask=remasking.remdm(remasking.in_the_loop),
+                options=lambda request: {
+                    "eta": _given(request.remdm.eta, 0.02),
+                    "t_on": request.remdm.t_on,
+                    "t_off": request.remdm.t_off,
+                    "alpha_on": request.remdm.alpha_on,
+                },
+            ),
+            "remdm_llada": Sampler(
+                SAMPLERS["remdm_llada"],
+                schedule="linear",
+                select=remdm_llada.select,
+                remask=remdm_llada.remask,
+                revises=True,
+                options=lambda request: {
+                    "alpha_on": request.remdm.alpha_on,
+                    "loops": request.remdm.loops,
+                    "again": request.remdm.again,
+                    **_judged(request.remdm.judge),
+                },
+            ),
+            "wino": Sampler(
+                SAMPLERS["wino"],
+                select=wino.select,
+                remask=wino.remask,
+                revises=True,
+                until="filled",
+                options=lambda request: {
+                    "threshold": request.wino.threshold,
+                    "threshold_back": request.wino.threshold_back,
+                    **_judged("unseen"),
+                },
+            ),
         }
     ),
-    MappingProxyType({"even": schedules.even, "cosine": schedules.cosine}),
+    MappingProxyType({"even": schedules.even, "cosine": schedules.cosine, "linear": schedules.linear}),
     MappingProxyType(
         {
             "probability": confidences.probability,

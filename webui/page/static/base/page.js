@@ -17,6 +17,7 @@ import "../controls/quick.js";
 import "../controls/ready.js";
 import "../controls/repeat.js";
 import "../controls/restore.js";
+import "../controls/sampler-options.js";
 import "../settings/settings.js";
 import "../controls/tokens.js";
 import { askReset } from "../controls/changes.js";

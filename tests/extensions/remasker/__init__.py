@@ -3,8 +3,8 @@
 from webui import Extension, Options, field
 
 
-class Remdm(Extension):
-    """ReMDM-like: in each step but a block's last, committed positions of a low confidence are masked again."""
+class Remasker(Extension):
+    """In each step but a block's last, some committed positions are masked again."""
 
     class Options(Options):
         eta: float = field(
@@ -14,21 +14,15 @@ class Remdm(Extension):
 
     @classmethod
     def samplers(cls):
-        from webui import Sampler, remasking
+        from webui import Sampler
 
         return {
-            "remdm_rescale": Sampler(
-                "ReMDM-rescale as published, put together from the program's parts.",
-                select=remasking.ancestral(remasking.rescaled),
-                remask=remasking.remdm(remasking.rescaled),
-                options=lambda request: {"eta": request.remdm.eta},
-            ),
-            "remdm": Sampler(
-                "Masks some of what it committed again (ReMDM).",
+            "remasker": Sampler(
+                "Masks some of what it committed again.",
                 remask=_remask,
                 options=lambda request: {
-                    "remdm.eta": request.remdm.eta,
-                    "remdm.broken": bool(request.remdm.broken),
+                    "remasker.eta": request.remasker.eta,
+                    "remasker.broken": bool(request.remasker.broken),
                 },
             ),
         }
@@ -39,12 +33,12 @@ def _remask(canvas, plan, choice):
     import torch
 
     state = canvas.state
-    if bool(state.own["remdm.broken"].any()):
+    if bool(state.own["remasker.broken"].any()):
         raise RuntimeError("on purpose")
     block = (
         torch.div(canvas.column, state.block_length[:, None], rounding_mode="floor") == state.block[:, None]
     )
     turn = (canvas.column * 7 + canvas.step[:, None] * 3 + canvas.seed[:, None]) % 10
-    some = turn < (10 * state.own["remdm.eta"])[:, None]
+    some = turn < (10 * state.own["remasker.eta"])[:, None]
     goes_on = (plan.after > 0)[:, None]
     return block & ~canvas.given & ~canvas.masked & some & goes_on

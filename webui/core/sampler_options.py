@@ -1,0 +1,85 @@
+"""Options that belong to single samplers: one field of the request for each sampler, or for the samplers
+of one paper, with the published defaults. Without torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from webui.core.fields import field
+from webui.core.options import Options
+
+Judge = Literal["drawn", "standing", "unseen"]
+JUDGES = (
+    "What a committed token is judged by. drawn: the token drawn there anew; standing: the probability of "
+    "the token that is there; unseen: the same as if the position were masked, which costs more time."
+)
+
+
+class PathPlanning(Options):
+    """P2: the least confident positions of all are masked again or stay masked."""
+
+    eta: float = field(
+        1.0,
+        ge=0,
+        le=10,
+        step=0.1,
+        label="P2: strength",
+        help="Power to which the confidence of committed tokens is raised: more masks more of them again, 0 "
+        "none.",
+    )
+    judge: Judge = field("drawn", label="P2: judged by", help=JUDGES)
+
+
+class Remdm(Options):
+    """ReMDM: committed tokens are masked again by chance, or the least likely of them in a loop."""
+
+    eta: float | None = field(
+        None,
+        ge=0,
+        le=1,
+        step=0.001,
+        label="ReMDM: eta",
+        help="How likely a committed token is masked again in a step. Empty: as published, 0.008 (cap), "
+        "0.015 (rescale), 0.02 (loop).",
+    )
+    t_on: float = field(
+        0.55, gt=0, lt=1, step=0.05, label="ReMDM: loop begins", help="Share of the steps that are left then."
+    )
+    t_off: float = field(
+        0.05, ge=0, lt=1, step=0.05, label="ReMDM: loop ends", help="Share of the steps that are left then."
+    )
+    alpha_on: float = field(
+        0.9,
+        ge=0,
+        le=1,
+        step=0.025,
+        label="ReMDM: filled in the loop",
+        help="Share of the text that is committed then.",
+    )
+    loops: int = field(
+        32,
+        ge=0,
+        le=4096,
+        label="ReMDM: loops",
+        help="Steps of the loop of remdm_llada; they are among the steps.",
+    )
+    again: int = field(
+        1, ge=1, le=4096, label="ReMDM: masked again", help="Tokens that each step of this loop masks again."
+    )
+    judge: Literal["standing", "unseen"] = field("standing", label="ReMDM: judged by", help=JUDGES)
+
+
+class Wino(Options):
+    """WINO: drafts with a low threshold, and masks again what the model doubts."""
+
+    threshold: float = field(
+        0.6, ge=0, le=1, step=0.01, label="WINO: threshold", help="Masked positions above it are committed."
+    )
+    threshold_back: float = field(
+        0.9,
+        ge=0,
+        le=1,
+        step=0.01,
+        label="WINO: threshold back",
+        help="Committed tokens that are less likely than this, the model not seeing them, are masked again.",
+    )
