@@ -3,7 +3,8 @@ a test fails.
 
 a family       its fixture builder to FAMILIES (a tiny folder as published), and its name to CROSSED if it is the
                first of its kind: attention, shift, native class
-a sampler, schedule, confidence, cache
+a sampler      its name to SAMPLERS, and to CROSSED_SAMPLERS if it is the first of its kind
+a schedule, confidence, cache
                its name to the list
 an extension   options that make it act to EXTENSIONS: request fields; None if it never touches a text
 """
@@ -53,6 +54,9 @@ SAMPLERS = (
     "remdm_llada",
     "wino",
 )
+# one of each kind, crossed with everything: what only selects, by itself or by a threshold; what replaces; what
+# orders all positions anew; what masks by chance and by memory; what is judged unseen
+CROSSED_SAMPLERS = ("low_confidence", "threshold", "editing", "p2", "remdm_conf", "wino")
 SCHEDULES = ("even", "cosine", "linear")
 CONFIDENCES = ("probability", "margin", "entropy", "random")
 EXTENSIONS: dict[str, dict | None] = {

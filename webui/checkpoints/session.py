@@ -96,6 +96,8 @@ class CachedSession(Session):
 
     @torch.no_grad()
     def __call__(self, canvas: Canvas) -> Tensor:
+        if any(count.unseen for count in canvas.counts):
+            return self._unseen(canvas)
         slots = self._slots_of(canvas)
         position = torch.arange(_aligned(canvas.tokens.shape[1]), device=canvas.tokens.device)
         self._reserve(len(self._found), position.shape[0] + ALIGN)
@@ -111,6 +113,19 @@ class CachedSession(Session):
             columns = torch.maximum(columns - 1, canvas.start[rows])
         assert self._hidden is not None
         return self.model.project(canvas, self._hidden[at[rows], columns - canvas.start[rows]])
+
+    def _unseen(self, canvas: Canvas) -> Tensor:
+        """Logits of a canvas with rows that have unseen positions: these rows are computed as a whole, and
+        nothing of them is kept."""
+        whole = [i for i, count in enumerate(canvas.counts) if count.unseen]
+        rest = [i for i, count in enumerate(canvas.counts) if not count.unseen]
+        found: dict[int, Tensor] = {}
+        for rows, run in ((whole, self.model), (rest, self)):
+            if rows:
+                part = canvas.take(rows)
+                logits = run(part).split([count.active for count in part.counts])
+                found |= dict(zip(rows, logits, strict=True))
+        return torch.cat([found[i] for i in range(len(found))])
 
     def leave(self, rows: Iterable[int]) -> None:
         gone = set(rows)
