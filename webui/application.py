@@ -98,8 +98,12 @@ class App:
             for value in {getattr(cell.request, name) for cell in cells} - {None}:
                 if value not in known():
                     raise ValueError(f"{name}: there is no {value!r}. There are: {', '.join(known())}.")
-        for model in {cell.request.model for cell in cells}:
-            self.checkpoints.entry(model)
+        able = {
+            model: self.checkpoints.entry(model).capabilities
+            for model in {cell.request.model for cell in cells}
+        }
+        for cell in cells:
+            able[cell.request.model].check(cell.request)
         refuse_unfit(cells, self.checkpoints, self.registry)
         if len(cells) > CONFIRMED:
             refuse_unconfirmed(request, self._cost(cells))

@@ -145,3 +145,28 @@ def test_a_checkpoint_is_downloaded_once_its_size_and_licence_were_agreed_to(vis
     user.page.keyboard.press("Enter")
     pop.get_by_role("button", name="Agree and download").click()
     pop.get_by_text("There is a checkpoint fetched already").wait_for()
+
+
+def test_what_cannot_work_is_greyed_out_with_the_reason(visit, folder):
+    user = visit()
+    user.wait("document.querySelector('tdw-models')?.known?.length")  # it has looked once
+    plain = llada(folder / "plain", seed=3)
+    config = json.loads((plain / "tokenizer_config.json").read_text("utf-8"))
+    del config["chat_template"]
+    (plain / "tokenizer_config.json").write_text(json.dumps(config), "utf-8")
+    user.page.evaluate(
+        "document.addEventListener('tdw:rescanned', e => (window.rescanned ??= []).push(...e.detail.added))"
+    )
+    details(user).get_by_role("button", name="Rescan checkpoints").click()
+    user.wait("window.rescanned?.length")
+    user.page.keyboard.press("Escape")
+    user.choose("model", "plain")
+    sentence = "plain has no chat template; use template auto or raw."
+    details(user).get_by_text(sentence).wait_for()
+    user.page.keyboard.press("Escape")
+    user.unfold("More")
+    user.page.locator("#field-template input").click()
+    refused = user.page.get_by_role("option", name="chat")
+    user.wait("document.querySelector('#field-template [role=option][data-refused]')")
+    assert refused.get_attribute("title") == sentence and refused.get_attribute("aria-disabled") == "true"
+    assert user.page.get_by_role("option", name="raw").get_attribute("data-refused") is None

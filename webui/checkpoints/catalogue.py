@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from webui.checkpoints import weights
+from webui.checkpoints.capabilities import Capabilities, capabilities
 from webui.checkpoints.families import FAMILIES, identify
 from webui.checkpoints.families.base import Family
 from webui.checkpoints.files import MAX_CONFIG, printable, read_json
@@ -36,6 +37,7 @@ class Entry:
     profile: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None
     parameters: int = 0  # numbers its weights are
+    capabilities: Capabilities = Capabilities()
     loaded: bool = False
     failed: str | None = None  # why it could not be loaded the last time, until its files change
 
@@ -165,6 +167,7 @@ class Catalogue:
             family = identify(config, folder, self._families, profile.get("family"))
             _check(family, config, folder)
             read_lexicon(folder)
+            able = capabilities(name, folder, family, config)
             found = weights.tensors(folder)
             size = sum(file.stat().st_size for file in weights.files(folder))
         except (ValueError, OSError) as error:
@@ -174,7 +177,7 @@ class Catalogue:
             return Described(stamp, Entry(name, folder, error=reason), {}, None)
         license = profile.get("license") or stated_license(folder) or family.license
         count = weights.parameters(found)
-        entry = Entry(name, folder, size, family.name, license, profile, None, count)
+        entry = Entry(name, folder, size, family.name, license, profile, None, count, able)
         return Described(stamp, entry, config, family)
 
     def _paths_of(self, folder: Path) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from webui.application import App
-from webui.cli import convert, download, selftest
+from webui.cli import convert, download, families, selftest
 from webui.cli.terminal import one_line
 from webui.core.flags import flag, leaves
 from webui.core.request import Request
@@ -26,6 +26,7 @@ OWN = MappingProxyType(
         "selftest": (selftest.HELP, selftest.arguments, selftest.selftest),
         "convert": (convert.HELP, convert.arguments, convert.convert),
         "download": (download.HELP, download.arguments, download.download),
+        "families": (families.HELP, families.arguments, families.families),
     }
 )
 EXAMPLES = """examples:

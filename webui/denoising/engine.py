@@ -173,8 +173,11 @@ class Engine:
         """The cell as a row: presets resolved, then every extension's `prompt`. ValueError."""
         request, preset = packing.resolve(cell.request.replace(model=name), known, self.samplers.table)
         row = self.registry.prepare(Row(cell, request, {"main": Prompt.of(request.prompt)}))
-        hint = self.checkpoints.hint(name, request.prompt)
-        return row.note(hint) if hint else row, preset
+        able = self.checkpoints.entry(name).capabilities
+        able.check(row.request)
+        for sentence in (*able.about(row.draft), self.checkpoints.hint(name, request.prompt)):
+            row = row.note(sentence) if sentence else row
+        return row, preset
 
     def _group(self, work: Work, prepared: Sequence[Prepared]) -> Iterator[Event]:
         """All rows of one checkpoint, which is loaded."""

@@ -22,7 +22,7 @@ PRESET = {
 }
 
 
-def _family(kind: str, model_class: str, translate: Any) -> Family:
+def _family(kind: str, model_class: str, translate: Any, covers: str = "", proof: str = "ab") -> Family:
     return Family(
         name=f"Tiny-A2D ({kind})",
         claims=lambda config: config.get("model_type") == f"a2d-{kind.lower()}",
@@ -35,6 +35,9 @@ def _family(kind: str, model_class: str, translate: Any) -> Family:
         end_tokens=("<|endoftext|>", "<|im_end|>"),
         preset=PRESET,
         license="Apache-2.0",
+        covers=covers,
+        proof=proof,
+        about="" if covers else "no published checkpoint seen",
     )
 
 
@@ -50,10 +53,12 @@ def _blocks(family: Family) -> Family:
         attention="block-causal",
         preset={**PRESET, "cache": "prefix"},
         block_length=shapes.block_size(32, "block_size"),
+        covers="Qwen3-0.6B-diffusion-bd3lm",
+        about="profile.json names it",
     )
 
 
-LLAMA = _family("Llama", "LlamaForCausalLM", shapes.llama)
-QWEN2 = _family("Qwen2", "Qwen2ForCausalLM", shapes.qwen2)
-QWEN3 = _family("Qwen3", "Qwen3ForCausalLM", shapes.qwen3)
+LLAMA = _family("Llama", "LlamaForCausalLM", shapes.llama, proof="b")
+QWEN2 = _family("Qwen2", "Qwen2ForCausalLM", shapes.qwen2, "Qwen2.5-Coder-0.5B-diffusion")
+QWEN3 = _family("Qwen3", "Qwen3ForCausalLM", shapes.qwen3, "Qwen3-0.6B-diffusion-mdlm")
 QWEN3_BLOCKS = _blocks(QWEN3)

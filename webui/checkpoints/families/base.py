@@ -58,7 +58,12 @@ class Family:
     forbidden   names of further tokens that are never written
     first_position
                 config.json -> what the body counts as the position of a row's first token
+    refused     config.json -> what cannot work with it: field of a request, or field=value, and why
     preset      request fields that suit the family; a checkpoint's profile.json goes over them
+    covers      the published checkpoints that it is for
+    proof       what tests show: "a" every published name of a true-size checkpoint is one parameter of its
+                shape; "b" logits of tiny random checkpoints equal a plain forward pass; "c" real weights
+    about       what else is known, in a few words
     """
 
     name: str
@@ -91,8 +96,12 @@ class Family:
     frame: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
     forbidden: tuple[str, ...] = ()
     first_position: Callable[[Mapping[str, Any]], int] = lambda config: 0
+    refused: Callable[[Mapping[str, Any]], Mapping[str, str]] = lambda config: {}
     preset: Mapping[str, Any] = field(default_factory=dict)
     license: str = "unknown"
+    covers: str = ""
+    proof: str = ""
+    about: str = ""
 
     def native(self) -> Any:
         """The native class."""

@@ -28,6 +28,9 @@ DIFFULLAMA = Family(
     max_length=shapes.max_length,
     shift=True,
     preset={"sampler": "random", "length": 64, "temperature": 0.9, "top_p": 0.9, "template": "raw"},
+    covers="DiffuLLaMA-7B",
+    proof="b",
+    about="profile.json names it",
     license="Llama 2",
 )
 OPEN_DLLM = Family(
@@ -42,5 +45,8 @@ OPEN_DLLM = Family(
     shift=True,
     end_tokens=("<|endoftext|>", "<|im_end|>"),
     preset={"sampler": "low_confidence", "length": 128, "temperature": 0.5, "end_of_text": "stop"},
+    covers="Open-dLLM, open-dcoder-0.5B",
+    proof="ab",
+    about="profile.json names it",
     license="Apache-2.0",
 )

@@ -84,5 +84,9 @@ FAMILY = Family(
         "end_of_text": "keep",
         "template": "raw",
     },
+    covers="MDLM",
+    proof="ab",
+    about="logits also those of its own code (0.0); its sampler draws the number of commits, ours follows "
+    "the schedule; GPT-2's tokenizer must lie beside it",
     license="Apache-2.0",
 )

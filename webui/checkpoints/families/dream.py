@@ -38,5 +38,9 @@ FAMILY = Family(
         "top_p": 0.95,
         "end_of_text": "stop",
     },
+    covers="Dream-7B, Dream-Coder-7B, DiffuCoder-7B",
+    proof="ab",
+    about="logits also those of its own code in dLLM (0.0); the published sampler measures entropy after "
+    "top-p, ours before",
     license="Apache-2.0 (Dream), Apple AMLR (DiffuCoder)",
 )

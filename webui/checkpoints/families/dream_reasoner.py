@@ -34,5 +34,7 @@ FAMILY = Family(
         "end_of_text": "stop",
         "cache": "prefix",
     },
+    covers="DreamReasoner-8B",
+    proof="ab",
     license="Apache-2.0",
 )

@@ -32,5 +32,8 @@ FAMILY = Family(
         "end_of_text": "stop",
         "cache": "prefix",
     },
+    covers="Fast-dLLM v2 1.5B, 7B",
+    proof="ab",
+    about="the first token of a block is not committed first",
     license="Apache-2.0",
 )

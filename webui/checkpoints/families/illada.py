@@ -32,5 +32,8 @@ FAMILY = Family(
         "temperature": 0.0,
         "end_of_text": "stop",
     },
+    covers="iLLaDA-8B",
+    proof="b",
+    about="sizes not seen",
     license="Apache-2.0",
 )

@@ -137,5 +137,8 @@ FAMILY = Family(
         "temperature": 0.0,
         "end_of_text": "stop",
     },
+    covers="LLaDA-8B-Base, LLaDA-8B-Instruct, LLaDA 1.5",
+    proof="ab",
+    about="tokens at temperature 0 too; the default checkpoint has this format",
     license="MIT",
 )

@@ -61,5 +61,8 @@ FAMILY = Family(
         "temperature": 0.0,
         "end_of_text": "stop",
     },
+    covers="LLaDA-MoE-7B-A1B",
+    proof="ab",
+    about="logits also those of its own code in dLLM (9.5e-7)",
     license="Apache-2.0",
 )

@@ -36,6 +36,10 @@ UNUSED = (
     r"\.contact_head\.",
 )
 BEGINS, FINISHES = ("[CLS]", "<s>", "<cls>"), ("[SEP]", "</s>", "<eos>")
+REACTIONS = (
+    "rxnmapper's real weights (reaction SMILES, 3.2 MB, MIT): of 909 tokens masked at 15 % it finds 98.3 %, "
+    "of 2,966 at 50 % 90.0 %"
+)
 PRESET = {
     "sampler": "low_confidence",
     "length": 32,
@@ -185,6 +189,9 @@ def _family(
         forbidden=("[PAD]", "[CLS]", "[UNK]", "<pad>", "<s>", "<unk>", "<cls>", "<null_1>"),
         preset=PRESET,
         license=license,
+        covers=f"any {name} with its head for masked tokens",
+        proof="bc" if name == "ALBERT" else "b",
+        about=REACTIONS if name == "ALBERT" else "",
     )
 
 

@@ -26,5 +26,8 @@ FAMILY = Family(
         "temperature": 0.1,
         "end_of_text": "stop",
     },
+    covers="RND1-Base-0910",
+    proof="ab",
+    about="experts' layout as a third party's code has it; its remasking sampler is not built",
     license="Apache-2.0",
 )

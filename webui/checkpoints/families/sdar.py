@@ -32,6 +32,9 @@ FAMILY = Family(
     block_length=shapes.block_size(4, "block_size"),
     end_tokens=ENDS,
     preset=PRESET,
+    covers="SDAR, TraDo",
+    proof="ab",
+    about="its dynamic strategy is the sampler threshold",
     license="MIT",
 )
 EXPERTS = Family(
@@ -49,5 +52,7 @@ EXPERTS = Family(
     block_length=shapes.block_size(4, "block_size"),
     end_tokens=ENDS,
     preset=PRESET,
+    covers="SDAR-30B-A3B",
+    proof="ab",
     license="MIT",
 )

@@ -24,5 +24,7 @@ FAMILY = Family(
         "end_of_text": "stop",
         "cache": "prefix",
     },
+    covers="Stable-DiffCoder-8B",
+    proof="ab",
     license="MIT",
 )

@@ -166,5 +166,9 @@ FAMILY = Family(
         "end_of_text": "stop",
         "cache": "prefix",
     },
+    covers="Steerling-8B",
+    proof="ab",
+    about="logits also those of its own code (0.0 in fp32 and bf16); needs a tokenizer.json, which is not "
+    "published; concepts are not steered",
     license="Apache-2.0",
 )

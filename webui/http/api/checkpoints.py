@@ -19,9 +19,17 @@ router = APIRouter(tags=["checkpoints"])
 def checkpoints(app: Program) -> Response:
     """The checkpoints in the models folder, as it is now."""
     default, entries = app.settings.model, app.checkpoints.list()
-    names = [name for name in CheckpointInfo.model_fields if name != "default"]
+    names = [name for name in CheckpointInfo.model_fields if name not in ("default", "refused", "cautions")]
     return Reply(
-        [{**{name: getattr(e, name) for name in names}, "default": e.name == default} for e in entries]
+        [
+            {
+                **{name: getattr(e, name) for name in names},
+                "default": e.name == default,
+                "refused": dict(e.capabilities.refused),
+                "cautions": dict(e.capabilities.cautions),
+            }
+            for e in entries
+        ]
     )
 
 

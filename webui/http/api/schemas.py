@@ -182,7 +182,8 @@ class ExperimentInfo(BaseModel):
 
 class CheckpointInfo(BaseModel):
     """`default`: used when a request names none; `size` in bytes; `parameters`: how many numbers its weights
-    have; `loaded`: in memory.
+    have; `loaded`: in memory. `refused`: what a request cannot ask it for, a field or field=value, and why;
+    `cautions`: what works, but not as one may expect.
 
     `error`: why its files cannot be used; `failed`: why loading it failed the last time, null once the files
     have changed.
@@ -198,6 +199,8 @@ class CheckpointInfo(BaseModel):
     parameters: int
     loaded: bool
     failed: str | None
+    refused: dict[str, str]
+    cautions: dict[str, str]
 
 
 class Memory(BaseModel):

@@ -34,7 +34,10 @@ export function details(entry, standing) {
     ["license", entry.license],
   ];
   for (const [key, value] of facts) if (value) list.append(element("div", "", element("dt", "", say(`models.${key}`)), element("dd", "", element("bdi", "", String(value)))));
-  const node = element("div", "", element("h3", "", name), state, bar, why, list);
+  const sentences = [...Object.values(entry.refused ?? {}), ...Object.values(entry.cautions ?? {})];
+  const cannot = element("ul", "models-cannot", ...sentences.map((sentence) => element("li", "", sentence)));
+  const limits = sentences.length ? [element("h4", "", say("models.cannot")), cannot] : [];
+  const node = element("div", "", element("h3", "", name), state, bar, why, list, ...limits);
   node.dataset.state = standing.state;
   if (entry.parameters && entry.parameters < DEMONSTRATION) list.before(element("p", "models-small", say("models.small")));
   return [node];

@@ -4,6 +4,7 @@
 import { feed } from "../base/feed.js";
 import { button, element } from "../base/parts.js";
 import { downloader } from "./download.js";
+import { limit } from "./limits.js";
 import { details, refused, size } from "./model-facts.js";
 import { say } from "../base/strings.js";
 
@@ -96,6 +97,7 @@ class Models extends HTMLElement {
     const entry = this.chosen;
     this.chip.hidden = !entry && !this.entries.length;
     if (!entry) return;
+    limit(entry.refused ?? {});
     const state = stateOf(entry);
     this.chip.dataset.state = state.state;
     setText(this.label, entry.error ? "" : entry.parameters ? say("models.size_of", { number: size(entry) }) : size(entry));
