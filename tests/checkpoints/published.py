@@ -20,6 +20,7 @@ from tests.tiny_mixtures import (
     steerling_config,
     steerling_shapes,
 )
+from tests.tiny_more import nemotron_config, nemotron_shapes
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -111,6 +112,10 @@ MDLM_OWT = mdlm_config(
     hidden_dim=768, n_blocks=12, n_heads=12, model_length=1024, vocab_size=50258, cond_dim=128
 )
 
+NEMOTRON_8B = nemotron_config(
+    **qwen(4096, 34, 32, 8, 14336, 131072, head_dim=128, max_position_embeddings=262144), block_size=32
+)
+
 # checkpoint: its family, its config.json, what makes the names and shapes of its weights
 CHECKPOINTS: dict[str, tuple[str, dict[str, Any], Callable[[], Shapes]]] = {
     "LLaDA-8B-Instruct": ("LLaDA", LLADA_8B, lambda: llada_shapes(LLADA_8B)),
@@ -144,6 +149,11 @@ CHECKPOINTS: dict[str, tuple[str, dict[str, Any], Callable[[], Shapes]]] = {
     ),
     "Steerling-8B": ("Steerling", STEERLING_8B, lambda: steerling_shapes(STEERLING_8B)),
     "mdlm-owt": ("MDLM", MDLM_OWT, lambda: mdlm_shapes(MDLM_OWT)),
+    "Nemotron-Labs-Diffusion-8B": (
+        "Nemotron-Labs-Diffusion",
+        NEMOTRON_8B,
+        lambda: nemotron_shapes(NEMOTRON_8B),
+    ),
 }
 # parameters in billions, as their publishers give them; a total that differs shows a wrong size above
 BILLIONS = {

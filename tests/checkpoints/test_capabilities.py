@@ -31,8 +31,8 @@ def test_the_api_refuses_what_it_lists_as_refused(tmp_path):
     assert client.post("jobs/estimate", json=asked).json()["error"]["message"] == sentence
     assert client.post("jobs/estimate", json={**asked, "template": "raw"}).status_code == 200
     assert (
-        listed["SDAR"]["cautions"]["infill"].endswith(BEHIND)
-        and "blocks of 4" in listed["SDAR"]["cautions"]["infill"]
+        listed["SDAR"]["cautions"]["draft"].endswith(BEHIND)
+        and "blocks of 4" in listed["SDAR"]["cautions"]["draft"]
     )
     app.close()
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import combinations, product
 
-from tests import tiny_checkpoints, tiny_decoders, tiny_masked_lms, tiny_mixtures
+from tests import tiny_checkpoints, tiny_decoders, tiny_masked_lms, tiny_mixtures, tiny_more
 
 FAMILIES = {
     "LLaDA": tiny_checkpoints.llada,
@@ -22,6 +22,7 @@ FAMILIES = {
     "LLaDA2": tiny_mixtures.llada2,
     "Steerling": tiny_mixtures.steerling,
     "MDLM": tiny_mixtures.mdlm,
+    **tiny_more.MORE,
     **tiny_masked_lms.MASKED_LMS,
 }
 # crossed with everything; the others, which differ in config.json alone, with every sampler
@@ -39,6 +40,9 @@ CROSSED = (
     "BERT",
     "ModernBERT",
     "MDLM",
+    "DiffuGPT",
+    "WeDLM",
+    "Nemotron-Labs-Diffusion",
 )
 CACHES = ("exact", "prefix", "dual")
 SAMPLERS = (

@@ -164,7 +164,7 @@ def test_what_cannot_work_is_greyed_out_with_the_reason(visit, folder):
     sentence = "plain has no chat template; use template auto or raw."
     details(user).get_by_text(sentence).wait_for()
     user.page.keyboard.press("Escape")
-    user.unfold("More")
+    user.unfold("Further parameters")
     user.page.locator("#field-template input").click()
     refused = user.page.get_by_role("option", name="chat")
     user.wait("document.querySelector('#field-template [role=option][data-refused]')")

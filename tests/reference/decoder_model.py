@@ -19,12 +19,18 @@ from tests.reference.llada_model import read, rms_norm, rotated
 
 @torch.no_grad()
 def decoder_logits(
-    folder: Path, tokens: Tensor, shift: bool = False, block: int = 0, dtype: torch.dtype = torch.float32
+    folder: Path,
+    tokens: Tensor,
+    shift: bool = False,
+    block: int = 0,
+    dtype: torch.dtype = torch.float32,
+    sees: Tensor | None = None,
 ) -> Tensor:
     """(B, L, V) logits of `tokens` (B, L).
 
     shift   the output at a column predicts the next one; the result is at the predicted token's column
     block   columns of a block, which sees itself and those before it; 0: every column sees every other
+    sees    (B or 1, L, L) bool: what each query sees of the keys, instead
     """
     config, weights = read(folder)
     w = {name: value.to(dtype) for name, value in weights.items()}
@@ -32,7 +38,7 @@ def decoder_logits(
     eps, theta = config["rms_norm_eps"], config["rope_theta"]
     size = config.get("head_dim") or config["hidden_size"] // heads
     number = torch.arange(tokens.shape[1]) // (block or tokens.shape[1])
-    sees = number[:, None] >= number[None, :]  # query, key
+    seen = (number[:, None] >= number[None, :])[None] if sees is None else sees  # query, key
 
     x = F.embedding(tokens, w["model.embed_tokens.weight"])
     for layer in range(config["num_hidden_layers"]):
@@ -48,7 +54,7 @@ def decoder_logits(
             q, k = (rms_norm(p, w[f"{at}self_attn.{n}_norm.weight"], eps) for p, n in ((q, "q"), (k, "k")))
         q, k = rotated(q, theta), rotated(k, theta)
         k, v = (part.repeat_interleave(heads // kv_heads, dim=1) for part in (k, v))
-        scores = (q @ k.transpose(-1, -2) * size**-0.5).masked_fill(~sees, -torch.inf)
+        scores = (q @ k.transpose(-1, -2) * size**-0.5).masked_fill(~seen[:, None], -torch.inf)
         y = (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)
         x = x + F.linear(y, w[f"{at}self_attn.o_proj.weight"])
         y = rms_norm(x, w[at + "post_attention_layernorm.weight"], eps)

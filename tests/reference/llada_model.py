@@ -52,18 +52,20 @@ def reference_logits(
     mask: Tensor | None = None,
     dtype: torch.dtype = torch.float32,
     positions: Tensor | None = None,
+    sees: Tensor | None = None,
 ) -> Tensor:
     """(B, L, V) logits of `tokens` (B, L), every position seeing every other.
 
     `mask` (B, L), true where a token is and false where padding is, hides padding as key; logits *at*
-    padding mean nothing. `positions` (L,) are those of the columns, by default 0, 1, 2 ... V is
-    embedding_size, the rows of the output matrix, which may exceed vocab_size.
+    padding mean nothing. `positions` (L,) are those of the columns, by default 0, 1, 2 ... `sees`
+    (B or 1, L, L): what each query sees of the keys, instead of everything. V is embedding_size, the rows of the output matrix, which may exceed vocab_size.
     """
     config, weights = read(folder)
     w = {name.removeprefix("model.transformer."): value.to(dtype) for name, value in weights.items()}
     heads, eps, theta = config["n_heads"], config["rms_norm_eps"], config["rope_theta"]
     kv_heads = config.get("n_kv_heads") or heads
     keys = None if mask is None else mask.bool()[:, None, None, :]
+    keys = keys if sees is None else sees[:, None]
 
     def split(x: Tensor, count: int) -> Tensor:
         return x.unflatten(-1, (count, -1)).transpose(1, 2)  # (B, heads, L, D)

@@ -17,7 +17,8 @@ from webui.core.prompt import Draft, Gap
 @dataclass(frozen=True)
 class Capabilities:
     """refused   field of a request, or field=value: why it cannot work. Of an extension: extension.option
-    cautions  what works, but not as one may expect: `infill`, why
+    cautions  what works, but not as one may expect: `draft`, text that stands in
+              the answer from the start, and why
     """
 
     refused: Mapping[str, str] = field(default_factory=dict)
@@ -38,12 +39,12 @@ class Capabilities:
 
     def about(self, draft: Draft | None) -> Iterator[str]:
         """The cautions for an answer that starts from this draft."""
-        if draft is None or "infill" not in self.cautions:
+        if draft is None or "draft" not in self.cautions:
             return
         gaps = [i for i, part in enumerate(draft.parts) if isinstance(part, Gap)]
         behind = draft.parts[gaps[0] + 1 :] if gaps else ()
         if any(not isinstance(part, Gap) and (getattr(part, "text", "") or "").strip() for part in behind):
-            yield self.cautions["infill"]
+            yield self.cautions["draft"]
 
 
 def capabilities(name: str, folder: Path, family: Family, config: Mapping[str, Any]) -> Capabilities:
@@ -52,10 +53,10 @@ def capabilities(name: str, folder: Path, family: Family, config: Mapping[str, A
     if not _has_template(folder):
         refused["template=chat"] = f"{printable(folder.name)} has no chat template; use template auto or raw."
     cautions: dict[str, str] = {}
-    if family.attention != "bidirectional":
-        tokens = family.block_length(config)
+    if family.attention not in ("bidirectional", "known-first"):
+        tokens = family.block_length(config) or family.answer_block(config)
         left = f"blocks of {tokens} tokens" if tokens else "single tokens"
-        cautions["infill"] = (
+        cautions["draft"] = (
             f"{family.name} writes {left} from left to right and sees nothing behind them: text behind a gap "
             "does not influence what is written into it."
         )

@@ -28,8 +28,10 @@ class DiffusionTransformerConfig(PretrainedConfig):
         num_attention_heads: int = 2,
         condition_size: int = 8,
         max_position_embeddings: int = 64,
+        modulated: bool = True,
         **more: Any,
     ):
+        self.modulated = modulated  # by the noise level; without it norms and sums are plain
         self.vocab_size, self.hidden_size = vocab_size, hidden_size
         self.num_hidden_layers, self.num_attention_heads = num_hidden_layers, num_attention_heads
         self.condition_size, self.max_position_embeddings = condition_size, max_position_embeddings
@@ -90,19 +92,18 @@ class Block(nn.Module):
         self.attn_qkv = nn.Linear(width, 3 * width, bias=False)
         self.attn_out = nn.Linear(width, width, bias=False)
         self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU("tanh"), nn.Linear(4 * width, width))
-        self.adaLN_modulation = nn.Linear(config.condition_size, 6 * width)
+        self.adaLN_modulation = nn.Linear(config.condition_size, 6 * width) if config.modulated else None
 
     def forward(
         self,
         x: Tensor,
-        condition: Tensor,
+        condition: Tensor | None,
         mask: Tensor | None,
         position: Tensor,
         kept: Any = None,
         layer: int = 0,
     ) -> Tensor:
-        parts = self.adaLN_modulation(condition)[:, None].chunk(6, dim=2)
-        shift, scale, gate, shift_mlp, scale_mlp, gate_mlp = parts
+        shift, scale, gate, shift_mlp, scale_mlp, gate_mlp = _modulation(self.adaLN_modulation, condition, 6)
         y = self.norm1(x) * (1 + scale) + shift
         q, k, v = self.attn_qkv(y).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         q, k = rotated(q, position), rotated(k, position)
@@ -118,11 +119,20 @@ class Output(nn.Module):
         super().__init__()
         self.norm_final = Norm(config.hidden_size)
         self.linear = nn.Linear(config.hidden_size, config.vocab_size)
-        self.adaLN_modulation = nn.Linear(config.condition_size, 2 * config.hidden_size)
+        self.adaLN_modulation = (
+            nn.Linear(config.condition_size, 2 * config.hidden_size) if config.modulated else None
+        )
 
-    def modulated(self, x: Tensor, condition: Tensor) -> Tensor:
-        shift, scale = self.adaLN_modulation(condition)[:, None].chunk(2, dim=2)
+    def modulated(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        shift, scale = _modulation(self.adaLN_modulation, condition, 2)
         return self.norm_final(x) * (1 + scale) + shift
+
+
+def _modulation(layer: nn.Linear | None, condition: Tensor | None, parts: int) -> tuple[Any, ...]:
+    """Shift, scale and gate, for attention and feed-forward; those that change nothing without a layer."""
+    if layer is None or condition is None:
+        return (0.0, 0.0, 1.0, 0.0, 0.0, 1.0)[:parts]
+    return layer(condition)[:, None].chunk(parts, dim=2)
 
 
 class DiffusionTransformer(PreTrainedModel):
@@ -132,7 +142,7 @@ class DiffusionTransformer(PreTrainedModel):
     def __init__(self, config: Any):
         super().__init__(config)
         self.vocab_embed = Embedding(config.vocab_size, config.hidden_size)
-        self.sigma_map = Level(config.condition_size)
+        self.sigma_map = Level(config.condition_size) if config.modulated else None
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
         self.output_layer = Output(config)
         self.post_init()
@@ -145,7 +155,9 @@ class DiffusionTransformer(PreTrainedModel):
     ) -> Tensor:
         if position is None:
             position = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
-        condition = F.silu(self.sigma_map(torch.zeros(tokens.shape[0], device=tokens.device)))
+        condition = None
+        if self.sigma_map is not None:
+            condition = F.silu(self.sigma_map(torch.zeros(tokens.shape[0], device=tokens.device)))
         x = self.vocab_embed(tokens)
         for layer, block in enumerate(self.blocks):
             x = block(x, condition, mask, position, kept, layer)

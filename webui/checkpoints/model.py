@@ -40,6 +40,7 @@ class Description:
     first_position: int = 0  # of a row's first token, as the body counts
     frame: tuple[int, int] | None = None  # the tokens that the body gets before and after a row
     forbidden: tuple[int, ...] = ()  # tokens that are never written
+    answer_block: int = 0  # columns of a block behind the prompt, if attention is causal-but-block
 
 
 class Model:
@@ -210,4 +211,21 @@ class Model:
         block = self.description.block_length if self.family.attention == "block-causal" else 1
         part = torch.div(canvas.position, block, rounding_mode="floor")
         later = part[:, None, :, None] < part[:, None, None, :]
+        if self.family.attention == "causal-but-block":
+            now = self._unfinished(canvas)
+            later &= (now[:, None, :, None] != now[:, None, None, :]) | (now < 0)[:, None, :, None]
+        elif self.family.attention == "known-first":
+            known = canvas.tokens != canvas.mask
+            later &= known[:, None, :, None] | ~known[:, None, None, :]
+            later |= known[:, None, :, None] & ~known[:, None, None, :]
         return mask.masked_fill(later, least)
+
+    def _unfinished(self, canvas: Canvas) -> Tensor:
+        """(B, L) long: the number of each column's block of the answer, counted from its beginning, or -1
+        before the first block that has a masked position. The blocks are the sampler's where there is one."""
+        if canvas.sampler is not None:
+            number = canvas.block
+        else:
+            number = torch.div(canvas.column, self.description.answer_block, rounding_mode="floor")
+        first = torch.where(canvas.masked, number, number.amax() + 1).amin(1, keepdim=True)
+        return torch.where((number >= first) & (canvas.column >= 0), number, -1)

@@ -9,8 +9,11 @@ from typing import Any
 
 from webui.checkpoints.families import (
     a2d,
+    bd3lm,
     converted,
+    diffugpt,
     dit,
+    dllm_var,
     dream,
     dream_reasoner,
     fast_dllm,
@@ -19,10 +22,12 @@ from webui.checkpoints.families import (
     llada2,
     llada_moe,
     masked_lm,
+    nemotron,
     rnd1,
     sdar,
     stable_diffcoder,
     steerling,
+    wedlm,
 )
 from webui.checkpoints.families.base import Family
 from webui.checkpoints.files import printable
@@ -47,18 +52,18 @@ FAMILIES: tuple[Family, ...] = (
     a2d.QWEN3_BLOCKS,
     converted.DIFFULLAMA,
     converted.OPEN_DLLM,
+    diffugpt.FAMILY,
+    dllm_var.FAMILY,
+    wedlm.FAMILY,
+    wedlm.QWEN2,
+    nemotron.FAMILY,
     *masked_lm.FAMILIES,
     dit.FAMILY,
+    bd3lm.FAMILY,
 )
 
 REFUSED: Mapping[str, tuple[str, str]] = {  # model_type: the family, and why it is not loaded
-    "bd3lm": ("BD3-LM", "its blocks are conditioned on a clean copy of the text, which is not built here"),
     "sedd": ("SEDD", "it gives ratios of probabilities, which need a sampler of their own"),
-    "wedlm": ("WeDLM", "its sampler reorders the canvas, which is not built here"),
-    "nemotron_labs_diffusion": (
-        "Nemotron-Labs-Diffusion",
-        "its committed blocks attend causally to themselves",
-    ),
     "diffusion_gemma": ("DiffusionGemma", "it has no mask token: it denoises random tokens"),
     "editflow-llada": ("EditFlow", "it inserts and deletes tokens, which is not built here"),
     "editflow-dream": ("EditFlow", "it inserts and deletes tokens, which is not built here"),

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
 
 # bidirectional: every position sees every other; causal: itself and those before it;
-# block-causal: all of its own block and those before it
-Attention = Literal["bidirectional", "block-causal", "causal"]
+# block-causal: all of its own block and those before it; causal-but-block: as causal, but everything within a
+# block of the answer that is not committed yet; known-first: a known column sees the known ones before it, a
+# masked one every known one and the masked ones before it
+Attention = Literal["bidirectional", "block-causal", "causal", "causal-but-block", "known-first"]
 
 
 def split_causal_lm(module: Any) -> tuple[Any, Any]:
@@ -48,6 +50,8 @@ class Family:
                 config.json -> columns of a block of block-causal attention, 0 for the others
     caches      whether the body also takes `past_key_values`, whose `update(keys, values, layer)` it calls in
                 each layer for the keys and values that are attended to
+    answer_block
+                config.json -> columns of a block of causal-but-block attention; they begin behind the prompt
     split       loaded module -> (body, head). `body(input_ids=, attention_mask=, position_ids=, use_cache=)`
                 gives an object with `last_hidden_state` (B, L, D); `head(hidden (N, D))` gives logits (N, V).
                 The head is everything after the body, a transform before the decoder included
@@ -76,6 +80,7 @@ class Family:
     attention: Attention = "bidirectional"
     block_length: Callable[[Mapping[str, Any]], int] = lambda config: 0
     caches: bool = True
+    answer_block: Callable[[Mapping[str, Any]], int] = lambda config: 0
     split: Callable[[Any], tuple[Any, Any]] = split_causal_lm
     assemble: Callable[[str, Any], Recipe | None] = lambda name, config: None
     unused: tuple[str, ...] = ()

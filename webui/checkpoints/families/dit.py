@@ -2,8 +2,8 @@
 is written in webui/checkpoints/diffusion_transformer.py.
 
 Every block is modulated by an embedding of the noise level, which these checkpoints always get as 0 (their
-time_conditioning is off). BD3-LM and SEDD share the names: BD3-LM's text is conditioned on a clean copy,
-SEDD gives ratios instead of logits; both are refused.
+time_conditioning is off). BD3-LM (bd3lm.py) and SEDD share the names; SEDD
+gives ratios instead of logits and is refused.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ def translate(config: Mapping[str, Any]) -> Any:
         num_attention_heads=config["n_heads"],
         condition_size=config["cond_dim"],
         max_position_embeddings=config["model_length"],
+        modulated=config.get("adaln") is not False,
         tie_word_embeddings=False,
     )
 
