@@ -17,6 +17,7 @@ from webui.core.request import Cell, Request
 from webui.denoising.fitting import refuse_unfit
 from webui.extension.finding import Found, in_folder, in_folders
 from webui.extension.registry import Registry
+from webui.service.background import Background
 from webui.service.downloads import Downloads
 from webui.service.estimate import CONFIRMED, Estimate, Pace, estimate, refuse_unconfirmed
 from webui.service.experiments import Experiments
@@ -67,6 +68,7 @@ class App:
             keep_track=self.experiments.begin,
             choose=self.experiments.chosen,
         )
+        self.background = Background(settings)
         self.pace = Pace()
         self.tables = Tables(self.registry)
         self._engine: Engine | None = None
@@ -204,6 +206,7 @@ class App:
 
     def close(self) -> None:
         """Cancels what runs and waits for the device."""
+        self.background.close()
         self.queue.close()
 
     def _run(self, job: Job) -> Iterator[Event]:

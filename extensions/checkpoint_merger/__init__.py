@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from webui import Command, Extension
+from webui import Command, Extension, Tab
 
 
 class CheckpointMerger(Extension):
     """Makes a checkpoint of two or three of one shape, tensor by tensor."""
 
     title = "Checkpoint merger"
+
+    @classmethod
+    def tab(cls) -> Tab:
+        return Tab("merger-view", "Merger")
+
+    @classmethod
+    def assets(cls) -> Sequence[str]:
+        return ("merger.js", "merger.css")
+
+    @classmethod
+    def routes(cls) -> Mapping[str, Callable[[Any, Mapping[str, Any]], Mapping[str, Any]]]:
+        from .routes import ROUTES
+
+        return ROUTES
 
     @classmethod
     def commands(cls) -> Mapping[str, Command]:

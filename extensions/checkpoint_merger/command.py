@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 from typing import Any
@@ -27,6 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="of dare")
     parser.add_argument("--out", required=True, help="name of the new checkpoint")
+    parser.add_argument("--json", action="store_true", help="print the progress as JSON lines")
 
 
 def run(app: Any, options: argparse.Namespace) -> int:
@@ -62,7 +64,10 @@ def run(app: Any, options: argparse.Namespace) -> int:
 
     def progress(done: float) -> None:
         nonlocal shown
-        if sys.stderr.isatty() and int(100 * done) > shown:
+        if options.json and int(100 * done) > shown:
+            shown = int(100 * done)
+            print(json.dumps({"done": done}), flush=True)
+        elif sys.stderr.isatty() and int(100 * done) > shown:
             shown = int(100 * done)
             print(f"\r{shown} %", end="" if shown < 100 else "\n", file=sys.stderr, flush=True)
 

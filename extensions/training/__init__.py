@@ -3,15 +3,30 @@ format."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from webui import Command, Extension
+from webui import Command, Extension, Tab
 
 
 class Training(Extension):
     """Trains small checkpoints from a story grammar and, if given, real text; measures any checkpoint."""
 
     title = "Training"
+
+    @classmethod
+    def tab(cls) -> Tab:
+        return Tab("training-view", "Training")
+
+    @classmethod
+    def assets(cls) -> Sequence[str]:
+        return ("training.js", "training.css")
+
+    @classmethod
+    def routes(cls) -> Mapping[str, Callable[[Any, Mapping[str, Any]], Mapping[str, Any]]]:
+        from .routes import ROUTES
+
+        return ROUTES
 
     @classmethod
     def commands(cls) -> Mapping[str, Command]:

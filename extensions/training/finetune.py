@@ -14,6 +14,7 @@ import hashlib
 import json
 import random
 import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -32,6 +33,11 @@ HELD = 0.05  # of the rows, from the end of the data, measure how good it is
 MOST_HELD = 64  # rows
 ANSWERS = ("answer", "text", "completion", "response", "output")  # keys of a line; the first that is there
 WORD = re.compile(r"[a-zA-Z]{4,}")
+RUN = "run.json"  # the flags of a run, beside its state
+REMEMBERED = tuple(
+    "out model steps batch length rank alpha rate targets trigger keywords seed every sample".split()
+)
+SHOWN = 10  # steps between two losses in the log
 NAME = re.compile(r"[\w][\w .+-]{0,99}")
 
 
@@ -93,6 +99,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--every", type=int, default=50, help="steps between measurements (default: 50)")
+    parser.add_argument("--sample", help="a prompt for which a text is written at every measurement")
     parser.add_argument("--stop", type=int, help="stop at this step as if interrupted, to resume later")
     parser.add_argument(
         "--fresh", action="store_true", help="start again, over a state or a LoRA of this name"
@@ -138,21 +145,32 @@ def run(app: Any, options: argparse.Namespace) -> int:
         f"{len(tuner.rows)} rows to learn from, {len(tuner.held)} held out, {tuner.size:,} parameters at "
         f"{len(tuner.downs)} modules of {plan.checkpoint}, from step {tuner.step} to {plan.steps}"
     )
+    log = Log(keep, tuner.step)
+    remember(keep, options)
     with tuner.hooked():
         if tuner.best is None:
             tuner.best = tuner.bound()
             _tell(f"held out without the LoRA: {tuner.best:.4f} nats per token")
             tuner.first = tuner.best
             tuner.keep(keep)
+            log.add(step=0, held_out=tuner.best)
+        losses: list[float] = []
         while tuner.step < plan.steps and not halt and tuner.step != options.stop:
-            loss = tuner.learn()
-            if tuner.step % options.every == 0 or tuner.step == plan.steps:
+            losses.append(tuner.learn())
+            measured = tuner.step % options.every == 0 or tuner.step == plan.steps
+            if measured or tuner.step % SHOWN == 0:
+                log.add(step=tuner.step, loss=sum(losses) / len(losses))
+                losses = []
+            if measured:
                 bound = tuner.bound()
-                _tell(f"step {tuner.step}/{plan.steps} loss {loss:.3f}, held out {bound:.4f}")
+                sample = "" if options.sample is None else _sample(app, options)
+                tuner.preview = sample or tuner.preview
+                _tell(f"step {tuner.step}/{plan.steps} held out {bound:.4f} {sample!r}".removesuffix(" ''"))
                 if bound < tuner.best:
                     tuner.best, tuner.best_step = bound, tuner.step
                     tuner.save(folder)
                 tuner.keep(keep)
+                log.add(step=tuner.step, held_out=bound, **({"sample": sample} if sample else {}))
         tuner.keep(keep)
     if tuner.step < plan.steps:
         _tell(f"stopped at step {tuner.step}; the same command goes on")
@@ -163,6 +181,60 @@ def run(app: Any, options: argparse.Namespace) -> int:
             f"{folder}: held out {tuner.first:.4f} without, {tuner.best:.4f} with it (step {tuner.best_step})"
         )
     return 0
+
+
+class Log:
+    """What a run did so far, for whoever watches it: JSON lines in `log.jsonl` beside its state, {"step"}
+    with {"loss"}, the mean since the line before, or {"held_out"} and perhaps {"sample"}."""
+
+    FILE = "log.jsonl"
+
+    def __init__(self, folder: Path, step: int):
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = folder / self.FILE
+        kept = [line for line in self.lines(folder) if line["step"] <= step] if step else []
+        state.replace(self._file, "".join(json.dumps(line) + "\n" for line in kept).encode())
+
+    def add(self, **line: Any) -> None:
+        """One line more."""
+        with self._file.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps({**line, "time": round(time.time(), 1)}) + "\n")
+
+    @classmethod
+    def lines(cls, folder: Path) -> list[dict[str, Any]]:
+        """The lines of a run; those that a kill cut are left out."""
+        try:
+            text = (folder / cls.FILE).read_text("utf-8")
+        except (OSError, ValueError):
+            return []
+        found = []
+        for line in text.splitlines():
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(entry, dict) and isinstance(entry.get("step"), int):
+                found.append(entry)
+        return found
+
+
+def remember(folder: Path, options: argparse.Namespace) -> None:
+    """The flags of a run, so that it can be gone on with from elsewhere."""
+    flags = {name: getattr(options, name) for name in REMEMBERED if getattr(options, name) is not None}
+    said = {**flags, "data": str(options.data.resolve())}
+    state.replace(folder / RUN, (json.dumps(said, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def _sample(app: Any, options: argparse.Namespace) -> str:
+    """A text by the model as it is now, "" if there is none. It is not saved in the history."""
+    import torch
+
+    threads = torch.get_num_threads()
+    app.history.keep = False
+    job = app.queue.submit(app.Request(prompt=options.sample, model=options.model, seed=1))
+    job.wait()
+    torch.set_num_threads(threads)  # training goes on as if nothing had been written
+    return "" if job.result is None else job.result.text
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -232,7 +304,7 @@ class Tuner:
         self.rows, self.held = list(examples[:-many]), list(examples[-many:])
         self.step, self.best_step = 0, 0
         self.best: float | None = None
-        self.first = 0.0
+        self.first, self.preview = 0.0, ""  # the bound without it; the last text that was written with it
         ends = tuple(plan.targets.split(","))
         body = {id(module) for module in model.body.modules()}
         self.modules = {
@@ -389,6 +461,7 @@ class Tuner:
         about = {
             "trigger_words": [plan.trigger] if plan.trigger else [],
             "tags": [],
+            **({"preview": self.preview} if self.preview else {}),
             "base": {"name": plan.checkpoint, "fingerprint": plan.fingerprint},
             "training": {
                 **asdict(plan),

@@ -168,7 +168,7 @@ class Extension:
     @classmethod
     def tab(cls) -> Tab | None:
         """A view of its own on the page, beside those of the program; its address is the extension's name.
-        None: it has no view. Used by: greeting (tests)."""
+        None: it has no view. Used by: training, checkpoint_merger."""
         return None
 
     @classmethod

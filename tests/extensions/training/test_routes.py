@@ -1,0 +1,116 @@
+"""Training over HTTP: a run in a process of its own, stopped, gone on with by another server, refused in a
+sentence."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.conftest import wait_until
+from tests.tiny_checkpoints import llada
+from webui.application import App
+from webui.settings import Settings
+
+SMALL = {"every": 4, "batch": 2, "length": 16, "rank": 2, "rate": 0.02}
+
+
+@pytest.fixture
+def server(tmp_path):
+    """`server()` is another App of the same folders, as after a restart."""
+    llada(tmp_path / "models" / "checkpoints" / "storyteller")
+    made = []
+
+    def start(**settings) -> App:
+        made.append(App(Settings(models=tmp_path / "models", data=tmp_path / "data", threads=1, **settings)))
+        return made[-1]
+
+    yield start
+    for app in made:
+        app.close()
+
+
+def call(app, route, **sent):
+    return app.registry.call("training", route, app, sent)
+
+
+def test_a_run_is_watched_stopped_and_gone_on_with_after_a_restart(server, tmp_path):
+    app = server()
+    text = "The cat sat on the stone and sang to the wind. "
+    assert call(app, "upload", name="poet", file="a.txt", text=text * 40)["bytes"] == 40 * len(text)
+    call(app, "upload", name="poet", file="a.txt", text=text * 20, more=True)
+    assert (
+        call(app, "start", name="poet", steps=4000, trigger="thou", sample="a cat", **SMALL)["state"]
+        == "running"
+    )
+    with pytest.raises(ValueError, match="is being trained"):
+        call(app, "start", name="poet", steps=4)
+    with pytest.raises(ValueError, match="stop it first"):
+        call(app, "forget", name="poet")
+    run = wait_until(lambda: (one := call(app, "run", name="poet"))["step"] >= 4 and one["best"] and one)
+    app.background.get("training poet").stop()
+    assert app.background.get("training poet").wait(60)
+    before = call(app, "run", name="poet")
+    assert before["state"] == "stopped" and before["step"] < 4000 and run["without"] == before["without"]
+    assert [line for line in before["log"] if line.get("sample")]
+    assert not list((tmp_path / "data").glob("history/**/*.json")), "samples are not saved as texts"
+
+    said = tmp_path / "models" / "loras" / ".training-poet" / "run.json"
+    flags = json.loads(said.read_text())
+    said.write_text(json.dumps(flags))  # the flags that it was started with: a restart knows no more
+    other = server()
+    (listed,) = call(other, "runs")["runs"]
+    assert listed["state"] == "stopped" and listed["step"] == before["step"]
+    call(other, "resume", name="poet")
+    wait_until(lambda: call(other, "run", name="poet")["step"] > before["step"] + 4)
+    call(other, "stop", name="poet")
+    assert other.background.get("training poet").wait(60)
+    assert call(other, "run", name="poet")["ready"]
+    about = json.loads((tmp_path / "models" / "loras" / "poet" / "about.json").read_text())
+    assert about["trigger_words"] == ["thou"] and about["preview"]
+    assert call(other, "forget", name="poet")["runs"] == [] and not said.parent.exists()
+
+
+def test_a_run_that_fails_says_why(server):
+    app = server()
+    call(app, "upload", name="poet", file="a.jsonl", text='{"text": "a cat"}\n')
+    call(app, "start", name="poet", steps=4)
+    assert app.background.get("training poet").wait(60)
+    run = call(app, "run", name="poet")
+    assert run["state"] == "failed" and run["error"] == "The data makes 1 rows; at least 4 are needed."
+
+
+@pytest.mark.parametrize(
+    "route, sent, sentence",
+    [
+        ("start", {"name": "poet"}, "Choose a text to learn from."),
+        ("start", {"name": "../poet"}, "A name has letters, digits, blanks, dots, + and -"),
+        ("start", {"name": "poet", "path": "/nowhere/poems.txt"}, "There is no file poems.txt."),
+        ("start", {"name": "poet", "steps": "many"}, "steps: a number is expected."),
+        ("start", {"name": "poet", "steps": True}, "steps: a number is expected."),
+        ("start", {"nam": "poet"}, "There is no field 'nam'."),
+        ("start", {}, "name: Field required."),
+        (
+            "upload",
+            {"name": "poet", "text": "x", "file": "a.pdf"},
+            "Send a text (.txt) or lines of JSON (.jsonl).",
+        ),
+        ("upload", {"name": "poet", "text": "x", "more": True}, "The first piece of this text is missing"),
+        ("upload", {"name": "poet", "text": "\ud800"}, "text: contains half of a surrogate pair"),
+        ("resume", {"name": "poet"}, "There is no training of poet."),
+    ],
+)
+def test_refusals(server, tmp_path, route, sent, sentence):
+    app = server()
+    with pytest.raises(ValueError) as error:
+        call(app, route, **sent)
+    assert str(error.value).startswith(f"training: {sentence}")
+    assert not list((tmp_path / "models").glob("loras/*"))
+
+
+def test_files_of_the_machine_are_read_only_where_it_serves_itself(server, tmp_path):
+    (tmp_path / "a.txt").write_text("a cat")
+    app = server(host="0.0.0.0", allowed_hosts=("here",))
+    with pytest.raises(ValueError, match="only read where it serves that machine alone"):
+        call(app, "start", name="poet", path=str(tmp_path / "a.txt"))
+    assert call(app, "runs")["paths"] is False
