@@ -61,3 +61,21 @@ def test_every_text_is_there_after_a_reload_and_a_restart_and_from_a_file(visit,
     user.drop(file)
     page.locator(".notice").wait_for()
     assert len(shown(user)) == 3, "its parameters are restored, a text that cannot be read is not shown"
+
+
+def test_watch_it_settle_commits_all_over_the_canvas_and_says_its_price(visit):
+    user = visit()
+    page = user.page
+    button = page.get_by_role("button", name="Watch it settle")
+    assert button.count() == 0 or button.is_hidden(), "the preset's block is the whole canvas already"
+    user.type("block_length", "4")
+    button.wait_for()
+    user.type("prompt", "A fox")
+    button.press("Enter")
+    page.locator(".notice", has_text="all over the canvas instead of in blocks of 4").wait_for()
+    assert "16 model calls" in page.locator(".notice").text_content()
+    user.done()
+    page.locator("summary", has_text="Made with").last.click()
+    made = page.locator(".job dl > div", has=page.get_by_text("Block length", exact=True))
+    assert made.locator("dd").text_content().startswith("16")
+    assert user.shown("block_length") == "4", "the controls are as they were"

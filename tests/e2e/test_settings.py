@@ -6,9 +6,11 @@ from __future__ import annotations
 import httpx
 import pytest
 
+from tests.conftest import wait_until
+
 pytestmark = pytest.mark.e2e
 
-LOOKS = ("theme", "palette", "language", "quick_settings", "notify_after", "keep_history")
+LOOKS = ("model", "theme", "palette", "language", "quick_settings", "notify_after", "keep_history")
 
 
 @pytest.fixture
@@ -85,9 +87,18 @@ def test_language_acts_at_once_and_what_was_typed_stays(visit, http):
 def test_quick_settings_act_at_once(visit, http):
     user = visit()
     page = settings(user)
-    user.enter(page.locator("#setting-quick_settings"), "steps\nlogit_bias.strength")
-    page.keyboard.press("Tab")
+    picker = page.locator(".picker")
+    for name in picker.locator("li bdi").all_text_contents():
+        picker.get_by_role("button", name=f"Take {name} away").click()
     saved(page, "quick_settings")
+    assert http.get("/settings").json()["values"]["quick_settings"] == []
+    for name in ("Denoising steps", "Words: Strength", "Length"):
+        picker.locator("select").select_option(label=name)
+    picker.get_by_role("button", name="Move Length up").press("Enter")
+    picker.get_by_role("button", name="Take Length away").press("Enter")
+    paths = ["steps", "logit_bias.strength"]
+    user.wait("document.querySelectorAll('.picker li').length === 2")
+    wait_until(lambda: http.get("/settings").json()["values"]["quick_settings"] == paths)
     page.get_by_role("link", name="Write").click()
     assert page.locator("tdw-quick #field-steps").is_visible()
     assert page.locator("tdw-quick #field-logit_bias-strength").is_visible()
@@ -98,6 +109,15 @@ def test_quick_settings_act_at_once(visit, http):
     user.generate()
     user.done()
     page.locator(".job").first.wait_for()
+
+
+def test_the_default_checkpoint_is_chosen_from_those_that_are_there(visit, http):
+    page = settings(visit())
+    choices = page.locator("#setting-model option").all_text_contents()
+    assert sorted(choices) == ["other", "storyteller"]
+    page.locator("#setting-model").select_option(label="other")
+    saved(page, "model")
+    assert http.get("/settings").json()["values"]["model"] == "other"
 
 
 def test_a_wrong_value_is_a_sentence_beside_its_field(visit, http):

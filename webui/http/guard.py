@@ -57,7 +57,10 @@ class Guard:
         if len(hosts) != 1 or not self._ours(hosts[0]):
             return "This host name is not served here; if it is yours, add it with --allowed-hosts."
         if method not in SAFE_METHODS and not all(self._same(origin, hosts[0]) for origin in origins):
-            return "A page of another origin may not do this."
+            return (
+                "A page of another origin may not do this; if it is this program behind a proxy, start the "
+                "program with --allowed-hosts and the host name in the browser's address."
+            )
         return None
 
     def _ours(self, host: str) -> bool:

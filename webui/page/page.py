@@ -141,6 +141,7 @@ class _Page(Desk):
                     "Generate", variant="primary", elem_id="generate", scale=3, min_width=0
                 )
                 self.interrupt = gr.Button("Interrupt", elem_id="interrupt", scale=1, min_width=0)
+                _html("<tdw-settle></tdw-settle>", "settle")
                 _html("<tdw-repeat></tdw-repeat>", "repeat")
         self.guide = _html("", "guide")
 

@@ -60,7 +60,7 @@ declare global {
     /** What Gradio's events said before base/page.js was there. */
     tdwShown?: unknown[];
     tdwResumed?: { job?: string };
-    gradio_config?: { title: string; components: { props: GradioProps }[] };
+    gradio_config?: { root: string; title: string; components: { props: GradioProps }[] };
   }
 
   interface HTMLElementTagNameMap {

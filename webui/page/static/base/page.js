@@ -18,6 +18,7 @@ import "../controls/ready.js";
 import "../controls/repeat.js";
 import "../controls/restore.js";
 import "../controls/sampler-options.js";
+import "../controls/settle.js";
 import "../settings/settings.js";
 import "../controls/tokens.js";
 import { askReset } from "../controls/changes.js";
@@ -73,6 +74,10 @@ const tdw = {
     if (sending) showState();
     if (waiting.length) return tdw.gathered({ error });
     showError(error);
+    // Refused before it came to Gradio, such as behind a proxy with another host name: the API says why.
+    fetch("api/v1/tokens", { method: "POST", headers: { "Content-Type": "application/json" }, body: '{"text": ""}' })
+      .then(async (reply) => reply.status === 403 && showError((await reply.json()).error.message))
+      .catch(() => {});
   },
 
   /** The server's answer to a request that is to be shown in the controls: empty, or the sentence of a refusal. */

@@ -39,6 +39,9 @@
   new MutationObserver(setLanguage).observe(root, { attributeFilter: ["lang"] }); // Gradio sets the browser's language
   window.tdwStart = { look, applyLook, language: chosen };
 
+  // Behind a reverse proxy the page may have a path that the server does not know: Gradio calls the server where the page is.
+  if (window.gradio_config) window.gradio_config.root = new URL(".", location.href).href.replace(/\/$/, "");
+
   /** Translates labels, help and choices in Gradio's configuration, which Gradio reads after this. */
   for (const { props } of window.gradio_config?.components ?? []) {
     if (props.elem_id === "canvas") {

@@ -4,6 +4,7 @@
 import { showError, showNotice } from "../base/notice.js";
 import { button, element } from "../base/parts.js";
 import { confirmed } from "../base/popover.js";
+import { picker } from "./picker.js";
 import { say } from "../base/strings.js";
 
 const URL = "api/v1/settings";
@@ -18,7 +19,8 @@ class Settings extends HTMLElement {
   }
 
   async load() {
-    const answer = await call("GET", URL);
+    const [answer, checkpoints] = await Promise.all([call("GET", URL), request("GET", "api/v1/checkpoints")]);
+    this.checkpoints = (checkpoints.answer ?? []).map(({ name }) => name);
     if (answer) this.draw(answer);
   }
 
@@ -42,11 +44,11 @@ class Settings extends HTMLElement {
 
   /** A setting: its name, control, help and error. */
   row(name, value, free) {
-    const kind = kinds(this.schema.properties[name], this.schema);
+    const kind = { ...kinds(this.schema.properties[name], this.schema), ...this.special(name, value) };
     const words = (key, otherwise) => translated(`setting.${name}.${key}`, otherwise);
     const id = `setting-${name}`;
     const control = CONTROLS[kind.type](kind, value, words);
-    const field = control.matches("input, select, textarea") ? control : control.querySelector("input");
+    const field = control.matches("input, select, textarea") ? control : control.querySelector("input, select");
     Object.assign(field, { id, disabled: !free });
     const fault = element("p", "fault");
     const help = element("p", "help", words("help", kind.description ?? ""));
@@ -61,6 +63,13 @@ class Settings extends HTMLElement {
     const row = element("div", `setting ${kind.type}`, label, element("div", "value", control, mark), help, fault);
     field.addEventListener("change", () => void this.save(name, control.read, row));
     return row;
+  }
+
+  /** Settings with a control of their own: a checkpoint is chosen from those that are there, quick settings from the fields. */
+  special(name, value) {
+    if (name === "model" && this.checkpoints.length) return { type: "choice", enum: [...new Set([...this.checkpoints, value])] };
+    if (name === "quick_settings") return { type: "fields" };
+    return {};
   }
 
   async save(name, read, row) {
@@ -121,6 +130,7 @@ const CONTROLS = {
     Object.assign(area, { value: (value ?? []).join("\n"), rows: Math.max(2, (value ?? []).length), spellcheck: false });
     return Object.assign(area, { read: () => area.value.split("\n").map((line) => line.trim()).filter(Boolean) });
   },
+  fields: (_, value) => picker(value ?? []),
   text: (_, value) => {
     const box = element("input");
     Object.assign(box, { type: "text", value: value ?? "", spellcheck: false });
