@@ -55,6 +55,7 @@ class Emphasis(Extension):
             "group": "Counts {weight} times.",
             "nearly": "Column {column}: {text} is no number, so it is text and the group counts {weight} "
             "times.",
+            "base": "Column {column}: on the words themselves a weight in the negative prompt has no effect.",
             "negative": "Column {column}: a weight below 0 works with the method contrast only.",
             "large": f"Column {{column}}: a weight is not above {MOST:g}.",
         }
@@ -100,6 +101,10 @@ class Emphasis(Extension):
                 row = row.with_prompt(name, read)
                 continue
             row = row.with_prompt(name, _weightless(read))
+            if method == "vocabulary" and name.startswith(BASE):
+                column = next((g.span[0] + 1 for g in groups_of(scan.parts) if g.span), 1)
+                row = row.note(cls.explanations["base"].format(column=column))
+                continue
             if method == "vocabulary":
                 words[name] = tuple(words_of(read))
                 continue
@@ -119,7 +124,8 @@ class Emphasis(Extension):
 
     @classmethod
     def marks(cls, typed: Typed) -> Iterator[Underline]:
-        contrast = cls.options(typed.request).method == "contrast"
+        method = cls.options(typed.request).method
+        contrast, without_effect = method == "contrast", method == "vocabulary" and not typed.main
         for group in groups_of(typed.scan(SYNTAX).parts):
             if group.span is None:
                 continue
@@ -128,6 +134,8 @@ class Emphasis(Extension):
                 yield Underline(*group.span, "large", "refused", values)
             elif group.weight < 0 and not contrast:
                 yield Underline(*group.span, "negative", "refused", values)
+            elif without_effect:
+                yield Underline(*group.span, "base", "literal", values)
             else:
                 construct = "nearly" if group.nearly else "group"
                 yield Underline(*group.span, construct, values=values, without=_bare(typed.text, group))

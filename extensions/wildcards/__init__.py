@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from webui import (
@@ -32,6 +32,8 @@ SHOWN = 3  # lines in the explanation of a wildcard
 SHOWN_LETTERS = 40  # of each of them
 MAX_LABEL = 200  # characters of what tells a combination from others
 NO_SEED = -1
+NEGATIVE = ("guidance", "negative_prompt")  # extension and option; without it there is only the prompt
+MINUS = "−"  # before what was drawn for the negative prompt, in the label of a combination
 
 
 class Wildcards(Extension):
@@ -39,7 +41,7 @@ class Wildcards(Extension):
 
     The request's seed draws, so text k of a request draws anew. What was drawn is kept in the saved request,
     which gives the same text when the files have changed. Works on every named prompt; `combinatorial`
-    concerns the prompt alone.
+    concerns the prompt and the negative prompt.
     """
 
     order = MappingProxyType({"expand": 30, "prompt": -30})
@@ -62,7 +64,8 @@ class Wildcards(Extension):
         combinatorial: bool = field(
             False,
             label="Combinatorial",
-            help="A text for every combination of the prompt's choices and wildcards instead of a drawn one.",
+            help="A text for every combination of the choices and wildcards in prompt and negative prompt "
+            "instead of a drawn one.",
             axis=False,
         )
         drawn: dict[str, tuple[tuple[str, str], ...]] = field(
@@ -91,13 +94,24 @@ class Wildcards(Extension):
                 "with the prompt syntax off, choices and wildcards are text; set the syntax to safe or turn "
                 "combinatorial off."
             )
-        prompt = Prompt.of(request.prompt)
-        if not prompt.scan(SYNTAX, request.syntax).acts:
+        prompts = {name: Prompt.of(text) for name, text in _texts(request).items()}
+        acting = [name for name, one in prompts.items() if one.scan(SYNTAX, request.syntax).acts]
+        if not acting:
             raise ValueError(
                 "the prompt has no choice and no wildcard; write {red|blue}, or turn combinatorial off."
             )
-        combinations = every(prompt, Files(cls.models / FOLDER), request.syntax)
-        return (cls._cell(i, request, drawing) for i, drawing in enumerate(combinations))
+        files = Files(cls.models / FOLDER)
+
+        def combinations(names: Sequence[str]) -> Iterator[dict[str, Drawing]]:
+            """Every combination of these prompts', the last one's fastest."""
+            if not names:
+                yield {}
+                return
+            for drawing in every(prompts[names[0]], files, request.syntax):
+                for others in combinations(names[1:]):
+                    yield {names[0]: drawing, **others}
+
+        return (cls._cell(i, request, drawings) for i, drawings in enumerate(combinations(acting)))
 
     @classmethod
     def prompt(cls, row: Row) -> Row:
@@ -137,7 +151,8 @@ class Wildcards(Extension):
         if (place := too_deep(scan)) is not None:
             yield Underline(place, place + 1, "deep", "refused", {"column": place + 1})
             return
-        every_ = "every " if typed.main and cls.options(typed.request).combinatorial else ""
+        all_drawn = cls.options(typed.request).combinatorial and typed.field in ("prompt", ".".join(NEGATIVE))
+        every_ = "every " if all_drawn else ""
         waiting = [part for part in scan.parts if isinstance(part, Construct)]
         acting = 0
         for part in waiting:  # grows by what is nested
@@ -167,11 +182,23 @@ class Wildcards(Extension):
                 )
 
     @classmethod
-    def _cell(cls, index: int, request: Request, drawing: Drawing) -> Cell:
-        own = cls.Options(drawn={"main": tuple(drawing.drawn)})
-        label = ", ".join(drawing.texts)[:MAX_LABEL]
+    def _cell(cls, index: int, request: Request, drawings: Mapping[str, Drawing]) -> Cell:
+        own = cls.Options(drawn={name: tuple(drawing.drawn) for name, drawing in drawings.items()})
+        told = [
+            text if name == "main" else f"{MINUS} {text}"
+            for name in drawings
+            for text in drawings[name].texts
+        ]
+        label = ", ".join(told)[:MAX_LABEL]
         made = request.model_copy(update={cls.name: own})  # valid, as both are; there may be thousands
         return Cell(str(index), made, (("wildcards", label, label),))
+
+
+def _texts(request: Request) -> dict[str, str]:
+    """The texts that combinations are made of, by the name of their prompt."""
+    extension, option = NEGATIVE
+    negative = getattr(getattr(request, extension, None), option, "")
+    return {"main": request.prompt, **({"negative": negative} if negative else {})}
 
 
 def _choice(part: Construct, every: str) -> Underline:

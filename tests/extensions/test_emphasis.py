@@ -353,6 +353,18 @@ def words_there(app) -> list[str]:
     return sorted({text.strip().lower() for text in texts if re.fullmatch(r" ?[A-Za-z]{1,}", text)})
 
 
+def test_vocabulary_says_that_weights_in_the_negative_prompt_do_nothing():
+    row = prepared(
+        "a (fox:2)", method="vocabulary", guidance={"negative_prompt": "rain (sun:2)", "scale": 2.0}
+    )
+    assert row.prompts["negative"].text == "rain sun"
+    assert [note for note in row.notes if "negative prompt has no effect" in note and "Column 6" in note]
+    assert set(row.own["emphasis"].words) == {"main"}
+    typed = Typed("rain (sun:2)", row.request, "guidance.negative_prompt")
+    assert [(mark.construct, mark.effect) for mark in Emphasis.marks(typed)] == [("base", "literal")]
+    assert [mark.construct for mark in Emphasis.marks(Typed("(sun:2)", row.request))] == ["group"]
+
+
 def test_vocabulary_raises_words_and_zero_bans_them(app):
     word = words_there(app)[0]
     fields = {"temperature": 0.8, "length": 24, "steps": 8, "end_of_text": "ban", "count": 4, "seed": 1}

@@ -43,6 +43,28 @@ def registry(tmp_path_factory) -> Registry:
     return Registry(ROOT / "extensions", models=filled(tmp_path_factory.mktemp("models")))
 
 
+def test_combinations_hold_the_negative_prompt_too(registry):
+    """Prompt and negative prompt each come out as the label says, and again from what is saved."""
+    request = registry.Request(
+        prompt="a {fox|owl}",
+        seed=1,
+        wildcards={"combinatorial": True},
+        guidance={"negative_prompt": "{rain|snow} and sun", "scale": 2.0},
+    )
+    cells = registry.expand(request)
+    rows = [registry.prepare(Row(c, c.request, {"main": Prompt.of(c.request.prompt)})) for c in cells]
+    made = [(row.prompts["main"].text, row.prompts["negative"].text) for row in rows]
+    assert made == [(f"a {a}", f"{n} and sun") for a in ("fox", "owl") for n in ("rain", "snow")]
+    assert [cell.axes[0][2] for cell in cells] == ["fox, − rain", "fox, − snow", "owl, − rain", "owl, − snow"]
+    only = request.replace(prompt="a fox")
+    assert [cell.axes[0][2] for cell in registry.expand(only)] == ["− rain", "− snow"]
+    again = registry.prepare(Row(cells[2], rows[2].request, {"main": Prompt.of("a {fox|owl}")}))
+    assert (again.prompts["main"].text, again.prompts["negative"].text) == made[2]
+    kind = registry.extensions["wildcards"]
+    marks = list(kind.marks(Typed("{rain|snow}", request, "guidance.negative_prompt")))
+    assert [mark.construct for mark in marks] == ["every choice"]
+
+
 def prepared(registry: Registry, prompt: str, syntax: str = "safe", seed: int = 1, **options) -> list[Row]:
     request = registry.Request(prompt=prompt, syntax=syntax, seed=seed, wildcards=options)
     kind = registry.extensions["wildcards"]
