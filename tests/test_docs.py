@@ -17,6 +17,7 @@ from tests.tiny_checkpoints import llada
 from webui.application import App
 from webui.cli.main import main
 from webui.extension.extension import HOOKS, Extension
+from webui.extension.registry import Registry
 from webui.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -125,6 +126,11 @@ def test_an_example_of_the_guide_runs(example: Example, place: Place, capsys):
                 assert main([*place.flags, *shlex.split(command)]) == 0
                 assert capsys.readouterr().out == output
                 called |= example.hooks() & {"commands"}  # it ran, in an App of its own
+            elif language == "toml":
+                from webui.extension.manifest import Manifest
+
+                (place.folder / "extension.toml").write_text(text, "utf-8")
+                assert Manifest.read(place.folder).version == "0.1.0"
             else:
                 assert FILE.match(text), f"nothing reads this block: {text[:40]}"
     finally:
@@ -137,6 +143,12 @@ def test_an_example_of_the_guide_runs(example: Example, place: Place, capsys):
 def test_the_guide_has_an_example_for_each_hook(hook):
     assert f"`{hook}(" in GUIDE.read_text("utf-8"), "the guide does not explain it"
     assert [example for example in examples() if hook in example.hooks()], "the guide has no example of it"
+
+
+def test_the_guide_has_the_order_of_the_built_in_extensions():
+    table = Registry(ROOT / "extensions").order_table()
+    lines = [f"| `{hook}` | {', '.join(names)} |" for hook, names in table]
+    assert "\n".join(["|---|---|", *lines]) in GUIDE.read_text("utf-8")
 
 
 def test_the_table_of_extensions_is_complete():

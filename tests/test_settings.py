@@ -68,6 +68,7 @@ def test_folders_addresses_and_limits_are_only_in_the_file():
         "built_in",
         "extensions",
         "safe_mode",
+        "add_extensions",
         "data",
         "threads",
         "downloads",

@@ -3,6 +3,7 @@ when it is used."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -63,6 +64,23 @@ _HOMES = MappingProxyType(
         "write": "webui.core.atomic",
     }
 )
+# Names that stay as they are until a version that `needs` can exclude. The others are provisional: what they
+# take and give may still change with engine and constraints.
+_STABLE = frozenset(
+    "App Bracket Cell Command Completion Construct Draft Extension Finished Failed Gap Loop Options Piece "
+    "Prompt Request Result Row Scan Settings Syntax axis_fields field nearest tag write".split()
+)
+STABILITY: Mapping[str, str] = MappingProxyType(
+    {name: "stable" if name in _STABLE else "provisional" for name in _HOMES}
+)
+_GONE = MappingProxyType(
+    {
+        "Found": "Construct, with its spans and parts",
+        "Plain": "Piece",
+        "scan": "the method Prompt.scan(syntax, mode)",
+        "fields": "webui.field",
+    }
+)
 __all__ = ["__version__", *_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
 
 if TYPE_CHECKING:
@@ -90,6 +108,9 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
+    if name in _GONE:
+        # An ImportError: of an AttributeError, `from webui import name` would not show the sentence.
+        raise ImportError(f"webui.{name} is gone since webui 0.1; use {_GONE[name]}.")
     if name not in _HOMES:
         raise AttributeError(f"webui has no public name {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -16,6 +16,7 @@ from webui.core.renamed import current_path
 from webui.core.request import Cell, Request
 from webui.denoising.fitting import refuse_unfit
 from webui.extension.finding import Found, in_folder, in_folders
+from webui.extension.own_settings import OwnSettings
 from webui.extension.registry import Registry
 from webui.service.background import Background
 from webui.service.downloads import Downloads
@@ -23,6 +24,8 @@ from webui.service.estimate import CONFIRMED, Estimate, Pace, estimate, refuse_u
 from webui.service.experiments import Experiments
 from webui.service.exports import FORMATS
 from webui.service.history.store import History
+from webui.service.installing.installer import Installer
+from webui.service.installing.lock import Lock
 from webui.service.job import Continued, Writes
 from webui.service.presets import Presets
 from webui.service.prompts import Prompts
@@ -46,7 +49,12 @@ class App:
 
     def __init__(self, settings: Settings):
         self.registry = Registry(
-            _found(settings), settings.max_cells, settings.models, lambda info: choices_of(info, self)
+            _found(settings),
+            settings.max_cells,
+            settings.models,
+            lambda info: choices_of(info, self),
+            __version__,
+            OwnSettings(settings.data),
         )
         quick = [current_path(path, self.registry.Request.renamed) for path in settings.quick_settings]
         self.settings = settings.model_copy(update={"quick_settings": tuple(quick)})  # as they act
@@ -69,6 +77,11 @@ class App:
             choose=self.experiments.chosen,
         )
         self.background = Background(settings)
+        self.installer = Installer(
+            settings.data,
+            __version__,
+            [name for name, one in self.registry.origins.items() if one.origin != "installed"],
+        )
         self.pace = Pace()
         self.tables = Tables(self.registry)
         self._engine: Engine | None = None
@@ -230,4 +243,6 @@ class App:
 def _found(settings: Settings) -> list[Found]:
     """The extensions that these settings name, the built-in ones first."""
     found = in_folder(settings.built_in)
-    return found if settings.safe_mode else [*found, *in_folders(settings.extensions)]
+    if settings.safe_mode:
+        return found
+    return [*found, *in_folders(settings.extensions), *Lock.read(settings.data).found()]

@@ -50,6 +50,9 @@ class Settings(BaseModel):
     extensions: tuple[Path, ...] = setting(
         (), "Folders of further extensions, or of one extension each, beside the built-in ones."
     )
+    add_extensions: bool = setting(
+        True, "Whether page and API may add extensions, while no other machine can reach them."
+    )
     safe_mode: bool = setting(False, "Whether only the built-in extensions are loaded.")
     data: Path = setting(ROOT / "data", "Folder of history and settings.toml.")
     model: str = setting(

@@ -45,7 +45,7 @@ class Experiment:
         self.file.write_text(EXPERIMENT.format(last=last, log=self.log), "utf-8")
 
     def arguments(self, *more: str) -> list[str]:
-        own = ["--extensions", str(self.folder / "extensions"), "--data", str(self.data), "--batch-rows", "4"]
+        own = ["--built-in", str(self.folder / "extensions"), "--data", str(self.data), "--batch-rows", "4"]
         return [*own, "grid", str(self.file), *more]
 
     def run(self, *more: str):

@@ -378,3 +378,119 @@ def test_what_expand_may_not_do_is_refused_by_name(tmp_path, how):
         with pytest.raises(ValueError) as refused:
             registry.expand(request)
         assert str(refused.value) == EXPANDS[how]
+
+
+# -- order ---------------------------------------------------------------------------------------------------
+
+TURN = """
+    from webui import Extension
+    class Turn(Extension):
+        "Has a place."
+        {said}
+        def denoise(self, canvas, model): return model(canvas)
+        @classmethod
+        def prompt(cls, row): return row
+"""
+
+
+def turns(tmp_path, **said) -> Registry:
+    return Registry(folder(tmp_path, **{name: TURN.format(said=text) for name, text in said.items()}))
+
+
+def names(registry, hook):
+    return [kind.name for kind in registry.chain(hook)]
+
+
+def test_before_and_after_decide_then_the_number_then_the_name(tmp_path):
+    registry = turns(
+        tmp_path,
+        a="after = ('c',)",
+        b="order = 5; before = {'denoise': ('a', 'nobody')}",
+        c="order = 9",
+        d="",
+    )
+    assert not registry.failed
+    assert names(registry, "prompt") == ["d", "b", "c", "a"]
+    assert names(registry, "denoise") == ["d", "b", "c", "a"]
+    registry = turns(tmp_path / "more", a="after = {'denoise': ('d',)}", c="order = 9", d="order = 9")
+    assert names(registry, "prompt") == ["a", "c", "d"] and names(registry, "denoise") == ["c", "d", "a"]
+    assert registry.order_table("denoise") == [("denoise", ["c", "d", "a"])]
+
+
+@pytest.mark.parametrize(
+    "said, reason",
+    [
+        ("before = ('a',)", "; one of them has to give way"),
+        ("after = ('c',)", "after: c cannot be after itself"),
+        ("before = 'ab'", "before: write a tuple of names"),
+        ("before = {'denoize': ('b',)}", "before: 'denoize' is no hook"),
+    ],
+)
+def test_an_order_that_cannot_be_is_refused(tmp_path, said, reason):
+    registry = turns(tmp_path, a="before = ('b',)", b="before = ('c',)", c=said)
+    assert list(registry.failed) == ["c"] and reason in registry.failed["c"]
+    assert names(registry, "denoise") == ["a", "b"]
+
+
+@pytest.mark.parametrize("side, piece", [("before", "I"), ("after", "!")])
+def test_the_denoise_chain_is_in_that_order(tmp_path, side, piece):
+    """One takes all logits away, the other prefers a token: who is nearer to the model decides."""
+    erases = TURN.format(said=f"{side} = ('prefers',)").replace(
+        "return model(canvas)", "return model(canvas) * 0"
+    )
+    bias = "(__import__('torch').arange(model.vocabulary) == 40)"
+    prefers = TURN.format(said="order = 3").replace(
+        "return model(canvas)", f"return model(canvas) + 5 * {bias}"
+    )
+    app = program(tmp_path, folder(tmp_path / "extensions", erases=erases, prefers=prefers))
+    assert write(app, temperature=0, steps=1, length=4, end_of_text="keep").pieces == (piece,) * 4
+    app.close()
+
+
+# -- manifests and faults ------------------------------------------------------------------------------------
+
+
+def test_a_manifest_that_does_not_fit_is_a_reason_not_to_load(tmp_path):
+    for name, text in {
+        "other": 'name = "another"',
+        "newer": 'needs = "webui>=9"',
+        "wrong": "needs = 3",
+        "right": 'version = "2.1"\nneeds = "webui>=0.1"',
+    }.items():
+        (folder(tmp_path, **{name: WHOLE}) / name / "extension.toml").write_text(text, "utf-8")
+    registry = Registry(tmp_path, program="0.1.0")
+    assert list(registry.extensions) == ["right"] and registry.versions == {"right": "2.1"}
+    assert "rename the folder to another" in registry.failed["other"]
+    assert "It needs webui>=9, and this is webui 0.1.0." in registry.failed["newer"]
+    assert "extension.toml: needs: " in registry.failed["wrong"]
+
+
+def test_the_traceback_of_a_hook_is_printed_once_and_kept(tmp_path, capfd):
+    code = FAILS + "\n        def finish(self, row, result): return result.nothing\n"
+    app = program(tmp_path, folder(tmp_path / "extensions", breaks=code))
+    result = finished(app, app.Request(length=4, seed=1, count=4, breaks={"where": "denoise"}))
+    assert all(part.error == "breaks: ZeroDivisionError: division by zero" for part in result.parts)
+    finished(app, app.Request(length=4, seed=1, breaks={"where": "else"}))
+    newest, oldest = app.registry.faults.of("breaks")
+    assert "1 / 0" in oldest and "in denoise" in oldest and "in finish" in newest
+    assert capfd.readouterr().err.count("The extension breaks failed:") == 2
+    app.close()
+
+
+def test_a_column_gives_its_default_for_an_option_that_is_none():
+    class Maybe(Extension):
+        class Options(Options):
+            size: int | None = field(None, label="Size", help="How much.")
+
+    Maybe.name = "maybe"
+    from webui import Canvas
+
+    rows = [Row(None, type("R", (), {"maybe": Maybe.Options(size=size)})()) for size in (None, 4)]
+    canvas = Canvas.build([[1]] * 2, [[9]] * 2, [0] * 2, mask=9)
+    assert Maybe(rows).rows_column("size", canvas, default=-1).tolist() == [-1, 4]
+
+
+def test_a_field_refuses_keywords_that_it_does_not_have():
+    with pytest.raises(TypeError, match=r"field\(\) has no keyword 'minimum'"):
+        field(1, label="Size", help="How much.", minimum=3)
+    assert field(1, label="Size", help="How much.", ge=3, max_length=4)

@@ -17,7 +17,7 @@ def app(models, tmp_path_factory):
     folder, data = tmp_path_factory.mktemp("extensions"), tmp_path_factory.mktemp("data")
     for name in NAMES:
         (folder / name).symlink_to(ROOT / "extensions" / name)
-    made = App(Settings(models=models, extensions=folder, data=data, device="cpu", dtype="float64"))
+    made = App(Settings(models=models, built_in=folder, data=data, device="cpu", dtype="float64"))
     assert not made.registry.failed
     yield made
     made.close()

@@ -24,7 +24,7 @@ def hub(monkeypatch, tmp_path):
 
 
 def client(tmp_path, **settings) -> TestClient:
-    app = App(Settings(models=tmp_path / "models", extensions=tmp_path, data=tmp_path / "data", **settings))
+    app = App(Settings(models=tmp_path / "models", built_in=tmp_path, data=tmp_path / "data", **settings))
     return TestClient(api.build(app), base_url="http://127.0.0.1:7860")
 
 

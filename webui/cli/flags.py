@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from webui.application import App
-from webui.cli import convert, download, families, selftest
+from webui.cli import convert, download, extensions, families, selftest
 from webui.cli.terminal import one_line
 from webui.core.flags import flag, leaves
 from webui.core.request import Request
@@ -25,6 +25,7 @@ OWN = MappingProxyType(
     {
         "selftest": (selftest.HELP, selftest.arguments, selftest.selftest),
         "convert": (convert.HELP, convert.arguments, convert.convert),
+        "extensions": (extensions.HELP, extensions.arguments, extensions.extensions),
         "download": (download.HELP, download.arguments, download.download),
         "families": (families.HELP, families.arguments, families.families),
     }
@@ -79,6 +80,7 @@ def parse(app: App, arguments: Sequence[str]) -> argparse.Namespace:
     parser = Parser(
         prog="app.py",
         description=f"Text Diffusion WebUI: texts from text diffusion models.\n\n{EXAMPLES}",
+        epilog=one_line(app.registry.sentence_of_failed()) or None,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="app.py [flags] [COMMAND ...]",
         parents=shared,

@@ -47,6 +47,7 @@ def _run(arguments: list[str]) -> int:
     from webui.application import App
     from webui.cli import flags
     from webui.cli.folders import model_folder
+    from webui.cli.terminal import one_line
 
     settings = flags.settings_of(arguments)
     outside = model_folder(settings.model, settings)
@@ -63,6 +64,8 @@ def _run(arguments: list[str]) -> int:
             from webui.cli.generate import generate as run
         else:
             run = parsed.run
+        if app.registry.failed and parsed.command in ("serve", "generate"):
+            print(one_line(app.registry.sentence_of_failed()), file=sys.stderr)
         status = run(app, parsed)
         sys.stdout.flush()
         return status

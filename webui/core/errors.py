@@ -5,6 +5,7 @@ A plain ValueError counts as `invalid`, anything that is not named here as `inte
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar, Literal, get_args
 
 Code = Literal[
@@ -63,8 +64,9 @@ class ExtensionFault(Refusal):
 
     code = "extension"
 
-    def __init__(self, extension: str, error: BaseException):
-        super().__init__(f"{extension}: {type(error).__name__}: {message(error)}".removesuffix(": "))
+    def __init__(self, extension: str, error: BaseException, clean: Callable[[str], str] = str):
+        """`clean` takes secrets out of the message."""
+        super().__init__(clean(f"{extension}: {type(error).__name__}: {message(error)}".removesuffix(": ")))
 
 
 def message(error: BaseException) -> str:

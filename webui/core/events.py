@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from webui.core.errors import Code, code_of
 from webui.core.result import Change, Result
@@ -50,11 +50,12 @@ class Failed:
     cell: str
     sentence: str
     code: Code = "invalid"
+    cause: BaseException | None = field(default=None, compare=False, repr=False)  # for the terminal
 
     @classmethod
     def of(cls, cell: str, error: BaseException) -> Failed:
         """The failure of a cell by this error."""
-        return cls(cell, str(error), code_of(error))
+        return cls(cell, str(error), code_of(error), error)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,11 @@ from pydantic.fields import FieldInfo
 Place = Literal["prompt", "parameters", "accordion", "hidden"]
 Widget = Literal["text", "lines", "number", "slider", "checkbox", "dropdown", "seed"]
 
+# What pydantic checks a value by.
+BOUNDS = frozenset(
+    "gt ge lt le multiple_of min_length max_length pattern strict max_digits decimal_places".split()
+)
+
 
 def field(
     default: Any,
@@ -23,6 +28,7 @@ def field(
     choices: Sequence[str] | Callable[[Any], Sequence[str]] | None = None,
     step: float | None = None,
     axis: bool = True,
+    secret: bool = False,
     **bounds: Any,
 ) -> Any:
     """A pydantic field that also says how it is shown.
@@ -36,9 +42,14 @@ def field(
     choices      the values offered, or a function of the App that lists them (checkpoints, adapters)
     step         of a slider, in the field's own unit
     axis         whether an X/Y/Z grid may vary it
+    secret       of a setting: it is never shown, and taken out of messages
     bounds       pydantic's ge, le, gt, lt, max_length, pattern ...
     """
-    extra = {"widget": widget, "place": place, "step": step, "axis": axis}
+    if unknown := sorted(bounds.keys() - BOUNDS):
+        raise TypeError(f"field() has no keyword {unknown[0]!r}; see webui.field for those it has.")
+    extra: dict[str, Any] = {"widget": widget, "place": place, "step": step, "axis": axis}
+    if secret:
+        extra["secret"] = True
     if choices is not None and not callable(choices):
         extra["choices"] = list(choices)
     info = Field(default, title=label, description=help, json_schema_extra=extra, **bounds)
@@ -68,6 +79,12 @@ def choices_of(info: FieldInfo, app: Any) -> list[str] | None:
     extra = info.json_schema_extra
     choices = extra.get("choices") if isinstance(extra, dict) else None
     return [str(choice) for choice in choices] if isinstance(choices, list) else None
+
+
+def is_secret(info: FieldInfo) -> bool:
+    """Whether the field's value is never shown."""
+    extra = info.json_schema_extra
+    return isinstance(extra, dict) and extra.get("secret") is True
 
 
 def is_axis(info: FieldInfo) -> bool:

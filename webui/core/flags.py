@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-COMMANDS = ("serve", "generate", "selftest", "convert", "download", "families")
+COMMANDS = ("serve", "generate", "selftest", "convert", "download", "families", "extensions")
 OWN = ("--help", "--api", "--json")  # flags that are no fields
 
 

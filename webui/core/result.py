@@ -44,6 +44,7 @@ class Provenance(BaseModel):
     created: str  # ISO 8601, UTC
     job: str
     cell: str
+    extensions: dict[str, str] = Field(default_factory=dict)  # those not built-in: version and revision
 
 
 class Statistics(BaseModel):

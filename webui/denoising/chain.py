@@ -28,6 +28,7 @@ from webui.denoising.checks import (
 from webui.denoising.packing import PackedRow, encode, log_weights
 from webui.extension.errors import HookError, is_of_hook
 from webui.extension.extension import Extension
+from webui.extension.order import ordered
 from webui.extension.row import Row, is_whole
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ class Chain:
         if self._built:
             return
         hooked = [kind for kind in self._extensions if any(kind.has(hook) for hook in HOOKS)]
-        for kind in sorted(hooked, key=lambda kind: (kind.order_of("denoise"), kind.name)):
+        for kind in ordered(hooked, "denoise"):
             on = [None if _guarded(kind.name, kind.neutral, p.row) else p.row for p in self.rows]
             if any(row is not None for row in on):
                 self._add(kind, on)
@@ -174,11 +175,11 @@ class Chain:
             if faults or (names and _wiring(module) != before):
                 raise PatchError(list(faults) or names, ValueError("left the model changed."))
 
-    def finish(self, row: int, result: Result) -> tuple[dict[str, dict[str, Any]], list[str]]:
-        """What `finish` hooks return for a result, by extension; and a sentence for each that failed. A
-        failure loses these values, not the text."""
+    def finish(self, row: int, result: Result) -> tuple[dict[str, dict[str, Any]], list[HookError]]:
+        """What `finish` hooks return for a result, by extension; and the error of each that failed. A failure
+        loses these values, not the text."""
         extras: dict[str, dict[str, Any]] = {}
-        notes: list[str] = []
+        failed: list[HookError] = []
         for name in self._order["finish"]:
             if self._working[name][row] is None:
                 continue
@@ -187,8 +188,8 @@ class Chain:
                 if said is not None and (values := _guarded(name, _checked_extras, said)):
                     extras[name] = values
             except HookError as error:
-                notes.append(str(error))
-        return extras, notes
+                failed.append(error)
+        return extras, failed
 
     def canvas(self, canvas: Canvas) -> Canvas:
         """The canvas as the extensions want it, before the first model call. HookError."""
@@ -267,8 +268,8 @@ class Chain:
             self._below = lambda canvas: self._denoised(extension, link, canvas)
 
     def _chain(self, hook: str) -> list[str]:
-        having = [name for name, (extension, _) in self._links.items() if type(extension).has(hook)]
-        return sorted(having, key=lambda name: (type(self._links[name][0]).order_of(hook), name))
+        having = [type(extension) for extension, _ in self._links.values() if type(extension).has(hook)]
+        return [kind.name for kind in ordered(having, hook)]
 
     def _call(self, name: str, hook: str, canvas: Canvas, *more: object) -> Any:
         extension, link = self._links[name]

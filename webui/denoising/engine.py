@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -114,6 +114,8 @@ class Engine:
                 name, result = event.cell, self._saved(event.result)
                 event, results[name] = Finished(result, name), result
             elif isinstance(event, Failed):
+                self._keep(event.cause)
+                event = replace(event, sentence=self.registry.operator.clean(event.sentence))
                 results[event.cell] = _failure(cells[event.cell], event.sentence)
             elif isinstance(event, Loop):
                 event = passes.enter(event)
@@ -331,13 +333,23 @@ class Engine:
                 created=datetime.now(UTC).isoformat(timespec="seconds"),
                 job=work.job,
                 cell=live.cell,
+                extensions=dict(self.registry.third_party),
             ),
             notes=packed.row.notes,
         )
-        extras, notes = batch.chain.finish(row, result)
-        if extras or notes:
-            result = result.model_copy(update={"extras": extras, "notes": (*result.notes, *notes)})
+        extras, failed = batch.chain.finish(row, result)
+        for error in failed:
+            self._keep(error)
+        if extras or failed:
+            notes = (*result.notes, *(self.registry.operator.clean(str(error)) for error in failed))
+            result = result.model_copy(update={"extras": extras, "notes": notes})
         return result
+
+    def _keep(self, error: BaseException | None) -> None:
+        """Keeps the traceback of what a hook raised, for its author."""
+        if isinstance(error, HookError) and error.code == "extension" and error.error.__traceback__:
+            for name in error.extensions:
+                self.registry.faults.add(name, error.error)
 
     def _saved(self, result: Result) -> Result:
         """The result, saved. A disk that refuses costs a note, not the text."""

@@ -68,6 +68,11 @@ class Extension:
         0  # one number, or one per hook; lower runs first (denoise: nearest the model)
     )
 
+    before: ClassVar[Sequence[str] | Mapping[str, Sequence[str]]] = ()
+    after: ClassVar[Sequence[str] | Mapping[str, Sequence[str]]] = ()
+    # names of extensions that act after this one, or before it: in every hook, or by hook. They decide before
+    # `order`; names that are not installed say nothing
+
     replaces: ClassVar[Mapping[str, Mapping[str, str]]] = MappingProxyType({})
     # former names of this extension, each with the options that were renamed (old to new), for saved files,
     # presets and API bodies: {"negative_prompt": {"text": "negative_prompt"}}
@@ -79,10 +84,15 @@ class Extension:
     folder: ClassVar[Path] = Path()  # its own folder; set by the registry
     models: ClassVar[Path] = Path("models")  # the models folder of the program; set by the registry
     choices: ClassVar[Choices] = staticmethod(_any)  # set by the registry
+    operator: ClassVar[Any] = None  # where `settings` come from; set by the registry
 
     class Options(BaseOptions):
         """The extension's controls, API fields, metadata, flags and axes. Declare fields with
-        `webui.fields`."""
+        `webui.field`."""
+
+    class Settings(BaseOptions):
+        """What the operator sets once for this extension, and no text is saved with: `cls.settings()`. Those
+        with `field(..., secret=True)` are never shown."""
 
     # -- hooks on the class: pure functions ------------------------------------------------------------------
 
@@ -213,9 +223,15 @@ class Extension:
         return None
 
     def pick(self, canvas: Canvas, model: Link, logits: Tensor, choice: Choice) -> Choice:
-        """Between the sampler and the commit: may withdraw commits that do not go together, choose other
-        tokens, or remask positions. A row that had a commit keeps one, or what was withdrawn is banned from
-        then on: every call makes progress. Used by: logit_bias (raised phrases), constraints.
+        """Between the sampler and the commit. What it returns is what happens: it may withdraw commits that
+        do not go together (False in `commit`), add commits of positions that the sampler would have left
+        (True), choose other tokens (`token`), and remask committed positions (`remask`, (B, L) bool). A row
+        that had a commit keeps one, or what was withdrawn is banned from then on: every call makes progress.
+        Committing all of a row's active positions ends its block, and in the last block the row.
+
+        Checked: shapes and types; that each committed token exists and is not banned; that confidences are
+        numbers; that what is remasked was committed and not given. A wrong choice fails its rows, by the
+        extension's name. Used by: logit_bias (raised phrases), constraints.
 
         All is on the model's device, where reading a value makes everybody wait; `review` is for that.
         logits (N, V): what the sampler drew from, minus infinity where a token is banned.
@@ -243,20 +259,25 @@ class Extension:
         return getattr(row.request if isinstance(row, Row) else row, cls.name)
 
     @classmethod
+    def settings(cls) -> Any:
+        """What the operator has set for this extension, as it is now: an object of its class `Settings`."""
+        return cls.Settings() if cls.operator is None else cls.operator.of(cls.name)
+
+    @classmethod
     def cell(cls, index: int | str, request: Request, **changes: Any) -> Cell:
         """Cell `index`: the request with these fields changed and this extension's own options cleared."""
         return Cell(str(index), request.replace(**{cls.name: cls.Options(), **changes}))
 
     def rows_column(self, name: str, canvas: Canvas, default: float = 0.0) -> Tensor:
-        """Option `name` of every row of the canvas: float (B,); `default` where the extension is neutral."""
+        """Option `name` of every row of the canvas: float (B,); `default` where the extension is neutral or
+        the option is None."""
         import torch
 
         device = canvas.tokens.device
         columns = self.__dict__.setdefault("_columns", {})  # made once: a step sends nothing to the device
         if (key := (name, default, device)) not in columns:
-            values = [
-                default if row is None else float(getattr(self.options(row), name)) for row in self.rows
-            ]
+            given = [None if row is None else getattr(self.options(row), name) for row in self.rows]
+            values = [default if value is None else float(value) for value in given]
             columns[key] = torch.tensor(values, device=device)
         return columns[key][canvas.row]
 

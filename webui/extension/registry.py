@@ -8,7 +8,7 @@ import re
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from itertools import islice
 from keyword import iskeyword
@@ -21,7 +21,7 @@ from typing import Any
 from pydantic import Field, create_model
 
 from webui.core.errors import Abandoned, ExtensionFault, NotFound, message
-from webui.core.fields import is_axis
+from webui.core.fields import is_axis, is_secret
 from webui.core.flags import COMMANDS, OWN, flags
 from webui.core.options import Options, check_defaults
 from webui.core.prompt import Construct, Prompt
@@ -31,8 +31,12 @@ from webui.core.result import Result
 from webui.core.syntax import Mode
 from webui.core.tags import TAGS
 from webui.extension.assets import check_assets, check_tab
-from webui.extension.extension import Choices, Command, Extension
-from webui.extension.finding import Found, in_folder, named
+from webui.extension.extension import HOOKS, Choices, Command, Extension
+from webui.extension.faults import Faults
+from webui.extension.finding import MANIFEST, Found, in_folder, named
+from webui.extension.manifest import Manifest
+from webui.extension.order import check_order, ordered
+from webui.extension.own_settings import OwnSettings
 from webui.extension.row import Row, checked_row, is_whole
 from webui.extension.typed import (
     MAX_COMPLETIONS,
@@ -66,18 +70,27 @@ class Registry:
         max_cells: int = 20_000,
         models: Path = ROOT / "models",
         choices: Choices = lambda info: None,
+        program: str = "",
+        operator: OwnSettings | None = None,
     ):
         self.max_cells = max_cells
+        self.operator = operator or OwnSettings()
         loaded: dict[str, type[Extension]] = {}
         failed: dict[str, str] = {}
         commands: dict[str, Command] = {}
         taken = {*COMMANDS, *OWN, *flags(Settings.model_fields), *flags(Request.model_fields)}
         origins: dict[str, Found] = {}
+        manifests: dict[str, Manifest] = {}
         for name, one, wrong in named(in_folder(found) if isinstance(found, Path) else found):
             try:
                 if wrong:
                     raise ValueError(wrong)
+                if manifest := Manifest.read(one.folder):
+                    _check_manifest(one, manifest, program)
                 kind = _load(one)
+                check_order(kind)
+                self.operator.add(name, kind.Settings)
+                _check_circles([*loaded.values(), kind])
                 own = dict(kind.commands())
                 check_assets(kind.assets(), one.folder / "static")
                 if tab := kind.tab():
@@ -95,10 +108,14 @@ class Registry:
             taken |= names
             commands |= own
             origins[name] = one
-            loaded[name] = _bound(kind, one.folder, models, choices)
+            if manifest is not None:
+                manifests[name] = manifest
+            loaded[name] = _bound(kind, one.folder, models, choices, self.operator)
         self.commands: Mapping[str, Command] = MappingProxyType(commands)
         self.extensions: Mapping[str, type[Extension]] = MappingProxyType(loaded)
         self.origins: Mapping[str, Found] = MappingProxyType(origins)
+        self.manifests: Mapping[str, Manifest] = MappingProxyType(manifests)
+        self.faults = Faults(self.operator.clean)
         self.failed: Mapping[str, str] = MappingProxyType(failed)
         self.Request = composed(loaded)
 
@@ -109,8 +126,33 @@ class Registry:
 
     def chain(self, hook: str) -> list[type[Extension]]:
         """The extensions that have this hook, in its order."""
-        having = [kind for kind in self.extensions.values() if kind.has(hook)]
-        return sorted(having, key=lambda kind: (kind.order_of(hook), kind.name))
+        return ordered([kind for kind in self.extensions.values() if kind.has(hook)], hook)
+
+    def order_table(self, hook: str = "") -> list[tuple[str, list[str]]]:
+        """For each hook, or this one, the names of the extensions that have it, in its order."""
+        hooks = [one for one in HOOKS if hook in ("", one)]
+        return [(one, [kind.name for kind in chain]) for one in hooks if (chain := self.chain(one))]
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """The versions of the extensions by name, as far as they say it."""
+        modules = {name: sys.modules.get(f"extensions.{name}") for name in self.extensions}
+        stated = {name: str(getattr(module, "__version__", "")) for name, module in modules.items()}
+        return {**stated, **{name: manifest.version for name, manifest in self.manifests.items()}}
+
+    @property
+    def third_party(self) -> Mapping[str, str]:
+        """Version and revision of each extension that is not built-in, by name: a saved text names them."""
+        return {
+            name: f"{self.versions[name]} {one.revision}".strip()
+            for name, one in self.origins.items()
+            if one.origin != "built-in"
+        }
+
+    def sentence_of_failed(self) -> str:
+        """One line about the extensions that did not load, with each one's reason, or ""."""
+        reasons = (f"{name} ({trace.strip().splitlines()[-1]})" for name, trace in self.failed.items())
+        return f"Extensions that did not load: {'; '.join(reasons)}" if self.failed else ""
 
     def expand(self, request: Request) -> tuple[Cell, ...]:
         """All cells of a request: the extensions' grids, then `count` texts of each. ValueError with a
@@ -128,7 +170,7 @@ class Registry:
 
     def _expanded(self, kind: type[Extension], cell: Cell, limit: int) -> list[Cell]:
         """What one extension makes of a cell, at most `limit` cells. ValueError names the extension."""
-        with _blamed(kind):
+        with self._blamed(kind):
             parts = kind.expand(cell.request)
             if parts is None:
                 return [cell]
@@ -150,10 +192,10 @@ class Registry:
         for mark in islice(unknown_tags(row.prompts["main"], row.request.syntax, self.tags), MAX_NOTES):
             row = row.note(UNKNOWN_TAG[mark.construct].format_map(mark.values))
         for kind in self.chain("prompt"):
-            with _blamed(kind):
+            with self._blamed(kind):
                 row = checked_row(kind.prompt(row), row)
         for kind in self.chain("neutral"):
-            with _blamed(kind):
+            with self._blamed(kind):
                 kind.neutral(row)  # asked again by the batch; one that raises fails this row only
         return row
 
@@ -171,7 +213,7 @@ class Registry:
         failed: dict[str, str] = {}
         for kind in self.chain("marks"):
             try:
-                with _blamed(kind):
+                with self._blamed(kind):
                     found += explained(kind.name, kind.explanations, kind.marks(typed), length)
             except ValueError as error:
                 failed[kind.name] = str(error)
@@ -183,11 +225,11 @@ class Registry:
         kind = self.extensions.get(extension)
         if kind is None:
             raise NotFound(f"There is no extension {extension[:100]}.")
-        with _blamed(kind):
+        with self._blamed(kind):
             routes = kind.routes()
         if route not in routes:
             raise NotFound(f"The extension {extension} has no call {route[:100]}.")
-        with _blamed(kind):
+        with self._blamed(kind):
             answer = routes[route](app, sent)
             if not isinstance(answer, Mapping) or not _is_plain(answer):
                 raise TypeError(f"{route} answered with what is no JSON object.")
@@ -204,7 +246,7 @@ class Registry:
                     continue
                 on = typed.request.replace(**{kind.name: options.replace(**{name: True})})
                 try:
-                    with _blamed(kind):
+                    with self._blamed(kind):
                         now = {(mark.start, mark.end) for mark in kind.marks(typed)}
                         then = [m for m in kind.marks(replace(typed, request=on)) if m.effect != "literal"]
                 except ValueError:
@@ -220,7 +262,7 @@ class Registry:
         failed: dict[str, str] = {}
         for kind in self.chain("metrics"):
             try:
-                with _blamed(kind):
+                with self._blamed(kind):
                     for name, value in kind.metrics(result).items():
                         if not is_whole(name) or not isinstance(value, int | float) or not isfinite(value):
                             raise ValueError(f"gave {type(value).__name__} instead of a finite number.")
@@ -229,13 +271,16 @@ class Registry:
                 failed[kind.name] = str(error)
         return found, failed
 
+    def _blamed(self, kind: type[Extension]) -> AbstractContextManager[None]:
+        return _blamed(kind, self.faults)
+
     def complete(self, typed: Typed, cursor: int) -> tuple[list[Completion], dict[str, str]]:
         """What may stand at the cursor, and a sentence for each extension that failed, by its name."""
         found: list[Completion] = []
         failed: dict[str, str] = {}
         for kind in self.chain("complete"):
             try:
-                with _blamed(kind):
+                with self._blamed(kind):
                     found += completed(kind.complete(typed, cursor), len(typed.text))
             except ValueError as error:
                 failed[kind.name] = str(error)
@@ -267,10 +312,18 @@ def unknown_tags(prompt: Prompt, mode: Mode, kinds: Sequence[str]) -> Iterator[U
             yield Underline(*part.span, "unknown_tag", "literal", values)
 
 
-def _bound(kind: type[Extension], folder: Path, models: Path, choices: Choices) -> type[Extension]:
+def _bound(
+    kind: type[Extension], folder: Path, models: Path, choices: Choices, operator: OwnSettings
+) -> type[Extension]:
     """The extension as this program has it: a subclass that knows the folders and what fields offer, so that
     two programs in one process do not share them."""
-    own = {"folder": folder, "models": models, "__module__": kind.__module__, "__doc__": kind.__doc__}
+    own = {
+        "folder": folder,
+        "models": models,
+        "operator": operator,
+        "__module__": kind.__module__,
+        "__doc__": kind.__doc__,
+    }
     bound = type(kind.__name__, (kind,), own)
     bound.choices = staticmethod(choices)
     return bound
@@ -288,19 +341,20 @@ def _renamed(loaded: Mapping[str, type[Extension]]) -> Renamed:
 
 
 @contextmanager
-def _blamed(kind: type[Extension]) -> Iterator[None]:
+def _blamed(kind: type[Extension], faults: Faults) -> Iterator[None]:
     """Makes any failure inside a ValueError that names the extension: its refusals as they are, everything
-    else, SystemExit too, an ExtensionFault."""
+    else, SystemExit too, an ExtensionFault, whose traceback is kept."""
     try:
         yield
     except Abandoned:
         raise
     except ValueError as error:
-        raise ValueError(f"{kind.name}: {message(error)}") from error
+        raise ValueError(faults.clean(f"{kind.name}: {message(error)}")) from error
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt) and current_thread() is main_thread():
             raise  # Ctrl+C
-        raise ExtensionFault(kind.name, error) from error
+        faults.add(kind.name, error)
+        raise ExtensionFault(kind.name, error, faults.clean) from error
 
 
 def _check_cell(kind: type[Extension], before: Request, cell: object) -> None:
@@ -341,6 +395,22 @@ def _copies(cell: Cell) -> list[Cell]:
         Cell("", request.replace(seed=seed, count=1), (*cell.axes, ("seed", seed, f"seed {seed}")))
         for seed in seeds
     ]
+
+
+def _check_manifest(found: Found, manifest: Manifest, program: str) -> None:
+    """ValueError if an extension's manifest does not fit its folder or this program."""
+    if manifest.name and manifest.name != found.name:
+        raise ValueError(
+            f"{MANIFEST} calls it {manifest.name}, and its folder {found.name}; rename the folder to "
+            f"{manifest.name}."
+        )
+    if program and (refusal := manifest.refusal(program)):
+        raise ValueError(refusal)
+
+
+def _check_circles(kinds: Sequence[type[Extension]]) -> None:
+    for hook in HOOKS:
+        ordered([kind for kind in kinds if kind.has(hook)], hook)
 
 
 def check_name(name: str) -> None:
@@ -393,6 +463,14 @@ def _load(found: Found) -> type[Extension]:
     kind.name = name
     kind.title = kind.title or name.replace("_", " ").capitalize()
     kind.about = kind.about or (kind.__doc__ or "").strip().split("\n")[0]
+    if not issubclass(kind.Settings, Options):
+        raise ValueError(f"{kind.__name__}.Settings must be a subclass of webui.Options.")
+    if secret := [option for option, info in kind.Options.model_fields.items() if is_secret(info)]:
+        raise ValueError(
+            f"{kind.__name__}.Options.{secret[0]}: options are saved with every text; a secret belongs into "
+            "class Settings."
+        )
+    check_defaults(kind.Settings)
     check_defaults(kind.Options)  # a request without options must be possible
     for text in (kind.title, kind.about):
         text.encode()

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import html
 import json
-import sys
 import zlib
 from pathlib import Path
 from types import MappingProxyType
@@ -201,7 +200,7 @@ def extensions_view(registry: Any) -> str:
             "name": name,
             "title": kind.title,
             "about": kind.about,
-            "version": str(getattr(sys.modules.get(kind.__module__), "__version__", "")),
+            "version": registry.versions[name],
             "hooks": [
                 [hook, kind.order_of(hook), _place(registry, kind, hook)] for hook in HOOKS if kind.has(hook)
             ],

@@ -1,29 +1,91 @@
 // @ts-check
-// <tdw-extensions>: each extension with its hooks and their order, and the traceback of those that failed to load.
+// <tdw-extensions>: each extension with its hooks and their order, the traceback of those that failed, and those of third
+// parties, which can be added, updated, pinned, disabled and removed.
 
 import { button, copied, element } from "../base/parts.js";
+import { confirmed } from "../base/popover.js";
 import { say } from "../base/strings.js";
+import { adder, asked, fault, shownPlan } from "./adding.js";
+import { settings } from "./own-settings.js";
 
 class Extensions extends HTMLElement {
   connectedCallback() {
     if (this.firstChild) return;
     this.closest(".view").tabIndex = 0; // so that arrow keys scroll it: it may hold nothing else to focus
-    const all = JSON.parse(this.dataset.extensions || "[]");
+    this.drawn = JSON.parse(this.dataset.extensions || "[]");
+    this.draw([]);
+    document.addEventListener("tdw:view", ({ detail }) => detail === "extensions" && void this.load());
+    if (document.body.dataset.view === "extensions") void this.load();
+  }
+
+  async load() {
+    const { answer } = await asked("GET", "");
+    if (!answer) return;
+    this.draw(answer.extensions);
+    this.querySelector(".adder")?.remove();
+    this.append(adder(answer.refusal, (list) => this.draw(list.extensions)));
+  }
+
+  /** All cards; `told` is what the server knows now beside what the page was drawn with. */
+  draw(told) {
+    const facts = new Map(told.map((one) => [one.name, one]));
+    const names = new Set(this.drawn.map((one) => one.name));
+    const all = [...this.drawn, ...told.filter((one) => !names.has(one.name)).map((one) => ({ ...one, hooks: [] }))];
     const failed = all.filter((one) => one.error);
-    const counts = [say("extensions.loaded_count", { number: all.length - failed.length })];
+    const counts = [say("extensions.loaded_count", { number: this.drawn.length - failed.length })];
     if (failed.length) counts.push(say("extensions.failed_count", { number: failed.length }));
-    this.append(
+    const cards = [...failed, ...all.filter((one) => !one.error)].map((one) => this.card(one, facts.get(one.name)));
+    const parts = [
       element("header", "page-head", element("h2", "", say("page.extensions")), element("p", "", counts.join(", "))),
-      element("div", "cards", ...[...failed, ...all.filter((one) => !one.error)].map((one) => (one.error ? broken(one) : loaded(one)))),
-    );
-    if (!all.length) this.append(element("p", "none", say("extensions.none")));
+      element("div", "cards", ...cards),
+      ...(all.length ? [] : [element("p", "none", say("extensions.none"))]),
+    ];
+    for (const old of [...this.children]) if (!old.matches(".adder")) old.remove();
+    this.prepend(...parts);
+  }
+
+  card(one, facts) {
+    const node = one.error ? broken(one) : loaded(one, facts?.state ?? "loaded");
+    for (const trace of facts?.faults ?? []) node.insertBefore(traceback(trace, "extensions.fault"), node.lastChild);
+    if (facts?.origin === "installed") node.append(this.managed(facts));
+    if (facts?.settings) node.append(settings(facts));
+    return node;
+  }
+
+  /** What can be done with an installed extension. */
+  managed(facts) {
+    const place = element("div", "plan-place");
+    const path = `/${encodeURIComponent(facts.name)}`;
+    const act = (key, method, sent) => button(say(`extensions.${key}`), async () => {
+      const { answer, error } = await asked(method, path, sent);
+      if (error) return place.replaceChildren(fault(error));
+      this.draw(answer.extensions);
+    });
+    const update = button(say("extensions.update"), () => shownPlan(place, { update: facts.name }, (list) => this.draw(list.extensions), update));
+    const remove = button(say("extensions.remove"), async () => {
+      const sure = say("extensions.remove_sure", { name: facts.name });
+      if (!(await confirmed(sure, say("extensions.remove_yes"), say("extensions.add_no")))) return;
+      const { answer, error } = await asked("DELETE", path);
+      if (error) return place.replaceChildren(fault(error));
+      this.draw(answer.extensions);
+    });
+    remove.className = "danger";
+    const buttons = [
+      ...(facts.pinned ? [act("release", "PATCH", { pinned: false })] : [update, act("pin", "PATCH", { pinned: true })]),
+      ...(facts.earlier.length ? [act("back", "PATCH", { back: true })] : []),
+      act(facts.enabled ? "disable" : "enable", "PATCH", { enabled: !facts.enabled }),
+      remove,
+    ];
+    const from = say("extensions.from", { address: facts.address, revision: facts.revision.slice(0, 12) });
+    const licence = facts.licence ? say("extensions.licence", { licence: facts.licence }) : say("extensions.no_licence");
+    return element("div", "managed", element("p", "hint", element("bdi", "", `${from} ${licence}`)), element("div", "choices", ...buttons), place);
   }
 }
 
 function card(one, state, ...nodes) {
   const words = (key, otherwise) => (say(`extension.${one.name}.${key}`) === `extension.${one.name}.${key}` ? otherwise : say(`extension.${one.name}.${key}`));
   const title = element("h3", "", element("bdi", "", words("title", one.title ?? one.name)));
-  title.append(element("span", `state ${state}`, say(`extensions.${state}`)));
+  title.append(element("span", `state ${state}`, say(state === "restart" ? "extensions.restart_state" : `extensions.${state}`)));
   const about = words("about", one.about ?? "");
   const node = element("article", `card ${state}`, title, ...(about ? [element("p", "", about)] : []), ...nodes);
   const folder = element("code", "", `extensions/${one.name}`);
@@ -31,22 +93,27 @@ function card(one, state, ...nodes) {
   return node;
 }
 
-function loaded(one) {
+function loaded(one, state) {
   const rows = one.hooks.map(([hook, order, [place, all]]) =>
     element("tr", "", element("th", "", element("code", "", hook)), element("td", "", say("extensions.place", { place, all })), element("td", "", String(order))));
-  if (!rows.length) return card(one, "loaded");
+  if (!rows.length) return card(one, state);
   const heads = ["hook", "turn", "order"].map((key) => element("th", "", say(`extensions.${key}`)));
-  return card(one, "loaded", element("table", "", element("thead", "", element("tr", "", ...heads)), element("tbody", "", ...rows)));
+  return card(one, state, element("table", "", element("thead", "", element("tr", "", ...heads)), element("tbody", "", ...rows)));
 }
 
 function broken(one) {
   const lines = one.error.trim().split("\n");
+  return card(one, "failed", element("p", "reason", lines.at(-1)), traceback(one.error, "extensions.traceback"));
+}
+
+/** A traceback that opens, with a button that copies it. */
+function traceback(text, key) {
   const copy = button(say("extensions.copy"), async () => {
-    await copied(one.error);
+    await copied(text);
     copy.textContent = say("extensions.copied");
   });
-  const details = element("details", "", element("summary", "", say("extensions.traceback")), element("pre", "", one.error), copy);
-  return card(one, "failed", element("p", "reason", lines.at(-1)), details);
+  const last = text.trim().split("\n").at(-1) ?? "";
+  return element("details", "", element("summary", "", say(key, { reason: last })), element("pre", "", text), copy);
 }
 
 customElements.define("tdw-extensions", Extensions);

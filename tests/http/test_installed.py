@@ -1,0 +1,169 @@
+"""Extensions over HTTP: looked at, added, changed, removed; who may; and their settings."""
+
+from __future__ import annotations
+
+import textwrap
+
+import pytest
+from starlette.testclient import TestClient
+
+from tests.third_party.repository import commit, extension
+from webui.application import App
+from webui.http import api
+from webui.settings import Settings
+
+PATH = "/api/v1/extensions"
+KEYED = """
+    from webui import Extension, Options, field
+    class Keyed(Extension):
+        "Has a secret."
+        class Settings(Options):
+            key: str = field("", label="Key", help="Of a service.", secret=True)
+            size: int = field(3, ge=1, label="Size", help="How much.")
+        @classmethod
+        def routes(cls):
+            return {"size": lambda app, sent: {"size": cls.settings().size}, "fail": cls._fail}
+        @classmethod
+        def _fail(cls, app, sent):
+            raise RuntimeError(f"refused with {cls.settings().key}")
+"""
+
+
+def started(tmp_path, base_url="http://127.0.0.1:7860", **settings):
+    folder = tmp_path / "own" / "keyed"
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        (folder / "__init__.py").write_text(textwrap.dedent(KEYED), "utf-8")
+    app = App(
+        Settings(
+            models=tmp_path,
+            built_in=tmp_path / "none",
+            extensions=(folder,),
+            data=tmp_path / "data",
+            **settings,
+        )
+    )
+    return app, TestClient(api.build(app), base_url=base_url)
+
+
+def named(reply) -> dict:
+    assert reply.status_code == 200, reply.text
+    return {one["name"]: one for one in reply.json()["extensions"]}
+
+
+def test_one_is_looked_at_added_updated_gone_back_and_removed(tmp_path):
+    folder = extension(tmp_path / "repository", version="0.1.0")
+    first = commit(folder)
+    _, there = started(tmp_path)
+    plan = there.post(f"{PATH}/look", json={"address": str(folder)}).json()
+    assert (plan["name"], plan["version"], plan["licence"], plan["revision"]) == (
+        "letters",
+        "0.1.0",
+        "MIT",
+        first,
+    )
+    assert plan["requirements"] == [] and plan["packages"] == {} and not named(there.get(PATH)).get("letters")
+    one = named(there.post(f"{PATH}/add", json={"plan": plan["plan"]}))["letters"]
+    assert (one["origin"], one["state"], one["revision"]) == ("installed", "restart", first)
+    assert there.post(f"{PATH}/add", json={"plan": plan["plan"]}).status_code == 404, (
+        "a plan is carried out once"
+    )
+    app, there = started(tmp_path)
+    assert named(there.get(PATH))["letters"]["state"] == "loaded" and "letters" in app.registry.extensions
+    assert there.post(f"{PATH}/look", json={"update": "letters"}).json()["plan"] == ""
+    commit(extension(folder, version="0.2.0"))
+    plan = there.post(f"{PATH}/look", json={"update": "letters"}).json()
+    assert plan["instead"] == f"0.1.0 ({first[:12]})"
+    one = named(there.post(f"{PATH}/add", json={"plan": plan["plan"]}))["letters"]
+    assert (one["version"], one["state"], one["earlier"]) == ("0.2.0", "restart", [f"0.1.0 ({first[:12]})"])
+    one = named(there.patch(f"{PATH}/letters", json={"back": True}))["letters"]
+    assert (one["version"], one["pinned"]) == ("0.1.0", True)
+    assert there.post(f"{PATH}/look", json={"update": "letters"}).status_code == 422
+    one = named(there.patch(f"{PATH}/letters", json={"enabled": False, "pinned": False}))["letters"]
+    assert (one["state"], one["pinned"]) == ("disabled", False)
+    assert named(there.delete(f"{PATH}/letters"))["letters"]["state"] == "removed"
+    assert there.delete(f"{PATH}/letters").status_code == 404
+    app, there = started(tmp_path)
+    assert "letters" not in named(there.get(PATH))
+
+
+CALLS = [
+    ("post", "/look", {"address": "/tmp"}),
+    ("post", "/add", {"plan": "x"}),
+    ("patch", "/letters", {"enabled": True}),
+    ("delete", "/letters", None),
+    ("patch", "/keyed/settings", {"size": 4}),
+]
+
+
+@pytest.mark.parametrize("method, path, body", CALLS)
+@pytest.mark.parametrize(
+    "settings, sentence",
+    [
+        ({"host": "0.0.0.0"}, "Other machines can reach this program"),
+        ({"host": "192.168.0.2"}, "Other machines can reach this program"),
+        ({"allowed_hosts": ("my.host",)}, "Other machines can reach this program"),
+        ({"add_extensions": False}, "The setting add_extensions is off"),
+    ],
+)
+def test_nobody_may_where_others_could(tmp_path, method, path, body, settings, sentence):
+    _, there = started(tmp_path, **settings)
+    reply = there.request(method, f"{PATH}{path}", json=body)
+    assert reply.status_code == 403 and reply.json()["error"]["message"].startswith(sentence)
+    assert there.get(PATH).json()["refusal"].startswith(sentence)
+
+
+@pytest.mark.parametrize("method, path, body", CALLS)
+def test_a_page_of_another_origin_may_not(tmp_path, method, path, body):
+    _, there = started(tmp_path)
+    for headers in ({"Origin": "https://evil.example"}, {"Origin": "null"}, {"Host": "evil.example"}):
+        assert there.request(method, f"{PATH}{path}", json=body, headers=headers).status_code == 403
+    if body is not None:  # a form could send this without being asked first
+        plain = {"Content-Type": "text/plain"}
+        assert there.request(method, f"{PATH}{path}", content="{}", headers=plain).status_code == 415
+
+
+def test_settings_of_an_extension_and_a_secret_that_never_comes_back(tmp_path, capfd):
+    app, there = started(tmp_path)
+    assert named(there.get(PATH))["keyed"]["settings"] is True
+    own = there.get(f"{PATH}/keyed/settings").json()
+    assert own["values"] == {"key": None, "size": 3} and own["set"] == []
+    secret = "sk-1234-very-secret"
+    own = there.patch(f"{PATH}/keyed/settings", json={"key": secret, "size": 7})
+    assert own.json()["values"] == {"key": None, "size": 7} and own.json()["set"] == ["key"]
+    assert there.post(f"{PATH}/keyed/size", json={}).json() == {"size": 7}, "at once"
+    file = tmp_path / "data" / "private" / "extensions.json"
+    assert secret in file.read_text() and file.parent.stat().st_mode & 0o077 == 0
+    failed = there.post(f"{PATH}/keyed/fail", json={})
+    assert failed.status_code == 500 and failed.json()["error"]["code"] == "extension"
+    (fault,) = named(there.get(PATH))["keyed"]["faults"]
+    assert "RuntimeError" in fault and "_fail" in fault and "•••" in fault
+    printed = capfd.readouterr().err
+    assert "The extension keyed failed:" in printed and "RuntimeError" in printed
+    app2, again = started(tmp_path)
+    assert app2.registry.extensions["keyed"].settings().key == secret
+    schema = again.get("/api/v1/schema").text
+    for text in (
+        own.text,
+        failed.text,
+        fault,
+        printed,
+        schema,
+        again.get(PATH).text,
+        again.get("/api/v1/settings").text,
+    ):
+        assert secret not in text
+    for body in ({"size": 0}, {"nothing": 1}, {"size": "x"}, [1]):
+        assert there.patch(f"{PATH}/keyed/settings", json=body).status_code == 422
+    assert there.get(f"{PATH}/nobody/settings").status_code == 404
+    assert app.registry.extensions["keyed"].settings().size == 7
+
+
+def test_a_secret_among_options_is_refused(tmp_path):
+    folder = tmp_path / "own" / "keyed"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text(
+        textwrap.dedent(KEYED).replace("class Settings(", "class Options("), "utf-8"
+    )
+    app, _ = started(tmp_path)
+    assert "a secret belongs into class Settings" in app.registry.failed["keyed"]
