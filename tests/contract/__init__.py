@@ -57,12 +57,18 @@ SAMPLERS = (
     "remdm_loop",
     "remdm_llada",
     "wino",
+    "dream",
+    "dream_origin",
+    "factor",
+    "entropy_bound",
+    "hierarchical",
+    "prophet",
 )
 # one of each kind, crossed with everything: what only selects, by itself or by a threshold; what replaces; what
 # orders all positions anew; what masks by chance and by memory; what is judged unseen
 CROSSED_SAMPLERS = ("low_confidence", "threshold", "editing", "p2", "remdm_conf", "wino")
 SCHEDULES = ("even", "cosine", "linear")
-CONFIDENCES = ("probability", "margin", "entropy", "random")
+CONFIDENCES = ("probability", "margin", "entropy", "random", "logit_gap", "leftmost")
 EXTENSIONS: dict[str, dict | None] = {
     "infill": {"prompt": "The naïve ____ sat\n[[...3]] 猫."},
     "logit_bias": {"logit_bias": {"more": "and, the end", "less": "t", "never": "he"}},

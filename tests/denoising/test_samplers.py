@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import subprocess
@@ -15,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.contract import crossed
 from tests.reference.toy import MASK, VOCAB, mixed, toy
 from webui.canvas import Canvas
 from webui.denoising import noise, samplers
@@ -27,6 +27,7 @@ SAMPLERS = {name: sampler for name, sampler in BUILT_IN.samplers.items() if not 
 SCHEDULES, CONFIDENCES = BUILT_IN.schedules, BUILT_IN.confidences
 
 ROOT = Path(__file__).resolve().parents[2]
+OWN = {"alg_temp": 0.0, "eps": 1e-3, "factor": 1.0, "gamma": 0.1, "low": 0.4}  # options of single samplers
 LogitsFn = Callable[[Tensor], Tensor]  # tokens (B, L) without padding -> logits (B, L, V)
 
 
@@ -90,10 +91,10 @@ class Case:
 
 
 def cases(temperature: float = 0.0) -> list[Case]:
-    """Every sampler x schedule x confidence x (whole canvas, blocks, gaps); lengths, prompts, steps and
+    """Each two of sampler, schedule, confidence and (whole canvas, blocks, gaps); lengths, prompts, steps and
     blocks all differ."""
     made = []
-    kinds = itertools.product(SAMPLERS, SCHEDULES, CONFIDENCES, ("whole", "blocks", "gaps"))
+    kinds = crossed(SAMPLERS, SCHEDULES, CONFIDENCES, ("whole", "blocks", "gaps"))
     for i, (sampler, schedule, confidence, kind) in enumerate(kinds):
         length = 10 + i % 13
         answer = [MASK] * length
@@ -107,7 +108,7 @@ def cases(temperature: float = 0.0) -> list[Case]:
             confidence,
             steps=blocks + i % 7,
             block_length=block,
-            own={"threshold": 0.5 + i % 5 / 10, "edit_threshold": 1.1},
+            own={**OWN, "threshold": 0.5 + i % 5 / 10, "edit_threshold": 1.1},
             temperature=temperature * (i % 3),
             top_k=(0, 5, 0)[i % 3],
             top_p=(1.0, 1.0, 0.9)[i % 3],
@@ -140,14 +141,15 @@ def toys(rows: Sequence[Case]) -> list[LogitsFn]:
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
 def test_a_sampler_reaches_the_target_within_its_steps(case):
-    """Each step commits something, touches nothing committed or given, and the given steps are enough."""
+    """Each step commits something, unless time says how much, touches nothing committed or given, and the
+    given steps are enough."""
     canvas, steps = build([case]), 0
     models = [oracle(case.seed, case.target)]
     while canvas.masked.any():
         after = advance(canvas, models)
         known = ~canvas.masked
         assert torch.equal(after.tokens[known], canvas.tokens[known])
-        assert after.masked.sum() < canvas.masked.sum()
+        assert after.masked.sum() < canvas.masked.sum() or case.settings.sampler.startswith("dream")
         canvas, steps = after, steps + 1
     assert answers(canvas) == [case.target]
     assert steps <= case.settings.steps and canvas.step.tolist() == [steps]
@@ -357,14 +359,14 @@ def test_late_end_of_text_is_committed_last_and_still_committed(sampler, first):
         steps=16,
         block_length=16,
         late=True,
-        own={"threshold": 0.9, "edit_threshold": 0.9},
+        own={**OWN, "threshold": 0.9, "edit_threshold": 0.9},
     )
     canvas = samplers.prepare(Canvas.build([[1]], [[MASK] * 16], [0], MASK, ends=[end]), [options])
     target = [end if i % 3 == first else 2 for i in range(16)]
     order: list[int] = []
     for _ in range(32):
         after = advance(canvas, [oracle(2, target)])
-        order += after.tokens[canvas.masked & ~after.masked].tolist()
+        order += sorted(after.tokens[canvas.masked & ~after.masked].tolist())  # of one step in any order
         canvas = after
     assert answers(canvas) == [target]
     assert [token == end for token in order] == sorted(token == end for token in order)

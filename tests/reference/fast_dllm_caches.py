@@ -1,16 +1,17 @@
-"""Fast-dLLM's prefix and dual cache, and the same decoding without a cache, written plainly: the yardstick for ours.
-It imports torch and nothing of the program.
+"""Fast-dLLM's prefix and dual cache, and the same decoding without a cache, written plainly: the
+yardstick for ours. It imports torch and nothing of the program.
 
-Fast-dLLM, arXiv:2505.22618, algorithm 1. Each block begins with a pass over the whole canvas, which commits as
-any other pass does and whose keys and values are kept. The passes after it, until the block is filled, compute
+Fast-dLLM, arXiv:2505.22618, algorithm 1. Each block begins with a pass over the whole canvas, which
+commits as any other pass does and whose keys and values are kept. The passes after it, until the block is
+filled, compute
 
 none    the whole canvas again
 prefix  the block and everything after it, against the keys and values of what comes before the block
 dual    the block alone, against those of everything else, in whose places the block's own are put
 
-A pass commits the block's masked positions whose confidence reaches the threshold, the best one in any case; without
-a threshold as many of the best as `even` deals to the step. Confidence is the probability of the proposed token at
-temperature 1, in float64.
+A pass commits the block's masked positions whose confidence reaches the threshold, the best one in any
+case; without a threshold as many of the best as `even` deals to the step. Confidence is the probability
+of the proposed token at temperature 1, in float64.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ class Llada:
         self.calls: list[int] = []  # columns of each pass
 
     def __call__(self, tokens: Tensor, kept: Kept | None = None, at: int = 0) -> tuple[Tensor, Kept]:
-        """(B, L, V) logits of `tokens` (B, L), which stand at column `at` and after it, and the keys and values that
-        they attended to: those `kept`, with their own in the places of the columns."""
+        """(B, L, V) logits of `tokens` (B, L), which stand at column `at` and after it, and the keys and
+        values that they attended to: those `kept`, with their own in the places of the columns."""
         self.calls.append(tokens.shape[1])
         turn = turns(self.config, at, tokens.shape[1])
         x, made = F.embedding(tokens, self.embedding), []
@@ -101,7 +102,8 @@ def cut(kept: Kept, end: int) -> Kept:
 
 
 def again(cache: str, kept: Kept, start: int, end: int, length: int) -> tuple[int, int, Kept | None]:
-    """What the passes after a block's first one compute: columns from and to, and what they attend to beside."""
+    """What the passes after a block's first one compute: columns from and to, and what they attend to
+    beside."""
     if cache == "prefix":
         return start, length, cut(kept, start)
     if cache == "dual":
@@ -139,8 +141,8 @@ def sample(
     uniform: Uniform = uniform_noise,
     trace: list[Tensor] | None = None,
 ) -> Tensor:
-    """Denoises `canvas` (B, L), whose answer begins at column `answer`. `steps` is the total, the same for each
-    block; not needed with a threshold. The canvas after each pass is appended to `trace`.
+    """Denoises `canvas` (B, L), whose answer begins at column `answer`. `steps` is the total, the same
+    for each block; not needed with a threshold. The canvas after each pass is appended to `trace`.
 
     Rows do not depend on each other: one whose block is filled waits for the others and changes no more.
     """

@@ -31,6 +31,16 @@ SAMPLERS: Mapping[str, str] = MappingProxyType(
         "again, then fills the rest (ReMDM for LLaDA).",
         "wino": "Commits many positions early and masks again what the model doubts when it does not see it "
         "(WINO).",
+        "dream": "Commits a share of what is masked by confidence, measured after temperature and filters; "
+        "confidence probability is maskgit_plus, margin topk_margin (Dream).",
+        "dream_origin": "Commits each masked position with the probability that the time says (Dream: "
+        "origin; MDLM).",
+        "factor": "Commits the m most confident positions as long as all are confident enough for m "
+        "(Fast-dLLM).",
+        "entropy_bound": "Commits positions in order as long as their entropies sum up to little "
+        "(EB-Sampler).",
+        "hierarchical": "Commits the best position of each masked run, and all above a threshold (dInfer).",
+        "prophet": "Commits the rest at once as soon as the likeliest tokens lead by far (Prophet).",
     }
 )
 SAMPLER_OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -41,6 +51,11 @@ SAMPLER_OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "remdm_loop": ("remdm.eta", "remdm.t_on", "remdm.t_off", "remdm.alpha_on"),
         "remdm_llada": ("remdm.alpha_on", "remdm.loops", "remdm.again", "remdm.judge"),
         "wino": ("wino.threshold", "wino.threshold_back"),
+        "dream": ("dream.alg_temp", "dream.eps"),
+        "dream_origin": ("dream.eps",),
+        "factor": ("parallel.factor",),
+        "entropy_bound": ("parallel.gamma",),
+        "hierarchical": ("parallel.threshold", "parallel.low"),
     }
 )  # options of the request that act with each built-in sampler alone
 SCHEDULES: Mapping[str, str] = MappingProxyType(
@@ -56,5 +71,7 @@ CONFIDENCES: Mapping[str, str] = MappingProxyType(
         "margin": "Probability of the likeliest token minus that of the second (Dream).",
         "entropy": "How concentrated the whole distribution is: its entropy, negated (Dream).",
         "random": "A random number: positions are committed in random order (LLaDA).",
+        "logit_gap": "The likeliest token's logit minus that of the second (Prophet).",
+        "leftmost": "The leftmost positions are committed first (SDAR: sequential).",
     }
 )

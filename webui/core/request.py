@@ -13,7 +13,7 @@ from pydantic import ValidatorFunctionWrapHandler, field_validator
 from webui.core.fields import field, options_field
 from webui.core.options import Options, validate
 from webui.core.renamed import Renamed, current
-from webui.core.sampler_options import PathPlanning, Remdm, Wino
+from webui.core.sampler_options import Dream, Parallel, PathPlanning, Remdm, Wino
 from webui.core.start import Start
 from webui.core.unknown import FIELD, OLD_FIELD, Checked, part, plain
 
@@ -200,6 +200,8 @@ class Request(Options):
     p2: PathPlanning = options_field(PathPlanning, "Path planning (P2)")
     remdm: Remdm = options_field(Remdm, "ReMDM")
     wino: Wino = options_field(Wino, "WINO")
+    dream: Dream = options_field(Dream, "Dream")
+    parallel: Parallel = options_field(Parallel, "Parallel samplers")
     canvas: Start | None = field(
         None,
         label="Canvas",

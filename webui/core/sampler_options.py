@@ -83,3 +83,51 @@ class Wino(Options):
         label="WINO: threshold back",
         help="Committed tokens that are less likely than this, the model not seeing them, are masked again.",
     )
+
+
+class Dream(Options):
+    """Dream: a share of what is masked in each step, by confidence or drawn by it."""
+
+    alg_temp: float = field(
+        0.0,
+        ge=0,
+        le=100,
+        step=0.05,
+        label="Dream: order temperature",
+        help="Positions are drawn by confidence at this temperature; 0 takes the most confident.",
+    )
+    eps: float = field(
+        0.001, gt=0, lt=1, step=0.001, label="Dream: last time", help="Time runs from 1 to this."
+    )
+
+
+class Parallel(Options):
+    """Samplers that commit as many positions as can be trusted together."""
+
+    factor: float = field(
+        1.0,
+        ge=0,
+        le=100,
+        step=0.1,
+        label="Factor",
+        help="The m most confident are committed if the last of them reaches 1 - factor / (m + 1).",
+    )
+    gamma: float = field(
+        0.1,
+        ge=0,
+        le=100,
+        step=0.05,
+        label="Entropy bound",
+        help="Bound of the sum of entropies less the largest, in nats.",
+    )
+    threshold: float = field(
+        0.9, ge=0, le=1, step=0.01, label="Hierarchical: threshold", help="All above it are committed."
+    )
+    low: float = field(
+        0.4,
+        ge=0,
+        le=1,
+        step=0.01,
+        label="Hierarchical: low threshold",
+        help="The best of each run of masked positions is committed above it.",
+    )

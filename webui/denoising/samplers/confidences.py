@@ -35,6 +35,19 @@ def entropy(canvas: Canvas, logits: Tensor, token: Tensor, probability: Tensor) 
     return torch.where(logs > -torch.inf, logs * logs.exp(), 0.0).sum(1)
 
 
+def logit_gap(canvas: Canvas, logits: Tensor, token: Tensor, probability: Tensor) -> Tensor:
+    """Logit of the likeliest minus that of the second (Prophet)."""
+    likely = logits.topk(2, dim=1).values
+    gap = likely[:, 0] - likely[:, 1]
+    return torch.where(likely[:, 1] > -torch.inf, gap, torch.finfo(gap.dtype).max)
+
+
+def leftmost(canvas: Canvas, logits: Tensor, token: Tensor, probability: Tensor) -> Tensor:
+    """Minus the position in the answer (SDAR: sequential)."""
+    rows, columns = canvas.at
+    return (canvas.answer[rows] - columns).to(logits.dtype)
+
+
 def random(canvas: Canvas, logits: Tensor, token: Tensor, probability: Tensor) -> Tensor:
     """A uniform number: positions are committed in random order (LLaDA's random remasking)."""
     rows, columns = canvas.at

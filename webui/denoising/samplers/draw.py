@@ -139,6 +139,13 @@ def _parts(wanted: Tensor) -> Iterator[Tensor]:
         yield from found.split(TOGETHER)
 
 
+def processed(canvas: Canvas, logits: Tensor) -> Tensor:
+    """What tokens are drawn from: logits (N, V) after temperature (at 0 as they are), top-k, top-p and
+    min-p."""
+    warmth = canvas.state.temperature[canvas.at[0]].to(logits.dtype)[:, None]
+    return _filtered(canvas, logits / torch.where(warmth > 0, warmth, 1.0))
+
+
 def _filtered(canvas: Canvas, logits: Tensor) -> Tensor:
     """Logits with what top-k, top-p and min-p drop at minus infinity; the likeliest token always stays."""
     state, rows = canvas.state, canvas.at[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,10 +18,12 @@ class Plan:
     """Numbers of masked positions in each row's block, all (B,) long.
 
     schedule    (positions, step, steps) -> positions that may still be masked after the step
+    measured    name of a confidence -> that confidence of the active positions, (N,)
     """
 
     canvas: Canvas
     schedule: Schedule
+    measured: Callable[[str], Tensor]
 
     @property
     def size(self) -> Tensor:

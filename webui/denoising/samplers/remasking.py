@@ -83,13 +83,14 @@ def remdm(sigma: Sigma) -> Remask:
 
 def ancestral(sigma: Sigma, shares: Shares = scheduled) -> Callable[[Canvas, Tensor, Plan], Tensor]:
     """The selection of ReMDM: each masked position by itself, whatever its confidence; all of them in a
-    block's last step."""
+    block's last step, late end-of-text only then."""
 
     def select(canvas: Canvas, confidence: Tensor, plan: Plan) -> Tensor:
         before, after = shares(plan)
         chance = (after - (1 - sigma(canvas, plan)) * before) / (1 - before).clamp(min=1e-9)
-        chance = torch.where((after >= 1) | _is_last(canvas), 1.0, chance)
-        return (canvas.masked & (_uniform(canvas, noise.COMMIT) < chance))[canvas.at]
+        last = ((after >= 1) | _is_last(canvas)).expand_as(canvas.tokens)
+        come = canvas.masked & (_uniform(canvas, noise.COMMIT) < chance)
+        return (come[canvas.at] & (confidence > -torch.inf)) | last[canvas.at]
 
     return select
 

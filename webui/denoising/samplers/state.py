@@ -12,7 +12,7 @@ from torch import Tensor
 
 from webui.canvas import Canvas, Choice, SamplerState
 from webui.denoising.samplers.confidences import token_probability
-from webui.denoising.samplers.draw import draw
+from webui.denoising.samplers.draw import draw, processed
 from webui.denoising.samplers.plan import Plan
 from webui.denoising.samplers.table import BUILT_IN, SamplerTable
 
@@ -183,11 +183,13 @@ def choose(canvas: Canvas, logits: Tensor, table: SamplerTable = BUILT_IN) -> Ch
     token = draw(canvas, logits)
     probability = token_probability(logits, token)
     at = canvas.at[0]
-    confidence = _each(
-        state.confidences,
-        state.confidence[at],
-        lambda name: table.confidences[name](canvas, logits, token, probability),
-    )
+    seen = _processed(canvas, logits, table)
+
+    def measured(name: str) -> Tensor:
+        likelihood = probability if seen is logits else token_probability(seen, token)
+        return table.confidences[name](canvas, seen, token, likelihood)
+
+    confidence = _each(state.confidences, state.confidence[at], measured)
     if canvas.ends and "late" in state.draws:
         ending = _is_in(token, canvas.ends) & state.late[at]
         confidence = torch.where(ending, -torch.inf, confidence)
@@ -195,7 +197,7 @@ def choose(canvas: Canvas, logits: Tensor, table: SamplerTable = BUILT_IN) -> Ch
         there = canvas.tokens[canvas.at]
         judged = (there != canvas.mask) & (state.own["standing"][at] > 0)
         confidence = torch.where(judged, token_probability(logits, there).to(confidence.dtype), confidence)
-    plans = _plan(canvas, table)
+    plans = _plan(canvas, table, measured)
     commit = _each(
         state.samplers, state.sampler[at], lambda name: table.samplers[name].select(canvas, confidence, plans)
     )
@@ -230,14 +232,25 @@ def counted(state: SamplerState, at: tuple[Tensor, Tensor], new: Tensor, probabi
     return state.with_own(probability=memory)
 
 
-def _plan(canvas: Canvas, table: SamplerTable) -> Plan:
+def _processed(canvas: Canvas, logits: Tensor, table: SamplerTable) -> Tensor:
+    """The logits that confidence is measured on: in rows whose sampler wants it those after temperature and
+    filters, in the others those of the model."""
+    state = canvas.state
+    wanted = [table.samplers[name].processed for name in state.samplers]
+    if not any(wanted) or not state.draws & {"temperature", "top_k", "top_p", "min_p"}:
+        return logits
+    at = canvas.at[0]
+    return torch.where(_is_one_of(state, wanted)[at][:, None], processed(canvas, logits), logits)
+
+
+def _plan(canvas: Canvas, table: SamplerTable, measured: Callable[[str], Tensor]) -> Plan:
     """What its own schedule asks of each row."""
     state = canvas.state
 
     def schedule(size: Tensor, step: Tensor, steps: Tensor) -> Tensor:
         return _each(state.schedules, state.schedule, lambda name: table.schedules[name](size, step, steps))
 
-    return Plan(canvas, schedule)
+    return Plan(canvas, schedule, measured)
 
 
 def _stay(state: SamplerState, table: SamplerTable) -> bool:

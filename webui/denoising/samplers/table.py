@@ -13,6 +13,8 @@ from webui.canvas import Canvas
 from webui.core.names import SAMPLERS
 from webui.denoising.samplers import (
     confidences,
+    dream,
+    parallel,
     path_planning,
     remasking,
     remdm_llada,
@@ -39,6 +41,7 @@ class Sampler:
     until       when it leaves a block: "filled", once nothing of it is masked; "settled", once a step changed
                 nothing of it after that; "steps", when the block's steps are used up. None: "steps" if it
                 revises or remasks, else "filled"
+    processed   confidence is measured on the logits after temperature and filters, as Dream does
     remembers   `canvas.state.own["probability"]` holds each token's probability (B, L) when it was committed
     options     request -> numbers that this sampler alone needs; in `canvas.state.own`, a (B,) float each.
                 Two of them say how a sampler that revises judges what is committed: "standing", by the
@@ -55,6 +58,7 @@ class Sampler:
     remask: Remask | None = None
     revises: bool = False
     until: Literal["filled", "settled", "steps"] | None = None
+    processed: bool = False
     remembers: bool = False
     options: Callable[[Any], Mapping[str, float]] = lambda request: {}
     begin: Callable[[Canvas], Mapping[str, Tensor]] = lambda canvas: {}
@@ -191,6 +195,39 @@ BUILT_IN = SamplerTable(
                     **_judged("unseen"),
                 },
             ),
+            "dream": Sampler(
+                SAMPLERS["dream"],
+                confidence="entropy",
+                select=dream.select,
+                processed=True,
+                options=lambda request: {"alg_temp": request.dream.alg_temp, "eps": request.dream.eps},
+            ),
+            "dream_origin": Sampler(
+                SAMPLERS["dream_origin"],
+                select=dream.origin,
+                processed=True,
+                options=lambda request: {"eps": request.dream.eps},
+            ),
+            "factor": Sampler(
+                SAMPLERS["factor"],
+                select=parallel.factor,
+                options=lambda request: {"factor": request.parallel.factor},
+            ),
+            "entropy_bound": Sampler(
+                SAMPLERS["entropy_bound"],
+                confidence="entropy",
+                select=parallel.entropy_bound,
+                options=lambda request: {"gamma": request.parallel.gamma},
+            ),
+            "hierarchical": Sampler(
+                SAMPLERS["hierarchical"],
+                select=parallel.hierarchical,
+                options=lambda request: {
+                    "threshold": request.parallel.threshold,
+                    "low": request.parallel.low,
+                },
+            ),
+            "prophet": Sampler(SAMPLERS["prophet"], select=parallel.prophet),
         }
     ),
     MappingProxyType({"even": schedules.even, "cosine": schedules.cosine, "linear": schedules.linear}),
@@ -200,6 +237,8 @@ BUILT_IN = SamplerTable(
             "margin": confidences.margin,
             "entropy": confidences.entropy,
             "random": confidences.random,
+            "logit_gap": confidences.logit_gap,
+            "leftmost": confidences.leftmost,
         }
     ),
 )
