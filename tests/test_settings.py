@@ -72,6 +72,7 @@ def test_folders_addresses_and_limits_are_only_in_the_file():
         "data",
         "threads",
         "downloads",
+        "memory_budget",
         "batch_rows",
         "max_cells",
         "max_queue",

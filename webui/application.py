@@ -75,6 +75,7 @@ class App:
             renew=self._renew,
             keep_track=self.experiments.begin,
             choose=self.experiments.chosen,
+            idle=(60.0 * settings.unload_after, self.checkpoints.unload) if settings.unload_after else None,
         )
         self.background = Background(settings)
         self.installer = Installer(

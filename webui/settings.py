@@ -63,6 +63,15 @@ class Settings(BaseModel):
         "auto", "Precision of the weights: auto is float32 on a CPU, bfloat16 on a GPU.", "restart"
     )
     preload: bool = setting(True, "Whether the checkpoint is loaded as soon as the server is up.", "restart")
+    memory_budget: float = setting(
+        0.0,
+        "Gigabytes that the weights of several checkpoints may take together; 0: one stays in memory.",
+        ge=0,
+        le=1e6,
+    )
+    unload_after: int = setting(
+        0, "Minutes without work after which checkpoints are unloaded; 0: never.", "restart", ge=0, le=100_000
+    )
     threads: int = setting(
         0, "CPU threads of a forward pass; 0: measured for the loaded checkpoint.", ge=0, le=1024
     )

@@ -12,7 +12,7 @@ from functools import partial
 from importlib.abc import MetaPathFinder
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from webui.checkpoints import weights
+from webui.checkpoints import memory, weights
 from webui.checkpoints.catalogue import Catalogue, Described, Entry, Stamp, stamp_of, with_state
 from webui.checkpoints.families import FAMILIES
 from webui.checkpoints.families.base import Family
@@ -65,7 +65,8 @@ class Skeleton(NamedTuple):
 
 
 class Checkpoints(Catalogue):
-    """The catalogue, and at most one model in memory; asking for another one unloads it.
+    """The catalogue, and models in memory: one, or as many as the setting `memory_budget` has room for,
+    those used last.
 
     Only the worker thread loads and unloads; everything else may be asked from any thread and never waits for
     a load.
@@ -79,6 +80,7 @@ class Checkpoints(Catalogue):
     ):
         super().__init__(settings, families, request)
         self._loaded: tuple[Key, Model] | None = None
+        self._held: dict[Key, Model] = {}  # others in memory, the one used last at the end
         self._failed: dict[str, tuple[Stamp, str]] = {}  # name: its files, sentence
         self._fingerprints: dict[str, tuple[Stamp, str]] = {}  # name: its files, fingerprint
         self._counters: dict[tuple[str, Stamp], Tokenizer] = {}
@@ -103,13 +105,11 @@ class Checkpoints(Catalogue):
         entry, stamp = described.entry, described.stamp
         lock = self._lock
         with lock:
-            if self._loaded is not None and self._loaded[0] == (
-                entry.name,
-                stamp,
-                self.device(),
-                self.dtype(),
-            ):
+            key = (entry.name, stamp, self.device(), self.dtype())
+            if self._loaded is not None and self._loaded[0] == key:
                 return self._loaded[1]
+            if key in self._held:
+                return self._back(key)
             tokenizer: Tokenizer | None = None
             try:
                 progress(0.0)
@@ -120,8 +120,7 @@ class Checkpoints(Catalogue):
                     import transformers.modeling_utils
                 plan = self._plan(described, tokenizer, transformers, meter)
                 self._check_turn(lock)
-                self._loaded = None  # before the next one takes memory
-                key = (entry.name, stamp, self.device(), self.dtype())
+                self._make_room(entry)
                 model = self._read_weights(described, plan, meter)
                 self._check_turn(lock)
                 self._loaded = (key, model)
@@ -139,6 +138,46 @@ class Checkpoints(Catalogue):
             finally:
                 self.version += 1
             return model
+
+    def _back(self, key: Key) -> Model:
+        """A model that stayed in memory, as the one in use; that one stays now."""
+        model = self._held.pop(key)
+        if self._loaded is not None:
+            self._held[self._loaded[0]] = self._loaded[1]
+        self._loaded = (key, model)
+        self.version += 1
+        return model
+
+    def _make_room(self, entry: Entry) -> None:
+        """Unloads what has to go before a checkpoint is read: the one in use without a budget, else as many
+        as it needs, the one used last at the end. Refusal if even then there is too little memory."""
+        sizes = {key: _bytes(model) for key, model in self._held.items()}
+        if self._loaded is not None:
+            self._held[self._loaded[0]], sizes[self._loaded[0]] = self._loaded[1], _bytes(self._loaded[1])
+        try:
+            memory.check(entry.name, entry.parameters, self.dtype(), self.device(), sum(sizes.values()))
+        except Refusal:
+            if self._loaded is not None:
+                del self._held[self._loaded[0]]
+            raise
+        self._loaded = None
+        new = memory.needed(entry.parameters, self.dtype())
+        budget = int(self._settings.memory_budget * 1e9)
+        free = memory.free(self.device())
+        for key in [*self._held]:
+            left = sum(sizes[other] for other in self._held)
+            if budget and left + new <= budget and (free is None or new <= free):
+                break
+            del self._held[key]
+            free = None if free is None else free + sizes[key]
+        self._release()
+
+    def _release(self) -> None:
+        """Gives memory that nothing uses back to the device."""
+        gc.collect()
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     def changed(self) -> None:
         """To be called when folders have come or gone: whoever shows the list asks for it again."""
@@ -170,7 +209,7 @@ class Checkpoints(Catalogue):
     def abandon(self) -> None:
         """Another worker takes over from a thread that may never return: it waits for none of its locks and
         uses nothing that it loads."""
-        self._lock, self._loaded = threading.Lock(), None
+        self._lock, self._loaded, self._held = threading.Lock(), None, {}
         self.version += 1
 
     def _check_turn(self, lock: threading.Lock) -> None:
@@ -179,14 +218,11 @@ class Checkpoints(Catalogue):
             raise Stopped
 
     def unload(self) -> None:
-        """Frees the memory of the model. Worker thread only."""
+        """Frees the memory of all models. Worker thread only."""
         with self._lock:
-            self._loaded = None
+            self._loaded, self._held = None, {}
             self.version += 1
-        gc.collect()
-        torch = sys.modules.get("torch")
-        if torch is not None and torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        self._release()
 
     def count(self, name: str | None, text: str, system: str = "", template: str = "auto") -> Count:
         """How many tokens a prompt takes. No weights are read and nothing waits for a load. Refusal."""
@@ -223,7 +259,8 @@ class Checkpoints(Catalogue):
     def _entry(self, described: Described) -> Entry:
         entry = described.entry
         stamp, failed = self._failed.get(entry.name, (None, None))
-        return with_state(entry, entry.name == self.loaded, failed if stamp == described.stamp else None)
+        held = entry.name == self.loaded or any(key[0] == entry.name for key in [*self._held])
+        return with_state(entry, held, failed if stamp == described.stamp else None)
 
     def _work(self, described: Described) -> int:
         """What loading it takes, in bytes read."""
@@ -363,6 +400,11 @@ def _frame(family: Family, tokenizer: Tokenizer) -> tuple[int, int] | None:
         return None
     found = [[i for i in map(tokenizer.id, names) if i is not None] for names in family.frame]
     return (found[0][0], found[1][0]) if all(found) else None
+
+
+def _bytes(model: Model) -> int:
+    """The memory that its weights take."""
+    return sum(value.numel() * value.element_size() for value in model.module.parameters())
 
 
 def _sentence(name: str, error: Exception) -> str:

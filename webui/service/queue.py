@@ -50,6 +50,7 @@ class JobQueue:
     grace       seconds that a page may be closed before its jobs are cancelled, if they do not go on
     choose      those of a request's cells that a job has that goes on with an experiment
     keep_track  called with each job before it is queued
+    idle        (seconds, what the worker does once it had no work for so long)
     renew()     called when the worker has been replaced: what it used on the device must not be used again
     """
 
@@ -65,7 +66,9 @@ class JobQueue:
         seconds: float = SUBMIT_SECONDS,
         keep_track: Callable[[Job], None] = _track_nothing,
         choose: Callable[[tuple[Cell, ...], Continued], tuple[Cell, ...]] = _all,
+        idle: tuple[float, Callable[[], None]] | None = None,
     ):
+        self._idle = idle
         self._run, self._expand, self._max_queue = run, expand, max_queue
         self._load, self._keep, self._grace, self._renew = load, keep, grace, renew
         self._keep_track, self._choose = keep_track, choose
@@ -271,7 +274,7 @@ class JobQueue:
         self._queue.put(work)
 
     def _new_worker(self) -> Worker:
-        return Worker(self._queue, self._run, self._load, self._done)
+        return Worker(self._queue, self._run, self._load, self._done, self._idle)
 
     def _replace(self, worker: Worker) -> None:
         """Another worker goes on with the queue. The lock is held."""

@@ -44,8 +44,9 @@ class Worker:
         run: Callable[[Job], Iterator[Event]],
         load: Load,
         done: Callable[[LoadTask], None],
+        idle: tuple[float, Callable[[], None]] | None = None,
     ):
-        self._work, self._run, self._load, self._done = work, run, load, done
+        self._work, self._run, self._load, self._done, self._idle = work, run, load, done, idle
         self.current: Work | None = None
         self.retired = False
         self._turn = threading.Lock()  # of `current` and `retired` together
@@ -75,7 +76,7 @@ class Worker:
 
     def _loop(self) -> None:
         try:
-            while (work := self._work.get()) is not None:
+            while (work := self._next()) is not None:
                 with self._turn:
                     self.current = work
                 if isinstance(work, Job):
@@ -88,6 +89,16 @@ class Worker:
                         return
         except Abandoned:  # raised outside of the calls above, in a thread that is retired
             pass
+
+    def _next(self) -> Work | None:
+        """The next work. After some time without any, what is to be done then is done once."""
+        if self._idle is not None:
+            seconds, rest = self._idle
+            try:
+                return self._work.get(timeout=seconds)
+            except queue.Empty:
+                rest()
+        return self._work.get()
 
     def _do(self, job: Job) -> None:
         if not job.begin():

@@ -5,7 +5,7 @@ import { say } from "./strings.js";
 
 const canvas = () => document.querySelector("tdw-canvas");
 
-/** A field's name, by its path such as "guidance.scale"; with its extension's where another field has the same name.
+/** A field's name, by its path such as "extension.option"; with its extension's where another field has the same name.
  *  @param {string} path @returns {string} */
 export function nameOfField(path) {
   const labels = canvas()?.labels ?? {};
