@@ -183,7 +183,9 @@ def _set(
     drawn = random.Random(request.seed)  # the same grid has the same seeds
     for item in read:
         several: Sequence[Any] = [item.text]
-        if not item.quoted:
+        if _is_list(info):
+            several = [tuple(one.text for one in items(item.text)) if item.text.strip() else ()]
+        elif not item.quoted:
             if item.text == ALL and offered is not None:
                 several = offered
             elif item.text == PRESET and type(None) in kinds:
@@ -197,7 +199,8 @@ def _set(
             value = _read(path, raw, request)
             if path == "seed" and value == -1:
                 value = drawn.randrange(2**32)
-            yield Value(value, _label(name, value), value)
+            plain = list(value) if isinstance(value, tuple) else value
+            yield Value(plain, _label(name, value), value)
 
 
 def _read(path: str, raw: Any, request: Request) -> Any:
@@ -214,6 +217,7 @@ def _read(path: str, raw: Any, request: Request) -> Any:
 
 def _label(name: str, value: Any) -> str:
     shown = PRESET if value is None else value if isinstance(value, str) else json.dumps(value)
+    shown = ", ".join(value) or "-" if isinstance(value, tuple) else shown
     shown = f"{value:g}" if isinstance(value, float) else shown
     return _short(shown) if name.endswith(TEXT) else f"{name.rpartition('.')[2]} {_short(shown)}"
 
@@ -233,6 +237,11 @@ def _offered(info: FieldInfo, choices: Choices) -> list[Any] | None:
     if literals:
         return literals
     return [False, True] if bool in _leaves(info.annotation) else None
+
+
+def _is_list(info: FieldInfo) -> bool:
+    """Whether the field holds several texts; then an item that is quoted may be several, as `"a, b"`."""
+    return info.annotation == tuple[str, ...]
 
 
 def _is_text(info: FieldInfo, choices: Choices | None) -> bool:

@@ -24,7 +24,11 @@ def registry() -> Registry:
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory):
-    app = program(tmp_path_factory.mktemp("grid"), families=("LLaDA", "Dream"), dtype="float64")
+    folder = tmp_path_factory.mktemp("grid")
+    app = program(folder, families=("LLaDA", "Dream"), dtype="float64")
+    styles = folder / "models" / "styles" / "weather.csv"
+    styles.parent.mkdir(parents=True)
+    styles.write_text("name,prompt,negative_prompt\nrain,{prompt} in the rain,\nsnow,{prompt} and snow,\n")
     yield app
     app.close()
 
@@ -301,6 +305,10 @@ def test_drawn_seeds_are_the_same_for_the_same_request(registry):
     assert drawn != values(registry, "seed", "-1, -1, 7", seed=2)
 
 
+def test_a_field_of_several_texts_takes_several_in_quotes(registry):
+    assert values(registry, "styles.names", 'a, "a, b", "", "c"') == [["a"], ["a", "b"], [], ["c"]]
+
+
 def test_more_cells_than_allowed_are_refused_before_they_are_made(registry):
     grid = dict.fromkeys(("x_values", "y_values", "z_values"), "1-2000")
     grid |= {"x_field": "seed", "y_field": "top_k", "z_field": "steps"}
@@ -310,7 +318,7 @@ def test_more_cells_than_allowed_are_refused_before_they_are_made(registry):
 
 # -- every field, through the whole program -------------------------------------------------------------------
 
-NUMBERS = {
+VALUES = {
     "threshold": "0, 1",
     "edit_threshold": "0.05, 1",
     "steps": "1, 2",
@@ -326,6 +334,8 @@ NUMBERS = {
     "infill.passage": "2, 5",
     "logit_bias.strength": "0, 20",
     "emphasis.strength": "0, 20",
+    "constraints.preset": "number, list",
+    "styles.names": 'rain, "rain, snow", ""',
 }
 TEXTS = {
     "prompt": ("prompt.text", "a cat, the dog in the rain"),
@@ -333,6 +343,13 @@ TEXTS = {
     "logit_bias.less": ("logit_bias.less.text", '"", the end'),
     "logit_bias.never": ("logit_bias.never.text", '"", e'),
     "infill.about": ("infill.about.text", "cats, dogs in the rain"),
+    "constraints.regex": ("constraints.regex.text", '[a-z]+, "[0-9]{1,9}"'),
+    "constraints.choices": ("constraints.choices.text", "cat, dog"),
+    "constraints.json_schema": (
+        "constraints.json_schema.text",
+        '"{""type"": ""integer""}", "{""type"": ""boolean""}"',
+    ),
+    "constraints.gaps": ("constraints.gaps.text", "when = [0-9]+, when = [a-z]+"),
 }
 ACTING = {  # what makes a field matter, besides the contract's example of its extension
     "threshold": {"sampler": "threshold", "steps": 8},
@@ -345,6 +362,8 @@ ACTING = {  # what makes a field matter, besides the contract's example of its e
     "prompt_schedule.scope": {"block_length": 4, "steps": 4},
     "infill.passage": {"prompt": "a [[...]] b"},
     "sampler": {"temperature": 0.0},
+    **{f"constraints.{name}": {"constraints": {}} for name in ("preset", "choices", "json_schema")},
+    "constraints.gaps": {"constraints": {}, "prompt": "at [[when:...6]] or later"},
 }
 # not with this checkpoint and prompt, or with the few loops of the contract's example
 NO_DIFFERENCE = {
@@ -355,14 +374,11 @@ NO_DIFFERENCE = {
     "loopback.template",
     "loopback.instructions",
 }
-# One rule at a time, and styles that are on disk: values for these need more than the field's type says.
-APART = {"styles.names"}
 
 
 def paths() -> list[str]:
     registry = Registry(ROOT / "extensions")
-    fields = axis_fields(registry.Request)
-    return [path for path in fields if path not in APART and not path.startswith("constraints.")]
+    return list(axis_fields(registry.Request))
 
 
 def axis_of(app, path: str) -> tuple[str, str]:
@@ -370,8 +386,8 @@ def axis_of(app, path: str) -> tuple[str, str]:
     info = axis_fields(app.Request)[path]
     kinds = leaves(info.annotation)
     literal = any(get_origin(kind) is Literal for kind in (info.annotation, *get_args(info.annotation)))
-    if path in NUMBERS:
-        return path, NUMBERS[path]
+    if path in VALUES:
+        return path, VALUES[path]
     if app.registry.extensions["xyz_grid"].choices(info) is not None or literal or bool in kinds:
         return path, "*"
     if str in kinds:
