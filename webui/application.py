@@ -84,7 +84,7 @@ class App:
             [name for name, one in self.registry.origins.items() if one.origin != "installed"],
         )
         self.pace = Pace()
-        self.tables = Tables(self.registry)
+        self.tables = Tables(self.registry, self.experiments.votes)
         self._engine: Engine | None = None
         self._generation = 0  # of the worker: each has an engine and a model of its own
         self._changing = threading.Lock()

@@ -46,7 +46,7 @@ def test_a_grid_arrives_is_sorted_filtered_and_opened(visit, site):
     user.open(submitted(site, rehearsal={"seconds": 0.05}))
     as_table(user)
     user.done()
-    user.wait("document.querySelectorAll('.results td.words button').length === 9")
+    user.wait("document.querySelectorAll('.results td.words button.opener').length === 9")
     user.wait("document.querySelectorAll('.results thead th').length > 6")
     names = heads(user)
     assert names[0] == "Prompt" and names[1] == "Temperature" and "words" in names
@@ -61,8 +61,8 @@ def test_a_grid_arrives_is_sorted_filtered_and_opened(visit, site):
     user.enter(user.page.locator(".table-bar input"), "cake")
     user.wait("document.querySelectorAll('.results tbody tr').length === 3")
     assert user.page.locator(".table-count").text_content() == "3 of 9"
-    text = user.page.locator(".results td.words button").first.text_content()
-    user.page.locator(".results td.words button").first.click()
+    text = user.page.locator(".results td.words button.opener").first.text_content()
+    user.page.locator(".results td.words button.opener").first.click()
     user.page.wait_for_selector(".row:not(.compact) .row-tools")
     opened = user.page.locator(".row[data-opened] .final")
     assert opened.text_content().strip() == text.strip()
@@ -103,7 +103,7 @@ def test_a_cell_that_fails_has_its_sentence_in_the_table(visit, site):
     as_table(user)
     user.wait("document.querySelector('.results tr[data-state=failed]')")
     assert "at most" in user.page.locator(".results tr[data-state=failed] td.words").text_content()
-    assert user.page.locator(".results td.words button").count() == 1
+    assert user.page.locator(".results td.words button.opener").count() == 1
 
 
 def test_very_many_texts_are_in_the_table_only(visit, site):
@@ -117,6 +117,76 @@ def test_very_many_texts_are_in_the_table_only(visit, site):
     user.wait("document.querySelectorAll('.results tbody tr').length === 400")
     user.enter(user.page.locator(".table-bar input"), "599")
     user.wait("document.querySelectorAll('.results tbody tr').length < 5")
-    user.page.locator(".results td.words button").first.click()
+    user.page.locator(".results td.words button.opener").first.click()
     user.page.wait_for_selector("article.row .row-tools")
     assert user.page.locator("article.row").count() == 1
+
+
+def test_a_grid_is_typed_estimated_compared_and_goes_on(visit, site):
+    """By mouse and keyboard: fields typed, cost read, texts pinned, turned, voted on, drawn, continued."""
+    user = visit()
+    user.type("prompt", "a dragon")
+    user.unfold("X/Y/Z grid")
+    for letter, field, values in (("x", "temperature", "0, 2"), ("y", "seed", "1-3"), ("z", "top_k", "1, 9")):
+        user.type(f"xyz_grid-{letter}_field", field)
+        user.page.keyboard.press("Tab")
+        user.type(f"xyz_grid-{letter}_values", values)
+    user.wait("document.querySelector('.hints .cost')?.textContent.includes('12 texts')")
+    assert "at most 16 model calls" in user.page.locator(".hints .cost").text_content()
+    user.generate()
+    user.done()
+    assert user.page.locator(".facet").count() == 2  # a grid for each value of Z
+    as_table(user)
+    user.wait("document.querySelectorAll('.results td.metric').length > 12")
+    user.page.locator(".results .pin").nth(1).click()
+    assert heads(user)[4] == "Like pinned"
+    assert column(user, 5)[1] == "1"
+    assert user.page.locator(".results tr[data-pinned] ins").count() == 0
+    assert user.page.locator(".results tr:not([data-pinned]) ins").count() > 0
+    user.page.get_by_role("button", name="Transpose").click()
+    assert user.page.locator(".results tbody tr").first.locator("th").count() == 13
+    user.page.get_by_role("button", name="Transpose").click()
+    user.page.get_by_role("button", name="Compare blind").click()
+    assert user.page.locator("dialog.votes h3").all_text_contents() == ["A", "B"]
+    user.page.keyboard.press("2")
+    user.wait("document.querySelector('dialog.votes .compare-sum').textContent === '1 votes'")
+    user.page.keyboard.press("Escape")
+    user.wait(
+        "[...document.querySelectorAll('.results thead th')].some((one) => one.textContent === 'Votes won')"
+    )
+    user.page.locator(".job-views").get_by_role("button", name="Chart").click()
+    user.page.locator(".results-chart select").first.select_option("text_metrics.words")
+    assert user.page.locator("svg.chart polyline").count() == 2
+    assert "95 % confidence" in user.page.locator(".chart-note").text_content()
+    before = user.page.locator(".job").first.get_attribute("data-state")
+    assert before == "done"
+    user.type("xyz_grid-y_values", "1-4")
+    user.wait("document.querySelector('.hints .cost')?.textContent.includes('16 texts')")
+    as_table(user)
+    user.page.get_by_role("button", name="Continue").click()
+    user.page.get_by_role("menuitem", name="With the values in the controls").click()
+    user.done(jobs=2)
+    user.view("queue")
+    user.wait(
+        "document.querySelector('[data-experiment] .queue-facts')?.textContent.includes('16 of 16 texts')"
+    )
+
+
+def test_very_many_texts_are_confirmed_with_their_cost(visit, site):
+    user = visit()
+    user.type("prompt", "a dragon")
+    user.unfold("X/Y/Z grid")
+    user.type("xyz_grid-x_field", "seed")
+    user.page.keyboard.press("Tab")
+    user.type("xyz_grid-x_values", "1-1100")
+    user.wait("document.querySelector('.hints .cost')?.textContent.includes('1,100 texts')")
+    user.generate()
+    assert "1,100 texts" in user.page.locator("dialog.ask p").text_content()
+    user.page.locator("dialog.ask").get_by_role("button", name="Cancel").click()
+    assert user.page.locator(".job").count() == 0
+    user.generate()
+    user.page.locator("dialog.ask").get_by_role("button", name="Write them").click()
+    user.wait("document.querySelector('.job')?.dataset.state === 'running'")
+    user.page.keyboard.press("Escape")
+    user.page.evaluate("window.tdw.interruptAll()")
+    user.done(state="cancelled")

@@ -24,6 +24,11 @@ def test_an_interrupted_experiment_goes_on_with_more_values(client):
     assert ids(again)[:2] == [ids(first)[2], ids(first)[0]] and ids(again)[2] not in ids(first)
     again = client.ended(client.post(f"experiments/{id}/resume", json={"writes": "nothing"}).json()["id"])
     assert len(ids(again)) == 3
+    vote = {"job": id, "a": "0", "b": "1", "better": "b"}
+    assert client.post(f"experiments/{id}/votes", json=vote).status_code == 201
+    assert client.get(f"jobs/{id}/table").json()["rows"][1]["metrics"]["votes.share"] == 1
+    assert client.post(f"experiments/{id}/votes", json={**vote, "job": "0"}).status_code == 404
+    assert client.post(f"experiments/{id}/votes", json={**vote, "b": "0"}).status_code == 422
     assert client.delete(f"experiments/{id}").json() == {"id": id}
     assert client.get(f"experiments/{id}").status_code == 404
     assert client.get(f"history/{ids(first)[0]}").status_code == 200

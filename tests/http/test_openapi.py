@@ -71,6 +71,7 @@ def test_it_names_the_whole_api_and_nothing_else(document, client):
         ("get", "/api/v1/experiments"),
         ("get", "/api/v1/experiments/{id}"),
         ("post", "/api/v1/experiments/{id}/resume"),
+        ("post", "/api/v1/experiments/{id}/votes"),
         ("delete", "/api/v1/experiments/{id}"),
         ("post", "/api/v1/txt2txt"),
         ("post", "/api/v1/prompts/marks"),

@@ -75,7 +75,14 @@ def test_the_handlers(made):
     assert page.resume("unknown")[0] == {} and page.resume("")[0] == {}
     assert page.gather(*shown, "a1 en")["request"]["steps"] == 3
     assert page.fill(job.request.model_dump_json())[3:] == shown
-    assert page.plan(*shown, "a1 en") == {"texts": 1, "off": []}
+    assert page.plan(*shown, "a1 en") == {
+        "texts": 1,
+        "different": 1,
+        "forwards": 3,
+        "seconds": None,
+        "confirm": False,
+        "off": [],
+    }
     answer, *merged = page.merge('{"steps": 5, "length": null, "unknown": {"gone": 1}}', None)
     assert answer == {}
     changed = {

@@ -128,6 +128,21 @@ def test_one_job_at_a_time_works_on_an_experiment(app):
     assert app.experiments.all() == [] and app.history.has(texts(job)[0])
 
 
+def test_votes_stay_with_the_experiment_and_are_exported(app):
+    job = written(app)
+    for a, b, better in (("0", "1", "a"), ("2", "0", "same"), ("1", "0", "a")):
+        app.experiments.vote(job, a, b, better)
+    more = {**GRID, "x_values": "2, 1, 9"}
+    again = resumed(app, job, request=job.request.replace(xyz_grid=more))
+    table = app.tables.of(again)
+    assert [row.metrics.get("votes.share") for row in table.rows] == [0.5, 0.5, None]
+    assert [row.metrics.get("votes.number") for row in table.rows] == [2, 3, None]
+    assert "votes.share" in app.export(again, "csv").splitlines()[0]
+    for a, b in (("0", "0"), ("0", "7")):
+        with pytest.raises(ValueError, match="two different texts"):
+            app.experiments.vote(job, a, b, "a")
+
+
 def test_options_at_their_defaults_do_not_count_in_a_key(app):
     request = app.Request(prompt="a", seed=1)
     bare = Cell("0", request)

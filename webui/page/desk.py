@@ -14,6 +14,7 @@ from webui.core.renamed import current
 from webui.page.controls import PRESET, Control, preset_value, request_of, show, take, values_of
 from webui.page.languages import ENGLISH, languages
 from webui.service.attempt import Attempt
+from webui.service.estimate import CONFIRMED
 
 PLAN_SECONDS = 5.0  # that extensions may take to say what a request would make
 
@@ -32,12 +33,17 @@ class Desk:
         self.words = languages(app.registry.folders)
 
     def submit(self, *given: Any) -> dict[str, Any]:
-        """Queues the request that the controls show. The last value is the browser's id and language. Returns
-        the job's id, or one sentence."""
+        """Queues the request that the controls show. The last value is the browser's id, its language and,
+        where its cost was confirmed, "confirmed". Returns the job's id, or one sentence."""
         *shown, browser = given
-        client, _, language = str(browser or "").partition(" ")
+        client, language, said, *_ = (*str(browser or "").split(" "), "", "")
+
+        def request() -> Any:
+            asked = self._request(shown, language)
+            return asked.replace(confirm=True) if said == "confirmed" else asked
+
         try:
-            return {"job": self.app.queue.submit(lambda: self._request(shown, language), client=client).id}
+            return {"job": self.app.queue.submit(request, client=client).id}
         except Exception as error:
             return {"error": _sentence(error)}
 
@@ -52,16 +58,18 @@ class Desk:
             return {"error": _sentence(error)}
 
     def plan(self, *given: Any) -> dict[str, Any]:
-        """What Generate would do now: "texts", how many it would make, or the sentence of a refusal as
-        "error"; "off": constructs of the prompts that would act if an option were on, each with its "path"
-        and the "text" that is taken as it stands."""
+        """What Generate would do now: its cost as in webui/service/estimate.py and whether it has to be
+        confirmed first, or the sentence of a refusal as "error"; "off": constructs of the prompts that would
+        act if an option were on, each with its "path" and the "text" that is taken as it stands."""
         *shown, browser = given
 
         def work() -> dict[str, Any]:
             request = self._request(shown, str(browser or "").partition(" ")[2])
             off = [{"path": one.path, "text": one.text} for one in self.app.prompts.off(request)]
             try:
-                return {"texts": len(self.app.expand(request)), "off": off}
+                found = self.app.estimate(request)
+                confirm = found.texts > CONFIRMED and not request.confirm
+                return {**vars(found), "confirm": confirm, "off": off}
             except Exception as error:
                 return {"error": _sentence(error), "off": off}
 

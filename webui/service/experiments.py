@@ -1,9 +1,9 @@
 """Experiments on disk: which texts of a job are finished, so that it goes on after a stop or a kill.
 
-An experiment is a folder with two files: `experiment.json`, the request with its seed drawn, replaced whole;
-and `cells.jsonl`, one line for each cell that ended. A finished text itself is in the history. Its line is
-written first, and counts only if the history has the text: so there is no moment at which a text is saved and
-its cell not known to be finished.
+An experiment is a folder with up to three files: `experiment.json`, the request with its seed drawn, replaced
+whole; `votes.jsonl`, one line for each vote; and `cells.jsonl`, one line for each cell that ended. A finished
+text itself is in the history. Its line is written first, and counts only if the history has the text: so
+there is no moment at which a text is saved and its cell not known to be finished.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from webui.core.atomic import write
 from webui.core.errors import NotFound
@@ -29,6 +29,8 @@ from webui.service.history.store import History
 from webui.service.job import Continued, Job
 
 NAME = re.compile(r"[0-9a-f]{16}")
+Better = Literal["a", "b", "same"]
+SHARES = MappingProxyType({"a": 1.0, "b": 0.0, "same": 0.5})  # of a vote that `a` wins
 PROMPT = 120  # characters of a prompt in the list
 
 
@@ -132,17 +134,12 @@ class Experiments:
                 self._jobs.pop(job.id, None)
 
     def _enter(self, job: str, cell: str, what: Mapping[str, str]) -> None:
-        """Appends a line, on disk before this returns. What a kill leaves of the last line is ended by the
-        line break before the next one."""
+        """Appends a line to the journal of a job, if it has one."""
         with self._lock:
             journal, keys = self._jobs.get(job, (None, {}))
             if journal is None or cell not in keys:
                 return
-            line = json.dumps({"key": keys[cell], "cell": cell, **what}, ensure_ascii=True)
-            with journal.open("ab") as stream:
-                stream.write(f"\n{line}\n".encode())
-                stream.flush()
-                os.fsync(stream.fileno())
+            _append(journal, {"key": keys[cell], "cell": cell, **what})
 
     # -- going on --------------------------------------------------------------------------------------------
 
@@ -173,6 +170,44 @@ class Experiments:
             return self._history.get(name)
         except ValueError:
             return None
+
+    # -- votes -----------------------------------------------------------------------------------------------
+
+    def vote(self, job: Job, a: str, b: str, better: Better) -> None:
+        """Keeps which of two cells of a job is better. Votes belong to what the cells ask for, so they stay
+        when the experiment goes on. ValueError; OSError if the disk refuses."""
+        cells = {cell.id: cell for cell in job.cells}
+        if job.experiment is None:
+            raise ValueError("These texts are not kept, so no votes can be.")
+        self._about(job.experiment)
+        if a == b or a not in cells or b not in cells:
+            raise ValueError("A vote is about two different texts of the job.")
+        line = {"a": key(cells[a]), "b": key(cells[b]), "better": better}
+        with self._lock:
+            _append(self._folder / job.experiment / "votes.jsonl", line)
+
+    def votes(self, job: Job) -> dict[str, dict[str, int | float]]:
+        """For each cell that votes are about: `votes.number`, and `votes.share`, the share of them that it
+        won; no difference counts as half."""
+        if job.experiment is None:
+            return {}
+        won: dict[str, float] = {}
+        number: dict[str, int] = {}
+        for line in _lines(self._folder / job.experiment / "votes.jsonl"):
+            a, b, better = line.get("a"), line.get("b"), line.get("better")
+            share = SHARES.get(str(better))
+            if not isinstance(a, str) or not isinstance(b, str) or share is None:
+                continue
+            for name, share in ((a, share), (b, 1 - share)):
+                won[name], number[name] = won.get(name, 0) + share, number.get(name, 0) + 1
+        if not number:
+            return {}
+        keys = {cell.id: key(cell) for cell in job.cells}
+        return {
+            cell: {"votes.share": won[name] / number[name], "votes.number": number[name]}
+            for cell, name in keys.items()
+            if name in number
+        }
 
     # -- the list --------------------------------------------------------------------------------------------
 
@@ -232,19 +267,11 @@ class Experiments:
 
     def _ended(self, name: str, check: bool = True) -> Mapping[str, Ended]:
         """The cells that ended, by key, as their last lines say. check: whether a text that the history does
-        not have counts as not written. Lines that a kill cut off are skipped."""
+        not have counts as not written."""
         ended: dict[str, Ended] = {}
-        try:
-            lines = self._journal(name).read_bytes().splitlines()
-        except OSError:
-            return MappingProxyType({})
-        for line in lines:
-            try:
-                entry = json.loads(line)
-                one = Ended(entry.get("result"), entry.get("error"))
-                ended[str(entry["key"])] = one
-            except (ValueError, TypeError, LookupError, AttributeError):
-                continue
+        for entry in _lines(self._journal(name)):
+            if isinstance(entry.get("key"), str):
+                ended[entry["key"]] = Ended(entry.get("result"), entry.get("error"))
         if check:
             ended = {
                 name: one
@@ -252,3 +279,27 @@ class Experiments:
                 if one.error is not None or (one.result is not None and self._history.has(one.result))
             }
         return MappingProxyType(ended)
+
+
+def _append(path: Path, entry: Mapping[str, Any]) -> None:
+    """Appends a line, on disk before this returns. The line break before it ends what a kill left of another
+    one."""
+    with path.open("ab") as stream:
+        stream.write(f"\n{json.dumps(entry)}\n".encode())
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The entries of a file of lines; what a kill cut off, or anybody else wrote, is skipped."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        try:
+            entry = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(entry, dict):
+            yield entry

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,19 +46,27 @@ class Table:
     failed: Mapping[str, str]
 
 
-class Tables:
-    """Makes tables of jobs that run or have ended. For any threads; hooks are called, so it may take long."""
+def _none(job: Job) -> dict[str, dict[str, Number]]:
+    return {}
 
-    def __init__(self, registry: Registry):
-        self._registry = registry
+
+class Tables:
+    """Makes tables of jobs that run or have ended. For any threads; hooks are called, so it may take long.
+
+    more  further numbers about the cells of a job, by cell, such as votes
+    """
+
+    def __init__(self, registry: Registry, more: Callable[[Job], Mapping[str, Mapping[str, Number]]] = _none):
+        self._registry, self._more = registry, more
 
     def of(self, job: Job) -> Table:
         """The table of a job as far as it is."""
         rows: list[TableRow] = []
         failed: dict[str, str] = {}
+        more = self._more(job)
         for cell, result, error in job.results():
             axes = {name: (value, label) for name, value, label in cell.axes}
-            metrics = {} if result is None else self._metrics(result, failed)
+            metrics = {} if result is None else {**self._metrics(result, failed), **more.get(cell.id, {})}
             rows.append(TableRow(cell.id, axes, metrics, result, error))
         names = dict.fromkeys(name for row in rows for name in row.axes)
         numbers = dict.fromkeys(name for row in rows for name in row.metrics)

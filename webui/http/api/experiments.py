@@ -9,12 +9,13 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ConfigDict
 
 from webui.application import App
+from webui.core.errors import NotFound
 from webui.core.options import validate
 from webui.http.api.dependencies import Client, Program, SubmitTurns, attempt, body, refusals
 from webui.http.api.jobs import made
 from webui.http.api.schemas import ExperimentInfo, JobInfo
 from webui.http.replies import Reply
-from webui.service.experiments import Experiment
+from webui.service.experiments import Better, Experiment
 from webui.service.job import Writes
 
 
@@ -26,6 +27,22 @@ class Resumed(BaseModel):
     model_config = ConfigDict(extra="forbid")
     request: dict[str, Any] | None = None
     writes: Writes = "missing"
+
+
+class Vote(BaseModel):
+    """Which of two cells of a job of the experiment is better: `a`, `b`, or `same`."""
+
+    model_config = ConfigDict(extra="forbid")
+    job: str
+    a: str
+    b: str
+    better: Better
+
+
+class Voted(BaseModel):
+    """The experiment that keeps the vote."""
+
+    id: str
 
 
 class DeletedExperiment(BaseModel):
@@ -69,6 +86,16 @@ async def resume(
         return app.resume(id, request, client, sent.writes)
 
     return await made(app, await turns.attempt(submit), client)
+
+
+@router.post("/experiments/{id}/votes", status_code=201, response_model=Voted, responses=refusals(404, 422))
+async def vote(app: Program, id: str, sent: Annotated[Vote, Depends(body(Vote))]) -> Response:
+    """Keeps a vote. Tables and exports have its sums as the metrics `votes.share` and `votes.number`."""
+    job = app.queue.get(sent.job)
+    if job is None or job.experiment != id:
+        raise NotFound("There is no such job of this experiment.")
+    await attempt(lambda: app.experiments.vote(job, sent.a, sent.b, sent.better))
+    return Reply({"id": id}, 201)
 
 
 @router.delete("/experiments/{id}", response_model=DeletedExperiment, responses=refusals(404, 422, 429))

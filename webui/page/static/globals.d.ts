@@ -24,7 +24,7 @@ interface Page {
   seed(): number;
   changed(values: unknown[]): void;
   reset(): void;
-  planned(answer: { texts?: number; error?: string; off: { path: string; text: string }[] } | null): void;
+  planned(answer: { texts?: number; forwards?: number; seconds?: number | null; confirm?: boolean; error?: string; off: { path: string; text: string }[] } | null): void;
   request(): Promise<{ request?: Record<string, unknown>; error?: string }>;
   gathered(answer: { request?: Record<string, unknown>; error?: string }): void;
   merge(part: Record<string, unknown>): void;

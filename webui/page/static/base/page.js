@@ -29,6 +29,7 @@ import { client } from "./client.js";
 import { block, foldOf, nameOf, pathOf, title, toggle } from "./gradio.js";
 import { showError, showNotice } from "./notice.js";
 import { element, origin } from "./parts.js";
+import { confirmed } from "./popover.js";
 import { shown } from "./shown.js";
 import { say, locale } from "./strings.js";
 import { open } from "./views.js";
@@ -36,6 +37,7 @@ import { open } from "./views.js";
 const canvas = () => document.querySelector("tdw-canvas");
 const press = (button) => document.getElementById(button)?.click();
 const waiting = []; // for `gathered`
+let sure = false; // whether the cost of what is sent was confirmed
 let refusedValues; // what the controls showed when the request was refused
 
 const tdw = {
@@ -44,7 +46,7 @@ const tdw = {
 
   /** This browser's id and language, sent with every request. */
   get browser() {
-    return `${client} ${locale}`;
+    return `${client} ${locale}${sure ? " confirmed" : ""}`;
   },
 
   /** Generate was pressed: the request is sent now. */
@@ -55,6 +57,7 @@ const tdw = {
 
   /** The server's answer to Generate. */
   submitted(answer) {
+    sure = false;
     if (answer?.job) {
       keep(shown.get("prompt"));
       ran();
@@ -69,6 +72,7 @@ const tdw = {
   /** The server answered with an error of its own, or to a page that is older than its last start. */
   failed(handler) {
     if (handler === "plan") return plan.answer(null);
+    sure = false;
     const sending = document.body.dataset.tdw === "sending";
     const error = say("page.failed");
     if (sending) showState();
@@ -231,8 +235,17 @@ document.addEventListener("click", (event) => {
     refusedValues = plan.values;
     showError(refused);
   }
-  if (refused || document.body.dataset.tdw === "sending") event.stopImmediatePropagation(); // not twice by a double click
+  const costly = !refused && !sure && plan.current && plan.confirm;
+  if (costly) void askCost();
+  if (refused || costly || document.body.dataset.tdw === "sending") event.stopImmediatePropagation(); // not twice by a double click
 }, true);
+
+/** Generates after a question that says what so many texts cost. */
+async function askCost() {
+  if (!(await confirmed(say("page.cost.ask", { cost: plan.cost }), say("page.cost.yes"), say("page.cost.no")))) return;
+  sure = true;
+  press("generate");
+}
 
 document.addEventListener("tdw:away", (/** @type {any} */ { detail: gone }) => {
   if (gone && document.body.dataset.tdw === "sending") showState(); // no answer will come

@@ -29,6 +29,7 @@ export function choice(name, options, take) {
   const buttons = new Map(options.map(([value, label]) => [value, button(label, () => take(value))]));
   node.append(...buttons.values());
   Object.defineProperty(node, "value", {
+    get: () => [...buttons].find(([, one]) => one.getAttribute("aria-pressed") === "true")?.[0] ?? null,
     set: (value) => buttons.forEach((one, key) => one.setAttribute("aria-pressed", String(key === value))),
   });
   node.value = options[0][0];

@@ -5,6 +5,7 @@ import { feed } from "../base/feed.js";
 import { nameOfField } from "../base/names.js";
 import { choice, element } from "../base/parts.js";
 import { Changed } from "../results/changed.js";
+import { Chart } from "../results/chart.js";
 import { Run } from "../results/run.js";
 import { ResultTable } from "../results/table.js";
 import { Brief, Row, showResult } from "./row.js";
@@ -71,6 +72,7 @@ export class Job {
     }
     this.describe(update);
     this.table?.changed();
+    this.chart?.changed();
     if (!this.over || !this.changed) return;
     if (this.wanted) this.show(this.wanted);
     else if (!this.changed.node.hidden) this.compare();
@@ -82,14 +84,17 @@ export class Job {
     return ENDED.includes(this.state);
   }
 
-  /** Shows the texts themselves, what changed between them, or them as a table of results. */
+  /** Shows the texts themselves, what changed between them, or them as a table of results or a chart. */
   show(view) {
     this.views.value = view;
     this.body.hidden = view !== "texts";
     if (this.changed) this.changed.node.hidden = view !== "changes";
     if (view === "changes") this.compare();
     this.table.node.hidden = view !== "table";
+    this.chart.node.hidden = view !== "chart";
+    if (view === "chart") void this.table.measure();
     this.table.changed();
+    this.chart.changed();
   }
 
   /** Marks what changed from the first text to each other one. */
@@ -175,6 +180,7 @@ export class Job {
     }
     const spanned = (axes) => axes.filter(([name]) => name !== "seed");
     const names = [...new Set(entries.flatMap(([, cell]) => spanned(cell.axes).map(([name]) => name)))];
+    const all = [...new Set(entries.flatMap(([, cell]) => cell.axes.map(([name]) => name)))];
     entries.forEach(([id, cell], index) => {
       const title = entries.length === 1 ? "" : cell.axes.map(titled).join(" · ") || say("canvas.numbered", { number: index + 1 });
       const row = new Row(title);
@@ -184,19 +190,22 @@ export class Job {
     this.node.dataset.rows = entries.length === 1 ? "one" : "many";
     if (entries.length > 1) this.tabulate(entries);
     if (!names.length) this.body.append(...placed([...rows.values()]));
-    else this.body.append(scrolled(names.length === 2 ? grid(names[0], names[1], entries, rows) ?? table(entries, rows) : table(entries, rows)));
+    else this.body.append(...facets(names, entries, rows) ?? facets(all, entries, rows) ?? [scrolled(table(entries, rows))]);
     return rows;
   }
 
   /** Adds the table of results, and what switches to it. */
   tabulate(entries) {
     this.table = new ResultTable(this, new Map(entries.map(([id, cell]) => [id, cell.axes])), (id) => this.open(id));
+    this.chart = new Chart(this.table);
+    this.table.addEventListener("change", () => this.chart.changed());
     const few = entries.length <= TABLE_ROWS;
-    const names = ["texts", ...(few ? ["changes"] : []), "table"].map((name) => /** @type {[string, string]} */ ([name, say(`table.view.${name}`)]));
+    const kinds = ["texts", ...(few ? ["changes"] : []), "table", ...(this.chart.possible ? ["chart"] : [])];
+    const names = kinds.map((name) => /** @type {[string, string]} */ ([name, say(`table.view.${name}`)]));
     this.views = choice(say("table.views"), names, (view) => this.show(view));
     this.views.classList.add("job-views");
     this.meta.after(this.views);
-    this.body.after(this.table.node);
+    this.body.after(this.table.node, this.chart.node);
     if (few) {
       this.changed = new Changed();
       this.changed.node.hidden = true;
@@ -237,6 +246,26 @@ function table(entries, rows) {
   }
   node.append(body);
   return node;
+}
+
+/** The two innermost axes as a grid, one for each combination of the others' values; null if several cells share a place. */
+function facets(names, entries, rows) {
+  if (names.length < 2) return null;
+  const [down, across] = names.slice(-2);
+  const outer = names.slice(0, -2);
+  const groups = new Map();
+  for (const entry of entries) {
+    const key = outer.map((name) => titled(entry[1].axes.find((axis) => axis[0] === name) ?? [name, null, ""])).join(" · ");
+    if (!groups.has(key)) groups.set(key, []);
+    groups.get(key).push(entry);
+  }
+  const nodes = [...groups].map(([key, some]) => {
+    const node = grid(down, across, some, rows);
+    if (!node) return null;
+    const box = scrolled(node);
+    return key ? element("section", "facet", element("h4", "", key), box) : box;
+  });
+  return nodes.includes(null) ? null : nodes;
 }
 
 /** Two axes as a grid, or null if several cells share a place. */

@@ -43,6 +43,7 @@ class Ready extends HTMLElement {
       node.append(button(say("page.turn_on"), () => shown.set(path, true)));
       return node;
     });
+    if (!plan.error && plan.texts > 1) hints.unshift(element("p", "cost", element("span", "", plan.cost)));
     if (plan.error) hints.unshift(element("p", "reason", element("span", "", plan.error)));
     this.fill(this.hints, hints);
     name();

@@ -4,6 +4,7 @@
 import { ENDED, feed } from "../base/feed.js";
 import { notifySwitch } from "../base/notify.js";
 import { button, element } from "../base/parts.js";
+import { Experiments } from "./experiments.js";
 import { QueueItem } from "./queue-item.js";
 import { say } from "../base/strings.js";
 
@@ -18,14 +19,16 @@ class Queue extends HTMLElement {
     this.stuck = element("p", "queue-lost");
     this.empty = element("div", "queue-empty", element("h3", "", say("jobs.empty")), element("p", "", say("jobs.empty.about")));
     this.groups = [new Group("now"), new Group("recent")];
+    this.experiments = new Experiments();
     const head = element("header", "queue-head", element("h2", "", say("jobs.title")), (this.sum = element("span", "queue-sum")), notifySwitch());
     this.sum.setAttribute("role", "status");
-    this.append(element("div", "queue-page", head, this.lost, this.stuck, this.empty, ...this.groups.map((group) => group.node)));
+    this.append(element("div", "queue-page", head, this.lost, this.stuck, this.empty, ...this.groups.map((group) => group.node), this.experiments.node));
     this.more = () => this.show();
     for (const group of this.groups) group.node.addEventListener("tdw:more", this.more);
     feed.addEventListener("change", () => this.show());
-    document.addEventListener("tdw:view", () => this.show());
+    document.addEventListener("tdw:view", () => (this.show(), this.experiments.ask()));
     this.show();
+    this.experiments.ask();
   }
 
   /** Updates the number in the navigation, and the lists while they are visible: there may be hundreds of jobs. */

@@ -1,19 +1,26 @@
 // @ts-check
 // The texts of a job as a table: axes, text and metrics as columns; sorted, filtered, saved as files.
 
+import { post } from "../base/call.js";
 import { showError } from "../base/notice.js";
-import { button, element, menu } from "../base/parts.js";
-import { formatNumber, inside, say } from "../base/strings.js";
+import { button, element, menu, send } from "../base/parts.js";
+import { say } from "../base/strings.js";
+import { SIMILAR, compare, counts, number, short, similarity, title } from "./columns.js";
+import { diff } from "./diff.js";
+import { vote } from "./votes.js";
 
 const SHOWN = 200; // rows that are drawn at once
+const ACROSS = 24; // ... as columns
 const DRAW_MS = 200; // between two drawings while texts arrive
 const PAUSE_MS = 1500; // between two questions for the metrics of a job that runs
 const BUSY = 10; // they take at most this share of the time
 const FORMATS = ["html", "csv", "jsonl", "markdown"];
 
-export class ResultTable {
+/** Dispatches "change" when it has other metrics. */
+export class ResultTable extends EventTarget {
   /** `axes`: those of each cell by its id; `open` shows the text of a cell. */
   constructor(job, axes, open) {
+    super();
     this.job = job;
     this.axes = axes;
     this.open = open;
@@ -21,11 +28,15 @@ export class ResultTable {
     this.metrics = { names: [], rows: new Map() };
     this.sorted = { column: "", order: 0 };
     this.limit = SHOWN;
+    this.pinned = null; // the id of the cell that the others are compared with
+    this.across = false; // whether texts are columns
     this.filter = element("input");
     Object.assign(this.filter, { type: "search", placeholder: say("table.filter") });
     this.filter.setAttribute("aria-label", say("table.filter"));
     this.filter.addEventListener("input", () => this.draw());
     this.wrap = button(say("table.wrap"), () => this.wrapped(this.wrap.getAttribute("aria-pressed") !== "true"));
+    this.turn = button(say("table.transpose"), () => this.transpose(!this.across));
+    this.turn.setAttribute("aria-pressed", "false");
     this.count = element("span", "table-count");
     this.count.setAttribute("role", "status");
     this.failed = element("p", "row-note");
@@ -33,14 +44,64 @@ export class ResultTable {
     this.body = element("tbody");
     this.head = element("tr");
     const table = element("table", "results", element("thead", "", this.head), this.body);
-    this.more = button(say("table.more"), () => ((this.limit += SHOWN), this.draw()));
+    this.more = button(say("table.more"), () => ((this.limit += this.across ? ACROSS : SHOWN), this.draw()));
     const box = element("div", "table-box", table, this.more);
     box.tabIndex = 0;
     box.setAttribute("role", "region");
     box.setAttribute("aria-label", say("canvas.table"));
     const saved = menu(say("table.save"), () => FORMATS.map((name) => [say(`table.save.${name}`), () => this.save(name)]));
-    this.node = element("div", "results-table", element("div", "table-bar", this.filter, this.wrap, saved, this.count), this.failed, box);
+    this.votes = button(say("table.vote"), () => vote(this));
+    this.votes.title = say("table.vote.about");
+    this.goOn = menu(say("table.continue"), () => this.ways());
+    this.bar = element("div", "table-bar", this.filter, this.wrap, this.turn, this.votes, this.goOn, saved, this.count);
+    this.node = element("div", "results-table", this.bar, this.failed, box);
     this.wrapped(false);
+  }
+
+  /** The experiment that keeps these texts, or null. */
+  get experiment() {
+    return this.job.last?.experiment ?? null;
+  }
+
+  /** How the experiment can go on. */
+  ways() {
+    const names = [["missing", null], ["failed", null], ["controls", "controls"]];
+    return names.map(([name, from]) => [say(`table.continue.${name}`), () => void this.resume(name, from)]);
+  }
+
+  /** Goes on with the experiment as a new job; `from`: with the request that the controls show. */
+  async resume(name, from) {
+    const request = from ? await window.tdw.request() : {};
+    if (request.error) return showError(request.error);
+    const asked = { request: request.request ?? null, writes: from ? "missing" : name };
+    try {
+      const { id } = await post(`experiments/${this.experiment}/resume`, asked);
+      send(this.node, "watch", { job: id });
+    } catch (error) {
+      showError(error.message);
+    }
+  }
+
+  /** Pins a cell, that the others are compared with it; the one that is pinned is taken off. */
+  pin(id) {
+    this.pinned = this.pinned === id ? null : id;
+    this.words = this.pinned && counts(this.text(this.pinned));
+    this.alike = new Map();
+    if (!this.pinned && this.sorted.column === SIMILAR) this.sorted = { column: "", order: 0 };
+    this.draw();
+    this.node.querySelector(`[data-cell="${CSS.escape(id)}"] .pin`)?.focus();
+  }
+
+  transpose(on) {
+    this.across = on;
+    this.limit = on ? ACROSS : SHOWN;
+    this.turn.setAttribute("aria-pressed", String(on));
+    this.node.toggleAttribute("data-across", on);
+    this.draw();
+  }
+
+  text(id) {
+    return this.job.rows.get(id)?.result?.text.trim() ?? "";
   }
 
   /** The texts changed, or the table is shown again. */
@@ -55,6 +116,11 @@ export class ResultTable {
     };
     if (this.pause) this.drawing = setTimeout(draw, this.pause);
     else draw();
+  }
+
+  /** Whether its metrics are on the page, here or in the chart. */
+  get seen() {
+    return this.node.isConnected && this.job.views?.value !== "texts";
   }
 
   /** Asks for the metrics, now or once the last answer is old enough. */
@@ -75,13 +141,20 @@ export class ResultTable {
     this.asking = false;
     if (this.complete) return;
     const pause = Math.max(PAUSE_MS, BUSY * (performance.now() - began));
-    this.timer = setTimeout(() => ((this.timer = 0), !this.node.hidden && this.node.isConnected && void this.measure()), pause);
+    this.timer = setTimeout(() => ((this.timer = 0), this.seen && void this.measure()), pause);
   }
 
   take({ metrics, rows, failed }) {
     this.metrics = { names: metrics, rows: new Map(rows.map((row) => [row.cell, row.metrics])) };
     this.say(Object.values(failed).join(" "));
     this.draw();
+    this.dispatchEvent(new Event("change"));
+  }
+
+  /** Asks for the metrics again: votes were given. */
+  again() {
+    this.complete = false;
+    void this.measure();
   }
 
   say(sentence) {
@@ -95,7 +168,8 @@ export class ResultTable {
   }
 
   get columns() {
-    return [...this.names.map((name) => `axis ${name}`), "text", ...this.metrics.names.map((name) => `metric ${name}`)];
+    const alike = this.pinned ? [SIMILAR] : [];
+    return [...this.names.map((name) => `axis ${name}`), "text", ...alike, ...this.metrics.names.map((name) => `metric ${name}`)];
   }
 
   /** What a cell shows in a column, and what it is sorted by. */
@@ -104,6 +178,11 @@ export class ResultTable {
     if (column.startsWith("axis ")) {
       const axis = (this.axes.get(id) ?? []).find(([one]) => one === name);
       return axis ? { key: axis[1], shown: short(name, axis[2]) } : { key: "", shown: "" };
+    }
+    if (column === SIMILAR) {
+      if (!this.job.rows.get(id)?.result) return { key: "", shown: "" };
+      if (!this.alike.has(id)) this.alike.set(id, similarity(this.words, this.text(id)));
+      return { key: this.alike.get(id), shown: number(this.alike.get(id)) };
     }
     if (column.startsWith("metric ")) {
       const key = this.metrics.rows.get(id)?.[name] ?? "";
@@ -124,8 +203,22 @@ export class ResultTable {
     this.count.textContent = say("table.count", { shown: ids.length, all: this.job.rows.size });
     this.heads(columns);
     const ranges = new Map(columns.filter((one) => one.startsWith("metric ")).map((one) => [one, this.range(one)]));
-    this.body.replaceChildren(...ids.slice(0, this.limit).map((id) => this.row(id, columns, ranges)));
+    const shown = ids.slice(0, this.limit);
+    if (this.across) this.body.replaceChildren(...this.turned(shown, columns, ranges));
+    else this.body.replaceChildren(...shown.map((id) => this.row(id, columns, ranges)));
     this.more.hidden = ids.length <= this.limit;
+    this.votes.hidden = this.goOn.hidden = !this.experiment || !this.job.over;
+  }
+
+  /** A line for each column, with the texts side by side. */
+  turned(ids, columns, ranges) {
+    const lines = columns.map((column) => {
+      const head = element("th", "head", element("bdi", "", title(column)));
+      head.scope = "row";
+      return element("tr", "", head);
+    });
+    for (const id of ids) [...this.row(id, columns, ranges).children].forEach((cell, index) => lines[index].append(cell));
+    return lines;
   }
 
   heads(columns) {
@@ -154,6 +247,8 @@ export class ResultTable {
   row(id, columns, ranges) {
     const tr = element("tr");
     tr.dataset.state = this.job.rows.get(id).state;
+    tr.dataset.cell = id;
+    tr.toggleAttribute("data-pinned", id === this.pinned);
     for (const column of columns) {
       const { key, shown } = this.value(id, column);
       const axis = column.startsWith("axis ");
@@ -161,9 +256,16 @@ export class ResultTable {
       if (axis) cell.scope = "row";
       if (column === "text" && this.job.rows.get(id).result) {
         const opener = button("", () => this.open(id));
-        opener.append(element("bdi", "", shown || say("table.empty")));
+        opener.append(this.marked(id, shown));
+        opener.className = "opener";
         opener.title = say("canvas.open");
-        cell.append(opener);
+        const pin = button(id === this.pinned ? "◆" : "◇", () => this.pin(id));
+        pin.className = "pin";
+        pin.title = say("table.pin");
+        pin.setAttribute("aria-label", say("table.pin"));
+        pin.setAttribute("aria-pressed", String(id === this.pinned));
+        cell.dataset.cell = id;
+        cell.append(pin, opener);
       } else cell.append(element("bdi", "", shown));
       const range = ranges.get(column);
       if (range && typeof key === "number" && range[1] > range[0]) {
@@ -172,6 +274,13 @@ export class ResultTable {
       tr.append(cell);
     }
     return tr;
+  }
+
+  /** A text with what the pinned one lacks marked. */
+  marked(id, shown) {
+    if (!this.pinned || id === this.pinned || !shown) return element("bdi", "", shown || say("table.empty"));
+    const pieces = diff(this.text(this.pinned), this.text(id)).filter(([kind]) => kind !== "gone");
+    return element("bdi", "", ...pieces.map(([kind, text]) => (kind === "new" ? element("ins", "", text) : text)));
   }
 
   /** The smallest and largest number of a column. */
@@ -199,34 +308,4 @@ export class ResultTable {
     link.remove();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   }
-}
-
-/** A label without the name of its axis, which stands at the head. */
-function short(name, label) {
-  const last = name.slice(name.lastIndexOf(".") + 1);
-  const text = String(label);
-  return inside(text.startsWith(`${last} `) ? text.slice(last.length + 1) : text);
-}
-
-function title(column) {
-  const name = column.slice(column.indexOf(" ") + 1);
-  if (column === "text") return say("canvas.column");
-  if (column.startsWith("axis ")) {
-    const [label] = JSON.parse(document.querySelector("tdw-canvas")?.dataset.labels || "{}")[name] ?? [name];
-    return inside(label);
-  }
-  const key = `metric.${name}`;
-  const words = say(key);
-  return words === key ? name.slice(name.indexOf(".") + 1) : words;
-}
-
-function number(value) {
-  return Number.isInteger(value) ? formatNumber(value) : formatNumber(value, 2);
-}
-
-function compare(a, b) {
-  const [one, two] = [a, b].map((value) => (typeof value === "boolean" ? Number(value) : value));
-  if (typeof one === "number" && typeof two === "number") return one - two;
-  if ((one === "") !== (two === "")) return one === "" ? 1 : -1; // what has no value comes last
-  return String(one).localeCompare(String(two));
 }
