@@ -198,8 +198,8 @@ class Experiments:
             share = SHARES.get(str(better))
             if not isinstance(a, str) or not isinstance(b, str) or share is None:
                 continue
-            for name, share in ((a, share), (b, 1 - share)):
-                won[name], number[name] = won.get(name, 0) + share, number.get(name, 0) + 1
+            for name, points in ((a, share), (b, 1 - share)):
+                won[name], number[name] = won.get(name, 0) + points, number.get(name, 0) + 1
         if not number:
             return {}
         keys = {cell.id: key(cell) for cell in job.cells}
