@@ -15,7 +15,10 @@ from webui.denoising import noise
 LIKELIEST = 64  # tokens that get Gumbel noise of their own; the rest are drawn as one
 TOGETHER = 64  # positions whose whole vocabulary is looked at together: they fit into a cache
 HIGH = 3.0  # Gumbel noise that one token in twenty exceeds
-GROUPS = 512  # into which a vocabulary is dealt to find its likeliest tokens
+GROUPS = (
+    512  # into which a vocabulary is dealt to find its likeliest tokens; 4 for each that is wanted, at least
+)
+NUCLEUS = 512  # tokens among which top-p looks before it sorts all
 
 
 def draw(canvas: Canvas, logits: Tensor) -> Tensor:
@@ -46,6 +49,7 @@ def draw(canvas: Canvas, logits: Tensor) -> Tensor:
     least = torch.where(values > -torch.inf, values, torch.inf).amin(1)
     luck = noise.gumbel(keys[noise.REST])
     possible = least + math.log(logits.shape[1]) + 1e-3 + luck > best
+    possible = possible & ((values > -torch.inf).sum(1) >= LIKELIEST)  # fewer: the rest has nothing
     for part in _parts(possible):
         rest = (logits[part] / warmth[part]).scatter_(1, tokens[part], -torch.inf)
         wins = rest.logsumexp(1) + luck[part] > best[part]
@@ -63,22 +67,24 @@ def greedy(logits: Tensor) -> Tensor:
     return logits.argmax(1)
 
 
-def likeliest(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """The `LIKELIEST` highest logits of each position and their tokens, (N, C) each, in any order; minus
-    infinity fills up what is not there. On a CPU equals of the last one are among them."""
-    if logits.shape[1] <= LIKELIEST:
+def likeliest(logits: Tensor, number: int = LIKELIEST) -> tuple[Tensor, Tensor]:
+    """The `number` highest logits of each position and their tokens, (N, C) each, in any order; minus
+    infinity fills up what is not there. On a CPU equals of the last one are among them, and of equal ones the
+    lower token comes first."""
+    if logits.shape[1] <= number:
         return logits, _every(logits).expand_as(logits)
     if logits.device.type != "cpu":
-        return logits.topk(LIKELIEST, dim=1)
+        return logits.topk(number, dim=1)
     # A fifth of the time of torch's topk: 64 of the groups have a token that is at least as likely as the
     # 64th likeliest of their champions, so nothing below that can be among the 64 likeliest.
     every = logits.numpy()
-    width = every.shape[1] // GROUPS
+    groups = max(GROUPS, 4 * number)
+    width = every.shape[1] // groups
     if width > 1:
-        champions = logits[:, : width * GROUPS].unflatten(1, (width, GROUPS)).amax(1).numpy()
+        champions = logits[:, : width * groups].unflatten(1, (width, groups)).amax(1).numpy()
     else:
         champions = every
-    last = champions.shape[1] - LIKELIEST
+    last = champions.shape[1] - number
     bound = np.partition(champions, last, axis=1)[:, last, None]
     bound = np.maximum(bound, np.finfo(every.dtype).min)  # minus infinity is not there
     row, token = np.divmod(np.flatnonzero(every >= bound), every.shape[1])
@@ -92,8 +98,8 @@ def likeliest(logits: Tensor) -> tuple[Tensor, Tensor]:
     if len(token):
         tokens += token[np.minimum(first, len(token) - 1)][:, None]  # what fills up names one that is there
     tokens[row, place] = token
-    if most > LIKELIEST:
-        last = most - LIKELIEST
+    if most > number:
+        last = most - number
         values[values < np.partition(values, last, axis=1)[:, last, None]] = -np.inf
         tokens = np.where(values > -np.inf, tokens, tokens[np.arange(len(every)), values.argmax(1)][:, None])
     return torch.from_numpy(values), torch.from_numpy(tokens)
@@ -152,15 +158,56 @@ def _filtered(canvas: Canvas, logits: Tensor) -> Tensor:
     if "top_k" in state.draws:
         k = state.top_k[rows]
         most = min(state.largest_k, logits.shape[1])
-        highest = logits.topk(most, dim=1).values
+        highest = likeliest(logits, most)[0].sort(dim=1, descending=True).values
+        missing = max(0, most - highest.shape[1])  # where fewer tokens are left
+        highest = torch.nn.functional.pad(highest, (0, missing), value=-torch.inf)
         least = highest.gather(1, k.clamp(1, most)[:, None] - 1)
-        logits = logits.masked_fill((logits < least) & (k > 0)[:, None], -torch.inf)
+        logits = torch.where((logits < least) & (k > 0)[:, None], -torch.inf, logits)
     if "top_p" in state.draws:
-        ordered, index = logits.sort(dim=1, descending=True, stable=True)
-        shares = ordered.softmax(1)
-        drop = (shares.cumsum(1) - shares >= state.top_p[rows][:, None]) & (state.top_p[rows] < 1)[:, None]
-        logits = logits.masked_fill(torch.zeros_like(drop).scatter(1, index, drop), -torch.inf)
+        logits = _nucleus(logits, state.top_p[rows])
     if "min_p" in state.draws:
         floor = logits.amax(1, keepdim=True) + torch.log(state.min_p[rows].clamp(min=1e-30))[:, None]
-        logits = logits.masked_fill((logits < floor) & (state.min_p[rows] > 0)[:, None], -torch.inf)
+        logits = torch.where((logits < floor) & (state.min_p[rows] > 0)[:, None], -torch.inf, logits)
     return logits
+
+
+def _nucleus(logits: Tensor, share: Tensor) -> Tensor:
+    """Logits (N, V) with all but the likeliest tokens whose probabilities sum to `share` (N,) at minus
+    infinity; of equal tokens the lower ones stay. A share of 1 drops nothing.
+
+    On a CPU only positions whose `NUCLEUS` likeliest tokens do not suffice are sorted as a whole.
+    """
+    if logits.device.type != "cpu":
+        ordered, index = logits.sort(dim=1, descending=True, stable=True)
+        drop = _beyond(ordered.softmax(1), share)
+        return logits.masked_fill(torch.zeros_like(drop).scatter(1, index, drop), -torch.inf)
+    values, tokens = likeliest(logits, NUCLEUS)
+    ordered, place = values.sort(dim=1, descending=True, stable=True)
+    shares = logits.softmax(1).gather(1, tokens.gather(1, place)).masked_fill(ordered == -torch.inf, 0.0)
+    drop = _beyond(shares, share)
+    kept = _cut(logits, ordered, drop)
+    more = (values > -torch.inf).sum(1) >= NUCLEUS  # otherwise there is nothing else to drop
+    for part in (~drop.any(1) & (share < 1) & more).nonzero()[:, 0].split(TOGETHER):
+        ordered = torch.from_numpy(np.sort(logits[part].numpy(), axis=1)).flip(1)  # a tenth of torch's time
+        kept[part] = _cut(logits[part], ordered, _beyond(ordered.softmax(1), share[part]))
+    return kept
+
+
+def _beyond(shares: Tensor, share: Tensor) -> Tensor:
+    """(N, C) bool: which of these probabilities, in descending order, come after `share` (N,) is reached."""
+    return (shares.cumsum(1) - shares >= share[:, None]) & (share < 1)[:, None]
+
+
+def _cut(logits: Tensor, ordered: Tensor, drop: Tensor) -> Tensor:
+    """Logits (N, V) without those that `drop` (N, C) names in their descending order, `ordered` (N, C), and
+    without all that are lower; positions where it names none stay."""
+    found = drop.any(1)[:, None]
+    first = drop.to(torch.uint8).argmax(1)[:, None]
+    least = ordered.gather(1, (first - 1).clamp(min=0))
+    kept = torch.where((logits < least) & found, -torch.inf, logits)
+    equals = (ordered == least).sum(1)
+    stay = ((ordered == least) & (torch.arange(ordered.shape[1]) < first)).sum(1)
+    for row in ((equals > stay) & found[:, 0]).nonzero()[:, 0].tolist():
+        same = (logits[row] == least[row]).nonzero()[:, 0]
+        kept[row, same[int(stay[row]) :]] = -torch.inf
+    return kept
