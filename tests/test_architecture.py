@@ -39,6 +39,7 @@ CACHED = {
     "extensions.infill._allowed": "a table of a vocabulary, asked for by every batch",
     "extensions.logit_bias.bias._edges": "tables of a vocabulary, asked for by every batch",
     "extensions.logit_bias.phrases.pattern": "the expression of a list of phrases, asked for by every row",
+    "extensions.soft_prompts.files._read": "files as they were at their mtimes, asked for by every row",
     "extensions.styles.files._contents": "a file as it was at an mtime, asked for by every row",
     "extensions.wildcards.files._contents": "a file as it was at an mtime, asked for by every row",
     "extensions.wildcards.files._named": "what is named in a file, asked for by every row",

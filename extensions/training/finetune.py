@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from webui import Command
@@ -33,9 +34,10 @@ HELD = 0.05  # of the rows, from the end of the data, measure how good it is
 MOST_HELD = 64  # rows
 ANSWERS = ("answer", "text", "completion", "response", "output")  # keys of a line; the first that is there
 WORD = re.compile(r"[a-zA-Z]{4,}")
+KINDS = MappingProxyType({"lora": "loras", "soft-prompt": "embeddings"})  # each with its folder of models
 RUN = "run.json"  # the flags of a run, beside its state
 REMEMBERED = tuple(
-    "out model steps batch length rank alpha rate targets trigger keywords seed every sample".split()
+    "out kind model steps batch length rank alpha rate targets trigger keywords seed every sample".split()
 )
 SHOWN = 10  # steps between two losses in the log
 NAME = re.compile(r"[\w][\w .+-]{0,99}")
@@ -67,6 +69,7 @@ class Plan:
     trigger: str
     keywords: int
     seed: int
+    kind: str = "lora"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,7 +80,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="a text file, or a .jsonl with `text`, or `prompt` and `answer`",
     )
-    parser.add_argument("--out", required=True, help="name of the LoRA: a folder in models/loras")
+    parser.add_argument(
+        "--out", required=True, help="name of the LoRA, a folder in models/loras, or of the soft prompt"
+    )
+    parser.add_argument(
+        "--kind",
+        choices=KINDS,
+        default="lora",
+        help="what learns: a LoRA, or the embeddings of the trigger words",
+    )
     parser.add_argument("--model", help="the checkpoint (default: the default checkpoint)")
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--batch", type=int, default=8, help="rows of a step (default: 8)")
@@ -127,30 +138,33 @@ def run(app: Any, options: argparse.Namespace) -> int:
         trigger=options.trigger,
         keywords=options.keywords,
         seed=options.seed,
+        kind=options.kind,
     )
-    loras = app.settings.models / "loras"
-    folder, keep = loras / options.out, loras / f".training-{options.out}"
+    place = app.settings.models / KINDS[options.kind]
+    folder, keep = place / options.out, place / f".training-{options.out}"
     found = None if options.fresh else state.read(keep)
-    if found is None and folder.exists() and not options.fresh:
-        raise ValueError(f"There is a LoRA {options.out} already; give another --out, or --fresh.")
+    made = folder if options.kind == "lora" else folder.with_name(f"{folder.name}.safetensors")
+    if found is None and made.exists() and not options.fresh:
+        what = "LoRA" if options.kind == "lora" else "soft prompt"
+        raise ValueError(f"There is a {what} {options.out} already; give another --out, or --fresh.")
     if found is not None and found[1]["plan"] != asdict(plan):
         raise ValueError(
             f"The state of {options.out} was made with other flags, data or weights; give those, or --fresh."
         )
     halt = _signals()
-    tuner = Tuner(model, examples, plan)
+    tuner = tuner_of(model, examples, plan)
     if found is not None:
         tuner.restore(*found)
     _tell(
         f"{len(tuner.rows)} rows to learn from, {len(tuner.held)} held out, {tuner.size:,} parameters at "
-        f"{len(tuner.downs)} modules of {plan.checkpoint}, from step {tuner.step} to {plan.steps}"
+        f"{len(tuner.modules)} modules of {plan.checkpoint}, from step {tuner.step} to {plan.steps}"
     )
     log = Log(keep, tuner.step)
     remember(keep, options)
     with tuner.hooked():
         if tuner.best is None:
             tuner.best = tuner.bound()
-            _tell(f"held out without the LoRA: {tuner.best:.4f} nats per token")
+            _tell(f"held out without it: {tuner.best:.4f} nats per token")
             tuner.first = tuner.best
             tuner.keep(keep)
             log.add(step=0, held_out=tuner.best)
@@ -178,9 +192,18 @@ def run(app: Any, options: argparse.Namespace) -> int:
         raise ValueError("No step was better than the checkpoint alone; give more data or a lower --rate.")
     else:
         _tell(
-            f"{folder}: held out {tuner.first:.4f} without, {tuner.best:.4f} with it (step {tuner.best_step})"
+            f"{made}: held out {tuner.first:.4f} without, {tuner.best:.4f} with it (step {tuner.best_step})"
         )
     return 0
+
+
+def tuner_of(model: Any, examples: Sequence[Example], plan: Plan) -> Tuner:
+    """What learns, by its kind."""
+    if plan.kind == "lora":
+        return Tuner(model, examples, plan)
+    from .soft_prompt import SoftTuner
+
+    return SoftTuner(model, examples, plan)
 
 
 class Log:
@@ -305,30 +328,36 @@ class Tuner:
         self.step, self.best_step = 0, 0
         self.best: float | None = None
         self.first, self.preview = 0.0, ""  # the bound without it; the last text that was written with it
-        ends = tuple(plan.targets.split(","))
-        body = {id(module) for module in model.body.modules()}
+        model.module.requires_grad_(False)
+        self._begin()
+        self.moments = {name: torch.zeros_like(one) for name, one in self._named("first")}
+        self.moments |= {name: torch.zeros_like(one) for name, one in self._named("second")}
+
+    def _begin(self) -> None:
+        """Makes what learns."""
+        import torch
+
+        ends = tuple(self.plan.targets.split(","))
+        body = {id(module) for module in self.model.body.modules()}
         self.modules = {
             name: module
-            for name, module in model.module.named_modules()
+            for name, module in self.model.module.named_modules()
             if isinstance(module, torch.nn.Linear)
             and id(module) in body
             and ".experts." not in name
-            and (plan.targets == "all" or name.endswith(ends))
+            and (self.plan.targets == "all" or name.endswith(ends))
         }
         if not self.modules:
-            raise ValueError(f"No linear layer's name ends in one of {plan.targets}.")
-        model.module.requires_grad_(False)
-        dice = torch.Generator().manual_seed(plan.seed)
+            raise ValueError(f"No linear layer's name ends in one of {self.plan.targets}.")
+        dice = torch.Generator().manual_seed(self.plan.seed)
         self.downs: dict[str, Tensor] = {}
         self.ups: dict[str, Tensor] = {}
         for name, module in self.modules.items():
             outputs, inputs = module.weight.shape
-            down = (torch.rand(plan.rank, inputs, generator=dice) * 2 - 1) / inputs**0.5
+            down = (torch.rand(self.plan.rank, inputs, generator=dice) * 2 - 1) / inputs**0.5
             self.downs[name] = down.to(module.weight.device).requires_grad_()
-            self.ups[name] = torch.zeros(outputs, plan.rank, device=down.device).to(module.weight.device)
+            self.ups[name] = torch.zeros(outputs, self.plan.rank, device=down.device).to(module.weight.device)
             self.ups[name].requires_grad_()
-        self.moments = {name: torch.zeros_like(one) for name, one in self._named("first")}
-        self.moments |= {name: torch.zeros_like(one) for name, one in self._named("second")}
 
     @property
     def size(self) -> int:

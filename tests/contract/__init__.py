@@ -81,6 +81,7 @@ EXTENSIONS: dict[str, dict | None] = {
     "xyz_grid": {"xyz_grid": {"x_field": "temperature", "x_values": "0.2, 0.9"}},
     "wildcards": {"prompt": "a {cat|dog|fox} in {rain|snow}"},
     "styles": {"styles": {"names": ["rain"], "texts": {"rain": ("{prompt} in rain", "sun")}}},
+    "soft_prompts": None,  # acts with a file for one checkpoint: tests/extensions/test_soft_prompts.py
     "loopback": {"loopback": {"loops": 2, "strength": 0.7}},
     "prompts_from_file": {
         "prompts_from_file": {"text": '{"temperature": 0.9}\n{"temperature": 0.3}', "format": "jsonl"}

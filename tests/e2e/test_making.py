@@ -23,7 +23,7 @@ def test_a_newcomer_makes_a_lora_from_a_text_and_writes_with_it(visit, site, tmp
         page.locator("#training-steps").fill("30")
         page.get_by_role("button", name="Train", exact=True).click()
         run = page.locator(".run")
-        run.locator(".state.done").wait_for(timeout=3 * PATIENCE)  # a process that imports torch
+        run.locator(".state.done").wait_for(timeout=8 * PATIENCE)  # a process that imports torch
         assert run.locator("bdi").first.text_content() == "My poems"
         assert run.locator("svg.curve path.loss").get_attribute("d").count("L") == 2
         assert run.locator(".samples li").count() == 1
@@ -55,7 +55,7 @@ def test_two_checkpoints_are_merged_on_the_page(visit, site):
         page.locator("#merger-out").fill("mixed")
         page.get_by_role("button", name="Merge", exact=True).click()
         recipe = page.locator(".recipe")
-        recipe.wait_for(timeout=3 * PATIENCE)
+        recipe.wait_for(timeout=8 * PATIENCE)
         assert (
             recipe.locator("h4").text_content() == "mixed"
             and "Slerp" in recipe.locator(".facts").text_content()
