@@ -310,3 +310,13 @@ def test_what_extensions_add_to_a_result_is_among_its_parameters(visit, keep):
     names, values = place.locator("dt").all_text_contents(), place.locator("dd").all_text_contents()
     listed = dict(zip(names, values, strict=True))
     assert (listed["judge: score"], listed["judge: word"]) == ("0.75", "<b>good</b>")
+
+
+def test_a_script_of_an_extension_adds_an_entry_to_the_menu(visit, keep):
+    user = visit()
+    user.page.evaluate(
+        """async () => (await import("webui")).addResultAction((request, result) => ["Count",
+            () => (document.title = `${result.text.length} ${request.prompt}`)])"""
+    )
+    more(show(user, keep(saved(32, ["A", " fox"]))), "Count")
+    user.wait("document.title === '5 A fox, 32'")
