@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from webui import Network, Result
 
 FOLDER = "loras"  # of the models folder
+ANCESTORS = (
+    6.0  # weight at which an adapter of the autoregressive model acts as there (AR-MAP, arXiv 2602.02178)
+)
 SHOWN = 20  # names of modules that a checkpoint lacks
 TYPED = re.compile(r"<lora:([^<>:\n]{0,200})$")
 
@@ -154,7 +157,7 @@ class Lora(Extension):
             "count": fitted.count,
             "unmatched": list(fitted.unmatched[:SHOWN]),
             "hash": adapter.hash,
-            "notes": list(adapter.notes),
+            "notes": [*adapter.notes, *descent(app.checkpoints.family(_name(sent, "model")), adapter)],
         }
 
     def __init__(self, rows: Sequence[Row | None]):
@@ -172,7 +175,8 @@ class Lora(Extension):
             adapter = Adapter.read(find_adapter(self.models / FOLDER, name), name)
             fitted = adapter.fit(modules, network.native, network.description.name)
             loaded[name] = fitted
-            self._said[name] = about(adapter, fitted.parts, fitted.unmatched)
+            said = about(adapter, fitted.parts, fitted.unmatched)
+            self._said[name] = "; ".join([said, *descent(network.family, adapter)])
         patch = Patch(network, loaded, uses)
         try:
             patch.enter(modules)
@@ -210,6 +214,16 @@ def _span(tag: Construct) -> tuple[int, int]:
     """Where a tag stands in what was typed, without the space that it takes along."""
     start, end = tag.span or (0, 0)
     return start + tag.pieces[0].text.startswith(" "), end
+
+
+def descent(family: Any, adapter: Adapter) -> Iterator[str]:
+    """What is to be known of an adapter made for the autoregressive model that a family comes from."""
+    base = adapter.base.rpartition("/")[2].lower()
+    if family.ancestor and base.startswith(family.ancestor.lower()):
+        yield (
+            f"{family.name} was made from {family.ancestor}, for which this was trained: it acts less here, "
+            f"and weights up to {ANCESTORS:g} are usual"
+        )
 
 
 def about(adapter: Adapter, parts: Mapping[str, object], unmatched: Sequence[str]) -> str:

@@ -64,6 +64,7 @@ class Family:
                 config.json -> what the body counts as the position of a row's first token
     refused     config.json -> what cannot work with it: field of a request, or field=value, and why
     preset      request fields that suit the family; a checkpoint's profile.json goes over them
+    ancestor    how names of the autoregressive models that it was made from begin; their adapters fit
     covers      the published checkpoints that it is for
     proof       what tests show: "a" every published name of a true-size checkpoint is one parameter of its
                 shape; "b" logits of tiny random checkpoints equal a plain forward pass; "c" real weights
@@ -104,6 +105,7 @@ class Family:
     refused: Callable[[Mapping[str, Any]], Mapping[str, str]] = lambda config: {}
     preset: Mapping[str, Any] = field(default_factory=dict)
     license: str = "unknown"
+    ancestor: str = ""
     covers: str = ""
     proof: str = ""
     about: str = ""

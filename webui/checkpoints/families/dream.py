@@ -38,6 +38,7 @@ FAMILY = Family(
         "top_p": 0.95,
         "end_of_text": "stop",
     },
+    ancestor="Qwen2.5",
     covers="Dream-7B, Dream-Coder-7B, DiffuCoder-7B",
     proof="ab",
     about="logits also those of its own code in dLLM (0.0); the published sampler measures entropy after "

@@ -34,6 +34,7 @@ FAMILY = Family(
         "end_of_text": "stop",
         "cache": "prefix",
     },
+    ancestor="Qwen3",
     covers="DreamReasoner-8B",
     proof="ab",
     license="Apache-2.0",

@@ -32,6 +32,7 @@ FAMILY = Family(
         "end_of_text": "stop",
         "cache": "prefix",
     },
+    ancestor="Qwen2.5",
     covers="Fast-dLLM v2 1.5B, 7B",
     proof="ab",
     about="the first token of a block is not committed first",

@@ -26,6 +26,7 @@ FAMILY = Family(
         "temperature": 0.1,
         "end_of_text": "stop",
     },
+    ancestor="Qwen3",
     covers="RND1-Base-0910",
     proof="ab",
     about="experts' layout as a third party's code has it; its remasking sampler is not built",

@@ -24,6 +24,7 @@ FAMILY = Family(
         "end_of_text": "stop",
         "cache": "prefix",
     },
+    ancestor="Seed-Coder",
     covers="Stable-DiffCoder-8B",
     proof="ab",
     license="MIT",
