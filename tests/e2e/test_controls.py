@@ -145,6 +145,30 @@ def test_tokens_are_counted_against_the_models_length(visit):
     assert "left for the answer" in page.locator("tdw-tokens").text_content()
 
 
+def test_the_negative_prompt_is_counted_and_new_words_are_said(visit, site):
+    lexicon = site.data.parent / "models" / "checkpoints" / "other" / "lexicon.txt"
+    lexicon.write_text("a story about fox and hero\n", "utf-8")
+    user = visit()
+    try:
+        user.choose("model", "other")
+        line = user.page.locator("tdw-tokens")
+        height = user.page.locator("#tokens").bounding_box()["height"]
+        user.type("prompt", "A story about a quark and (qubits:1.5) <lora:zzz:1>")
+        line.locator(".new-words", has_text="New to this checkpoint: quark, qubits.").wait_for()
+        assert user.page.locator("#tokens").bounding_box()["height"] >= height > 40, (
+            "its line was there before"
+        )
+        user.type("guidance-negative_prompt", "rain and rain and rain " * 10)
+        user.wait("/Negative prompt \\d+, \\d+ left/.test(document.querySelector('tdw-tokens').textContent)")
+        used, negative, left = map(int, re.findall(r"(\d+)(?= of|,| left)", line.text_content())[:3])
+        limit = int(re.search(r"of (\d+) tokens", line.text_content())[1])
+        assert negative > used and left == max(0, limit - negative), (
+            "the longer one leaves room for the answer"
+        )
+    finally:
+        lexicon.unlink()
+
+
 def test_what_differs_from_the_preset_is_marked(visit):
     user = visit()
     page = user.page

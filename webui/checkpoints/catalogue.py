@@ -15,7 +15,13 @@ from webui.checkpoints.families import FAMILIES, identify
 from webui.checkpoints.families.base import Family
 from webui.checkpoints.files import MAX_CONFIG, printable, read_json
 from webui.checkpoints.folders import Folders
-from webui.checkpoints.profile import read_lexicon, read_profile, stated_license, unknown_words
+from webui.checkpoints.profile import (
+    new_words,
+    read_lexicon,
+    read_profile,
+    stated_license,
+    unknown_words,
+)
 from webui.core.errors import Refusal
 from webui.core.request import Request
 from webui.settings import Settings
@@ -114,6 +120,11 @@ class Catalogue:
         entry = self._usable(name).entry
         few, known = ", ".join(unknown[:6]), entry.profile.get("understands", "")
         return f"Most words of the prompt are new to {entry.name} ({few}). It understands: {known}"
+
+    def new_words(self, name: str | None, text: str) -> list[str]:
+        """The words of a prompt that the checkpoint was not trained on; none if it does not say on which."""
+        lexicon = self.lexicon(name)
+        return [] if lexicon is None else new_words(lexicon, text)
 
     def lexicon(self, name: str | None) -> frozenset[str] | None:
         """The words that the checkpoint was trained on, from its lexicon.txt; None if it has none."""

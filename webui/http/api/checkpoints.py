@@ -12,6 +12,8 @@ from webui.http.api.jobs import memory_of
 from webui.http.api.schemas import CheckpointInfo, Memory, Prompt, Samplers, SchemaInfo, Tokens
 from webui.http.replies import Reply
 
+NEW_WORDS = 100  # that are named
+
 router = APIRouter(tags=["checkpoints"])
 
 
@@ -69,11 +71,16 @@ async def load(app: Program, name: str) -> Response:
 async def tokens(
     app: Program, turns: SubmitTurns, prompt: Annotated[Prompt, Depends(body(Prompt))]
 ) -> Response:
-    """How many tokens a prompt takes. No weights are read for it."""
-    count = await turns.attempt(
-        lambda: app.checkpoints.count(prompt.model, prompt.text, prompt.system, prompt.template)
+    """How many tokens a prompt takes, and which of its words are new to the checkpoint, if it says which it
+    knows (lexicon.txt). No weights are read for it."""
+    count, new = await turns.attempt(
+        lambda: (
+            app.checkpoints.count(prompt.model, prompt.text, prompt.system, prompt.template),
+            app.checkpoints.new_words(prompt.model, prompt.text),
+        )
     )
-    return Reply({"tokens": count.text, "prompt_tokens": count.prompt, "max_length": count.limit})
+    told = {"tokens": count.text, "prompt_tokens": count.prompt, "max_length": count.limit}
+    return Reply({**told, "new_words": new[:NEW_WORDS]})
 
 
 @router.get("/samplers", response_model=Samplers)

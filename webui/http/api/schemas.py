@@ -226,11 +226,12 @@ class Prompt(BaseModel):
 
 class Tokens(BaseModel):
     """`tokens`: of the text; `prompt_tokens`: with the chat template around it; `max_length`: of prompt and
-    answer together."""
+    answer together; `new_words`: those of the text that the checkpoint was not trained on."""
 
     tokens: int
     prompt_tokens: int
     max_length: int
+    new_words: list[str]
 
 
 class Samplers(BaseModel):

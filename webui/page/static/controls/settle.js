@@ -4,7 +4,7 @@
 
 import { post } from "../base/call.js";
 import { showError, showNotice } from "../base/notice.js";
-import { button, element } from "../base/parts.js";
+import { button } from "../base/parts.js";
 import { currentRequest, generate } from "../base/request.js";
 import { shown } from "../base/shown.js";
 import { formatNumber, say } from "../base/strings.js";
@@ -14,7 +14,7 @@ class Settle extends HTMLElement {
     if (this.firstChild) return;
     const press = button("", () => void this.press());
     press.className = "tool settle";
-    press.append(element("span", "", say("page.settle")));
+    press.setAttribute("aria-label", say("page.settle"));
     press.title = say("page.settle_help");
     this.append(press);
     shown.watch(() => this.mark());
