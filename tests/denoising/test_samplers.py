@@ -500,3 +500,23 @@ def test_a_draw_depends_on_seed_position_and_step_only(monkeypatch):
     counter = noise.counter
     monkeypatch.setattr(noise, "counter", lambda seed, *more: counter(seed + 1, *more))
     assert draw(canvas, LOGITS.expand(40, -1)).tolist() != drawn[0], "the noise is what matters"
+
+
+def test_a_variation_changes_the_draws_of_its_share_of_the_positions():
+    """0 is the seed's text, 1 the other seed's; a greater strength keeps what a lower one has changed."""
+    wide = LOGITS.expand(2000, -1)
+
+    def drawn(seed: int, **variation) -> Tensor:
+        options = SamplerOptions(
+            "low_confidence", "even", "probability", 1, 2000, temperature=1.0, **variation
+        )
+        canvas = Canvas.build([[]], [[MASK] * 2000], [seed], MASK)
+        return draw(samplers.activate(samplers.prepare(canvas, [options])), wide)
+
+    one, other = drawn(1), drawn(9)
+    assert torch.equal(drawn(1, variation_seed=9, variation_strength=0.0), one)
+    assert torch.equal(drawn(1, variation_seed=9, variation_strength=1.0), other)
+    changed = [drawn(1, variation_seed=9, variation_strength=share) for share in (0.2, 0.6)]
+    shares = [((some == other) & (other != one)).sum() / (other != one).sum() for some in changed]
+    assert abs(shares[0] - 0.2) < 0.05 and abs(shares[1] - 0.6) < 0.05
+    assert (changed[1] == other)[(changed[0] == other) & (other != one)].all()

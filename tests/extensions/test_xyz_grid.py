@@ -336,6 +336,23 @@ VALUES = {
     "emphasis.strength": "0, 20",
     "constraints.preset": "number, list",
     "styles.names": 'rain, "rain, snow", ""',
+    "variation_seed": "1, 2",
+    "variation_strength": "0, 1",
+    "p2.eta": "0, 10",
+    "remdm.eta": "0, 0.9",
+    "remdm.t_on": "0.2, 0.9",
+    "remdm.t_off": "0, 0.54",
+    "remdm.alpha_on": "0.1, 0.9",
+    "remdm.loops": "0, 6",
+    "remdm.again": "1, 4",
+    "wino.threshold": "0.001, 1",
+    "wino.threshold_back": "0, 1",
+    "dream.alg_temp": "0, 5",
+    "dream.eps": "0.001, 0.9",
+    "parallel.factor": "0, 50",
+    "parallel.gamma": "0, 100",
+    "parallel.threshold": "0, 1",
+    "parallel.low": "0, 1",
 }
 TEXTS = {
     "prompt": ("prompt.text", "a cat, the dog in the rain"),
@@ -364,6 +381,25 @@ ACTING = {  # what makes a field matter, besides the contract's example of its e
     "sampler": {"temperature": 0.0},
     **{f"constraints.{name}": {"constraints": {}} for name in ("preset", "choices", "json_schema")},
     "constraints.gaps": {"constraints": {}, "prompt": "at [[when:...6]] or later"},
+    "variation_seed": {"variation_strength": 0.7},
+    "variation_strength": {"variation_seed": 8},
+    "p2.eta": {"sampler": "p2", "steps": 8},
+    "p2.judge": {"sampler": "p2", "steps": 8},
+    "remdm.eta": {"sampler": "remdm_rescale", "steps": 8},
+    **{
+        f"remdm.{name}": {"sampler": "remdm_loop", "steps": 12, "remdm": {"eta": 0.9}, "end_of_text": "ban"}
+        for name in ("t_on", "t_off")
+    },
+    "remdm.alpha_on": {"sampler": "remdm_loop", "steps": 12},
+    **{f"remdm.{name}": {"sampler": "remdm_llada", "steps": 14} for name in ("loops", "again", "judge")},
+    "wino.threshold": {"sampler": "wino", "steps": 8},
+    "wino.threshold_back": {"sampler": "wino", "steps": 8, "wino": {"threshold": 0.001}, "length": 16},
+    "dream.alg_temp": {"sampler": "dream", "steps": 6},
+    "dream.eps": {"sampler": "dream", "steps": 6},
+    "parallel.factor": {"sampler": "factor", "steps": 8},
+    "parallel.gamma": {"sampler": "entropy_bound", "steps": 8},
+    "parallel.threshold": {"sampler": "hierarchical", "steps": 8, "parallel": {"low": 1.0}},
+    "parallel.low": {"sampler": "hierarchical", "steps": 8},
 }
 # not with this checkpoint and prompt, or with the few loops of the contract's example
 NO_DIFFERENCE = {

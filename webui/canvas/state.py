@@ -31,6 +31,8 @@ class SamplerState:
     top_k: Tensor  # (B,) long; 0 is off
     top_p: Tensor  # (B,) float; 1 is off
     min_p: Tensor  # (B,) float; 0 is off
+    variation_seed: Tensor  # (B,) long
+    variation_strength: Tensor  # (B,) float: share of positions that draw from that seed; 0 is off
     late: Tensor  # (B,) bool: end-of-text is committed last
     block: Tensor  # (B,) long: the block being denoised; -1 before the first
     block_begin: Tensor  # (B,) long: the row's step in which that block began
@@ -41,7 +43,7 @@ class SamplerState:
     samplers: tuple[str, ...] = ()
     schedules: tuple[str, ...] = ()
     confidences: tuple[str, ...] = ()
-    draws: frozenset[str] = frozenset()  # greedy, temperature, top_k, top_p, min_p, late: what some row needs
+    draws: frozenset[str] = frozenset()  # greedy, temperature, top_k, variation ...: what some row needs
     largest_k: int = 0  # the largest top-k of any row
 
     def with_own(self, **values: Tensor) -> SamplerState:

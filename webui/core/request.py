@@ -174,6 +174,24 @@ class Request(Options):
         widget="seed",
         place="parameters",
     )
+    variation_seed: int = field(
+        0,
+        ge=0,
+        le=MAX_SEED,
+        label="Variation seed",
+        help="Another seed that some positions draw their tokens from.",
+        place="parameters",
+    )
+    variation_strength: float = field(
+        0.0,
+        ge=0,
+        le=1,
+        step=0.05,
+        label="Variation strength",
+        help="The share of positions that draw from the variation seed: 0 none, 1 all. Needs a temperature "
+        "above 0.",
+        place="parameters",
+    )
     count: int = field(
         1,
         ge=1,

@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# Streams: token, the rest as one, inside the rest, random order, commit by chance, remask by chance.
-DRAW, REST, INSIDE, ORDER, COMMIT, REMASK = range(6)
+# Streams: token, the rest as one, inside the rest, random order, commit by chance, remask by chance, which
+# positions draw from the variation seed.
+DRAW, REST, INSIDE, ORDER, COMMIT, REMASK, VARIATION = range(7)
 _LOW = 0xFFFFFFFF
 
 

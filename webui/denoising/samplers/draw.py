@@ -42,7 +42,7 @@ def draw(canvas: Canvas, logits: Tensor) -> Tensor:
     values, tokens = likeliest(logits)
     values = values / warmth
     streams = torch.arange(3, device=rows.device)[:, None]  # DRAW, REST, INSIDE: all their keys at once
-    keys = noise.counter(canvas.seed[rows], streams, columns - canvas.answer[rows], canvas.step[rows])
+    keys = noise.counter(_seeds(canvas), streams, columns - canvas.answer[rows], canvas.step[rows])
     best, where = (values + noise.gumbel(keys[noise.DRAW][:, None], tokens)).max(1)
     token = tokens.gather(1, where[:, None])[:, 0]
     # The rest weighs no more than if every token of it were as likely as the least likely of the others.
@@ -58,6 +58,18 @@ def draw(canvas: Canvas, logits: Tensor) -> Tensor:
             inside = _inside(rest[inner], keys[noise.INSIDE][where])
             token[where] = torch.where(wins[inner], inside, token[where])
     return torch.where(temperature[:, 0] > 0, token, greedy(unfiltered)) if "greedy" in state.draws else token
+
+
+def _seeds(canvas: Canvas) -> Tensor:
+    """(N,): the seed that each position draws from: its row's, or for a share of the positions the row's
+    variation seed. A higher share has the positions of a lower one among its own."""
+    state, (rows, columns) = canvas.state, canvas.at
+    seed = canvas.seed[rows]
+    if "variation" not in state.draws:
+        return seed
+    key = noise.counter(seed, noise.VARIATION, columns - canvas.answer[rows], torch.zeros_like(rows))
+    varied = noise.uniform(key) < state.variation_strength[rows]
+    return torch.where(varied, state.variation_seed[rows], seed)
 
 
 def greedy(logits: Tensor) -> Tensor:

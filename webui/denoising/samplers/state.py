@@ -36,6 +36,8 @@ class SamplerOptions:
     top_k: int = 0
     top_p: float = 1.0
     min_p: float = 0.0
+    variation_seed: int = 0
+    variation_strength: float = 0.0  # share of positions that draw from that seed
     late: bool = False  # end-of-text is committed last
     own: Mapping[str, float] = field(default_factory=dict)
 
@@ -58,6 +60,7 @@ _USED: Mapping[str, Callable[[SamplerOptions], bool]] = MappingProxyType(
         "top_k": lambda row: row.top_k > 0,
         "top_p": lambda row: row.top_p < 1,
         "min_p": lambda row: row.min_p > 0,
+        "variation": lambda row: row.variation_strength > 0,
         "late": lambda row: row.late,
     }
 )
