@@ -17,7 +17,6 @@ from tests.tiny_checkpoints import llada
 from webui.application import App
 from webui.cli.main import main
 from webui.extension.extension import HOOKS, Extension
-from webui.extension.registry import Registry
 from webui.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -143,12 +142,6 @@ def test_an_example_of_the_guide_runs(example: Example, place: Place, capsys):
 def test_the_guide_has_an_example_for_each_hook(hook):
     assert f"`{hook}(" in GUIDE.read_text("utf-8"), "the guide does not explain it"
     assert [example for example in examples() if hook in example.hooks()], "the guide has no example of it"
-
-
-def test_the_guide_has_the_order_of_the_built_in_extensions():
-    table = Registry(ROOT / "extensions").order_table()
-    lines = [f"| `{hook}` | {', '.join(names)} |" for hook, names in table]
-    assert "\n".join(["|---|---|", *lines]) in GUIDE.read_text("utf-8")
 
 
 def test_the_table_of_extensions_is_complete():

@@ -1,11 +1,13 @@
-"""The names that extensions import: a change of what they take or give is a change of public_api.json, which
-`python -m tests.extension.test_public_api` writes anew; then it belongs into CHANGELOG.md."""
+"""The names that extensions import: a change of what they take or give is a change of public_api.json; then it
+belongs into CHANGELOG.md. `python -m tests.extension.test_public_api` writes that file anew, and in
+docs/extending.md the order of the built-in extensions and the list of provisional names."""
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,13 @@ import pytest
 from pydantic import BaseModel
 
 import webui
+from webui.extension.registry import Registry
+from webui.settings import ROOT
 
 SNAPSHOT = Path(__file__).parent / "public_api.json"
+GUIDE = Path(__file__).parents[2] / "docs" / "extending.md"
+ORDER = re.compile(r"(?<=from the first to the last \|\n\|---\|---\|\n)(?:\|.*\n)+")
+PROVISIONAL = re.compile(r"Provisional are [^.]*\.")
 
 
 def described(value: Any) -> Any:
@@ -74,11 +81,28 @@ def test_a_name_that_is_gone_says_what_to_use(name, instead):
         getattr(webui, name)
 
 
+def order() -> str:
+    """The table of the guide."""
+    table = Registry(ROOT / "extensions").order_table()
+    return "".join(f"| `{hook}` | {', '.join(names)} |\n" for hook, names in table)
+
+
+def provisional() -> str:
+    names = [f"`{name}`" for name, level in webui.STABILITY.items() if level == "provisional"]
+    return f"Provisional are {', '.join(names)}."
+
+
 def test_the_guide_says_which_names_are_provisional():
-    guide = (Path(__file__).parents[2] / "docs" / "extending.md").read_text("utf-8")
-    provisional = [f"`{name}`" for name, level in webui.STABILITY.items() if level == "provisional"]
-    assert f"Provisional are {', '.join(provisional)}." in " ".join(guide.split())
+    (found,) = PROVISIONAL.findall(GUIDE.read_text("utf-8"))
+    assert found == provisional()
+
+
+def test_the_guide_has_the_order_of_the_built_in_extensions():
+    (found,) = ORDER.findall(GUIDE.read_text("utf-8"))
+    assert found == order(), "see the top of this file"
 
 
 if __name__ == "__main__":
+    text = PROVISIONAL.sub(provisional(), ORDER.sub(order(), GUIDE.read_text("utf-8")))
+    GUIDE.write_text(text, "utf-8")
     SNAPSHOT.write_text(json.dumps(api(), indent=1, ensure_ascii=False) + "\n", "utf-8")

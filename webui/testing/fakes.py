@@ -72,8 +72,8 @@ class FakeLink:
 
     def __call__(self, *canvases: Canvas) -> Any:
         self.calls += canvases
-        made = tuple(self._of(canvas) for canvas in canvases)
-        return made if len(made) > 1 else made[0]
+        made = [self._of(canvas) for canvas in canvases]
+        return tuple(made) if len(made) > 1 else made[0]
 
     def template(self, name: str) -> Template:
         from webui.canvas import Template
