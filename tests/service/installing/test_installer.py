@@ -100,6 +100,8 @@ REFUSED = {
     "a requirement from an address": (
         {"extension.toml": 'name = "a"\nrequirements = ["x @ https://evil/x.whl"]'}, "is no package name"),
     "a requirement from a file": ({"extension.toml": 'name = "a"\nrequirements = ["./x"]'}, "is no package name"),
+    "a file that nobody reads": ({"__init__.py": "#" * (3 << 20)}, "__init__.py has more than 2 MB."),
+    "nested without end": ({"__init__.py": "(" * 100_000}, "is no Python"),
     "no Python": ({"__init__.py": "def ("}, "__init__.py, line 1 is no Python"),
 }  # fmt: skip
 

@@ -19,6 +19,7 @@ from webui.service.installing.lock import FOLDER, Lock, Locked, Version
 from webui.service.installing.sources import COMMIT, Source, fetch
 
 STAGED = ".staged"
+MAX_SOURCE = 2 << 20  # bytes of a Python file
 MAX_PLANS = 5  # that wait to be carried out
 SCREENSHOTS = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -236,8 +237,10 @@ def _lift(place: Path) -> None:
 
 
 def _compiles(place: Path) -> None:
-    """ValueError for a file that is no Python. Nothing is executed."""
+    """ValueError for a file that is no Python, or too long to be read by anyone. Nothing is executed."""
     for path in sorted(place.rglob("*.py")):
+        if path.stat().st_size > MAX_SOURCE:
+            raise ValueError(f"{path.relative_to(place).as_posix()} has more than {MAX_SOURCE >> 20} MB.")
         try:
             compile(path.read_bytes(), path.name, "exec", dont_inherit=True)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
