@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from webui.checkpoints.weights import ReportProgress
     from webui.core.result import Result
-    from webui.denoising.engine import Engine
+    from webui.denoising.engine import Engine, Generate
 
 
 class App:
@@ -85,6 +85,7 @@ class App:
         )
         self.pace = Pace()
         self.tables = Tables(self.registry, self.experiments.votes)
+        self.elsewhere: Generate | None = None  # what makes the cells of jobs in the engine's place
         self._engine: Engine | None = None
         self._generation = 0  # of the worker: each has an engine and a model of its own
         self._changing = threading.Lock()
@@ -203,6 +204,7 @@ class App:
                 self.settings.batch_rows,
                 __version__,
                 self.settings.threads,
+                elsewhere=self.elsewhere,
             )
             if generation != self._generation:
                 return engine

@@ -12,6 +12,8 @@ from typing import Any
 
 from webui import App, Continued, Job, Request, write
 
+from .cluster import Cluster
+
 INTERRUPTED = 130  # as a shell reports a program that Ctrl+C ended
 FORMATS = ("html", "csv", "jsonl", "markdown")
 ENDED = ("done", "failed", "cancelled")
@@ -28,6 +30,11 @@ def arguments(parser: ArgumentParser) -> None:
         action="store_true",
         help="go on with the last experiment of this file: only texts that it lacks are written, also after "
         "values were added",
+    )
+    parser.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="write the texts on all devices of a Ray cluster; auto: the one that runs, or a new one here",
     )
     parser.add_argument("--confirm", action="store_true", help="write more than 1000 texts")
     parser.add_argument("--estimate", action="store_true", help="only say what it costs")
@@ -49,6 +56,9 @@ def run(app: App, options: Namespace) -> int:
         print(found)
         return 0
     print(f"{found}.", file=sys.stderr)
+    cluster = Cluster(app, options.ray) if options.ray else None
+    if cluster is not None:
+        app.elsewhere = cluster.generate
     job, interrupted = _submitted(app, request, str(options.file.resolve()), options.resume), False
     subscription = job.subscribe()
     try:
@@ -59,6 +69,8 @@ def run(app: App, options: Namespace) -> int:
         job.cancel()
         while not job.wait(0.2):  # the model call that runs; a second Ctrl+C does not wait for it
             pass
+    if cluster is not None:
+        cluster.close()
     table = app.tables.of(job)
     for sentence in table.failed.values():
         print(sentence, file=sys.stderr)

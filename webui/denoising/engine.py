@@ -37,6 +37,8 @@ from webui.extension.registry import Registry
 from webui.extension.row import Row
 
 Prepared = tuple[Row, tuple[str, ...]]  # a row, and the fields its preset filled
+# (cells, the job's id, whether it was cancelled, a receiver of Loading events): the cells' events
+Generate = Callable[[Sequence[Cell], str, Callable[[], bool], Callable[[Event], None]], Iterator[Event]]
 _NONE: Mapping[str, Result] = MappingProxyType({})
 
 
@@ -75,6 +77,7 @@ class Engine:
     batch_rows  rows of a batch at most; 0: by the device
     version     the program's, for provenance
     threads     CPU threads of a model call; 0: measured
+    elsewhere   makes the cells in the place of `generate`, on other devices or machines
     """
 
     def __init__(
@@ -85,7 +88,9 @@ class Engine:
         batch_rows: int = 0,
         version: str = "",
         threads: int = 1,
+        elsewhere: Generate | None = None,
     ):
+        self._make = elsewhere or self.generate
         self.checkpoints, self.registry, self.save, self.version = checkpoints, registry, save, version
         self.batch_rows = batch_rows
         self.threads = Threads(threads)
@@ -107,7 +112,7 @@ class Engine:
         missing = tuple(cell for cell in job.cells if cell.id not in kept)
 
         def generate(cells: Sequence[Cell]) -> Iterator[Event]:
-            return once(cells, lambda some: self.generate(some, job.id, job.cancelled, job.take))
+            return once(cells, lambda some: self._make(some, job.id, job.cancelled, job.take))
 
         for event in around(self.registry, missing, generate, job.cancelled)(missing):
             if isinstance(event, Finished) and event.cell is not None:
