@@ -129,8 +129,7 @@ class Case:
 
 
 def sharp_ends(seed: int) -> LogitsFn:
-    """A toy where end-of-text is either the likeliest token by far or next to impossible: there our "late"
-    (ranked last) and the script's (probability edited to 0, the others renormalised) are the same."""
+    """A toy where end-of-text is either the likeliest token by far or next to impossible."""
 
     def logits_fn(tokens: Tensor) -> Tensor:
         logits = toy(seed)(tokens)
@@ -163,6 +162,12 @@ def llada_cases() -> list[Case]:
             (
                 "end of text last",
                 sharp_ends(seed),
+                end | {"confidence_eos_eot_inf": True},
+                {"end_of_text": "late"},
+            ),
+            (
+                "end of text last, likely or not",
+                toy(seed),
                 end | {"confidence_eos_eot_inf": True},
                 {"end_of_text": "late"},
             ),

@@ -14,7 +14,7 @@ from tests.reference import fast_dllm_caches, mutants
 from tests.reference.llada_model import read
 from tests.tiny_checkpoints import llada
 from webui.checkpoints.loading import Checkpoints
-from webui.settings import ROOT, Settings
+from webui.settings import Settings
 
 MODES = ("exact", "prefix", "dual")
 RUNS = [
@@ -112,7 +112,9 @@ FEATURES = {
     "infill": {"prompt": "The ____ sat [[...9]] in the rain [[...4]].", "length": None},
     "LoRA": {"prompt": "a cat <lora:tiny:0.9>"},
     "LoRA for a while": {"prompt": "a cat <lora:tiny:0.9:0.3-0.6>"},
-    "remasking": {"sampler": "remdm", "remdm": {"eta": 0.5}},
+    "remasking": {"sampler": "remdm_conf"},
+    "path planning": {"sampler": "p2"},
+    "unseen": {"sampler": "wino", "wino": {"threshold": 0.03, "threshold_back": 0.05}},
     "editing": {"sampler": "editing", "threshold": 0.02, "edit_threshold": 0.03},
     "threshold": {"sampler": "threshold", "threshold": 0.04},
     "words": {"logit_bias": {"more": "and", "never": "he"}},
@@ -127,12 +129,7 @@ FAMILIES = ("LLaDA", "Dream", "SDAR", "LLaDA2", "Fast-dLLM v2", "Steerling", "BE
 def app(tmp_path_factory):
     folder = tmp_path_factory.mktemp("caches")
     for_tiny_checkpoints(folder / "models")
-    (folder / "extensions").mkdir()
-    for path in (ROOT / "extensions").iterdir():
-        if (path / "__init__.py").is_file():
-            (folder / "extensions" / path.name).symlink_to(path)
-    (folder / "extensions" / "remdm").symlink_to(ROOT / "tests" / "extensions" / "remdm")
-    app = program(folder, folder / "extensions", FAMILIES, dtype="float64")
+    app = program(folder, families=FAMILIES, dtype="float64")
     assert not app.registry.failed
     yield app
     app.close()

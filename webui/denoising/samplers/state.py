@@ -187,6 +187,8 @@ def choose(canvas: Canvas, logits: Tensor, table: SamplerTable = BUILT_IN) -> Ch
     probability = token_probability(logits, token)
     at = canvas.at[0]
     seen = _processed(canvas, logits, table)
+    if canvas.ends and "late" in state.draws:
+        seen = _without_ends(canvas, seen)
 
     def measured(name: str) -> Tensor:
         likelihood = probability if seen is logits else token_probability(seen, token)
@@ -281,6 +283,16 @@ def _is_one_of(state: SamplerState, wanted: Sequence[bool]) -> Tensor:
         if on:
             found = found | (state.sampler == number)
     return found
+
+
+def _without_ends(canvas: Canvas, logits: Tensor) -> Tensor:
+    """The logits (N, V) by which rows that end late measure confidence: those of the other tokens, whose
+    probabilities then sum to 1 (LLaDA: confidence_eos_eot_inf). As they are where nothing else is allowed."""
+    late = canvas.state.late[canvas.at[0]]
+    others = logits.clone()
+    for end in canvas.ends:
+        others.select(1, end).masked_fill_(late, -torch.inf)
+    return torch.where((others.amax(1) > -torch.inf)[:, None], others, logits)
 
 
 def _is_in(token: Tensor, tokens: Sequence[int]) -> Tensor:
