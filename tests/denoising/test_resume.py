@@ -24,6 +24,10 @@ ALL = {
     "threshold": {"sampler": "threshold", "threshold": 0.05, "temperature": 0.5},
     "late": {"end_of_text": "late", "temperature": 0.9},
     "remasking": {"sampler": "remasker", "temperature": 0.7, "remasker": {"eta": 0.5}},
+    "memory": {"sampler": "remdm_conf", "temperature": 0.7, "steps": 12},
+    "path planning": {"sampler": "p2", "temperature": 0.7, "p2": {"judge": "unseen"}},
+    "wino": {"sampler": "wino", "temperature": 0.7, "wino": {"threshold": 0.02}, "steps": 16},
+    "until settled": {"sampler": "editing", "temperature": 0.7, "edit_threshold": 0.3, "steps": 16},
     "guidance": {"guidance": {"scale": 2.0}, "temperature": 0.6},
     "words": {"logit_bias": {"more": "zebra cat:9, it", "less": "the"}, "temperature": 0.6, "length": 24},
     "infill": {
