@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tests.denoising.test_samplers import answers, ask
-from tests.reference import dream, parallel
+from tests.reference import block_refinement, dream, parallel
 from tests.reference.toy import MASK, canvas, toy
 from webui.canvas import Canvas
 from webui.denoising import noise, samplers
@@ -151,3 +151,53 @@ def test_mutants_of_dreams_samplers_are_told_apart(name):
     part, wrong = DREAM_MUTANTS[name]
     with patch.object(dream, part, wrong):
         assert any(dreamt(case) != as_published(case) for case in DREAMT)
+
+
+# -- block refinement ----------------------------------------------------------------------------------------
+
+
+STRATEGIES = {  # the strategy: our sampler, and the confidence that orders
+    "dynamic": ("threshold", "probability"),
+    "static": ("low_confidence", "probability"),
+    "sequential": ("low_confidence", "leftmost"),
+}
+REFINED = [(name, shape, bound) for name in STRATEGIES for shape in SHAPES[:3] for bound in (0.95, 0.85)]
+
+
+@cache
+def refined(case) -> list[list[int]]:
+    strategy, shape, threshold = case
+    sampler, confidence = STRATEGIES[strategy]
+    return ours(sampler, shape, {"threshold": threshold}, confidence, steps=shape[1])
+
+
+def refinement(case) -> list[list[int]]:
+    strategy, (seed, length, block, filled), threshold = case
+    tokens, answer = canvas(seed, rows=ROWS, prompt=PROMPT, length=length, filled=filled)
+    options = {"block_length": block, "steps": block, "threshold": threshold, "strategy": strategy}
+    options |= {"mask_id": MASK, "banned": (MASK,)}
+    return block_refinement.sample(toy(seed), tokens, answer, **options)[:, answer:].tolist()
+
+
+@pytest.mark.parametrize("case", REFINED, ids=str)
+def test_block_refinement_is_the_threshold_sampler(case):
+    """LLaDA2.0's refinement and SDAR's strategies, where each step has to commit one."""
+    assert refined(case) == refinement(case)
+
+
+TAKEN = block_refinement.taken
+REFINED_MUTANTS: dict[str, Callable] = {
+    "below": lambda confidence, masked, *of: TAKEN(1 - confidence, masked, *of),
+    "never more than the count": lambda confidence, masked, count, *of: TAKEN(
+        confidence, masked, count, 2.0, of[1]
+    ),
+    "always dynamic": lambda confidence, masked, count, bound, _: TAKEN(
+        confidence, masked, count, bound, "dynamic"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFINED_MUTANTS)
+def test_mutants_of_block_refinement_are_told_apart(name):
+    with patch.object(block_refinement, "taken", REFINED_MUTANTS[name]):
+        assert any(refined(case) != refinement(case) for case in REFINED)

@@ -47,6 +47,7 @@ class Answer:
     tokens: tuple[int, ...]
     ended: bool
     order: tuple[int, ...] = ()
+    forwards: int = 0  # denoising steps
 
 
 class Bench:
@@ -209,4 +210,5 @@ def _answer(result: Result, ends: Sequence[int]) -> Answer:
     tokens = tuple(token for _, token in sorted(committed.items()) if token is not None)
     ended = not set(ends).isdisjoint(tokens)
     order = tuple(change.column for change in result.trace)
-    return Answer(result.request.prompt, result.request.seed, result.text, tokens, ended, order)
+    made = result.statistics.forwards
+    return Answer(result.request.prompt, result.request.seed, result.text, tokens, ended, order, made)

@@ -26,6 +26,7 @@ HEAD = (
     "repeated",
     "shared",
     "spread",
+    "forwards",
     "CPU s",
     "settings",
 )
@@ -59,6 +60,7 @@ def tried(bench: Bench, settings: Sequence[Mapping[str, Any]]) -> list[dict[str,
                 "repeated": ratio([texts.repeated(one.text) for one in answers]),
                 "shared": ratio(seeds),
                 "spread": _mean([spread(one) for one in answers]),
+                "forwards": _mean([one.forwards for one in answers]),
                 "CPU s": took / len(answers),
                 "settings": label,
             }
