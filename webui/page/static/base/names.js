@@ -22,6 +22,13 @@ export function nameOfExtension(name) {
   return said === key ? JSON.parse(canvas()?.dataset.titles || "{}")[name] ?? name : said;
 }
 
+/** Whether a field of an extension that is here has no control: what it holds is its own business.
+ *  @param {string} path */
+export function isHidden(path) {
+  const { labels = {}, dataset } = canvas() ?? {};
+  return path.includes(".") && !labels[path] && path.split(".")[0] in JSON.parse(dataset?.titles || "{}");
+}
+
 /** A value of a field: a choice or a switch by its name, anything else as it is, "empty" if there is none. */
 export function nameOfValue(path, value) {
   if (value === null || value === undefined || value === "" || (Array.isArray(value) && !value.length)) return say("page.empty");

@@ -1,7 +1,7 @@
 // @ts-check
 // Small parts of the page: elements, buttons, menus, copy and download, the list of a result's parameters.
 
-import { nameOfExtension, nameOfField, nameOfValue } from "./names.js";
+import { isHidden, nameOfExtension, nameOfField, nameOfValue } from "./names.js";
 import { formatNumber, say } from "./strings.js";
 
 const LONG_LIST = 24; // entries of a list that is not shown in full
@@ -153,7 +153,7 @@ export function parameters(result) {
   for (const [path, value] of flat(result.request)) {
     const [, standard] = labels[path] ?? [path, null];
     const same = JSON.stringify(value) === JSON.stringify(standard);
-    if (value === null || value === "" || (same && path !== "seed") || path === "count") continue;
+    if (isHidden(path) || value === null || value === "" || (same && path !== "seed") || path === "count") continue;
     add(nameOfField(path), nameOfValue(path, shortened(value)), result.preset?.includes(path) ? say("canvas.preset") : "");
   }
   for (const [extension, values] of Object.entries(result.extras ?? {})) {

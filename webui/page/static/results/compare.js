@@ -2,7 +2,7 @@
 // Two texts side by side, differences marked. `choose` collects the two, `compare` shows them.
 
 import { diff } from "./diff.js";
-import { nameOfField, nameOfValue } from "../base/names.js";
+import { isHidden, nameOfField, nameOfValue } from "../base/names.js";
 import { button, element, flat, shortened } from "../base/parts.js";
 import { say } from "../base/strings.js";
 
@@ -55,7 +55,7 @@ function differing(a, b) {
   const list = element("dl", "compare-fields");
   for (const path of new Set([...one.keys(), ...other.keys()])) {
     const values = [one.get(path), other.get(path)].map((value) => nameOfValue(path, shortened(value)));
-    if (values[0] === values[1] || path === "count") continue;
+    if (values[0] === values[1] || path === "count" || isHidden(path)) continue;
     const [del, ins] = [element("del", "", element("bdi", "", values[0])), element("ins", "", element("bdi", "", values[1]))];
     list.append(element("dt", "", element("bdi", "", nameOfField(path))), element("dd", "", del, " ", ins));
   }
