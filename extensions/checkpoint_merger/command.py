@@ -8,7 +8,7 @@ import re
 import sys
 from typing import Any
 
-from .methods import METHODS
+from .methods import BAKE, BAKE_ABOUT, METHODS
 
 NAME = re.compile(r"\w[\w .+-]{0,99}")
 MOST = 10.0
@@ -17,9 +17,13 @@ MOST = 10.0
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The command's flags."""
     about = "; ".join(f"{name}: {method.about}" for name, method in METHODS.items())
-    parser.add_argument("--method", default="weighted_sum", choices=METHODS, help=about.replace("%", "%%"))
+    about += f"; {BAKE}: {BAKE_ABOUT}"
+    parser.add_argument(
+        "--method", default="weighted_sum", choices=[*METHODS, BAKE], help=about.replace("%", "%%")
+    )
     parser.add_argument("--a", required=True, help="the checkpoint that gives names, types and tokenizer")
-    parser.add_argument("--b", required=True, help="the second checkpoint")
+    parser.add_argument("--b", help="the second checkpoint; every method but bake needs one")
+    parser.add_argument("--lora", help="the LoRA that bake writes into A")
     parser.add_argument("--c", help="the third checkpoint")
     parser.add_argument("--weight", type=float, default=0.5, help="0 is A (default: 0.5)")
     parser.add_argument("--layers", default="", help="weights of single layers, as 0-3=0.2,7=0.8")
@@ -34,17 +38,24 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(app: Any, options: argparse.Namespace) -> int:
     """Merge as the flags say. ValueError with one sentence."""
     from . import merging
+    from .baking import changes
 
-    method = METHODS[options.method]
+    baking = options.method == BAKE
+    if baking and (options.lora is None or options.b or options.c or options.layers):
+        raise ValueError("The method bake takes --a and --lora, and no other checkpoints or layers.")
+    if not baking and (options.b is None or options.lora is not None):
+        what = "needs a second checkpoint, --b" if options.b is None else "has no use for --lora"
+        raise ValueError(f"The method {options.method} {what}.")
     if not NAME.fullmatch(options.out):
         raise ValueError("--out is a name of letters, digits, blanks, dots, + and -.")
     if not abs(options.weight) <= MOST:
         raise ValueError(f"--weight must be -{MOST:g} to {MOST:g}.")
     if not 0 < options.density <= 1:
         raise ValueError("--density must be above 0 and at most 1.")
-    if method.third is True and options.c is None:
+    method = METHODS.get(options.method)
+    if method is not None and method.third is True and options.c is None:
         raise ValueError(f"The method {options.method} needs a third checkpoint, --c.")
-    if method.third is False and options.c is not None:
+    if method is not None and method.third is False and options.c is not None:
         raise ValueError(f"The method {options.method} has no use for --c.")
     names = [name for name in (options.a, options.b, options.c) if name is not None]
     folders = [app.checkpoints.entry(name).folder for name in names]
@@ -52,6 +63,7 @@ def run(app: Any, options: argparse.Namespace) -> int:
     if out.exists():
         raise ValueError(f"There is a checkpoint {options.out} already; give another --out.")
     merging.check(folders)
+    made, digest = changes(app, options.a, options.lora, folders[0]) if baking else ({}, "")
     recipe = merging.Recipe(
         options.method,
         options.weight,
@@ -59,6 +71,7 @@ def run(app: Any, options: argparse.Namespace) -> int:
         layers(options.layers),
         options.density,
         options.seed,
+        (options.lora, digest) if baking else None,
     )
     shown = -1
 
@@ -72,7 +85,7 @@ def run(app: Any, options: argparse.Namespace) -> int:
             print(f"\r{shown} %", end="" if shown < 100 else "\n", file=sys.stderr, flush=True)
 
     try:
-        merging.merge(recipe, folders, out, progress)
+        merging.merge(recipe, folders, out, progress, made)
     except OSError as error:
         raise ValueError(
             f"The disk refused: {error.strerror or error}. The same command goes on from here."

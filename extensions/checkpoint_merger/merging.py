@@ -13,11 +13,13 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from webui import fingerprint, tensors, write
 
-from .methods import METHODS, Settings
+from .baking import Change, baked
+from .methods import BAKE_ABOUT, METHODS, Settings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,6 +42,7 @@ class Recipe:
     layers: tuple[tuple[int, float], ...] = ()
     density: float = 0.5
     seed: int = 0
+    lora: tuple[str, str] | None = None  # name and hash of what the method bake writes into A
 
     def at(self, name: str) -> float:
         """The weight of a tensor."""
@@ -106,9 +109,14 @@ def parents(folders: Sequence[Path], names: Sequence[str]) -> tuple[tuple[str, s
 
 
 def merge(
-    recipe: Recipe, folders: Sequence[Path], out: Path, progress: Callable[[float], None] = lambda done: None
+    recipe: Recipe,
+    folders: Sequence[Path],
+    out: Path,
+    progress: Callable[[float], None] = lambda done: None,
+    changes: Mapping[str, Change] = MappingProxyType({}),
 ) -> None:
-    """Write the merged checkpoint to `out`, which must not exist. OSError if the disk refuses: what was
+    """Write the merged checkpoint to `out`, which must not exist. `changes`: what the method bake makes of
+    tensors, by their names. OSError if the disk refuses: what was
     finished is kept beside it and used by the next run."""
     draft = out.with_name(f".merging-{out.name}")
     said = json.dumps({"recipe": asdict(recipe)}, indent=2) + "\n"
@@ -128,7 +136,7 @@ def merge(
             def report(more: int, before: int = before) -> None:
                 progress((before + more) / whole)
 
-            _merged_file(recipe, file, some, others, draft / file.name, report)
+            _merged_file(recipe, file, some, others, draft / file.name, report, changes)
         done += sum(one.size for one in some)
         progress(done / whole)
     for file in folders[0].iterdir():
@@ -145,6 +153,7 @@ def _merged_file(
     others: Sequence[Mapping[str, Any]],
     target: Path,
     progress: Callable[[int], None],
+    changes: Mapping[str, Change] = MappingProxyType({}),
 ) -> None:
     """A file of A with the bytes of its tensors replaced: header and everything else stay as they are."""
     part, done = target.with_name(f"{target.name}.part"), 0
@@ -152,7 +161,11 @@ def _merged_file(
         for one in sorted(some, key=lambda tensor: tensor.start):
             _copy(source, stream, one.start - source.tell())
             raw = source.read(one.size)
-            stream.write(_merged(recipe, one, raw, [there[one.name] for there in others]))
+            if recipe.lora is None:
+                raw = _merged(recipe, one, raw, [there[one.name] for there in others])
+            elif one.name in changes and recipe.weight != 0:
+                raw = _exact(baked(changes[one.name], _tensor(one, raw), recipe.weight), one)
+            stream.write(raw)
             done += one.size
             progress(done)
         shutil.copyfileobj(source, stream, CHUNK)
@@ -170,8 +183,6 @@ def _copy(source: Any, stream: Any, left: int) -> None:
 
 def _merged(recipe: Recipe, one: Any, raw: bytes, others: Sequence[Any]) -> bytes:
     """The bytes of a merged tensor in A's type."""
-    import torch
-
     method, weight = METHODS[recipe.method], recipe.at(one.name)
     if weight == 0 or not raw:
         return raw
@@ -180,8 +191,15 @@ def _merged(recipe: Recipe, one: Any, raw: bytes, others: Sequence[Any]) -> byte
     a, b, *rest = (_tensor(info, data) for info, data in [(one, raw), *((i, _raw(i)) for i in others)])
     settings = Settings(weight, recipe.density, recipe.seed, one.name)
     made = b if weight == 1 and method.ends else method.merge(a, b, rest[0] if rest else None, settings)
+    return _exact(made, one, bool(a.isfinite().all()))
+
+
+def _exact(made: Tensor, one: Any, finite: bool = True) -> bytes:
+    """A tensor's bytes in the type that `one` has in A. ValueError if numbers become infinite."""
+    import torch
+
     exact = made.to(getattr(torch, FLOATS[one.dtype]))
-    if not bool(exact.isfinite().all()) and bool(a.isfinite().all()):
+    if finite and not bool(exact.isfinite().all()):
         raise ValueError(f"{one.name} becomes too large for its type, {one.dtype}; choose a smaller weight.")
     return exact.contiguous().view(torch.uint8).numpy().tobytes() if exact.dim() else _bytes(exact)
 
@@ -207,7 +225,10 @@ def _tensor(info: Any, data: bytes) -> Tensor:
 
 
 def _card(recipe: Recipe, name: str) -> str:
-    lines = [f"# {name}", "", f"Merged: {METHODS[recipe.method].about}, w = {recipe.weight:g}.", ""]
+    about = BAKE_ABOUT if recipe.lora else METHODS[recipe.method].about
+    lines = [f"# {name}", "", f"Merged: {about}, w = {recipe.weight:g}.", ""]
+    if recipe.lora:
+        lines.append(f"- LoRA: {recipe.lora[0]}, SHA-256 {recipe.lora[1]}")
     for letter, (parent, digest) in zip("ABC", recipe.parents, strict=False):
         lines.append(f"- {letter}: {parent}, weights {digest}")
     if recipe.layers:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
+BAKE, BAKE_ABOUT = "bake", "A with a LoRA written into its weights"  # takes no B
 PARALLEL = 1e-9  # a sine of the angle below which slerp is a straight line
 
 

@@ -9,7 +9,7 @@ from tests.e2e.conftest import PATIENCE
 
 def test_a_newcomer_makes_a_lora_from_a_text_and_writes_with_it(visit, site, tmp_path):
     text = tmp_path / "My poems.txt"
-    text.write_text("The cat sat on the stone and sang <b>to the wind</b>. " * 100, "utf-8")
+    text.write_text("The cat sat on the stone and sang <b>to the wind</b>. " * 60, "utf-8")
     user = visit()
     page = user.page
     try:
@@ -20,12 +20,12 @@ def test_a_newcomer_makes_a_lora_from_a_text_and_writes_with_it(visit, site, tmp
         page.locator("#training-file").set_input_files(str(text))
         assert page.locator("#training-name").input_value() == "My poems"
         page.locator("#training-trigger").fill("thou")
-        page.locator("#training-steps").fill("30")
+        page.locator("#training-steps").fill("20")
         page.get_by_role("button", name="Train", exact=True).click()
         run = page.locator(".run")
         run.locator(".state.done").wait_for(timeout=8 * PATIENCE)  # a process that imports torch
         assert run.locator("bdi").first.text_content() == "My poems"
-        assert run.locator("svg.curve path.loss").get_attribute("d").count("L") == 2
+        assert run.locator("svg.curve path.loss").get_attribute("d").count("L") == 1
         assert run.locator(".samples li").count() == 1
         run.get_by_role("button", name="Write with it").click()
         user.wait("document.body.dataset.view === 'write'")

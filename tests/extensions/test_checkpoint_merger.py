@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from extensions.checkpoint_merger import merging
 from extensions.checkpoint_merger.command import layers
 from extensions.checkpoint_merger.methods import METHODS, Settings
+from tests.adapter_files import saved, wrapped
 from tests.conftest import ENVIRONMENT, PYTHON
 from tests.contract.program import program, write
 from tests.tiny_checkpoints import llada, rewrite
@@ -284,6 +285,48 @@ def test_a_full_disk_leaves_nothing_under_the_name(folder, capsys, monkeypatch):
     assert "The disk refused: No space left on device. The same command goes on" in capsys.readouterr().err
     monkeypatch.undo()
     assert not (folder / "models" / "checkpoints" / "new").exists() and main(flags(folder)) == 0
+
+
+@pytest.mark.parametrize("config", [{}, {"use_dora": True}, {"target_modules": ["embed_tokens", "q_proj"]}])
+def test_a_baked_lora_is_what_peft_merges(folder, config):
+    """Into the published names, in A's types; weight 0 is A bit for bit."""
+    there = folder / "models" / "checkpoints"
+    app = program(folder, families=("LLaDA",), model="C")  # in fp32
+    try:
+        model = app.checkpoints.load("C")
+        peft = wrapped(model, seed=3, **{"target_modules": "all-linear", **config})
+        saved(peft, folder / "models" / "loras" / "poet")
+        native = model.native
+    finally:
+        app.close()
+    settings = ["--models", str(folder / "models"), "--data", str(folder / "data")]
+    bake = [*settings, "merge", "--method", "bake", "--a", "C", "--lora", "poet"]
+    assert main([*bake, "--weight", "1", "--out", "new"]) == 0
+    merged = dict(peft.merge_and_unload().named_parameters())
+    before, made, changed = weights(folder, "C"), weights(folder, "new"), 0
+    for name, tensor in made.items():
+        wanted = merged[f"{native(name.removesuffix('.weight'))}.weight"]
+        torch.testing.assert_close(tensor, wanted.detach(), rtol=1e-5, atol=1e-6)
+        changed += not torch.equal(tensor, before[name])
+    assert changed >= 3
+    recipe = json.loads((there / "new" / "merge.json").read_text())["recipe"]
+    assert recipe["lora"][0] == "poet" and recipe["parents"][0][0] == "C"
+    assert main([*bake, "--weight", "0", "--out", "same"]) == 0
+    assert {n: b for n, b in files(folder, "same").items() if n.endswith("safetensors")} == {
+        n: b for n, b in files(folder, "C").items() if n.endswith("safetensors")
+    }
+
+
+@pytest.mark.parametrize(
+    "more, sentence",
+    [
+        (["--method", "bake"], "The method bake takes --a and --lora, and no other checkpoints or layers."),
+        (["--lora", "poet"], "The method weighted_sum has no use for --lora."),
+    ],
+)
+def test_what_bake_needs(folder, capsys, more, sentence):
+    assert main([*flags(folder), *more]) == 2
+    assert sentence in capsys.readouterr().err
 
 
 def test_layers():

@@ -345,6 +345,21 @@ def test_rows_of_a_grid_are_what_each_is_alone(app):
     assert len(set(alone[1:4])) == 3 and {part.statistics.forwards for part in parts} == {6}
 
 
+def test_a_grid_of_weights_and_guidance_scales_is_one_batch_of_single_texts(app):
+    grid = {
+        "prompt": "a cat|<lora:poet:0>|<lora:poet:1>",
+        "prompt_matrix": {"enabled": True},
+        "xyz_grid": {"x_field": "guidance.scale", "x_values": "1, 2.5"},
+    }
+    negative = {"negative_prompt": "a dog in the rain"}
+    parts = cells(write(app, **{**WARM, **grid, "guidance": negative}))
+    found = {(part.request.guidance.scale, part.request.prompt): part.text for part in parts}
+    assert len(found) == 8 and len(set(found.values())) > 4
+    for (scale, prompt), text in found.items():
+        fields = {**WARM, "prompt": prompt, "guidance": {**negative, "scale": scale}}
+        assert write(app, **fields).text == text, (scale, prompt)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_the_weights_are_bit_for_bit_the_same_after_runs(tmp_path, app, dtype):
     other = program(tmp_path, dtype=dtype)
