@@ -55,12 +55,15 @@ class Cluster:
         self._app, self._settings = app, app.settings.model_dump(mode="json")
         have = self._ray.cluster_resources()
         gpus = int(have.get("GPU", 0))
-        threads = app.settings.threads or 1
+        cpus = max(1, int(have.get("CPU", 1)))
+        threads = min(app.settings.threads or 1, cpus)
         self._needs = {"num_gpus": 1} if gpus else {"num_cpus": threads}
-        self._actors = [self._new() for _ in range(gpus or max(1, int(have.get("CPU", 1)) // threads))]
-        processes = ", ".join(
-            str(pid) for pid in self._ray.get([actor.pid.remote() for actor in self._actors])
-        )
+        self._actors = [self._new() for _ in range(gpus or cpus // threads)]
+        try:
+            pids = self._ray.get([actor.pid.remote() for actor in self._actors])
+        except self._ray.exceptions.RayError as error:
+            raise ValueError(f"The Ray actors do not start: {error}") from None
+        processes = ", ".join(map(str, pids))
         print(f"Ray: {len(self._actors)} actors, processes {processes}.", file=sys.stderr, flush=True)
 
     def generate(
