@@ -40,7 +40,6 @@ CROSSED = (
     "BERT",
     "ModernBERT",
     "MDLM",
-    "DiffuGPT",
     "WeDLM",
     "Nemotron-Labs-Diffusion",
 )
