@@ -48,7 +48,9 @@ LOADED = """() => {
   const [paint] = performance.getEntriesByName('first-contentful-paint');
   const [page] = performance.getEntriesByType('navigation');
   const bytes = resources.reduce((sum, one) => sum + one.transferSize, page.transferSize);
-  return paint && window.benchReady ? [paint.startTime, window.benchReady, bytes, resources.length + 1] : null;
+  if (!paint || !window.benchReady) return null;
+  const before = resources.filter((one) => one.startTime < paint.startTime).length;
+  return [paint.startTime, window.benchReady, bytes, resources.length + 1, before + 1];
 }"""
 WATCH_CLICK = """() => {
   const marks = (window.benchMarks = {});
@@ -82,7 +84,7 @@ def load(browser: Browser, site: Site, number: int) -> dict[str, Any]:
             page.wait_for_timeout(300)
             seen[kind].append(page.evaluate(LOADED))
         context.close()
-    names = ("first_paint_ms", "ready_ms", "bytes", "requests")
+    names = ("first_paint_ms", "ready_ms", "bytes", "requests", "requests_before_first_paint")
     return {
         kind: {name: round(median([one[k] for one in all])) for k, name in enumerate(names)}
         for kind, all in seen.items()
@@ -243,7 +245,8 @@ def report(found: dict[str, Any]) -> str:
             "than the preview"
         )
     for kind, at in found.get("load", {}).items():
-        size = f"{at['requests']} requests, {at['bytes'] / 1000:.0f} kB"
+        before = at["requests_before_first_paint"]
+        size = f"{at['requests']} requests, {before} before the first paint, {at['bytes'] / 1000:.0f} kB"
         lines.append(
             f"load {kind}: first paint {at['first_paint_ms']} ms, Generate ready {at['ready_ms']} ms ({size})"
         )
