@@ -54,8 +54,8 @@ class Plan:
     `last` of the steps `last_low`; decay: of the matrices' weights, times their learning rate; sharp: the
     largest attention score over its row's mean that is let stand (0: any), looked at every 8 steps; clean,
     empty: shares of the rows whose condition is shown, and wholly masked (else it is masked like the text);
-    blocks: share of the rows that are asked block by block, as a sampler with a block length asks; content:
-    weight of the condition's tokens in the causal phase; padding: weight of end-of-text after the first.
+    content: weight of the condition's tokens in the causal phase; padding: weight of end-of-text after the
+    first.
     """
 
     steps: int = 9000
@@ -74,7 +74,6 @@ class Plan:
     ema: float = 0.999
     clean: float = 0.70
     empty: float = 0.15
-    blocks: float = 0.0
     content: float = 0.25
     padding: float = 0.15
 

@@ -3,8 +3,7 @@ state before it.
 
 Loss of the masked phase (Sahoo et al. 2024, Nie et al. 2025): every token is masked with probability t, drawn
 per row and stratified over the batch; cross-entropy on the masked tokens, weighted 1/t, divided by the number
-of tokens. A share of the rows is asked as a sampler with blocks asks (Arriola et al. 2025): the text before
-one block is shown, the block is masked with probability t, all after it is masked and asked for nothing.
+of tokens.
 """
 
 from __future__ import annotations
@@ -25,8 +24,6 @@ from .loss import CHUNK, head_loss, piece
 from .network import Network, Shape, deepened
 from .optimizer import Optimizer
 from .recipe import Plan, Recipe
-
-BLOCKS = (16, 32, 64)  # block lengths that are trained with, where blocks are
 
 
 @dataclass(frozen=True)
@@ -76,36 +73,16 @@ def question(batch: Batch, plan: Plan, step: int, seed: int, mask: int) -> Quest
     content, empty = kinds == CONTENT, (fate >= plan.clean) & (fate < plan.clean + plan.empty)
     shown = content & (fate < plan.clean + plan.empty) | (kinds == FRAME_KIND)
     hidden = (torch.rand(b, n, generator=dice) < t) & ~shown
-    asked, unknown = (kinds >= TEXT) | (content & ~shown), content & empty
-    if plan.blocks:
-        before, after = _around_a_block(kinds, plan.blocks, dice)
-        asked = asked & ~before & ~after
-        unknown = unknown | after
-    hidden = hidden & asked
     positions = hidden.flatten().nonzero().squeeze(1)
-    count = float(asked.sum())
+    count = float((kinds >= TEXT).sum() + (content & ~shown).sum())
     return Question(
-        tokens.masked_fill(hidden | unknown, mask),
+        tokens.masked_fill(hidden | content & empty, mask),
         positions,
         tokens.flatten()[positions],
         (weigh / t).flatten()[positions],
         count,
         False,
     )
-
-
-def _around_a_block(kinds: Tensor, share: float, dice: torch.Generator) -> tuple[Tensor, Tensor]:
-    """bool (B, L) twice: what lies before and what lies behind one block of each row's text, in a `share` of
-    the rows; nothing in the others. Length and block are drawn; a block holds text, not padding alone.
-    """
-    b = len(kinds)
-    told = kinds >= TEXT
-    length = torch.tensor(BLOCKS)[torch.randint(len(BLOCKS), (b, 1), generator=dice)]
-    block = (told.long().cumsum(1) - 1).clamp(min=0) // length
-    number = torch.where(kinds == TEXT, block, 0).amax(1, keepdim=True) + 1
-    chosen = (torch.rand(b, 1, generator=dice) * number).long()
-    told = told & (torch.rand(b, 1, generator=dice) < share)
-    return told & (block < chosen), told & (block > chosen)
 
 
 class Trainer:

@@ -75,35 +75,9 @@ def test_the_masked_phase_masks_text_and_treats_conditions_in_three_ways(tiny, r
     assert 0.45 < sum(ts) / len(ts) < 0.56
 
 
-def test_rows_are_asked_block_by_block(tiny, rows):
-    """All before a block is shown, all behind it is masked and not asked for; other rows are as they were."""
-    plan = replace(tiny.plan, blocks=0.5)
-    lengths, whole, before = set(), 0, 0
-    for step in range(200, 230):
-        batch = rows.batch(step)
-        asked = question(batch, plan, step, 1, MASK)
-        wanted = torch.zeros_like(batch.kinds, dtype=torch.bool).flatten()
-        wanted[asked.positions] = True
-        wanted, masked, text = wanted.view_as(batch.kinds), asked.inputs == MASK, batch.kinds >= TEXT
-        assert not (wanted & ~masked).any()
-        for row in range(len(masked)):
-            told = text[row].nonzero()[:, 0]
-            silent = (masked[row] & ~wanted[row])[told]
-            if not silent.any():
-                whole += 1
-                continue
-            last = int(silent.nonzero()[0])  # where the part behind the block begins
-            assert silent[last:].all() and last % 16 == 0
-            first = int(masked[row][told].nonzero()[0])
-            before += first >= 16
-            lengths.add(last - first // 16 * 16)
-    assert whole > 60 and before > 20 and {16, 32} <= lengths
-
-
-@pytest.mark.parametrize("blocks", [0.0, 0.7])
-def test_the_expected_weight_of_a_token_is_one(tiny, rows, blocks):
-    """1/t undoes the masking: over many draws, each text token that is asked for counts once."""
-    plan = replace(tiny.plan, clean=1.0, empty=0.0, padding=1.0, low=0.02, last_low=0.02, blocks=blocks)
+def test_the_expected_weight_of_a_token_is_one(tiny, rows):
+    """1/t undoes the masking: over many draws, each text token counts once."""
+    plan = replace(tiny.plan, clean=1.0, empty=0.0, padding=1.0, low=0.02, last_low=0.02)
     total = sum(
         float(asked.weights.sum()) / asked.count
         for asked in (question(rows.batch(step), plan, step, 1, MASK) for step in range(160, 240))
