@@ -21,7 +21,10 @@ class Extensions extends HTMLElement {
   async load() {
     const { answer } = await asked("GET", "");
     if (!answer) return;
-    this.draw(answer.extensions);
+    const state = JSON.stringify(answer.extensions);
+    const plain = answer.extensions.every((one) => one.state !== "restart" && one.origin !== "installed" && !one.faults.length && !one.settings);
+    if (state !== this.state && !(plain && !this.state)) this.draw(answer.extensions); // what is open and read stays
+    this.state = state;
     this.querySelector(".adder")?.remove();
     this.append(adder(answer.refusal, (list) => this.draw(list.extensions)));
   }
@@ -40,8 +43,10 @@ class Extensions extends HTMLElement {
       element("div", "cards", ...cards),
       ...(all.length ? [] : [element("p", "none", say("extensions.none"))]),
     ];
+    const open = new Set([...this.querySelectorAll("details[open]")].map((one) => one.dataset.key));
     for (const old of [...this.children]) if (!old.matches(".adder")) old.remove();
     this.prepend(...parts);
+    for (const one of this.querySelectorAll("details")) one.open = open.has(one.dataset.key);
   }
 
   card(one, facts) {
@@ -113,7 +118,9 @@ function traceback(text, key) {
     copy.textContent = say("extensions.copied");
   });
   const last = text.trim().split("\n").at(-1) ?? "";
-  return element("details", "", element("summary", "", say(key, { reason: last })), element("pre", "", text), copy);
+  const node = element("details", "", element("summary", "", say(key, { reason: last })), element("pre", "", text), copy);
+  node.dataset.key = `${key} ${text}`;
+  return node;
 }
 
 customElements.define("tdw-extensions", Extensions);

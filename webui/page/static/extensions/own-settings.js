@@ -9,6 +9,7 @@ import { asked, fault } from "./adding.js";
 export function settings(one) {
   const form = element("form", "own-settings");
   const details = element("details", "", element("summary", "", say("extensions.settings")), form);
+  details.dataset.key = `settings ${one.name}`;
   const path = `/${encodeURIComponent(one.name)}/settings`;
   details.addEventListener("toggle", async () => {
     if (!(/** @type {HTMLDetailsElement} */ (details).open)) return;
