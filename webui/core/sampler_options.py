@@ -80,7 +80,7 @@ class Wino(Options):
         ge=0,
         le=1,
         step=0.01,
-        label="WINO: threshold back",
+        label="WINO: remask below",
         help="Committed tokens that are less likely than this, the model not seeing them, are masked again.",
     )
 

@@ -158,8 +158,8 @@ class _Page(Desk):
             _html("<tdw-presets></tdw-presets>", "presets")
             self.reset = gr.Button("Reset", elem_id="reset", size="sm", min_width=0, scale=0)
         with gr.Column(elem_classes="grid", min_width=0):
-            for control in map(self._all.get, _paths(FREQUENT)):
-                self._draw(control)
+            for path in _paths(FREQUENT):
+                self._draw(self._all[path])
             for control in only:  # of one sampler: shown while it is chosen
                 self._draw(control, elem_classes=[f"kind-{control.kind}", "sampler-option"])
             for control in [*own, *map(self._all.get, _paths(LAST))]:
