@@ -4,8 +4,9 @@ towards the prompt; two canvases in one forward pass."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from webui import Extension, Options, Prompt, Row, field
 
@@ -94,6 +95,13 @@ class Guidance(Extension):
             help="Share of the committed tokens, the least certain ones, that guidance doubts; 0 is off.",
         )
 
+        empty: Literal["frame", "published"] = field(
+            "frame",
+            label="Without a negative prompt",
+            help="frame masks the prompt and keeps the template around it; published masks all given text, "
+            "as LLaDA does.",
+        )
+
     @classmethod
     def prompt(cls, row: Row) -> Row:
         options = cls.options(row)
@@ -109,6 +117,7 @@ class Guidance(Extension):
 
     def canvas(self, canvas: Canvas, model: Link) -> Canvas:
         self._template = model.template("negative")
+        self._published = replace(model.template("main"), name="negative", weights=None)  # to be masked
         for name, off in (("scale", 1.0), ("rescale", 0.0), ("adaptive", 0.0)):
             self.rows_column(name, canvas, off)  # sent to the device now, not when an interval begins
         return canvas
@@ -157,10 +166,11 @@ class Guidance(Extension):
             canvases.append((canvas.take(rest) if any(doubting) else canvas, _places(rest)))
         if any(doubting):
             canvases.append((adaptive.opened(canvas.take(doubting)), _places(doubting)))
-        if any(plain):
-            canvases.append((canvas.take(plain).with_prompt(self._template, "negative"), _places(plain)))
-        made = _called(model, canvases)
-        base = made.pop() if any(plain) else {}
+        bases = self._bases(canvas, plain)
+        made = _called(model, [*canvases, *bases])
+        base: Parts = {}
+        for _ in bases:
+            base |= made.pop()
         if not any(doubting):
             return made[0], base
         some = canvas.take(doubting)
@@ -181,6 +191,30 @@ class Guidance(Extension):
         for part in made:
             own |= part
         return own, base
+
+    def _bases(self, canvas: Canvas, plain: Sequence[bool]) -> list[tuple[Canvas, list[int]]]:
+        """The base of the rows of the canvas that are `plain`, with their places: the negative prompt or the
+        empty branch, as the row has it."""
+        rows = [self.rows[count.row] for count in canvas.counts]
+        published = [
+            row is not None and "negative" not in row.prompts and self.options(row).empty == "published"
+            for row in rows
+        ]
+        bases: list[tuple[Canvas, list[int]]] = []
+        for whole in (False, True):
+            some = [one and other == whole for one, other in zip(plain, published, strict=True)]
+            if any(some):
+                branch = canvas.take(some).with_prompt(
+                    self._published if whole else self._template, "negative"
+                )
+                bases.append((_hidden(branch) if whole else branch, _places(some)))
+        return bases
+
+
+def _hidden(canvas: Canvas) -> Canvas:
+    """The canvas with everything given masked: un_x[prompt_index] = mask_id in LLaDA's generate."""
+    hidden = canvas.tokens.masked_fill(canvas.given & ~canvas.padding, canvas.mask)
+    return replace(canvas, tokens=hidden).counted(canvas.counts)
 
 
 def _called(model: Link, canvases: Sequence[tuple[Canvas, list[int]]]) -> list[Parts]:

@@ -75,13 +75,13 @@ def ours(model, tokens: Tensor, answer: int, counts: list | None = None, **optio
     Options are the request's; `scale` is guidance's. Masks of the answer are masked positions, its other tokens given.
     `counts` gets the number of positions that each row has committed after each step.
     """
-    scale, packed = options.pop("scale", 1.0), []
+    guidance, packed = {"scale": options.pop("scale", 1.0), "empty": options.pop("empty", "frame")}, []
     for i, row in enumerate(tokens.tolist()):
         request = REGISTRY.Request(
             template="raw",
             seed=i,
             length=len(row) - answer,
-            guidance={"scale": scale},
+            guidance=guidance,
             **{"end_of_text": "keep", "temperature": 0.0, **options},
         )
         request, preset = packing.resolve(request, {})
@@ -189,6 +189,9 @@ def llada_cases() -> list[Case]:
         tokens, answer = canvas(50 + seed, rows=3, length=length, filled=0.4)
         shared = {"steps": steps, "block_length": block}
         cases.append(Case(f"infill {length}-{block}-{steps}", toy(seed), tokens, answer, shared, shared))
+        guided = shared | {"scale": 2.5, "empty": "published"}
+        name = f"guidance of all that is given {length}-{block}-{steps}"
+        cases.append(Case(name, toy(seed), tokens, answer, shared | {"cfg_scale": 1.5}, guided))
     return cases
 
 
@@ -214,6 +217,15 @@ LLADA, FAST_DLLM = llada_cases(), fast_dllm_cases()
 @pytest.mark.parametrize("case", LLADA, ids=lambda case: case.name)
 def test_low_confidence_is_lladas(case):
     assert case.got() == case.expected(llada.sample)
+
+
+def test_the_empty_branch_that_keeps_given_text_is_another():
+    cases = [case for case in LLADA if case.our.get("empty") == "published"]
+    kept = [
+        ours(Toy(case.logits_fn), case.tokens, case.answer, **{**case.our, "empty": "frame"})
+        for case in cases
+    ]
+    assert kept != [case.got() for case in cases]
 
 
 @pytest.mark.parametrize("case", FAST_DLLM, ids=lambda case: case.name)
