@@ -56,6 +56,10 @@ def test_every_text_is_there_after_a_reload_and_a_restart_and_from_a_file(visit,
     user.drop(file)
     user.done(jobs=3)
     assert shown(user) == [before[1], *before]
+    page.set_viewport_size({"width": 420, "height": 860})
+    last = page.locator(".job").nth(1).locator(".job-views button").last.bounding_box()
+    assert last["x"] + last["width"] <= 420, "every view of a job can be reached on a phone"
+    page.set_viewport_size({"width": 1400, "height": 900})
     user.wait("document.querySelector('#field-prompt textarea').value === 'A fox'")
     file.write_text(json.dumps({**stored, "trace": [7], "pieces": {"a": 1}, "axes": 3}), "utf-8")
     user.drop(file)
