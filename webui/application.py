@@ -14,7 +14,7 @@ from webui.core.fields import choices_of
 from webui.core.names import CONFIDENCES, SAMPLERS, SCHEDULES
 from webui.core.renamed import current_path
 from webui.core.request import Cell, Request
-from webui.denoising.fitting import refuse_unfit
+from webui.denoising.fitting import refuse_unable, refuse_unfit
 from webui.extension.finding import Found, in_folder, in_folders
 from webui.extension.own_settings import OwnSettings
 from webui.extension.registry import Registry
@@ -119,8 +119,7 @@ class App:
             model: self.checkpoints.entry(model).capabilities
             for model in {cell.request.model for cell in cells}
         }
-        for cell in cells:
-            able[cell.request.model].check(cell.request)
+        refuse_unable(cells, {model: one.check for model, one in able.items()})
         refuse_unfit(cells, self.checkpoints, self.registry)
         if len(cells) > CONFIRMED:
             refuse_unconfirmed(request, self._cost(cells))

@@ -151,13 +151,14 @@ class Lora(Extension):
         skeleton = app.checkpoints.skeleton(_name(sent, "model"))
         adapter = Adapter.read(find_adapter(cls.models / FOLDER, name), name)
         fitted = adapter.fit(skeleton.modules, skeleton.native, skeleton.checkpoint)
+        family = app.checkpoints.family(_name(sent, "model"))
         return {
             "checkpoint": skeleton.checkpoint,
             "matched": len(fitted.parts),
             "count": fitted.count,
             "unmatched": list(fitted.unmatched[:SHOWN]),
             "hash": adapter.hash,
-            "notes": [*adapter.notes, *descent(app.checkpoints.family(_name(sent, "model")), adapter)],
+            "notes": [*adapter.notes, *descent(family.name, family.ancestor, adapter)],
         }
 
     def __init__(self, rows: Sequence[Row | None]):
@@ -176,7 +177,9 @@ class Lora(Extension):
             fitted = adapter.fit(modules, network.native, network.description.name)
             loaded[name] = fitted
             said = about(adapter, fitted.parts, fitted.unmatched)
-            self._said[name] = "; ".join([said, *descent(network.family, adapter)])
+            self._said[name] = "; ".join(
+                [said, *descent(network.description.family, network.description.ancestor, adapter)]
+            )
         patch = Patch(network, loaded, uses)
         try:
             patch.enter(modules)
@@ -216,12 +219,12 @@ def _span(tag: Construct) -> tuple[int, int]:
     return start + tag.pieces[0].text.startswith(" "), end
 
 
-def descent(family: Any, adapter: Adapter) -> Iterator[str]:
+def descent(family: str, ancestor: str, adapter: Adapter) -> Iterator[str]:
     """What is to be known of an adapter made for the autoregressive model that a family comes from."""
     base = adapter.base.rpartition("/")[2].lower()
-    if family.ancestor and base.startswith(family.ancestor.lower()):
+    if ancestor and base.startswith(ancestor.lower()):
         yield (
-            f"{family.name} was made from {family.ancestor}, for which this was trained: it acts less here, "
+            f"{family} was made from {ancestor}, for which this was trained: it acts less here, "
             f"and weights up to {ANCESTORS:g} are usual"
         )
 

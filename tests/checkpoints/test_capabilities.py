@@ -34,6 +34,12 @@ def test_the_api_refuses_what_it_lists_as_refused(tmp_path):
         listed["SDAR"]["cautions"]["draft"].endswith(BEHIND)
         and "blocks of 4" in listed["SDAR"]["cautions"]["draft"]
     )
+    sentence = listed["BERT"]["refused"]["cache=dual"]
+    assert sentence.endswith("BERT models keep no keys and values; take the cache exact.")
+    grid = {"x_field": "cache", "x_values": "dual, prefix"}
+    for more in ({"cache": "dual"}, {"xyz_grid": grid}):
+        reply = client.post("jobs", json={"prompt": "a", "model": "BERT", "length": 4, **more})
+        assert reply.status_code == 422 and reply.json()["error"]["message"] == sentence
     app.close()
 
 
@@ -71,3 +77,10 @@ def test_a_family_says_what_it_refuses(tmp_path):
         app.expand(app.Request(prompt="a", model="LLaDA", **fields))
     app.expand(app.Request(prompt="a", model="own", sampler="low_confidence", system=""))
     app.close()
+
+
+def test_a_profile_with_a_value_of_another_type_is_refused_in_words(tmp_path):
+    folder = llada(tmp_path / "models" / "checkpoints" / "a")
+    (folder / "profile.json").write_text('{"license": 3}', "utf-8")
+    (entry,) = Checkpoints(Settings(models=tmp_path / "models", model="a", device="cpu")).list()
+    assert entry.error == "a/profile.json: license must be a text."

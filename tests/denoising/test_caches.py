@@ -213,8 +213,9 @@ def test_a_finished_block_is_stored_in_the_first_step_of_the_next(app):
 
 def test_a_family_without_keys_refuses_by_name(app):
     for mode in ("prefix", "dual"):
-        result = finished(app, asked(app, model="BERT", cache=mode))
-        assert result.error == (
+        with pytest.raises(ValueError) as refused:
+            app.queue.submit(asked(app, model="BERT", cache=mode))
+        assert str(refused.value) == (
             f"The cache {mode} cannot be used with BERT: BERT models keep no keys and values; take the cache exact."
         )
     assert texts(write(app, model="BERT", prompt="a cat", cache="exact"))

@@ -52,6 +52,8 @@ def capabilities(name: str, folder: Path, family: Family, config: Mapping[str, A
     refused = dict(family.refused(config))
     if not _has_template(folder):
         refused["template=chat"] = f"{printable(folder.name)} has no chat template; use template auto or raw."
+    if not family.caches:
+        refused |= {f"cache={mode}": without_cache(mode, name, family) for mode in ("prefix", "dual")}
     cautions: dict[str, str] = {}
     if family.attention not in ("bidirectional", "known-first"):
         tokens = family.block_length(config) or family.answer_block(config)
@@ -61,6 +63,14 @@ def capabilities(name: str, folder: Path, family: Family, config: Mapping[str, A
             "does not influence what is written into it."
         )
     return Capabilities(refused, cautions)
+
+
+def without_cache(mode: str, name: str, family: Family) -> str:
+    """Why a cache cannot be used with a checkpoint whose family has none."""
+    return (
+        f"The cache {mode} cannot be used with {name}: {family.name} models keep no keys and values; take "
+        "the cache exact."
+    )
 
 
 def _default(request: Any, path: str) -> Any:

@@ -330,6 +330,7 @@ class Checkpoints(Catalogue):
             plan.family.first_position(described.config),
             _frame(plan.family, plan.tokenizer),
             tuple(i for i in map(plan.tokenizer.id, plan.family.forbidden) if i is not None),
+            ancestor=plan.family.ancestor,
             answer_block=plan.family.answer_block(described.config),
         )
         return models.Model(

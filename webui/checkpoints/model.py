@@ -40,6 +40,7 @@ class Description:
     first_position: int = 0  # of a row's first token, as the body counts
     frame: tuple[int, int] | None = None  # the tokens that the body gets before and after a row
     forbidden: tuple[int, ...] = ()  # tokens that are never written
+    ancestor: str = ""  # the autoregressive model that it was made from, if its family says so
     answer_block: int = 0  # columns of a block behind the prompt, if attention is causal-but-block
 
 

@@ -33,7 +33,7 @@ LEXICON = "lexicon.txt"
 MAX_CARD = 1 << 16  # bytes of README.md that are looked at
 FRONT = re.compile(r"---[ \t]*\r?\n(.*?)\n---", re.DOTALL)
 LICENSE = re.compile(r"^(license|license_name):[ \t]*(\S.*?)\s*$", re.MULTILINE)
-NAMES = re.compile(r"<[^<>\s]+>|(?<!\w)__[\w./-]+__(?!\w)")
+MARKED = re.compile(r"<[^<>\s]+>|(?<!\w)__[\w./-]+__(?!\w)")
 WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 
 
@@ -104,5 +104,5 @@ def unknown_words(known: Container[str], text: str) -> list[str]:
 def new_words(known: Container[str], text: str) -> list[str]:
     """The words of a text that are not known, each once, in its order. Tags (<lora:name:0.8>) and names
     between double underscores are no words of it."""
-    words = WORD.findall(NAMES.sub(" ", text).lower())
+    words = WORD.findall(MARKED.sub(" ", text).lower())
     return [word for word in dict.fromkeys(words) if word not in known]

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from webui.canvas import ALIGN, Canvas
+from webui.checkpoints.capabilities import without_cache
 from webui.checkpoints.model import Model
 from webui.core.errors import Refusal
 
@@ -34,10 +35,7 @@ def open_session(model: Model, mode: str) -> Session:
     if mode == "exact":
         return Session(model)
     if not model.family.caches:
-        raise Refusal(
-            f"The cache {mode} cannot be used with {model.description.name}: {model.family.name} models keep "
-            "no keys and values; take the cache exact."
-        )
+        raise Refusal(without_cache(mode, model.description.name, model.family))
     return CachedSession(model, mode == "dual")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from webui.checkpoints.loading import Checkpoints
@@ -16,6 +16,20 @@ from webui.extension.row import Row
 FRAME = 48  # tokens that a chat template is expected to take at most
 CHECKED = 4  # cells that are tokenized, those with the least text
 NUMBER = re.compile(r"(\d{1,4})[\])}]")  # in brackets: what a text may ask for, such as the tokens of a gap
+
+
+def refuse_unable(cells: Sequence[Cell], checks: Mapping[str | None, Callable[[Request], None]]) -> None:
+    """ValueError if of all these cells each asks for what its checkpoint cannot do. checks: by checkpoint,
+    what raises it for a request. A cell that cannot work beside others that can fails by itself later."""
+    unable: ValueError | None = None
+    for cell in cells:
+        try:
+            checks[cell.request.model](cell.request)
+            return
+        except ValueError as error:
+            unable = unable or error
+    if unable is not None:
+        raise unable
 
 
 def refuse_unfit(cells: Sequence[Cell], checkpoints: Checkpoints, registry: Registry) -> None:
