@@ -172,34 +172,52 @@ export class ResultTable extends EventTarget {
     return [...this.names.map((name) => `axis ${name}`), "text", ...alike, ...this.metrics.names.map((name) => `metric ${name}`)];
   }
 
+  /** What a cell is sorted by in a column: quick, for it is asked of all texts. */
+  key(id, column) {
+    if (column === "text") return this.job.rows.get(id).sentence ?? this.text(id);
+    if (column === SIMILAR) {
+      if (!this.job.rows.get(id)?.result) return "";
+      if (!this.alike.has(id)) this.alike.set(id, similarity(this.words, this.text(id)));
+      return this.alike.get(id);
+    }
+    const name = column.slice(column.indexOf(" ") + 1);
+    if (column.startsWith("metric ")) return this.metrics.rows.get(id)?.[name] ?? "";
+    return this.axis(id, name)?.[1] ?? "";
+  }
+
+  /** An axis of a cell, [name, value, label]. */
+  axis(id, name) {
+    return (this.axes.get(id) ?? []).find(([one]) => one === name);
+  }
+
   /** What a cell shows in a column, and what it is sorted by. */
   value(id, column) {
+    const key = this.key(id, column);
+    if (column === "text") return { key, shown: key || (this.job.rows.get(id).state === "running" ? say("canvas.generating") : "") };
+    if (column.startsWith("metric ")) return { key, shown: typeof key === "boolean" ? say(key ? "table.yes" : "table.no") : key === "" ? "" : number(key) };
     const name = column.slice(column.indexOf(" ") + 1);
-    if (column.startsWith("axis ")) {
-      const axis = (this.axes.get(id) ?? []).find(([one]) => one === name);
-      return axis ? { key: axis[1], shown: short(name, axis[2]) } : { key: "", shown: "" };
-    }
-    if (column === SIMILAR) {
-      if (!this.job.rows.get(id)?.result) return { key: "", shown: "" };
-      if (!this.alike.has(id)) this.alike.set(id, similarity(this.words, this.text(id)));
-      return { key: this.alike.get(id), shown: number(this.alike.get(id)) };
-    }
-    if (column.startsWith("metric ")) {
-      const key = this.metrics.rows.get(id)?.[name] ?? "";
-      return { key, shown: typeof key === "boolean" ? say(key ? "table.yes" : "table.no") : key === "" ? "" : number(key) };
-    }
-    const row = this.job.rows.get(id);
-    const text = row.sentence ?? row.result?.text.trim() ?? "";
-    return { key: text, shown: text || (row.state === "running" ? say("canvas.generating") : "") };
+    const axis = this.axis(id, name);
+    return { key, shown: axis ? short(name, axis[2]) : "" };
+  }
+
+  /** Whether a filter's words occur in what a cell shows; a number is compared as it is written everywhere. */
+  holds(id, columns, wanted) {
+    return columns.some((column) => {
+      const shown = column.startsWith("metric ") ? String(this.key(id, column)) : this.value(id, column).shown;
+      return shown.toLowerCase().includes(wanted);
+    });
   }
 
   draw() {
     const { columns } = this;
     const wanted = this.filter.value.trim().toLowerCase();
     let ids = [...this.job.rows.keys()];
-    if (wanted) ids = ids.filter((id) => columns.some((column) => this.value(id, column).shown.toLowerCase().includes(wanted)));
+    if (wanted) ids = ids.filter((id) => this.holds(id, columns, wanted));
     const { column, order } = this.sorted;
-    if (order) ids.sort((a, b) => order * compare(this.value(a, column).key, this.value(b, column).key));
+    if (order) {
+      const keys = new Map(ids.map((id) => [id, this.key(id, column)]));
+      ids.sort((a, b) => order * compare(keys.get(a), keys.get(b)));
+    }
     this.count.textContent = say("table.count", { shown: ids.length, all: this.job.rows.size });
     this.heads(columns);
     const ranges = new Map(columns.filter((one) => one.startsWith("metric ")).map((one) => [one, this.range(one)]));
@@ -287,7 +305,7 @@ export class ResultTable extends EventTarget {
   range(column) {
     let [low, high] = [Infinity, -Infinity];
     for (const id of this.job.rows.keys()) {
-      const { key } = this.value(id, column);
+      const key = this.key(id, column);
       if (typeof key !== "number") continue;
       low = Math.min(low, key);
       high = Math.max(high, key);
