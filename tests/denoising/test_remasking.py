@@ -277,6 +277,19 @@ def test_mutants_of_remdm_for_llada_are_told_apart(mutant):
     assert any(our_loop(case) != looped(case, mutant.sample) for case in LOOPS)
 
 
+def test_blocks_share_the_loops_of_remdm_for_llada():
+    """With two blocks of 8 in 24 steps and 8 loops each block has 12 steps, 4 of them loops."""
+    options = SamplerOptions(
+        "remdm_llada", "linear", "probability", 24, 8, own={**OWN, "loops": 8, "again": 1, "unseen": 0}
+    )
+    canvas = samplers.prepare(Canvas.build([[1]], [[MASK] * 16], [0], MASK), [options], TABLE)
+    again = 0
+    while not samplers.finished(canvas, TABLE).all():
+        before, canvas = canvas, finish(canvas, [toy(3)], 1)
+        again += int((canvas.masked & ~before.masked).sum())
+    assert again == 8 and int(canvas.step[0]) == 24
+
+
 # -- WINO ----------------------------------------------------------------------------------------------------
 
 

@@ -44,7 +44,9 @@ def _plan(canvas: Canvas, plan: Plan) -> tuple[Tensor, Tensor]:
     """(B,) each: positions that are masked after the step, and how many of them are masked again in it."""
     state = canvas.state
     made = canvas.step - state.block_begin
-    loops = torch.minimum(state.own["loops"].long(), (state.block_steps - 2).clamp(min=0))
+    # Of several blocks each has its share of the loops, as it has of the steps.
+    loops = torch.div(state.own["loops"].long() * state.block_steps, state.steps, rounding_mode="floor")
+    loops = torch.minimum(loops, (state.block_steps - 2).clamp(min=0))
     filling = state.block_steps - loops
     first = torch.ceil(state.own["alpha_on"].double() * filling - 1e-9).long()
     first = torch.minimum(first, filling - 1).clamp(min=1)  # a step is left to fill the rest
