@@ -63,7 +63,8 @@ def run(app: Any, options: argparse.Namespace) -> int:
     if out.exists():
         raise ValueError(f"There is a checkpoint {options.out} already; give another --out.")
     merging.check(folders)
-    made, digest = changes(app, options.a, options.lora, folders[0]) if baking else ({}, "")
+    lora: str | None = options.lora  # None for every method but bake
+    made, digest = changes(app, options.a, lora, folders[0]) if lora is not None else ({}, "")
     recipe = merging.Recipe(
         options.method,
         options.weight,
@@ -71,7 +72,7 @@ def run(app: Any, options: argparse.Namespace) -> int:
         layers(options.layers),
         options.density,
         options.seed,
-        (options.lora, digest) if baking else None,
+        (lora, digest) if lora is not None else None,
     )
     shown = -1
 
