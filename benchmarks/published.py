@@ -36,7 +36,7 @@ from webui.denoising.engine import Engine
 from webui.extension.registry import Registry
 from webui.settings import ROOT, Settings
 
-SHAPE = {
+SHAPE: dict[str, Any] = {
     "d_model": 512,
     "n_layers": 8,
     "n_heads": 8,

@@ -158,7 +158,7 @@ class CachedSession(Session):
             first = torch.where(changed, position, size).amin(1)
             read = torch.stack([known.length, last, first], 1).tolist()
             lines = zip(read, slots, self._depends(canvas), strict=True)
-            return [self._after(*line, slot, key) for line, slot, key in lines]
+            return [self._after(length, end, begin, slot, key) for (length, end, begin), slot, key in lines]
         inside = known.placed(canvas.block == canvas.state.block[:, None]) & (known.column(canvas) >= 0)
         begin = torch.where(inside, position, size).amin(1)
         if self.model.family.shift:  # the output there is of the position after it
@@ -172,7 +172,10 @@ class CachedSession(Session):
         wrong = (changed & kept).any(1) | (kept & known.placed(canvas.active)).any(1)
         read = torch.stack([known.length, begin, end, wrong], 1).tolist()
         lines = zip(read, slots, self._depends(canvas), strict=True)
-        return [self._within(*line, slot, key) for line, slot, key in lines]
+        return [
+            self._within(length, first, last, stale, slot, key)
+            for (length, first, last, stale), slot, key in lines
+        ]
 
     def _within(self, length: int, begin: int, end: int, wrong: int, slot: int, key: Hashable) -> Span:
         """The block alone, or the whole row where what is kept does not hold."""
