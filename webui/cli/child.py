@@ -9,8 +9,6 @@ import signal
 import sys
 import threading
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
 from webui.cli.main import INTERRUPTED, leave, main
 
 PATIENCE = 50.0  # seconds to end by itself
@@ -25,6 +23,7 @@ def _watch() -> None:
 
 
 if __name__ == "__main__":
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch is loaded, which a command does
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a server's jobs may ignore it
     threading.Thread(target=_watch, daemon=True).start()
     leave(main(sys.argv[1:]))

@@ -162,7 +162,7 @@ class _Page(Desk):
                 self._draw(self._all[path])
             for control in only:  # of one sampler: shown while it is chosen
                 self._draw(control, elem_classes=[f"kind-{control.kind}", "sampler-option"])
-            for control in [*own, *map(self._all.get, _paths(LAST))]:
+            for control in [*own, *(self._all[path] for path in _paths(LAST))]:
                 self._draw(control)
         options = _text(json.dumps(dict(SAMPLER_OPTIONS)))
         _html(f'<tdw-sampler-options data-options="{options}"></tdw-sampler-options>', "sampler-options")
