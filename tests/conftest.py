@@ -49,15 +49,13 @@ def models(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def extensions(tmp_path_factory) -> Path:
-    """An extensions folder: the real ones, tests/extensions/rehearsal, and one that does not load."""
+    """An extensions folder: the real ones and tests/extensions/rehearsal."""
     folder = tmp_path_factory.mktemp("extensions")
     for path in [
         *(ROOT / "extensions").glob("*/__init__.py"),
         ROOT / "tests" / "extensions" / "rehearsal" / "__init__.py",
     ]:
         (folder / path.parent.name).symlink_to(path.parent)
-    (folder / "broken").mkdir()
-    (folder / "broken" / "__init__.py").write_text('raise RuntimeError("broken as rehearsed")\n')
     return folder
 
 
@@ -125,9 +123,12 @@ def serve_all_along(*arguments: str, data: Path, **environment: str) -> Iterator
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory, flags) -> Iterator[Running]:
-    """A server process with the API only and a queue of eight jobs."""
-    data = tmp_path_factory.mktemp("server")
-    with serve_all_along("--api", "--port", "0", "--max-queue", "8", *flags, data=data) as running:
+    """A server process with the API only, a queue of eight jobs, and an extension that does not load."""
+    data, more = tmp_path_factory.mktemp("server"), tmp_path_factory.mktemp("more")
+    (more / "broken").mkdir()
+    (more / "broken" / "__init__.py").write_text('raise RuntimeError("broken as rehearsed")\n')
+    own = ("--api", "--port", "0", "--max-queue", "8", "--extensions", str(more))
+    with serve_all_along(*own, *flags, data=data) as running:
         yield running
 
 
