@@ -97,6 +97,7 @@ def test_everything_that_decides_a_text_is_in_the_file(composed):
         "end",
         "rescale",
         "adaptive",
+        "empty",
     }
     result = Result(id="0", text="t", complete=True, request=composed(prompt="a", guidance={"scale": 2.0}))
     assert json.loads(result.model_dump_json())["request"]["guidance"]["scale"] == 2.0, (
