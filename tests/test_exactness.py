@@ -10,8 +10,9 @@ PAGE = ROOT / "docs" / "exactness.md"
 
 
 def rows() -> list[list[str]]:
-    """The table's lines in cells, without its head."""
-    lines = [line for line in PAGE.read_text("utf-8").splitlines() if line.startswith("|")]
+    """The lines of the page's first table in cells, without its head."""
+    first = PAGE.read_text("utf-8").partition("\n## ")[0]
+    lines = [line for line in first.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 

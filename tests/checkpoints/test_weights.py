@@ -146,7 +146,7 @@ def test_a_git_lfs_pointer_is_called_one(tmp_path, file):
 @pytest.mark.parametrize("file", ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"])
 def test_a_git_lfs_pointer_of_the_tokenizer_is_called_one(tmp_path, file):
     (llada(tmp_path / "checkpoints" / "one") / file).write_text(POINTER, "utf-8")
-    with pytest.raises(ValueError, match=f"^one/{file} is a Git LFS pointer; run git lfs pull.$"):
+    with pytest.raises(ValueError, match=rf"\bone/{file} is a Git LFS pointer; run git lfs pull.$"):
         checkpoints(tmp_path).load("one")
 
 

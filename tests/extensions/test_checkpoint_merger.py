@@ -4,6 +4,7 @@ checked first, atomic, and gone on with after a kill."""
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import shutil
 import signal
@@ -280,7 +281,8 @@ def test_a_full_disk_leaves_nothing_under_the_name(folder, capsys, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(merging, "_merged_file", full)
+    current = importlib.import_module(merging.__name__)  # a test before may have had extensions read anew
+    monkeypatch.setattr(current, "_merged_file", full)
     assert main(flags(folder)) == 2
     assert "The disk refused: No space left on device. The same command goes on" in capsys.readouterr().err
     monkeypatch.undo()
