@@ -82,8 +82,9 @@ def test_pasted_json_restores_and_the_text_is_the_same_again(visit, saved):
     user.page.locator("#canvas").click()
     paste(user.page, json.dumps(saved, indent=1))
     as_saved(user)
+    user.done()  # the saved text is shown
     user.generate()
-    user.done()
+    user.done(jobs=2)
     assert user.texts() == [saved["text"].lstrip()]
 
 
@@ -113,8 +114,9 @@ def test_fields_of_missing_extensions_are_kept_and_sent(visit, saved, tmp_path):
     as_saved(user)
     user.page.locator("tdw-unknown", has_text="gone").wait_for()
     assert "gone" in user.page.locator(".notice").text_content()
+    user.done()  # the saved text is shown
     user.generate()
-    user.done()
+    user.done(jobs=2)
     job = user.page.evaluate("localStorage.getItem('tdw.job')")
     made = httpx.get(f"{user.url}/api/v1/jobs/{job}", timeout=60).json()["request"]
     assert made["unknown"] == {"gone": request["gone"]}
@@ -174,8 +176,9 @@ def test_a_text_that_continues_a_canvas_is_restored_with_it(visit, site, tmp_pat
     user = visit()
     user.drop(file)
     user.page.locator("tdw-unknown", has_text="Continues a saved canvas").wait_for()
+    user.done()  # the saved text is shown
     user.generate()
-    user.done()
+    user.done(jobs=2)
     job = user.page.evaluate("localStorage.getItem('tdw.job')")
     again = httpx.get(f"{user.url}/api/v1/jobs/{job}", timeout=60).json()["request"]
     assert again["canvas"]["step"] == 2 and len(again["canvas"]["trace"]) == len(made["trace"])
