@@ -6,7 +6,7 @@
   const TURNS = /[\u202a-\u202e\u2066-\u2069\u0590-\u05ff]/;
   const MIXED = /\u202edne[^\n\u202c\u2069]*[\p{L}\p{N}]/u; // words of ours behind a turning sign, in one text
   // Texts of others as a whole, and sentences of the server, which stand isolated.
-  const WHOLE = `.text, .chip bdi, .understands, .example, .history-text, .history-prompt, .history-asked, .queue-prompt, .compare-prompt, .job-prompt, dd bdi,
+  const WHOLE = `.text, .chip bdi, .understands, .example, .history-text, .history-prompt, .history-asked, .queue-prompt, .compare-prompt, .job-prompt, dd bdi, dt bdi,
     dd, option, pre, code, .reason, .row-error, .row-note, .job-error, .models-why, .models-bad p, .queue-error, .fault, #alert span, .notice span,
     #help, .info-text, [data-testid="block-info"], .about, .card p`;
   const said = (node) => JSON.stringify(node.textContent.trim().slice(-70));

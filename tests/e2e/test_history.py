@@ -49,6 +49,7 @@ def stored(index: int, newest: float) -> dict:
         "request": request,
         "statistics": {"forwards": 4, "tokens": 8, "prompt_tokens": 5, "seconds": 0.5},
         "provenance": {
+            "extensions": {},
             "program": "0.1.0",
             "checkpoint": checkpoint,
             "fingerprint": "0123456789ab",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.conftest import wait_until
+
 pytestmark = pytest.mark.e2e
 
 AREA = "#field-prompt textarea"
@@ -27,6 +29,7 @@ def over(page, text: str) -> None:
 def test_what_acts_is_underlined_and_explained_by_mouse_and_keyboard(visit):
     user = visit()
     page = user.page
+    page.locator("#settle").wait_for(state="hidden")  # once the page knows the controls' values
     before = page.locator("#generate").bounding_box()
     user.type("prompt", "猫😀 {red|<b>blue</b>} <style:nope> <img:x>")
     assert marked(user, 3) == [
@@ -139,7 +142,7 @@ def test_styles_are_saved_used_and_deleted(visit):
     page.keyboard.press("Escape")
     user.type("prompt", "<style:f")
     page.get_by_role("option", name="<style:fable>").click()
-    assert marked(user, 1) == [["<style:fable>", "acts"]]
+    wait_until(lambda: marked(user, 1) == [["<style:fable>", "acts"]])  # not what was typed before
     page.get_by_role("button", name="Styles (1)").click()
     panel.get_by_role("checkbox", name="fable").press("Space")
     page.get_by_role("button", name="Styles (1)").wait_for(state="detached")

@@ -145,10 +145,10 @@ export function visible(text) {
 export function parameters(result) {
   const list = element("dl");
   const labels = JSON.parse(document.querySelector("tdw-canvas")?.dataset.labels || "{}");
-  const add = (name, value, mark) => {
+  const add = (names, value, mark = "") => {
     const cell = element("dd", "", element("bdi", "", String(value)));
     if (mark) cell.append(element("small", "", mark));
-    list.append(element("div", "", element("dt", "", name), cell));
+    list.append(element("div", "", element("dt", "", ...[names].flat().flatMap((name, index) => [index ? ": " : "", element("bdi", "", name)])), cell));
   };
   for (const [path, value] of flat(result.request)) {
     const [, standard] = labels[path] ?? [path, null];
@@ -157,7 +157,7 @@ export function parameters(result) {
     add(nameOfField(path), nameOfValue(path, shortened(value)), result.preset?.includes(path) ? say("canvas.preset") : "");
   }
   for (const [extension, values] of Object.entries(result.extras ?? {})) {
-    for (const [name, value] of Object.entries(values)) add(`${nameOfExtension(extension)}: ${name}`, value);
+    for (const [name, value] of Object.entries(values)) add([nameOfExtension(extension), name], value);
   }
   const { forwards = 0, tokens = 0, prompt_tokens = 0, seconds = 0 } = result.statistics ?? {};
   const each = formatNumber(tokens / Math.max(forwards, 1), 1);
