@@ -1,4 +1,4 @@
-"""A number that tells whether a checkpoint computes what it was trained for: the bound of a sentence."""
+"""The evidence bound of one sentence, used by `selftest` to check that a checkpoint was loaded correctly."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from webui.canvas import Canvas
 if TYPE_CHECKING:
     from webui.checkpoints.model import Model
 
-ROWS = 32  # draws of what is masked
+ROWS = 32  # masked copies of the sentence, one forward pass
 
 
 def bound(model: Model, tokens: Sequence[int], rows: int = ROWS) -> float:
-    """The bound of masked diffusion on a sentence's negative log-likelihood, in nats for each token: over
-    shares of masked tokens spread evenly from 0 to 1, the mean of the masked tokens' mean (Sahoo et al. 2024,
-    arXiv 2406.07524; Ou et al. 2024, arXiv 2406.03736). Always the same for the same weights."""
+    """Upper bound on the negative log-likelihood of a sentence under masked diffusion, in nats per token:
+    the mean cross-entropy of the masked tokens, averaged over `rows` masking ratios spread evenly over (0, 1)
+    (Sahoo et al. 2024, arXiv 2406.07524; Ou et al. 2024, arXiv 2406.03736). Deterministic for the same
+    weights. ValueError for a sentence without tokens."""
     import torch
 
     count = len(tokens)

@@ -27,7 +27,7 @@ class Training extends HTMLElement {
 
   makeForm() {
     const file = Object.assign(element("input"), { type: "file", accept: ".txt,.jsonl,text/plain" });
-    const path = Object.assign(element("input"), { type: "text", placeholder: "/home/me/poems.txt" });
+    const path = Object.assign(element("input"), { type: "text", placeholder: "poems.txt" });
     const name = Object.assign(element("input"), { type: "text", maxLength: 100 });
     const trigger = Object.assign(element("input"), { type: "text", maxLength: 200, placeholder: words("trigger_hint") });
     const steps = Object.assign(element("input"), { type: "number", min: "1", max: "1000000", value: "400" });

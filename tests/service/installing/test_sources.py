@@ -11,12 +11,12 @@ from webui.service.installing import sources
 from webui.service.installing.sources import Source, fetch
 
 HOSTILE = [
-    "--upload-pack=touch /tmp/owned",
+    "--upload-pack=touch owned",
     "-u",
-    "ext::sh -c touch% /tmp/owned",
+    "ext::sh -c touch% owned",
     "fd::17",
     "https://example.org/a::b.git?x=1",
-    "ssh://-oProxyCommand=touch /tmp/owned/a",
+    "ssh://-oProxyCommand=touch owned/a",
     "ssh://-oProxyCommand=x@example.org/a",
     "-oProxyCommand=x@example.org:a",
     "git@-oProxyCommand=x:a",

@@ -15,7 +15,7 @@ from webui.service.installing.unpacking import copy, unpack
 OUTSIDE = {
     "up": "../outside",
     "up in the middle": "a/../../outside",
-    "absolute": "/tmp/outside",
+    "absolute": "/outside",
     "backslash": "a\\..\\..\\outside",
     "drive": "C:/outside",
     "stream": "a.py:b",

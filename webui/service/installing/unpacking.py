@@ -42,7 +42,7 @@ def unpack(archive: Path, target: Path) -> None:
         zipfile.BadZipFile,
         EOFError,
         zlib.error,
-        NotImplementedError,
+        NotImplementedError,  # zipfile: a compression it does not know
         RuntimeError,
     ) as error:
         raise ValueError(f"The archive {archive.name} cannot be read: {error}.") from None
