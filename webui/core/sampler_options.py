@@ -31,7 +31,7 @@ class PathPlanning(Options):
 
 
 class Remdm(Options):
-    """ReMDM: committed tokens are masked again by chance, or the least likely of them in a loop."""
+    """ReMDM: remasks committed tokens at random, or the least likely ones in a loop."""
 
     eta: float | None = field(
         None,
@@ -39,14 +39,24 @@ class Remdm(Options):
         le=1,
         step=0.001,
         label="ReMDM: eta",
-        help="How likely a committed token is masked again in a step. Empty: as published, 0.008 (cap), "
+        help="Probability that a committed token is remasked in a step. Empty: as published, 0.008 (cap), "
         "0.015 (rescale), 0.02 (loop).",
     )
     t_on: float = field(
-        0.55, gt=0, lt=1, step=0.05, label="ReMDM: loop begins", help="Share of the steps that are left then."
+        0.55,
+        gt=0,
+        lt=1,
+        step=0.05,
+        label="ReMDM: loop start",
+        help="Fraction of denoising steps remaining when the loop starts.",
     )
     t_off: float = field(
-        0.05, ge=0, lt=1, step=0.05, label="ReMDM: loop ends", help="Share of the steps that are left then."
+        0.05,
+        ge=0,
+        lt=1,
+        step=0.05,
+        label="ReMDM: loop end",
+        help="Fraction of denoising steps remaining when the loop ends.",
     )
     alpha_on: float = field(
         0.9,
@@ -54,17 +64,17 @@ class Remdm(Options):
         le=1,
         step=0.025,
         label="ReMDM: filled in the loop",
-        help="Share of the text that is committed then.",
+        help="Fraction of the answer that is committed during the loop.",
     )
     loops: int = field(
         32,
         ge=0,
         le=4096,
         label="ReMDM: loops",
-        help="Steps of the loop of remdm_llada; they are among the steps.",
+        help="Steps of the remdm_llada loop; they count towards the denoising steps.",
     )
     again: int = field(
-        1, ge=1, le=4096, label="ReMDM: masked again", help="Tokens that each step of this loop masks again."
+        1, ge=1, le=4096, label="ReMDM: masked again", help="Tokens remasked in each step of that loop."
     )
     judge: Literal["standing", "unseen"] = field("standing", label="ReMDM: judged by", help=JUDGES)
 
@@ -81,7 +91,7 @@ class Wino(Options):
         le=1,
         step=0.01,
         label="WINO: remask below",
-        help="Committed tokens that are less likely than this, the model not seeing them, are masked again.",
+        help="Committed tokens less likely than this are remasked, judged with the token hidden.",
     )
 
 
