@@ -90,8 +90,7 @@ def test_quick_settings_act_at_once(visit, http):
     picker = page.locator(".picker")
     for name in picker.locator("li bdi").all_text_contents():
         picker.get_by_role("button", name=f"Take {name} away").click()
-    saved(page, "quick_settings")
-    assert http.get("/settings").json()["values"]["quick_settings"] == []
+    wait_until(lambda: http.get("/settings").json()["values"]["quick_settings"] == [])
     for name in ("Denoising steps", "Words: Strength", "Length"):
         picker.locator("select").select_option(label=name)
     picker.get_by_role("button", name="Move Length up").press("Enter")

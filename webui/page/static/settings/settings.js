@@ -11,6 +11,8 @@ const URL = "api/v1/settings";
 const SAVED_MS = 2500;
 
 class Settings extends HTMLElement {
+  saving = Promise.resolve();
+
   connectedCallback() {
     if (this.wired) return;
     this.wired = true;
@@ -72,7 +74,13 @@ class Settings extends HTMLElement {
     return {};
   }
 
-  async save(name, read, row) {
+  /** Saves one change after another: sent side by side, an earlier one could arrive last and undo the later one. */
+  save(name, read, row) {
+    this.saving = this.saving.then(() => this.store(name, read, row));
+    return this.saving;
+  }
+
+  async store(name, read, row) {
     const [mark, fault] = [row.querySelector(".saved"), row.querySelector(".fault")];
     const field = row.querySelector("input, select, textarea");
     const { answer, error } = field.checkValidity() ? await request("PATCH", URL, { [name]: read() }) : { error: field.validationMessage };
