@@ -26,7 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     order = actions.add_parser("order", help="in which order the extensions' hooks act")
     order.add_argument("hook", nargs="?", default="", help="one hook; all by default")
     add = actions.add_parser("add", help="add one from a git address, an archive or a folder")
-    add.add_argument("source", help="https://..., a .zip or .tar archive, or a folder")
+    add.add_argument("source", help="a git address, a .zip or .tar archive (https:// or a file), or a folder")
     add.add_argument("--ref", default="", help="branch, tag or commit of a git repository")
     update = actions.add_parser("update", help="update one, or all that are not pinned")
     update.add_argument("name", nargs="?", default="", help="the extension; all by default")

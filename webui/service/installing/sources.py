@@ -1,5 +1,5 @@
-"""Where an extension comes from: a git repository, an archive, a folder. Nothing of it is executed here,
-git's hooks and filters included."""
+"""Where an extension comes from: a git repository, an archive (a file or an address), a folder. Nothing of it
+is executed here, git's hooks and filters included."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
+from webui.service.installing.downloading import download, is_web
 from webui.service.installing.unpacking import MAX_BYTES, copy, unpack
 
 SECONDS = 120.0  # that git may take
@@ -26,6 +27,7 @@ REF = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/+-]{0,198}[A-Za-z0-9])?")
 COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 SCHEMES = frozenset({"https", "ssh", "file"})
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+NO_REF = "Only a git repository has branches, tags and commits."
 Kind = Literal["git", "archive", "folder"]
 
 
@@ -53,12 +55,17 @@ class Source:
                 raise ValueError(f"{scp['host'][:100]!r} is no host name.")
             return cls("git", text, ref)
         if "://" in text or "::" in text:
-            return cls("git", _address(text), ref)
+            address = _address(text)
+            if not is_web(address) or not urlsplit(address).path.lower().endswith(SUFFIXES):
+                return cls("git", address, ref)
+            if ref:
+                raise ValueError(NO_REF)
+            return cls("archive", address)
         path = Path(text).expanduser()
         if path.is_dir() and ((path / ".git").exists() or (path / "HEAD").is_file()):
             return cls("git", path.resolve().as_uri(), ref)
         if ref:
-            raise ValueError("Only a git repository has branches, tags and commits.")
+            raise ValueError(NO_REF)
         if path.is_dir():
             return cls("folder", str(path.resolve()))
         if path.is_file() and path.name.lower().endswith(SUFFIXES):
@@ -73,7 +80,12 @@ def fetch(source: Source, target: Path) -> str:
     commit, or a digest of the files. ValueError with one sentence."""
     if source.kind == "git":
         return _fetch_git(source, target)
-    if source.kind == "archive":
+    if source.kind == "archive" and "://" in source.address:
+        with tempfile.TemporaryDirectory(prefix="webui-archive-") as place:
+            archive = Path(place) / urlsplit(source.address).path.rpartition("/")[2][-100:]
+            download(source.address, archive, MAX_BYTES)
+            unpack(archive, target)
+    elif source.kind == "archive":
         unpack(Path(source.address), target)
     else:
         copy(Path(source.address), target)
@@ -99,12 +111,12 @@ def _address(text: str) -> str:
         _ = parts.port
     except ValueError:
         raise ValueError(f"{text[:200]} is no address.") from None
-    if parts.scheme not in SCHEMES or "::" in text.partition("://")[0]:
+    if not (parts.scheme in SCHEMES or is_web(text)) or "::" in text.partition("://")[0]:
         raise ValueError(f"Addresses begin with https://, ssh:// or file://, not {text[:50]!r}.")
-    if parts.password is not None or (parts.username and parts.scheme == "https"):
+    if parts.password is not None or (parts.username and parts.scheme in ("http", "https")):
         raise ValueError("Leave user and password out of the address: it would stand in files.")
     if parts.query or parts.fragment or (parts.username or "").startswith("-"):
-        raise ValueError(f"{text[:200]} is no address of a repository.")
+        raise ValueError(f"{text[:200]} is no address of a repository or archive.")
     if parts.scheme != "file" and not HOST.fullmatch(host):
         raise ValueError(f"{host[:100]!r} is no host name.")
     if parts.scheme == "file" and parts.netloc:
