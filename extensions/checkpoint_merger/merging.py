@@ -28,7 +28,9 @@ RECIPE = "merge.json"
 CHUNK = 4 << 20  # bytes copied at once
 LAYER = re.compile(r"\.(\d+)\.")
 FLOATS = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
-NOT_COPIED = re.compile(r"(?:.*\.(?:safetensors|bin|pt|pth|ckpt|pkl|py|tmp)|README\.md|merge\.json|\..*)")
+NOT_COPIED = re.compile(
+    r"(?:.*\.(?:safetensors|bin|pt|pth|ckpt|pkl|py|tmp)|README\.md|merge\.json|pruning\.json|\..*)"
+)
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,7 @@ def _merged_file(
     part, done = target.with_name(f"{target.name}.part"), 0
     with file.open("rb") as source, part.open("wb") as stream:
         for one in sorted(some, key=lambda tensor: tensor.start):
-            _copy(source, stream, one.start - source.tell())
+            copy_bytes(source, stream, one.start - source.tell())
             raw = source.read(one.size)
             if recipe.lora is None:
                 raw = _merged(recipe, one, raw, [there[one.name] for there in others])
@@ -174,7 +176,8 @@ def _merged_file(
     os.replace(part, target)
 
 
-def _copy(source: Any, stream: Any, left: int) -> None:
+def copy_bytes(source: Any, stream: Any, left: int) -> None:
+    """Copies this many bytes, a piece at a time."""
     while left:
         data = source.read(min(CHUNK, left))
         stream.write(data)
@@ -214,6 +217,11 @@ def _raw(info: Any) -> bytes:
     with info.file.open("rb") as stream:
         stream.seek(info.start)
         return stream.read(info.size)
+
+
+def tensor_of(info: Any) -> Tensor:
+    """A tensor of a checkpoint's files in float64."""
+    return _tensor(info, _raw(info))
 
 
 def _tensor(info: Any, data: bytes) -> Tensor:

@@ -322,7 +322,7 @@ def test_a_baked_lora_is_what_peft_merges(folder, config):
 @pytest.mark.parametrize(
     "more, sentence",
     [
-        (["--method", "bake"], "The method bake takes --a and --lora, and no other checkpoints or layers."),
+        (["--method", "bake"], "The method bake needs a LoRA, --lora."),
         (["--lora", "poet"], "The method weighted_sum has no use for --lora."),
     ],
 )
