@@ -80,6 +80,7 @@ def run(app: Any, options: argparse.Namespace) -> int:
         what = "LoRA" if lora else "checkpoint"
         raise ValueError(f"There is a {what} {options.out} already; give another --out.")
     merging.check(folders)
+    merging.check_room(folders[0])
     progress = _progress(options.json)
     try:
         if lora:

@@ -76,8 +76,12 @@ def check(folders: Sequence[Path]) -> None:
         masks = _mask(first), _mask(folder)
         if None not in masks and masks[0] != masks[1]:
             raise ValueError(f"{names} have different mask tokens, {masks[0]} and {masks[1]}.")
-    free = shutil.disk_usage(first).free
-    if (size := sum(one.size for one in own.values())) > free:
+
+
+def check_room(folder: Path) -> None:
+    """ValueError if the disk of a checkpoint has no room for another of its size."""
+    free = shutil.disk_usage(folder).free
+    if (size := sum(one.size for one in tensors(folder))) > free:
         raise ValueError(f"The disk has {free} bytes left; {size} are needed.")
 
 
@@ -182,6 +186,11 @@ def copy_bytes(source: Any, stream: Any, left: int) -> None:
         data = source.read(min(CHUNK, left))
         stream.write(data)
         left -= len(data)
+
+
+def merged(recipe: Recipe, one: Any, others: Sequence[Any]) -> bytes:
+    """The bytes that a tensor of A's files has in the merged checkpoint; `others`: it in B and C."""
+    return _merged(recipe, one, _raw(one), others)
 
 
 def _merged(recipe: Recipe, one: Any, raw: bytes, others: Sequence[Any]) -> bytes:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from webui import (
     Underline,
     adapter_entry,
     adapters,
+    field,
     find_adapter,
 )
 
@@ -62,7 +63,12 @@ class Lora(Extension):
     )
 
     class Options(Options):
-        pass
+        merged: bool = field(
+            False,
+            label="Merge LoRA into the weights",
+            help="Faster for one LoRA at one weight over the whole text. Texts of another one or weight "
+            "then have forward passes of their own.",
+        )
 
     @classmethod
     def prompt(cls, row: Row) -> Row:
@@ -94,6 +100,20 @@ class Lora(Extension):
     @classmethod
     def neutral(cls, row: Row) -> bool:
         return not any(use.weight for use in row.own.get(cls.name, ()))
+
+    @classmethod
+    def apart(cls, row: Row) -> Hashable:
+        """The LoRA that is merged for a row, with its weight: rows of one batch have the same, or none."""
+        return cls._merged(row)
+
+    @classmethod
+    def _merged(cls, row: Row) -> Use | None:
+        """What is merged into the weights for a row. Two LoRAs, and one that acts for a part of the text, are
+        hooked."""
+        uses = [use for use in row.own.get(cls.name, ()) if use.weight]
+        if not cls.options(row).merged or len(uses) != 1:
+            return None
+        return uses[0] if (uses[0].start, uses[0].end) == (0, 1) else None
 
     @classmethod
     def marks(cls, typed: Typed) -> Iterator[Underline]:
@@ -180,21 +200,28 @@ class Lora(Extension):
             self._said[name] = "; ".join(
                 [said, *descent(network.description.family, network.description.ancestor, adapter)]
             )
-        patch = Patch(network, loaded, uses)
-        try:
-            patch.enter(modules)
+        with ExitStack() as stack:
+            merged = next((self._merged(row) for row in self.rows if row is not None), None)
+            hooked = None
+            if merged is not None:  # for every row: see `apart`
+                from .merged import exchanged, weights
+
+                made, hooked = weights(modules, loaded[merged.name], merged.weight)
+                stack.enter_context(exchanged(made))
+            patch = Patch(network, loaded, uses)
+            stack.callback(patch.leave)
+            patch.enter(modules, hooked)
             with network.varies(patch.weights_of):
                 yield
-        finally:
-            patch.leave()
 
     def finish(self, row: Row, result: Result) -> Mapping[str, str]:
         """For each adapter its weight in this text, how much of it the model has, and the file's hash."""
         said: dict[str, str] = {}
         for use in row.own[self.name]:
             if use.weight:
+                how = "; merged into the weights" if self._merged(row) else ""
                 before = f"{said[use.name].partition('; ')[0]} + " if use.name in said else ""
-                said[use.name] = f"{before}{use.text}; {self._said[use.name]}"
+                said[use.name] = f"{before}{use.text}; {self._said[use.name]}{how}"
         return said
 
 

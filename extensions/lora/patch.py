@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +38,14 @@ class Term:
 
 
 def term(module: Any, part: Any) -> Term:
-    """A part of an adapter at its module. Computed in fp32 or better, then rounded to the module's dtype."""
+    """A part of an adapter at its module, in the module's dtype."""
+    one, dtype = exact_term(module, part), module.weight.dtype
+    made = (one.down, one.up, one.bias, one.turn, one.weight, one.own_bias)
+    return Term(*(None if tensor is None else tensor.to(dtype).contiguous() for tensor in made))
+
+
+def exact_term(module: Any, part: Any) -> Term:
+    """A part of an adapter at its module, in fp32 or better."""
     own = module.weight
     exact = torch.float64 if own.dtype == torch.float64 else torch.float32
 
@@ -61,8 +68,7 @@ def term(module: Any, part: Any) -> Term:
         weight = weight - own.to(exact)
     if own_bias is not None:
         own_bias = own_bias - module.bias.to(exact)
-    made = (down, up, bias, turn, weight, own_bias)
-    return Term(*(None if one is None else one.to(own.dtype).contiguous() for one in made))
+    return Term(down, up, bias, turn, weight, own_bias)
 
 
 class Patch:
@@ -78,9 +84,10 @@ class Patch:
         self._weights: tuple[Canvas | None, dict[str, tuple[float, ...]]] = (None, {})
         self._columns: dict[tuple, Tensor] = {}
 
-    def enter(self, modules: Mapping[str, Any]) -> None:
-        """Hooks the modules."""
-        names = sorted({name for fitted in self._loaded.values() for name in fitted.parts})
+    def enter(self, modules: Mapping[str, Any], only: Collection[str] | None = None) -> None:
+        """Hooks the modules that have adapters, or `only` these of them."""
+        every = {name for fitted in self._loaded.values() for name in fitted.parts}
+        names = sorted(every if only is None else every.intersection(only))
         for name in names:
             module = modules[name]
             terms = {

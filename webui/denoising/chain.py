@@ -367,8 +367,10 @@ def _blame_bans(
 
 
 def _wiring(module: torch.nn.Module) -> tuple:
-    """What patches of a model's modules change: which these are, and how many hooks each has."""
-    return tuple(
+    """What patches of a model's modules change: which these are, how many hooks each has, and where their
+    weights lie."""
+    weights = tuple(value.data_ptr() for value in module.parameters())
+    return weights, *(
         (
             name,
             id(part),

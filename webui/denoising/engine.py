@@ -215,7 +215,7 @@ class Engine:
                     raise
                 yield Failed.of(row.cell.id, _tokenizer_failed(facts.name, error))
         limit = self.batch_rows or (16 if model.device.type == "cpu" else 64)
-        for rows in packing.batches(packed, limit):
+        for rows in packing.batches(packed, limit, self.registry.apart):
             if work.cancelled():
                 return
             yield from self._batch(work, rows)

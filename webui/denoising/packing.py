@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -219,12 +219,16 @@ def log_weights(row: Row, name: str, encoded: Encoded) -> tuple[float, ...] | No
     return tuple(math.log(weight) if weight else -math.inf for weight in weights)
 
 
-def batches(rows: Sequence[PackedRow], limit: int) -> list[list[PackedRow]]:
-    """Rows in batches of at most `limit`, of one cache mode and similar width so that little is padding."""
-    modes = dict.fromkeys(packed.row.request.cache for packed in rows)
+def batches(
+    rows: Sequence[PackedRow], limit: int, apart: Callable[[Row], Hashable] = lambda row: None
+) -> list[list[PackedRow]]:
+    """Rows in batches of at most `limit`, of one cache mode and similar width so that little is padding.
+    Rows for which `apart` differs are in different batches."""
+    groups: dict[Hashable, list[PackedRow]] = {}
+    for packed in rows:
+        groups.setdefault((packed.row.request.cache, apart(packed.row)), []).append(packed)
     found: list[list[PackedRow]] = []
-    for mode in modes:
-        mine = [packed for packed in rows if packed.row.request.cache == mode]
+    for mine in groups.values():
         ordered = sorted(mine, key=lambda packed: packed.width)
         found += [ordered[i : i + limit] for i in range(0, len(ordered), limit)]
     return found

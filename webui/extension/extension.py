@@ -8,7 +8,7 @@ may change its arguments: requests, rows and canvases are frozen, and their meth
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,6 +145,15 @@ class Extension:
         by: guidance.
         """
         return bool(cls.Options.model_fields) and cls.options(row).defaults()
+
+    @classmethod
+    def apart(cls, row: Row) -> Hashable:
+        """What a row must have in common with every other row of its batch, for a patch that cannot differ
+        between rows, such as weights that are merged. Rows with another value are made in another batch, so
+        what is None for most keeps these together. Called for the row as it is after `prompt`. Used by:
+        checkpoint_merger, lora.
+        """
+        return None
 
     @classmethod
     def marks(cls, typed: Typed) -> Iterable[Underline]:
@@ -315,6 +324,7 @@ HOOKS = (
     "samplers",
     "prompt",
     "neutral",
+    "apart",
     "marks",
     "complete",
     "metrics",

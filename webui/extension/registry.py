@@ -7,7 +7,7 @@ import json
 import re
 import sys
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from itertools import islice
@@ -197,7 +197,14 @@ class Registry:
         for kind in self.chain("neutral"):
             with self._blamed(kind):
                 kind.neutral(row)  # asked again by the batch; one that raises fails this row only
+        for kind in self.chain("apart"):
+            with self._blamed(kind):
+                hash(kind.apart(row))
         return row
+
+    def apart(self, row: Row) -> Hashable:
+        """What the rows of a batch have in common, besides checkpoint and cache."""
+        return tuple(kind.apart(row) for kind in self.chain("apart"))
 
     @property
     def tags(self) -> tuple[str, ...]:
