@@ -1,10 +1,12 @@
-"""Train a LoRA for any checkpoint: `python app.py finetune --data poems.txt --out poet`.
+"""Train a LoRA, a soft prompt or all weights of any checkpoint: `python app.py finetune --data poems.txt
+--out poet`.
 
 Masked-diffusion loss (Sahoo et al. 2024, Nie et al. 2025) on the answer: each of its tokens is masked with
 probability t, drawn per row and stratified over the batch; cross-entropy on the masked tokens, weighted 1/t,
-divided by the number of tokens. The checkpoint's weights stay; A and B of each linear layer learn (Hu et al.
-2021). A step is a function of its number and of the state before it: a run that was killed and resumed gives
-the same adapter, bit for bit, on the same machine with the same number of threads.
+divided by the number of tokens. Of a LoRA A and B of each linear layer learn (Hu et al. 2021) and the
+checkpoint's weights stay; see `full`, `soft_prompt` and `quantized` for the others. A step is a function of
+its number and of the state before it: a run that was killed and resumed gives the same adapter, bit for bit,
+on the same machine with the same number of threads.
 """
 
 from __future__ import annotations
@@ -34,7 +36,27 @@ HELD = 0.05  # of the rows, from the end of the data, measure how good it is
 MOST_HELD = 64  # rows
 ANSWERS = ("answer", "text", "completion", "response", "output")  # keys of a line; the first that is there
 WORD = re.compile(r"[a-zA-Z]{4,}")
-KINDS = MappingProxyType({"lora": "loras", "soft-prompt": "embeddings"})  # each with its folder of models
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is trained: its folder of models, what it is called, the end of its file's name ("": a folder),
+    and the learning rate that usually suits it."""
+
+    folder: str
+    word: str
+    suffix: str
+    rate: float
+
+
+KINDS = MappingProxyType(
+    {
+        "lora": Kind("loras", "LoRA", "", 2e-3),
+        "qlora": Kind("loras", "LoRA", "", 2e-3),
+        "soft-prompt": Kind("embeddings", "soft prompt", ".safetensors", 2e-2),
+        "full": Kind("checkpoints", "checkpoint", "", 2e-4),
+    }
+)
 RUN = "run.json"  # the flags of a run, beside its state
 REMEMBERED = tuple(
     "out kind model steps batch length rank alpha rate targets trigger keywords seed every sample".split()
@@ -81,13 +103,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="a text file, or a .jsonl with `text`, or `prompt` and `answer`",
     )
     parser.add_argument(
-        "--out", required=True, help="name of the LoRA, a folder in models/loras, or of the soft prompt"
+        "--out", required=True, help="name of the LoRA, a folder in models/loras, soft prompt or checkpoint"
     )
     parser.add_argument(
         "--kind",
         choices=KINDS,
         default="lora",
-        help="what learns: a LoRA, or the embeddings of the trigger words",
+        help="what learns: a LoRA (qlora: on weights in 4 bits, by bitsandbytes), the embeddings of the "
+        "trigger words, or every weight: then the result is a checkpoint",
     )
     parser.add_argument("--model", help="the checkpoint (default: the default checkpoint)")
     parser.add_argument("--steps", type=int, default=600)
@@ -97,7 +120,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--rank", type=int, default=8)
     parser.add_argument("--alpha", type=float, help="scale times rank (default: twice the rank)")
-    parser.add_argument("--rate", type=float, default=2e-3, help="learning rate (default: 0.002)")
+    rates = ", ".join(f"{name} {kind.rate:g}" for name, kind in KINDS.items())
+    parser.add_argument("--rate", type=float, help=f"learning rate (default: {rates})")
     parser.add_argument(
         "--targets", default="all", help="ends of module names, as q_proj,v_proj (default: all linear layers)"
     )
@@ -122,6 +146,10 @@ def run(app: Any, options: argparse.Namespace) -> int:
     from .main import _signals, _tell
 
     _check(options)
+    if options.kind == "qlora":
+        from .quantized import library
+
+        library()  # before anything is loaded
     model = app.checkpoints.load(options.model)
     examples = read(options.data, model, options.length)
     plan = Plan(
@@ -133,26 +161,27 @@ def run(app: Any, options: argparse.Namespace) -> int:
         length=options.length,
         rank=options.rank,
         alpha=options.alpha or 2.0 * options.rank,
-        rate=options.rate,
+        rate=options.rate or KINDS[options.kind].rate,
         targets=options.targets,
         trigger=options.trigger,
         keywords=options.keywords,
         seed=options.seed,
         kind=options.kind,
     )
-    place = app.settings.models / KINDS[options.kind]
+    kind = KINDS[options.kind]
+    place = app.settings.models / kind.folder
     folder, keep = place / options.out, place / f".training-{options.out}"
     found = None if options.fresh else state.read(keep)
-    made = folder if options.kind == "lora" else folder.with_name(f"{folder.name}.safetensors")
-    if found is None and made.exists() and not options.fresh:
-        what = "LoRA" if options.kind == "lora" else "soft prompt"
-        raise ValueError(f"There is a {what} {options.out} already; give another --out, or --fresh.")
+    made = folder.with_name(f"{folder.name}{kind.suffix}")
+    if found is None and made.exists() and (not options.fresh or options.kind == "full"):
+        other = "give another --out" + ("." if options.kind == "full" else ", or --fresh.")
+        raise ValueError(f"There is a {kind.word} {options.out} already; {other}")
     if found is not None and found[1]["plan"] != asdict(plan):
         raise ValueError(
             f"The state of {options.out} was made with other flags, data or weights; give those, or --fresh."
         )
     halt = _signals()
-    tuner = tuner_of(model, examples, plan)
+    tuner = tuner_of(app, model, examples, plan)
     if found is not None:
         tuner.restore(*found)
     _tell(
@@ -197,10 +226,18 @@ def run(app: Any, options: argparse.Namespace) -> int:
     return 0
 
 
-def tuner_of(model: Any, examples: Sequence[Example], plan: Plan) -> Tuner:
+def tuner_of(app: Any, model: Any, examples: Sequence[Example], plan: Plan) -> Tuner:
     """What learns, by its kind."""
     if plan.kind == "lora":
         return Tuner(model, examples, plan)
+    if plan.kind == "qlora":
+        from .quantized import QuantizedTuner
+
+        return QuantizedTuner(model, examples, plan)
+    if plan.kind == "full":
+        from .full import FullTuner
+
+        return FullTuner(model, examples, plan, app.checkpoints.entry(plan.checkpoint).folder)
     from .soft_prompt import SoftTuner
 
     return SoftTuner(model, examples, plan)
@@ -271,7 +308,7 @@ def _check(options: argparse.Namespace) -> None:
     ):
         if not least <= getattr(options, name) <= most:
             raise ValueError(f"--{name} must be {least} to {most}.")
-    if not 0 < options.rate <= 1:
+    if options.rate is not None and not 0 < options.rate <= 1:
         raise ValueError("--rate must be above 0 and at most 1.")
     if not NAME.fullmatch(options.out):
         raise ValueError("--out is a name of letters, digits, blanks, dots, + and -.")
@@ -398,7 +435,8 @@ class Tuner:
         rate = plan.rate * min(1.0, self.step / max(1, plan.steps // 20), 1.05 - self.step / plan.steps)
         with torch.no_grad():
             for name, one in (*self._named(""),):
-                assert one.grad is not None
+                if one.grad is None:  # nothing of this batch went through it
+                    continue
                 first, second = self.moments[f"first{name}"], self.moments[f"second{name}"]
                 first.lerp_(one.grad, 0.1)
                 second.lerp_(one.grad.square(), 0.01)

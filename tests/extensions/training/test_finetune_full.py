@@ -1,0 +1,123 @@
+"""Full fine-tuning: the result is a checkpoint in the published names; killed and gone on with bit for bit; QLoRA without
+its library is one sentence."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.contract.program import program, write
+from tests.extensions.training.test_finetune import TEXT, flags
+from tests.tiny_checkpoints import llada
+from webui.cli.main import main
+
+FULL = ["--kind", "full", "--rate", "0.01"]
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    llada(tmp_path / "models" / "checkpoints" / "LLaDA", shards=2, dtype=torch.bfloat16)
+    (tmp_path / "poems.txt").write_text(TEXT, "utf-8")
+    return tmp_path
+
+
+def weights(there: Path) -> dict[str, torch.Tensor]:
+    found = {}
+    for file in there.glob("*.safetensors"):
+        found |= load_file(file)
+    return found
+
+
+def test_every_weight_learns_and_the_result_is_a_checkpoint(folder, capsys):
+    assert main(flags(folder, *FULL, "--steps", "12")) == 0
+    there = folder / "models" / "checkpoints"
+    before, after = weights(there / "LLaDA"), weights(there / "poet")
+    said = capsys.readouterr().out
+    assert f"{sum(one.numel() for one in before.values()):,} parameters" in said
+    assert before.keys() == after.keys()
+    for name, tensor in before.items():
+        assert after[name].dtype == tensor.dtype and not torch.equal(after[name], tensor), name
+    facts = json.loads((there / "poet" / "finetune.json").read_text())
+    assert facts["held_out"] < facts["held_out_without"] and facts["recipe"]["checkpoint"] == "LLaDA"
+    assert sorted(file.name for file in there.iterdir() if not file.name.startswith(".")) == ["LLaDA", "poet"]
+    app = program(folder)
+    try:
+        plain, tuned = (write(app, prompt="a cat", length=16, model=name) for name in ("LLaDA", "poet"))
+        assert tuned.provenance.checkpoint == "poet" and tuned.text != plain.text
+        from extensions.training.finetune import Plan, read, tuner_of
+
+        model = app.checkpoints.load("poet")  # rounded to the published type, and as good
+        plan = Plan(**{**facts["recipe"], "checkpoint": "poet"})
+        tuner = tuner_of(app, model, read(folder / "poems.txt", model, plan.length), plan)
+        assert tuner.bound() == pytest.approx(facts["held_out"], abs=0.02)
+    finally:
+        app.close()
+
+
+class Killed(BaseException):
+    """Ends a run as SIGKILL does, as far as files are concerned: nothing catches it."""
+
+
+def test_a_killed_run_goes_on_bit_for_bit(folder, monkeypatch):
+    """Killed while the checkpoint is written for the second time, between its two renames."""
+    from extensions.training import full
+
+    steps, real, calls = [*FULL, "--steps", "12"], full.os.rename, []
+
+    def rename(*given):
+        calls.append(1)
+        if len(calls) == 3:
+            raise Killed
+        real(*given)
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(full.os, "rename", rename)
+        main(flags(folder, *steps))
+    assert main(flags(folder, *steps)) == 0
+    there = folder / "models" / "checkpoints"
+    made = {file.name: file.read_bytes() for file in (there / "poet").iterdir()}
+    hidden = [file.name for file in there.glob(".*")]
+    assert hidden == [".training-poet"]
+    for name in ("poet", ".training-poet"):
+        shutil.rmtree(there / name)
+    assert main(flags(folder, *steps)) == 0
+    assert {file.name: file.read_bytes() for file in (there / "poet").iterdir()} == made
+
+
+@pytest.mark.parametrize(
+    "more, sentence",
+    [
+        (["--out", "LLaDA"], "There is a checkpoint LLaDA already; give another --out."),
+        (["--out", "LLaDA", "--fresh"], "There is a checkpoint LLaDA already; give another --out."),
+        (["--dtype", "bfloat16"], "Full fine-tuning needs weights in fp32; start it with --dtype float32."),
+    ],
+)
+def test_refusals(folder, capsys, more, sentence):
+    before = weights(folder / "models" / "checkpoints" / "LLaDA")
+    settings = more if more[0] == "--dtype" else []
+    arguments = flags(folder, *FULL, *([] if settings else more))
+    assert main([*settings, *arguments]) == 2
+    assert sentence in capsys.readouterr().err
+    after = weights(folder / "models" / "checkpoints" / "LLaDA")
+    assert all(torch.equal(after[name], one) for name, one in before.items())
+
+
+def test_qlora_without_bitsandbytes_is_one_sentence(folder, capsys, monkeypatch):
+    real = builtins.__import__
+
+    def missing(name, *rest, **more):
+        if name == "bitsandbytes":
+            raise ModuleNotFoundError(f"No module named {name!r}")
+        return real(name, *rest, **more)
+
+    monkeypatch.setattr(builtins, "__import__", missing)
+    assert main(flags(folder, "--kind", "qlora")) == 2
+    said = capsys.readouterr().err
+    assert "QLoRA needs the library bitsandbytes, which is not there" in said
+    assert len(said.strip().splitlines()) == 1 and not (folder / "models" / "loras").exists()
