@@ -26,11 +26,11 @@ from typing import Any
 
 import torch
 
-from extensions.training.evaluation.likelihood import bounds
 from extensions.training.evaluation.questions import passages
 from extensions.training.evaluation.statistics import wilson
 from extensions.training.evaluation.texts import includes
 from webui.application import App
+from webui.checkpoints.likelihood import bounds
 from webui.settings import ROOT, Settings
 
 SCALES = (1.0, 1.5, 2.5, 4.0)

@@ -54,6 +54,7 @@ _HOMES = MappingProxyType(
         "adapter_entry": "webui.checkpoints.adapters",
         "adapters": "webui.checkpoints.adapters",
         "axis_fields": "webui.core.fields",
+        "bounds": "webui.checkpoints.likelihood",
         "field": "webui.core.fields",
         "find_adapter": "webui.checkpoints.adapters",
         "fingerprint": "webui.checkpoints.weights",
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
     from webui.application import App
     from webui.canvas import Canvas, Choice, Count, Template
     from webui.checkpoints.adapters import Adapter, AdapterEntry, adapter_entry, adapters, find_adapter
+    from webui.checkpoints.likelihood import bounds
     from webui.checkpoints.weights import fingerprint, tensors
     from webui.core.atomic import write
     from webui.core.events import Event, Failed, Finished, Loop

@@ -19,6 +19,7 @@ from webui.extension.finding import Found, in_folder, in_folders
 from webui.extension.own_settings import OwnSettings
 from webui.extension.registry import Registry
 from webui.service.background import Background
+from webui.service.bounds import Bounds
 from webui.service.downloads import Downloads
 from webui.service.estimate import CONFIRMED, Estimate, Pace, estimate, refuse_unconfirmed
 from webui.service.experiments import Experiments
@@ -34,7 +35,7 @@ from webui.service.table import Tables
 from webui.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from webui.checkpoints.weights import ReportProgress
     from webui.core.result import Result
@@ -84,7 +85,8 @@ class App:
             [name for name, one in self.registry.origins.items() if one.origin != "installed"],
         )
         self.pace = Pace()
-        self.tables = Tables(self.registry, self.experiments.votes)
+        self.bounds = Bounds(self._bounds, self.queue.call, self.experiments.keep_bounds)
+        self.tables = Tables(self.registry, (self.bounds.of, self.experiments.votes))
         self.elsewhere: Generate | None = None  # what makes the cells of jobs in the engine's place
         self._engine: Engine | None = None
         self._generation = 0  # of the worker: each has an engine and a model of its own
@@ -222,11 +224,15 @@ class App:
     def close(self) -> None:
         """Cancels what runs and waits for the device."""
         self.background.close()
+        self.bounds.close()
         self.queue.close()
 
     def _run(self, job: Job) -> Iterator[Event]:
         events = self.engine.run(job, self.experiments.open(job))
         return self.pace.watch(self.experiments.watch(job, events))
+
+    def _bounds(self, results: Sequence[Result], stopped: Callable[[], bool]) -> dict[str, float]:
+        return self.engine.bounds(results, stopped)
 
     def _renew(self) -> None:
         """The worker was replaced: the next one shares neither engine nor model with it."""

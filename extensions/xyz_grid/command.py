@@ -36,6 +36,11 @@ def arguments(parser: ArgumentParser) -> None:
         metavar="ADDRESS",
         help="write the texts on all devices of a Ray cluster; auto: the one that runs, or a new one here",
     )
+    parser.add_argument(
+        "--bounds",
+        action="store_true",
+        help="also compute the bound of each text under the checkpoint that wrote it, a column of the table",
+    )
     parser.add_argument("--confirm", action="store_true", help="write more than 1000 texts")
     parser.add_argument("--estimate", action="store_true", help="only say what it costs")
     parser.add_argument(
@@ -71,6 +76,8 @@ def run(app: App, options: Namespace) -> int:
             pass
     if cluster is not None:
         cluster.close()
+    if options.bounds and not interrupted and any(result for _, result, _ in job.results()):
+        app.bounds.begin(job).wait()
     table = app.tables.of(job)
     for sentence in table.failed.values():
         print(sentence, file=sys.stderr)

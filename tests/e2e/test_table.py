@@ -146,6 +146,17 @@ def test_a_grid_is_typed_estimated_compared_and_goes_on(visit, site):
     user.page.get_by_role("button", name="Transpose").click()
     assert user.page.locator(".results tbody tr").first.locator("th").count() == 13
     user.page.get_by_role("button", name="Transpose").click()
+    user.page.get_by_role("button", name="Compute bound").click()
+    user.wait("document.querySelector('.results thead').textContent.includes('Bound (bits/byte)')")
+    user.wait(
+        "[...document.querySelectorAll('.table-bar > button')].every((one) => one.hidden || !/bound/i.test(one.textContent))"
+    )
+    assert all(float(text) > 0 for text in column(user, heads(user).index("Bound (bits/byte)") + 1))
+    user.page.get_by_role("button", name="Columns").click()
+    for name in ("Tokens", "Model calls"):
+        user.page.get_by_role("menuitemcheckbox", name=name).click()
+    user.page.keyboard.press("Escape")
+    assert "Tokens" not in heads(user) and "Seconds" in heads(user)
     user.page.get_by_role("button", name="Compare blind").click()
     assert user.page.locator("dialog.votes h3").all_text_contents() == ["A", "B"]
     user.page.keyboard.press("2")

@@ -202,4 +202,9 @@ def test_a_job_as_a_table_and_as_files(client):
     lines = client.get(f"jobs/{id}/export/jsonl").text.splitlines()
     assert len(lines) == 2 and "\n" not in lines[0]
     assert client.get(f"jobs/{id}/export/pdf").status_code == 404
+    assert client.post(f"jobs/{id}/bounds").status_code == 200
+    scored = wait_until(lambda: (found := client.get(f"jobs/{id}/table").json())["scoring"] is None and found)
+    assert all(row["metrics"]["bound"] > 0 for row in scored["rows"])
+    assert client.post(f"jobs/{id}/bounds").status_code == 404  # there is nothing left to score
+    assert client.delete(f"jobs/{id}/bounds").status_code == 200
     assert client.get("jobs/none/table").status_code == 404

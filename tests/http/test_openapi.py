@@ -65,6 +65,8 @@ def test_it_names_the_whole_api_and_nothing_else(document, client):
         ("get", "/api/v1/jobs/{id}/events"),
         ("get", "/api/v1/jobs/events"),
         ("get", "/api/v1/jobs/{id}/table"),
+        ("post", "/api/v1/jobs/{id}/bounds"),
+        ("delete", "/api/v1/jobs/{id}/bounds"),
         ("get", "/api/v1/jobs/{id}/export/{format}"),
         ("post", "/api/v1/jobs/{id}/retry"),
         ("post", "/api/v1/jobs/{id}/abandon"),

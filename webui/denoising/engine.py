@@ -31,6 +31,7 @@ from webui.denoising.batch import Batch, LiveRow
 from webui.denoising.chain import PatchError
 from webui.denoising.runs import Passes, around
 from webui.denoising.sampler_registry import SamplerRegistry
+from webui.denoising.scoring import bits_per_byte
 from webui.denoising.threads import Threads
 from webui.extension.errors import HookError, is_of_hook, reason
 from webui.extension.registry import Registry
@@ -164,6 +165,28 @@ class Engine:
             yield from self._group(work, prepared)
             work.model = None  # the next one needs its memory
 
+    def bounds(self, results: Sequence[Result], cancelled: Callable[[], bool]) -> dict[str, float]:
+        """The bound of finished texts under the checkpoint that wrote them, in bits per byte, by the results'
+        ids; texts without anything to score are left out. All are of one checkpoint. ValueError if it cannot
+        be loaded or has changed, or a row cannot be made again; Stopped."""
+        made = results[0].provenance
+        assert made is not None
+        work = Work("", cancelled, lambda event: None)
+        model = self._load(work, made.checkpoint)
+        if model.description.fingerprint != made.fingerprint:
+            raise ValueError(f"{made.checkpoint} is not the checkpoint any more that wrote these texts.")
+
+        def progress(share: float) -> None:
+            if cancelled():
+                raise Stopped
+
+        rows = {}
+        for result in results:
+            row, preset = self._prepare(Cell(result.id, result.request), made.checkpoint, {})
+            rows[result.id] = result, self._tokenized(row, preset, model)
+        with torch.inference_mode():
+            return bits_per_byte(model, rows, progress)
+
     def _load(self, work: Work, name: str) -> Model:
         """The model of this name. ValueError says why there is none; Stopped that the job was cancelled
         meanwhile."""
@@ -190,35 +213,36 @@ class Engine:
         """All rows of one checkpoint, which is loaded."""
         model, packed = work.model, []
         assert model is not None
-        facts = model.description
         for row, preset in prepared:
             if work.cancelled():
                 return
             try:
-                packed.append(
-                    packing.tokenize(
-                        row,
-                        preset,
-                        model.tokenizer,
-                        model.mask,
-                        facts.max_length,
-                        facts.prefix,
-                        self.samplers.table,
-                        model.vocabulary,
-                        facts.block_length,
-                    )
-                )
+                packed.append(self._tokenized(row, preset, model))
             except ValueError as error:
                 yield Failed.of(row.cell.id, error)
             except BaseException as error:
                 if not is_of_hook(error):
                     raise
-                yield Failed.of(row.cell.id, _tokenizer_failed(facts.name, error))
+                yield Failed.of(row.cell.id, _tokenizer_failed(model.description.name, error))
         limit = self.batch_rows or (16 if model.device.type == "cpu" else 64)
         for rows in packing.batches(packed, limit, self.registry.apart):
             if work.cancelled():
                 return
             yield from self._batch(work, rows)
+
+    def _tokenized(self, row: Row, preset: tuple[str, ...], model: Model) -> packing.PackedRow:
+        facts = model.description
+        return packing.tokenize(
+            row,
+            preset,
+            model.tokenizer,
+            model.mask,
+            facts.max_length,
+            facts.prefix,
+            self.samplers.table,
+            model.vocabulary,
+            facts.block_length,
+        )
 
     def _batch(self, work: Work, rows: Sequence[packing.PackedRow]) -> Iterator[Event]:
         """Steps one batch until its rows have ended. Rows that fail leave it. If it is not known which row is

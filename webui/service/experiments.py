@@ -1,15 +1,17 @@
 """Experiments on disk: which texts of a job are finished, so that it goes on after a stop or a kill.
 
-An experiment is a folder with up to three files: `experiment.json`, the request with its seed drawn, replaced
-whole; `votes.jsonl`, one line for each vote; and `cells.jsonl`, one line for each cell that ended. A finished
-text itself is in the history. Its line is written first, and counts only if the history has the text: so
-there is no moment at which a text is saved and its cell not known to be finished.
+An experiment is a folder with up to four files: `experiment.json`, the request with its seed drawn, replaced
+whole; `votes.jsonl`, one line for each vote; `bounds.jsonl`, one for each bound that was computed; and
+`cells.jsonl`, one line for each cell that ended. A finished text itself is in the history. Its line is
+written first, and counts only if the history has the text: so there is no moment at which a text is saved and
+its cell not known to be finished.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -102,6 +104,7 @@ class Experiments:
         already, by cell, each under the axes that the cell has now."""
         if job.experiment is None:
             return {}
+        job.bounds |= self._bounds(job.experiment)
         keys = {cell.id: key(cell) for cell in job.cells}
         with self._lock:
             self._jobs[job.id] = self._journal(job.experiment), keys
@@ -209,6 +212,23 @@ class Experiments:
             if name in number
         }
 
+    # -- bounds ----------------------------------------------------------------------------------------------
+
+    def keep_bounds(self, job: Job, found: Mapping[str, float]) -> None:
+        """Keeps bounds of texts of a job, by the results' ids. OSError if the disk refuses."""
+        if job.experiment is not None and (self._folder / job.experiment).is_dir():
+            lines = [{"result": name, "bits": bits} for name, bits in found.items()]
+            with self._lock:
+                _append(self._folder / job.experiment / "bounds.jsonl", *lines)
+
+    def _bounds(self, name: str) -> dict[str, float]:
+        found = {}
+        for line in _lines(self._folder / name / "bounds.jsonl"):
+            result, bits = line.get("result"), line.get("bits")
+            if isinstance(result, str) and isinstance(bits, float) and math.isfinite(bits):
+                found[result] = bits
+        return found
+
     # -- the list --------------------------------------------------------------------------------------------
 
     def all(self) -> list[Experiment]:
@@ -281,11 +301,11 @@ class Experiments:
         return MappingProxyType(ended)
 
 
-def _append(path: Path, entry: Mapping[str, Any]) -> None:
-    """Appends a line, on disk before this returns. The line break before it ends what a kill left of another
+def _append(path: Path, *entries: Mapping[str, Any]) -> None:
+    """Appends lines, on disk before this returns. The line break before them ends what a kill left of another
     one."""
     with path.open("ab") as stream:
-        stream.write(f"\n{json.dumps(entry)}\n".encode())
+        stream.write("".join(f"\n{json.dumps(entry)}\n" for entry in entries).encode())
         stream.flush()
         os.fsync(stream.fileno())
 

@@ -92,6 +92,9 @@ class Job:
     drawn       the request with the seed that its cells were made with
     of          how many cells the request has; `cells` may be some of them
     experiment  the experiment that keeps what is finished; None: nothing does
+    bounds      of its finished texts, by the results' ids; see webui/service/bounds.py
+    scoring     how many bounds are computed, of how many; None while nobody asks for any
+    unscored    why there are none
     """
 
     def __init__(
@@ -107,6 +110,9 @@ class Job:
         self.request, self.cells, self.client = request, cells, client
         self.drawn, self.of, self.continued = drawn or request, of or len(cells), continued
         self.experiment: str | None = None
+        self.bounds: dict[str, float] = {}
+        self.scoring: tuple[int, int] | None = None
+        self.unscored = ""
         self.created = time.time()
         self.started = self.ended = 0.0
         self.state: State = "queued"

@@ -14,7 +14,7 @@ from webui.core.events import Event, Loading
 from webui.core.request import Cell, Request
 from webui.service.attempt import Attempt
 from webui.service.job import ENDED, NEW, CellView, Continued, Job, State, Subscription
-from webui.service.worker import Load, LoadTask, Work, Worker
+from webui.service.worker import Load, LoadTask, Task, Work, Worker
 
 __all__ = ["ENDED", "GRACE", "KEPT", "CellView", "Job", "JobQueue", "State", "Subscription"]
 
@@ -119,6 +119,11 @@ class JobQueue:
             self._tasks.append(task)
         self._give(task)
 
+    def call(self, act: Callable[[], None]) -> None:
+        """Queues a call for the worker's thread, behind the jobs that wait. It must end soon: long work is
+        done in parts, each of which queues the next."""
+        self._give(Task(act))
+
     def _read(
         self, request: Request | Callable[[], Request], client: str | None, continued: Continued
     ) -> Job:
@@ -148,7 +153,7 @@ class JobQueue:
         current = self._worker.current if self._worker else None
         if isinstance(current, LoadTask):
             return Loading(current.checkpoint, current.done) if current.checkpoint else None
-        return current.loading if current else None
+        return current.loading if isinstance(current, Job) else None
 
     @property
     def wanted(self) -> list[str]:

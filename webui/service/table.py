@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,8 +46,7 @@ class Table:
     failed: Mapping[str, str]
 
 
-def _none(job: Job) -> dict[str, dict[str, Number]]:
-    return {}
+More = Callable[[Job], Mapping[str, Mapping[str, Number]]]
 
 
 class Tables:
@@ -56,17 +55,19 @@ class Tables:
     more  further numbers about the cells of a job, by cell, such as votes
     """
 
-    def __init__(self, registry: Registry, more: Callable[[Job], Mapping[str, Mapping[str, Number]]] = _none):
+    def __init__(self, registry: Registry, more: Sequence[More] = ()):
         self._registry, self._more = registry, more
 
     def of(self, job: Job) -> Table:
         """The table of a job as far as it is."""
         rows: list[TableRow] = []
-        failed: dict[str, str] = {}
-        more = self._more(job)
+        failed: dict[str, str] = {"bound": job.unscored} if job.unscored else {}
+        more = [found(job) for found in self._more]
         for cell, result, error in job.results():
             axes = {name: (value, label) for name, value, label in cell.axes}
-            metrics = {} if result is None else {**self._metrics(result, failed), **more.get(cell.id, {})}
+            metrics = {} if result is None else self._metrics(result, failed)
+            for one in more if result is not None else ():
+                metrics |= one.get(cell.id, {})
             rows.append(TableRow(cell.id, axes, metrics, result, error))
         names = dict.fromkeys(name for row in rows for name in row.axes)
         numbers = dict.fromkeys(name for row in rows for name in row.metrics)

@@ -26,7 +26,14 @@ class LoadTask:
         self.stopped = threading.Event()  # loading ends at its next report of progress
 
 
-Work = Job | LoadTask
+class Task:
+    """Other work for the device that no job is: `act` is called once, and says itself what went wrong."""
+
+    def __init__(self, act: Callable[[], None]):
+        self.act = act
+
+
+Work = Job | LoadTask | Task
 Load = Callable[[str | None, ReportProgress], None]
 
 
@@ -81,6 +88,8 @@ class Worker:
                     self.current = work
                 if isinstance(work, Job):
                     self._do(work)
+                elif isinstance(work, Task):
+                    self._act(work)
                 else:
                     self._fetch(work)
                 with self._turn:
@@ -119,6 +128,13 @@ class Worker:
                 job.end(f"{culprit}: {reason}", "extension")
             else:
                 job.end(f"The program failed: {reason}", "internal")
+
+    def _act(self, task: Task) -> None:
+        try:
+            task.act()
+        except BaseException:  # must not end the worker
+            if not self.retired:
+                traceback.print_exc()
 
     def _fetch(self, task: LoadTask) -> None:
         def progress(done: float) -> None:

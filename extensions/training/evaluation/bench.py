@@ -130,7 +130,7 @@ class Bench:
 
     def score(self, passages: Sequence[questions.Passage], label: str) -> list[float]:
         """The bound in nats for each passage."""
-        from .likelihood import bounds
+        from webui import bounds
 
         with self._stage(label) as progress:
             return bounds(self.model, passages, self.seed, progress=progress)

@@ -19,7 +19,6 @@ from extensions.training import prose
 from extensions.training.evaluation import COMMAND, NAMES, questions, texts
 from extensions.training.evaluation.bench import Answer, Bench
 from extensions.training.evaluation.coherence import Reader, shared
-from extensions.training.evaluation.likelihood import bounds
 from extensions.training.evaluation.metrics import METRICS
 from extensions.training.evaluation.presets import spread
 from extensions.training.evaluation.questions import Passage
@@ -28,6 +27,7 @@ from extensions.training.evaluation.statistics import bootstrap, ratio, wilson
 from extensions.training.grammar import Grammar
 from tests.tiny_checkpoints import llada
 from webui import App, Settings
+from webui.checkpoints.likelihood import bounds
 
 ROOT = Path(__file__).resolve().parents[3]
 

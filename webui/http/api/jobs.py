@@ -21,6 +21,7 @@ from webui.http.api.dependencies import (
     Program,
     SubmitTurns,
     TypingTurns,
+    attempt,
     body,
     dump,
     refusals,
@@ -136,7 +137,24 @@ async def table(app: Program, turns: TypingTurns, call: Call, job: Known) -> Res
         for row in found.rows
     ]
     shown = {"axes": found.axes, "metrics": found.metrics, "rows": rows, "failed": dict(found.failed)}
+    shown["scoring"] = job.scoring
     return await run_in_threadpool(Reply, shown)
+
+
+@router.post("/jobs/{id}/bounds", response_model=JobLine, responses=refusals(404, 422))
+async def bounds(app: Program, client: Client, job: Known) -> Response:
+    """Begins to compute the bound of every finished text under the checkpoint that wrote it, in bits per
+    byte: the column `bound` of its table. It costs model calls, and jobs that are queued meanwhile come
+    between."""
+    await attempt(lambda: app.bounds.begin(job))
+    return Reply(line(app, job, client, app.queue.position(job)))
+
+
+@router.delete("/jobs/{id}/bounds", response_model=JobLine, responses=refusals(404, 422))
+async def stop_bounds(app: Program, client: Client, job: Known) -> Response:
+    """Stops computing bounds; those that are known stay."""
+    app.bounds.stop(job)
+    return Reply(line(app, job, client, app.queue.position(job)))
 
 
 @router.get(

@@ -50,12 +50,14 @@ class TableRowInfo(BaseModel):
 
 class TableInfo(BaseModel):
     """A job as a table: the names of its columns, and a row for each cell. `failed`: a sentence for each
-    extension whose metrics could not be computed."""
+    extension whose metrics could not be computed. `scoring`: how many bounds are computed, of how many; null
+    while nobody asks for any."""
 
     axes: list[str]
     metrics: list[str]
     rows: list[TableRowInfo]
     failed: dict[str, str]
+    scoring: tuple[int, int] | None
 
 
 class CellInfo(BaseModel):

@@ -42,7 +42,8 @@ export function origin(event) {
   return /** @type {any} */ (event.target);
 }
 
-/** A button with a menu below it. `list` gives [label, act] pairs when it is opened; null is a line between them. */
+/** A button with a menu below it. `list` gives [label, act] pairs when it is opened; null is a line between them. With a third
+ *  value, whether it is checked, an entry is a switch: the menu stays open. */
 export function menu(label, list) {
   const opener = button(label, () => (opener.nextSibling ? close() : open()));
   const node = element("span", "menu", opener);
@@ -61,7 +62,7 @@ export function menu(label, list) {
     if (hidden > 0) box.scrollIntoView({ block: "end", behavior: "instant" }); // its scroll margin is the bar's height
     opener.setAttribute("aria-expanded", "true");
     document.addEventListener("pointerdown", outside, true);
-    const usable = [...box.querySelectorAll("[role=menuitem]")];
+    const usable = [...box.querySelectorAll("[role^=menuitem]")];
     usable.at(last ? -1 : 0)?.focus();
   }
 
@@ -72,20 +73,23 @@ export function menu(label, list) {
     document.removeEventListener("pointerdown", outside, true);
   }
 
-  function item(words, act) {
+  function item(words, act, checked) {
     const one = button(words, () => {
-      opener.focus();
-      close();
+      if (checked === undefined) {
+        opener.focus();
+        close();
+      } else one.setAttribute("aria-checked", String((checked = !checked)));
       act();
     });
-    one.setAttribute("role", "menuitem");
+    one.setAttribute("role", checked === undefined ? "menuitem" : "menuitemcheckbox");
+    if (checked !== undefined) one.setAttribute("aria-checked", String(checked));
     one.tabIndex = -1;
     return one;
   }
 
   node.addEventListener("focusout", (event) => event.relatedTarget && !node.contains(event.relatedTarget) && close());
   node.addEventListener("keydown", (event) => {
-    const items = [...node.querySelectorAll("[role=menuitem]")];
+    const items = [...node.querySelectorAll("[role^=menuitem]")];
     const here = items.indexOf(document.activeElement);
     const to = { ArrowDown: here + 1, ArrowUp: here - 1, Home: 0, End: -1 }[event.key];
     if (event.key === "Escape" && items.length) {

@@ -2,6 +2,7 @@
 // The texts of a job as a table: axes, text and metrics as columns; sorted, filtered, saved as files.
 
 import { post } from "../base/call.js";
+import { callJob } from "../base/jobs.js";
 import { showError } from "../base/notice.js";
 import { button, element, menu, send } from "../base/parts.js";
 import { say } from "../base/strings.js";
@@ -14,6 +15,7 @@ const ACROSS = 24; // ... as columns
 const DRAW_MS = 200; // between two drawings while texts arrive
 const PAUSE_MS = 1500; // between two questions for the metrics of a job that runs
 const BUSY = 10; // they take at most this share of the time
+const HIDDEN = "tdw.columns"; // the metrics that nobody wants to see
 const FORMATS = ["html", "csv", "jsonl", "markdown"];
 
 /** Dispatches "change" when it has other metrics. */
@@ -53,7 +55,12 @@ export class ResultTable extends EventTarget {
     this.votes = button(say("table.vote"), () => vote(this));
     this.votes.title = say("table.vote.about");
     this.goOn = menu(say("table.continue"), () => this.ways());
-    this.bar = element("div", "table-bar", this.filter, this.wrap, this.turn, this.votes, this.goOn, saved, this.count);
+    this.hidden = new Set(JSON.parse(localStorage.getItem(HIDDEN) ?? "[]"));
+    this.shown = menu(say("table.columns"), () => this.switches());
+    this.scoring = null; // how many bounds are computed, of how many
+    this.bound = button(say("table.bound"), () => void this.score());
+    this.bound.title = say("table.bound.about");
+    this.bar = element("div", "table-bar", this.filter, this.wrap, this.turn, this.shown, this.bound, this.votes, this.goOn, saved, this.count);
     this.node = element("div", "results-table", this.bar, this.failed, box);
     this.wrapped(false);
   }
@@ -80,6 +87,31 @@ export class ResultTable extends EventTarget {
     } catch (error) {
       showError(error.message);
     }
+  }
+
+  /** A switch for each metric: whether it is a column. */
+  switches() {
+    const metrics = this.metrics.names.map((name) => `metric ${name}`);
+    return metrics.map((column) => [title(column), () => this.hide(column, !this.hidden.has(column)), !this.hidden.has(column)]);
+  }
+
+  hide(column, on) {
+    if (on) this.hidden.add(column);
+    else this.hidden.delete(column);
+    localStorage.setItem(HIDDEN, JSON.stringify([...this.hidden]));
+    if (on && this.sorted.column === column) this.sorted = { column: "", order: 0 };
+    this.draw();
+  }
+
+  /** Asks for the bounds of the texts, which cost model calls, or stops computing them. */
+  async score() {
+    const method = this.scoring ? "DELETE" : "POST";
+    if (await callJob(this.job.id, method, "/bounds")) this.again();
+  }
+
+  /** Whether there are texts without a bound. */
+  get unscored() {
+    return [...this.job.rows].some(([id, row]) => row.result?.complete && this.metrics.rows.get(id)?.bound === undefined);
   }
 
   /** Pins a cell, that the others are compared with it; the one that is pinned is taken off. */
@@ -134,7 +166,7 @@ export class ResultTable extends EventTarget {
       const answer = await reply.json();
       if (reply.ok) this.take(answer);
       else this.say(answer.error.message);
-      this.complete = ended;
+      this.complete = ended && !this.scoring;
     } catch {
       this.say(say("jobs.unanswered"));
     }
@@ -144,14 +176,16 @@ export class ResultTable extends EventTarget {
     this.timer = setTimeout(() => ((this.timer = 0), this.seen && void this.measure()), pause);
   }
 
-  take({ metrics, rows, failed }) {
+  take({ metrics, rows, failed, scoring }) {
+    this.scoring = scoring;
+    this.bound.textContent = scoring ? say("table.bound.stop", { done: scoring[0], all: scoring[1] }) : say("table.bound");
     this.metrics = { names: metrics, rows: new Map(rows.map((row) => [row.cell, row.metrics])) };
     this.say(Object.values(failed).join(" "));
     this.draw();
     this.dispatchEvent(new Event("change"));
   }
 
-  /** Asks for the metrics again: votes were given. */
+  /** Asks for the metrics again: there are other ones. */
   again() {
     this.complete = false;
     void this.measure();
@@ -169,7 +203,8 @@ export class ResultTable extends EventTarget {
 
   get columns() {
     const alike = this.pinned ? [SIMILAR] : [];
-    return [...this.names.map((name) => `axis ${name}`), "text", ...alike, ...this.metrics.names.map((name) => `metric ${name}`)];
+    const metrics = this.metrics.names.map((name) => `metric ${name}`).filter((column) => !this.hidden.has(column));
+    return [...this.names.map((name) => `axis ${name}`), "text", ...alike, ...metrics];
   }
 
   /** What a cell is sorted by in a column: quick, for it is asked of all texts. */
@@ -226,6 +261,8 @@ export class ResultTable extends EventTarget {
     else this.body.replaceChildren(...shown.map((id) => this.row(id, columns, ranges)));
     this.more.hidden = ids.length <= this.limit;
     this.votes.hidden = this.goOn.hidden = !this.experiment || !this.job.over;
+    this.shown.hidden = !this.metrics.names.length;
+    this.bound.hidden = !this.job.over || (!this.scoring && !this.unscored);
   }
 
   /** A line for each column, with the texts side by side. */
