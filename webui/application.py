@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from webui import __version__
@@ -49,8 +49,9 @@ class App:
     """
 
     def __init__(self, settings: Settings):
+        self._loaded = found = _found(settings)
         self.registry = Registry(
-            _found(settings),
+            found,
             settings.max_cells,
             settings.models,
             lambda info: choices_of(info, self),
@@ -91,6 +92,18 @@ class App:
         self._engine: Engine | None = None
         self._generation = 0  # of the worker: each has an engine and a model of its own
         self._changing = threading.Lock()
+        self.restart: Callable[[], None] | None = None  # ends the server and starts the program anew
+
+    @property
+    def outdated(self) -> bool:
+        """Whether a restart would change something: settings that act then, or the extensions."""
+        late = set(Settings.that_act("restart"))
+        if self.written.model_dump(include=late) != self.settings.model_dump(include=late):
+            return True
+        try:
+            return _found(self.written) != self._loaded
+        except ValueError:  # a folder is gone, or the lock file is damaged: then it would not start
+            return False
 
     def change(self, changes: Mapping[str, Any]) -> Settings:
         """Changes settings in their file, and here those that take effect at once. The settings as the next
@@ -251,6 +264,6 @@ class App:
 def _found(settings: Settings) -> list[Found]:
     """The extensions that these settings name, the built-in ones first."""
     found = in_folder(settings.built_in)
-    if settings.safe_mode:
-        return found
-    return [*found, *in_folders(settings.extensions), *Lock.read(settings.data).found()]
+    if not settings.safe_mode:
+        found += [*in_folders(settings.extensions), *Lock.read(settings.data).found()]
+    return [one for one in found if one.name not in settings.disabled]

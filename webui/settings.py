@@ -21,6 +21,7 @@ from webui.core.errors import Forbidden
 
 ROOT = Path(__file__).resolve().parent.parent
 PATH = r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)?$"  # of a field of the request
+NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"  # of an extension
 Acts = Literal["now", "restart", "file"]
 
 
@@ -52,6 +53,9 @@ class Settings(BaseModel):
     )
     add_extensions: bool = setting(
         True, "Whether page and API may add extensions, while no other machine can reach them."
+    )
+    disabled: tuple[Annotated[str, Field(pattern=NAME, max_length=60)], ...] = setting(
+        (), "Extensions that are not loaded, by name.", "restart", max_length=1000
     )
     safe_mode: bool = setting(False, "Whether only the built-in extensions are loaded.")
     data: Path = setting(ROOT / "data", "Folder of history and settings.toml.")

@@ -13,6 +13,28 @@ from tests.tiny_checkpoints import llada
 pytestmark = pytest.mark.e2e
 
 
+def _restart_without(user: User, running, name: str) -> None:
+    """Turns an extension off and restarts the program from the page: it comes back with what was on it."""
+    page = user.page
+    user.view("extensions")
+    card = page.locator("article.card", has_text=f"extensions/{name}")
+    card.get_by_role("button", name="Disable").click()
+    card.locator(".state.disabled").wait_for()
+    page.locator(".restart-bar").get_by_role("button", name="Restart now").click()
+    page.wait_for_function(
+        "!document.querySelector('#extension-loopback') && window.tdw && document.querySelector('tdw-canvas')?.jobs"
+    )
+    assert running.process.poll() is None, "the same process serves again"
+    page.locator("article.card", has_text=f"extensions/{name}").locator(".state.disabled").wait_for()
+    assert page.locator(".restart-bar").count() == 0
+    user.view("write")
+    user.wait("document.querySelectorAll('.job').length === 2")
+    assert user.shown("prompt") == "A fox that stays"
+    user.view("settings")
+    page.locator(".switches label", has_text="Loopback").locator("input").check()
+    page.locator(".restart-bar").wait_for()
+
+
 def test_the_page_outlives_its_server(browser, tmp_path):
     checkpoint = llada(tmp_path / "models" / "checkpoints" / "storyteller")
     (checkpoint / "profile.json").write_text(json.dumps(PROFILE), "utf-8")
@@ -38,5 +60,6 @@ def test_the_page_outlives_its_server(browser, tmp_path):
             page.keyboard.press("Control+Enter")
             user.done(jobs=2)
             assert user.shown("length") == "8"
+            _restart_without(user, again, "loopback")
     finally:
         context.close()

@@ -87,6 +87,65 @@ def test_one_is_looked_at_added_updated_gone_back_and_removed(tmp_path):
     assert "letters" not in named(there.get(PATH))
 
 
+def test_a_built_in_one_is_turned_off_and_on(tmp_path):
+    app, there = started(tmp_path)
+    assert named(there.get(PATH))["keyed"]["enabled"] and not there.get(PATH).json()["outdated"]
+    reply = there.patch(f"{PATH}/keyed", json={"enabled": False})
+    assert (named(reply)["keyed"]["state"], reply.json()["outdated"]) == ("disabled", True)
+    assert "keyed" in app.registry.extensions, "until the next start"
+    app = App(Settings.read(data=tmp_path / "data", models=tmp_path, built_in=tmp_path / "own"))
+    there = TestClient(api.build(app), base_url="http://127.0.0.1:7860")
+    assert "keyed" not in app.registry.extensions and not there.get(PATH).json()["outdated"]
+    assert named(there.get(PATH))["keyed"]["state"] == "disabled"
+    reply = there.patch(f"{PATH}/keyed", json={"enabled": True})
+    assert (named(reply)["keyed"]["state"], reply.json()["outdated"]) == ("restart", True)
+    assert there.patch(f"{PATH}/nothing", json={"enabled": True}).status_code == 404
+
+
+def test_who_may_restart(tmp_path):
+    for settings, served in (
+        ({}, False),
+        ({"host": "0.0.0.0"}, True),
+        ({"allowed_hosts": ("my.host",)}, True),
+    ):
+        app, there = started(tmp_path, **settings)
+        app.restart = (lambda: pytest.fail("restarted")) if served else None
+        assert there.post("/api/v1/restart", json={}).status_code == 403
+        assert there.get("/api/v1/settings").json()["restartable"] is False
+    app, there = started(tmp_path)
+    asked = []
+    app.restart = lambda: asked.append("restart")
+    assert there.get("/api/v1/settings").json()["restartable"] is True
+    reply = there.post("/api/v1/restart", json={})
+    assert (reply.status_code, reply.json(), asked) == (202, {"jobs": 0}, ["restart"])
+    assert (
+        there.post("/api/v1/restart", json={}, headers={"Origin": "https://evil.example"}).status_code == 403
+    )
+
+
+def test_screenshots_are_shown_before_and_after_it_is_added(tmp_path):
+    pictures = ["static/a.png", "static/fake.png", "../keyed.png", "static/gone.png", "extension.toml"]
+    folder = extension(tmp_path / "letters", more=f"screenshots = {pictures}\n")
+    (folder / "static").mkdir()
+    picture = b"\x89PNG\r\n\x1a\n" + b"x" * 20
+    (folder / "static" / "a.png").write_bytes(picture)
+    (folder / "static" / "fake.png").write_bytes(b"<html>")
+    _, there = started(tmp_path)
+    plan = there.post(f"{PATH}/look", json={"address": str(folder)}).json()
+    assert plan["screenshots"] == 1 and sum("screenshot" in note for note in plan["notes"]) == 4
+    reply = there.get(f"{PATH}/plans/{plan['plan']}/screenshots/0")
+    assert (reply.content, reply.headers["content-type"]) == (picture, "image/png")
+    assert named(there.post(f"{PATH}/add", json={"plan": plan["plan"]}))["letters"]["screenshots"] == 1
+    assert there.get(f"{PATH}/letters/screenshots/0").content == picture
+    for path in (
+        "letters/screenshots/1",
+        "letters/screenshots/-1",
+        "nothing/screenshots/0",
+        "plans/x/screenshots/0",
+    ):
+        assert there.get(f"{PATH}/{path}").status_code == 404
+
+
 CALLS = [
     ("post", "/look", {"address": "/tmp"}),
     ("post", "/add", {"plan": "x"}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
 import sys
 import threading
 from typing import TYPE_CHECKING, NoReturn
@@ -53,7 +54,7 @@ def _run(arguments: list[str]) -> int:
     outside = model_folder(settings.model, settings)
     if outside is not None:
         settings = settings.model_copy(update={"model": outside.as_posix()})
-    app, status = App(settings), INTERRUPTED
+    app, status, again = App(settings), INTERRUPTED, None
     try:
         if outside is not None:
             app.checkpoints.add(outside)
@@ -67,16 +68,33 @@ def _run(arguments: list[str]) -> int:
         if app.registry.failed and parsed.command in ("serve", "generate"):
             print(one_line(app.registry.sentence_of_failed()), file=sys.stderr)
         status = run(app, parsed)
+        again = getattr(parsed, "again", None)
         sys.stdout.flush()
         return status
     finally:
-        _close(app, status)
+        ended = _close(app)
+        if again is not None:
+            start_again(again)
+        if not ended:
+            os._exit(status)
 
 
-def _close(app: App, status: int) -> None:
-    """Closes the App. A model call that lasts longer than PATIENCE ends with the process."""
+def start_again(port: int) -> NoReturn:
+    """Starts the program anew in the place of this process, by the same command and on this port."""
+    command, flag = [sys.executable, *sys.orig_argv[1:]], ["--port", str(port)]
+    if command[-2:] != flag:
+        command += flag
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if sys.platform == "win32":  # where exec would give the terminal back
+        os._exit(subprocess.call(command))
+    os.execv(sys.executable, command)
+
+
+def _close(app: App) -> bool:
+    """Closes the App; whether it is closed within PATIENCE. A model call that lasts longer ends with the
+    process."""
     closing = threading.Thread(target=app.close, daemon=True)
     closing.start()
     closing.join(PATIENCE)
-    if closing.is_alive():
-        os._exit(status)
+    return not closing.is_alive()

@@ -8,7 +8,8 @@ from webui.application import App
 
 
 def serve(app: App, parsed: argparse.Namespace) -> int:
-    """Serves until it is stopped; returns the exit status."""
+    """Serves until it is stopped; returns the exit status. `parsed.again` is the port if the program is to
+    start anew then."""
     from webui.http import api, server
 
     app.history.sweep()
@@ -28,5 +29,12 @@ def serve(app: App, parsed: argparse.Namespace) -> int:
         for job in app.queue.all():
             job.cancel()
 
-    server.Server(http, ready, stop).run([listener])
+    running = server.Server(http, ready, stop)
+
+    def restart() -> None:
+        parsed.again = listener.getsockname()[1]
+        running.should_exit = True
+
+    app.restart = restart
+    running.run([listener])
     return 0

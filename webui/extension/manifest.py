@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
+from types import MappingProxyType
 
 from pydantic import Field
 
@@ -21,6 +22,10 @@ REQUIREMENT = re.compile(
     r"(?: ?, ?(?:==|!=|<=|>=|~=|<|>) ?[A-Za-z0-9.*+!_-]{1,50}){0,9})?"
 )
 PART = re.compile(r"(==|!=|<=|>=|~=|<|>) ?(\d{1,9}(?:\.\d{1,9}){0,4})")
+MAX_PICTURE = 2 << 20  # bytes
+PICTURES = MappingProxyType(  # what a picture's file begins with, by its name's end
+    {".png": b"\x89PNG\r\n\x1a\n", ".jpg": b"\xff\xd8\xff", ".jpeg": b"\xff\xd8\xff", ".webp": b"RIFF"}
+)
 REVERSED = r"[\u202a-\u202e\u2066-\u2069]"
 
 
@@ -31,7 +36,7 @@ class Manifest(Options):
     needs          the versions of the program it works with: "webui>=0.1,<0.2"
     requirements   packages of the same environment: names with versions
     licence        an SPDX expression, or a name
-    screenshots    image files of its folder
+    screenshots    pictures of its folder: .png, .jpg or .webp, at most 2 MB each
     """
 
     name: str = Field("", max_length=60)
@@ -68,16 +73,41 @@ class Manifest(Options):
                     f"{MANIFEST}: requirements: {requirement!r} is no package name with versions, such as "
                     '"pronouncing>=0.2".'
                 )
-        for text in (self.licence, self.description, self.name):
+        for text in (self.licence, self.description, self.name, *self.screenshots):
             if not text.isprintable() or re.search(REVERSED, text):
                 raise ValueError(f"{MANIFEST}: a text has characters that cannot be shown.")
         _parts(self.needs)
+
+    def pictures(self, folder: Path) -> tuple[list[Path], list[str]]:
+        """The screenshots that are pictures of this folder, and a sentence for each that is not."""
+        found, wrong = [], []
+        for name in self.screenshots:
+            file = (folder / name).resolve()
+            if _is_picture(file) and file.is_relative_to(folder.resolve()):
+                found.append(file)
+            else:
+                wrong.append(
+                    f"Its screenshot {name[:100]!r} is no {', '.join(PICTURES)} file of its folder with "
+                    f"at most {MAX_PICTURE >> 20} MB."
+                )
+        return found, wrong
 
     def refusal(self, program: str) -> str:
         """Why it cannot run with this version of the program, in a sentence, or ""."""
         if all(_holds(program, operator, version) for operator, version in _parts(self.needs)):
             return ""
         return f"It needs {self.needs}, and this is {PROGRAM} {program}."
+
+
+def _is_picture(file: Path) -> bool:
+    begin = PICTURES.get(file.suffix.lower())
+    try:
+        if begin is None or not file.is_file() or file.stat().st_size > MAX_PICTURE:
+            return False
+        with file.open("rb") as opened:
+            return opened.read(len(begin)) == begin
+    except (OSError, ValueError):  # ValueError: a name with NUL
+        return False
 
 
 def _parts(needs: str) -> list[tuple[str, str]]:

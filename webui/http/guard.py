@@ -19,6 +19,11 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 LINGER = 1.0  # seconds that a caller who sends too much gets to read the answer
 
 
+def only_here(settings: Settings) -> bool:
+    """Whether no other machine can reach a program with these settings."""
+    return settings.host.lower() in LOOPBACK and not settings.allowed_hosts
+
+
 class Guard:
     """Refuses what a local server must not serve: other host names, other origins, bodies that are too large.
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from webui.application import App
-from webui.core.errors import Forbidden, Refusal
+from webui.core.errors import Forbidden, NotFound, Refusal
+from webui.extension.manifest import Manifest
 from webui.http.api.dependencies import Program, attempt, body, refusals
-from webui.http.guard import LOOPBACK
+from webui.http.guard import only_here
 from webui.http.replies import Reply
 from webui.service.installing.installer import Plan
 from webui.service.installing.lock import Locked
@@ -22,7 +26,7 @@ class ExtensionInfo(BaseModel):
     """An extension. `origin`: built-in, folder, installed; `state`: loaded, failed, disabled, or restart
     for one that the next start loads. `revision`, `address`, `pinned`, `earlier` are of installed ones.
     `faults`: tracebacks of hooks that failed since the start, the newest first; `error`: the traceback of
-    one that did not load; `settings`: whether it has some."""
+    one that did not load; `settings`: whether it has some; `screenshots`: how many pictures it brings."""
 
     name: str
     title: str
@@ -40,13 +44,16 @@ class ExtensionInfo(BaseModel):
     error: str
     faults: list[str]
     settings: bool
+    screenshots: int
 
 
 class ExtensionsInfo(BaseModel):
-    """`refusal`: why extensions cannot be added or changed here; empty if they can."""
+    """`refusal`: why extensions cannot be added or changed here; empty if they can. `outdated`: whether a
+    restart would change something."""
 
     extensions: list[ExtensionInfo]
     refusal: str
+    outdated: bool
 
 
 class OwnSettingsInfo(BaseModel):
@@ -83,6 +90,7 @@ class PlanInfo(BaseModel):
     requirements: list[str]
     packages: dict[str, str]
     notes: list[str]
+    screenshots: int
 
 
 class AddBody(BaseModel):
@@ -98,6 +106,10 @@ class ChangeBody(BaseModel):
     pinned: bool | None = None
     back: bool = False
 
+
+TYPES = MappingProxyType(
+    {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
+)
 
 router = APIRouter(tags=["extensions"])
 
@@ -131,13 +143,19 @@ async def add(app: Program, sent: Annotated[AddBody, Depends(body(AddBody))]) ->
 
 @router.patch("/extensions/{name}", response_model=ExtensionsInfo, responses=refusals(404, 429))
 async def change(app: Program, name: str, sent: Annotated[ChangeBody, Depends(body(ChangeBody))]) -> Response:
-    """Enables, disables, pins or releases an installed extension, or goes back to the version before."""
+    """Enables or disables an extension; pins or releases an installed one, or goes back to the version
+    before."""
     _permitted(app)
 
     def work() -> dict[str, Any]:
+        installed = name in app.installer.lock().extensions
         if sent.back:
             app.installer.back(name)
-        app.installer.change(name, enabled=sent.enabled, pinned=sent.pinned)
+        if sent.enabled is not None and not installed and name in _names(app):
+            off = {*app.written.disabled} - {name} | (set() if sent.enabled else {name})
+            app.change({"disabled": sorted(off)})
+        if installed or sent.enabled is None or name not in _names(app):
+            app.installer.change(name, enabled=sent.enabled, pinned=sent.pinned)
         return _listed(app)
 
     return Reply(await attempt(work))
@@ -149,6 +167,18 @@ async def remove(app: Program, name: str) -> Response:
     _permitted(app)
     await attempt(lambda: app.installer.remove(name))
     return Reply(await attempt(lambda: _listed(app)))
+
+
+@router.get("/extensions/{name}/screenshots/{number}", response_class=Response, responses=refusals(404))
+async def screenshot(app: Program, name: str, number: int) -> Response:
+    """A picture that an extension brings, from 0."""
+    return await _picture(lambda: _pictures(app, name), number)
+
+
+@router.get("/extensions/plans/{plan}/screenshots/{number}", response_class=Response, responses=refusals(404))
+async def planned_screenshot(app: Program, plan: str, number: int) -> Response:
+    """A picture of one that was looked at and is not added yet."""
+    return await _picture(lambda: app.installer.plan(plan).pictures, number)
 
 
 @router.get("/extensions/{name}/settings", response_model=OwnSettingsInfo, responses=refusals(404))
@@ -186,7 +216,7 @@ def _own(app: App, name: str) -> dict[str, Any]:
 
 def refusal(settings: Settings) -> str:
     """Why nobody may add extensions over HTTP, in a sentence, or "". Whoever may can run any code."""
-    if settings.host.lower() not in LOOPBACK or settings.allowed_hosts:
+    if not only_here(settings):
         return (
             "Other machines can reach this program, so extensions are added on its own machine only: "
             "python app.py extensions add."
@@ -202,12 +232,19 @@ def _permitted(app: App) -> None:
 
 
 def _listed(app: App) -> dict[str, Any]:
-    registry, locked = app.registry, app.installer.lock().extensions
-    names = [*registry.failed, *registry.extensions, *locked]
+    locked = app.installer.lock().extensions
     return {
-        "extensions": [_one(app, name, locked.get(name)) for name in dict.fromkeys(names)],
+        "extensions": [_one(app, name, locked.get(name)) for name in _names(app)],
         "refusal": refusal(app.settings),
+        "outdated": app.outdated,
     }
+
+
+def _names(app: App) -> list[str]:
+    """Those that loaded, that did not, that are installed or disabled."""
+    registry, locked = app.registry, app.installer.lock().extensions
+    there = [*registry.failed, *registry.extensions, *locked, *app.settings.disabled, *app.written.disabled]
+    return list(dict.fromkeys(there))
 
 
 def _one(app: App, name: str, locked: Locked | None) -> dict[str, Any]:
@@ -217,11 +254,12 @@ def _one(app: App, name: str, locked: Locked | None) -> dict[str, Any]:
         registry.origins.get(name),
         registry.failed.get(name, ""),
     )
-    manifest = registry.manifests.get(name)
+    manifest = _manifest(app, name)[0]
     state = "failed" if error else "loaded" if kind else "restart"
     if locked is not None and found is not None and found.revision != locked.current.revision:
         state = "restart"
-    if locked is not None and not locked.enabled:
+    off = name in app.written.disabled
+    if off or (locked is not None and not locked.enabled):
         state = "disabled"
     if locked is None and found is not None and found.origin == "installed":
         state = "removed"
@@ -236,13 +274,44 @@ def _one(app: App, name: str, locked: Locked | None) -> dict[str, Any]:
         "address": locked.address if locked else "",
         "licence": manifest.licence if manifest else "",
         "home": manifest.home if manifest else "",
-        "enabled": locked.enabled if locked else True,
+        "enabled": not off and (locked is None or locked.enabled),
         "pinned": locked.pinned if locked else False,
         "earlier": [f"{one.version} ({one.revision[:12]})" for one in locked.earlier] if locked else [],
         "error": error,
         "faults": list(registry.faults.of(name)),
         "settings": bool(kind and kind.Settings.model_fields),
+        "screenshots": len(_pictures(app, name)),
     }
+
+
+def _manifest(app: App, name: str) -> tuple[Manifest | None, Path]:
+    """What an extension says about itself, and its folder: as it is loaded, or else as it is installed."""
+    if found := app.registry.origins.get(name):
+        return app.registry.manifests.get(name), found.folder
+    lock = app.installer.lock()
+    if (locked := lock.extensions.get(name)) is None:
+        return None, Path()
+    folder = lock.folder(name, locked.current)
+    try:
+        return Manifest.read(folder), folder
+    except (OSError, ValueError):  # it was damaged since
+        return None, folder
+
+
+def _pictures(app: App, name: str) -> Sequence[Path]:
+    manifest, folder = _manifest(app, name)
+    return manifest.pictures(folder)[0] if manifest else ()
+
+
+async def _picture(listed: Callable[[], Sequence[Path]], number: int) -> Response:
+    def work() -> Response:
+        pictures = listed()
+        if not 0 <= number < len(pictures):
+            raise NotFound("There is no such screenshot.")
+        content, kind = pictures[number].read_bytes(), TYPES[pictures[number].suffix.lower()]
+        return Response(content, media_type=kind, headers={"X-Content-Type-Options": "nosniff"})
+
+    return await attempt(work)
 
 
 def _plan(plan: Plan | None) -> dict[str, Any]:
@@ -258,7 +327,7 @@ def _plan(plan: Plan | None) -> dict[str, Any]:
             "address",
             "revision",
         )
-        return {**dict.fromkeys(texts, ""), "requirements": [], "packages": {}, "notes": []}
+        return {**dict.fromkeys(texts, ""), "requirements": [], "packages": {}, "notes": [], "screenshots": 0}
     before = plan.instead.current if plan.instead else None
     return {
         "plan": plan.id,
@@ -273,4 +342,5 @@ def _plan(plan: Plan | None) -> dict[str, Any]:
         "requirements": list(plan.manifest.requirements),
         "packages": dict(plan.packages),
         "notes": list(plan.notes),
+        "screenshots": len(plan.pictures),
     }

@@ -8,21 +8,32 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, Field
 
-from webui.core.errors import Refusal
-from webui.http.api.dependencies import Program, attempt, body
+from webui.application import App
+from webui.core.errors import Forbidden, Refusal
+from webui.http.api.dependencies import Program, attempt, body, refusals
+from webui.http.guard import only_here
 from webui.http.replies import Reply
 from webui.settings import Settings
 
 
 class SettingsInfo(BaseModel):
     """`schema`: JSON Schema with descriptions; `changeable`: those that can be changed here, the others only
-    in `file`; `restart`: those of them that take effect after a restart."""
+    in `file`; `restart`: those of them that take effect after a restart; `outdated`: whether a restart would
+    change something, extensions included; `restartable`: whether POST /restart works here."""
 
     values: dict[str, Any]
     schema_: dict[str, Any] = Field(alias="schema")
     changeable: list[str]
     restart: list[str]
     file: str
+    outdated: bool
+    restartable: bool
+
+
+class RestartInfo(BaseModel):
+    """`jobs`: those that were waiting or running, and are interrupted."""
+
+    jobs: int
 
 
 router = APIRouter(tags=["settings"])
@@ -31,7 +42,7 @@ router = APIRouter(tags=["settings"])
 @router.get("/settings", response_model=SettingsInfo)
 async def get(app: Program) -> Response:
     """All settings as the next start will have them, and which of them can be changed here."""
-    return _reply(app.written)
+    return _reply(app, app.written)
 
 
 @router.patch("/settings", response_model=SettingsInfo)
@@ -48,10 +59,23 @@ async def change(app: Program, sent: Annotated[bytes, Depends(body())]) -> Respo
             raise Refusal("Send the settings to change as a JSON object.")
         return app.change(changes)
 
-    return _reply(await attempt(apply))
+    return _reply(app, await attempt(apply))
 
 
-def _reply(settings: Settings) -> Response:
+@router.post("/restart", response_model=RestartInfo, status_code=202, responses=refusals(403))
+async def restart(app: Program) -> Response:
+    """Starts the program anew, by the same command and on the same port: settings and extensions are as they
+    were written. Jobs are interrupted; texts that are finished are saved, and experiments can go on."""
+    if app.restart is None or not only_here(app.settings):
+        raise Forbidden(
+            "Restart this program where it was started: other machines can reach it, or it serves no page."
+        )
+    jobs = len([job for job in app.queue.all() if job.state in ("queued", "running")])
+    app.restart()
+    return Reply({"jobs": jobs}, status_code=202)
+
+
+def _reply(app: App, settings: Settings) -> Response:
     return Reply(
         {
             "values": settings.model_dump(),
@@ -59,5 +83,7 @@ def _reply(settings: Settings) -> Response:
             "changeable": settings.that_act("now", "restart"),
             "restart": settings.that_act("restart"),
             "file": str(settings.file),
+            "outdated": app.outdated,
+            "restartable": app.restart is not None and only_here(app.settings),
         }
     )

@@ -21,7 +21,6 @@ from webui.service.installing.sources import COMMIT, Source, fetch
 STAGED = ".staged"
 MAX_SOURCE = 2 << 20  # bytes of a Python file
 MAX_PLANS = 5  # that wait to be carried out
-SCREENSHOTS = (".png", ".jpg", ".jpeg", ".webp")
 
 
 @dataclass(frozen=True)
@@ -32,6 +31,7 @@ class Plan:
     instead    the version that it replaces; None if it is new
     packages   packages that would be installed beside it, by name
     notes      what is unusual about it
+    pictures   its screenshots
     """
 
     id: str
@@ -42,6 +42,7 @@ class Plan:
     instead: Locked | None
     packages: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    pictures: tuple[Path, ...] = ()
 
 
 class Installer:
@@ -61,6 +62,13 @@ class Installer:
         """A plan to add what an address names. ValueError with one sentence if that cannot be added."""
         with self._alone():
             return self._plan(Source.of(address, ref))
+
+    def plan(self, plan_id: str) -> Plan:
+        """A plan that waits. NotFound if it is no longer there."""
+        plan = self._plans.get(plan_id)
+        if plan is None:
+            raise NotFound("This plan is no longer there; look at the extension again.")
+        return plan
 
     def update(self, name: str) -> Plan | None:
         """A plan to update an extension to what its source offers now; None if it has that. ValueError for a
@@ -84,9 +92,7 @@ class Installer:
         """Carries out a plan: installs its packages, moves its files to their place, writes the lock file
         last. ValueError with one sentence; the extensions are as before then."""
         with self._alone():
-            plan = self._plans.get(plan_id)
-            if plan is None:
-                raise NotFound("This plan is no longer there; look at the extension again.")
+            plan = self.plan(plan_id)
             lock = self.lock()
             if lock.extensions.get(plan.name) != plan.instead:
                 raise ValueError(f"{plan.name} has changed meanwhile; look at it again.")
@@ -181,11 +187,12 @@ class Installer:
         notes = []
         if not manifest.licence:
             notes.append("It names no licence, so you may not pass it on.")
+        notes += manifest.pictures(place)[1]
         if instead is not None and instead.address != source.address:
             notes.append(f"It comes from another place than the one installed: {instead.address}.")
         return Plan(
             plan_id, manifest.name, source, revision, manifest, instead,
-            packages.tried(manifest.requirements), tuple(notes),
+            packages.tried(manifest.requirements), tuple(notes), tuple(manifest.pictures(place)[0]),
         )  # fmt: skip
 
     def _locked(self, name: str) -> Locked:

@@ -48,7 +48,7 @@ export async function shownPlan(place, sent, changed, press) {
     yes.disabled = no.disabled = true;
     const { answer: list, error } = await asked("POST", "/add", { plan: answer.plan });
     if (error) return place.replaceChildren(fault(error));
-    place.replaceChildren(element("p", "hint", say("extensions.restart")));
+    place.replaceChildren();
     changed(list);
   });
   const no = button(say("extensions.add_no"), () => place.replaceChildren());
@@ -69,7 +69,24 @@ function plan(one, ...buttons) {
   ].filter(Boolean);
   const list = element("ul", "facts", ...facts.map((text) => element("li", "", element("bdi", "", text))));
   const about = one.description ? [element("p", "", element("bdi", "", one.description))] : [];
-  return element("article", "card plan", title, ...about, list, element("p", "runs", say("extensions.runs")), element("div", "choices", ...buttons));
+  const shown = pictures(`plans/${encodeURIComponent(one.plan)}`, one.screenshots, one.name);
+  return element("article", "card plan", title, ...about, ...shown, list, element("p", "runs", say("extensions.runs")), element("div", "choices", ...buttons));
+}
+
+/** The screenshots of an extension, each a link to the whole picture.
+ *  @param {string} path @param {number} number @param {string} name */
+export function pictures(path, number, name) {
+  if (!number) return [];
+  const strip = element("div", "pictures");
+  for (let index = 0; index < number; index++) {
+    const [link, image] = [element("a"), element("img")];
+    link.href = image.src = `api/v1/extensions/${path}/screenshots/${index}`;
+    Object.assign(link, { target: "_blank", rel: "noopener" });
+    Object.assign(image, { alt: say("extensions.screenshot", { name, number: index + 1 }), loading: "lazy" });
+    link.append(image);
+    strip.append(link);
+  }
+  return [strip];
 }
 
 function field(key, placeholder) {

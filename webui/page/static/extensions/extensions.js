@@ -5,7 +5,9 @@
 import { button, copied, element } from "../base/parts.js";
 import { confirmed } from "../base/popover.js";
 import { say } from "../base/strings.js";
-import { adder, asked, fault, shownPlan } from "./adding.js";
+import { waiting } from "../settings/restart.js";
+import { settingsNow } from "../settings/settings.js";
+import { adder, asked, fault, pictures, shownPlan } from "./adding.js";
 import { settings } from "./own-settings.js";
 
 class Extensions extends HTMLElement {
@@ -13,7 +15,7 @@ class Extensions extends HTMLElement {
     if (this.firstChild) return;
     this.closest(".view").tabIndex = 0; // so that arrow keys scroll it: it may hold nothing else to focus
     this.drawn = JSON.parse(this.dataset.extensions || "[]");
-    this.draw([]);
+    this.draw({ extensions: [] });
     document.addEventListener("tdw:view", ({ detail }) => detail === "extensions" && void this.load());
     if (document.body.dataset.view === "extensions") void this.load();
   }
@@ -21,16 +23,17 @@ class Extensions extends HTMLElement {
   async load() {
     const { answer } = await asked("GET", "");
     if (!answer) return;
-    const state = JSON.stringify(answer.extensions);
-    const plain = answer.extensions.every((one) => one.state !== "restart" && one.origin !== "installed" && !one.faults.length && !one.settings);
-    if (state !== this.state && !(plain && !this.state)) this.draw(answer.extensions); // what is open and read stays
+    this.restartable = (await settingsNow())?.restartable ?? false;
+    const state = JSON.stringify(answer);
+    if (state !== this.state) this.draw(answer); // what is open and read stays
     this.state = state;
     this.querySelector(".adder")?.remove();
-    this.append(adder(answer.refusal, (list) => this.draw(list.extensions)));
+    this.append(adder(answer.refusal, (list) => this.draw(list)));
   }
 
   /** All cards; `told` is what the server knows now beside what the page was drawn with. */
-  draw(told) {
+  draw({ extensions: told, outdated = false, refusal = "" }) {
+    this.refusal = refusal;
     const facts = new Map(told.map((one) => [one.name, one]));
     const names = new Set(this.drawn.map((one) => one.name));
     const all = [...this.drawn, ...told.filter((one) => !names.has(one.name)).map((one) => ({ ...one, hooks: [] }))];
@@ -38,8 +41,10 @@ class Extensions extends HTMLElement {
     const counts = [say("extensions.loaded_count", { number: this.drawn.length - failed.length })];
     if (failed.length) counts.push(say("extensions.failed_count", { number: failed.length }));
     const cards = [...failed, ...all.filter((one) => !one.error)].map((one) => this.card(one, facts.get(one.name)));
+    const bar = waiting({ outdated, restartable: this.restartable });
     const parts = [
       element("header", "page-head", element("h2", "", say("page.extensions")), element("p", "", counts.join(", "))),
+      ...(bar ? [bar] : []),
       element("div", "cards", ...cards),
       ...(all.length ? [] : [element("p", "none", say("extensions.none"))]),
     ];
@@ -52,8 +57,22 @@ class Extensions extends HTMLElement {
   card(one, facts) {
     const node = one.error ? broken(one) : loaded(one, facts?.state ?? "loaded");
     for (const trace of facts?.faults ?? []) node.insertBefore(traceback(trace, "extensions.fault"), node.lastChild);
-    if (facts?.origin === "installed") node.append(this.managed(facts));
+    if (facts) node.lastChild.before(...pictures(encodeURIComponent(one.name), facts.screenshots, one.name));
+    if (facts && !this.refusal) node.append(facts.origin === "installed" ? this.managed(facts) : this.switched(facts));
     if (facts?.settings) node.append(settings(facts));
+    return node;
+  }
+
+  /** Turning a built-in extension off and on. */
+  switched(facts) {
+    const node = element("div", "managed");
+    const press = button(say(facts.enabled ? "extensions.disable" : "extensions.enable"), async () => {
+      const { answer, error } = await asked("PATCH", `/${encodeURIComponent(facts.name)}`, { enabled: !facts.enabled });
+      if (error) return node.append(fault(error));
+      this.draw(answer);
+    });
+    press.setAttribute("aria-label", `${press.textContent}: ${facts.title}`);
+    node.append(element("div", "choices", press));
     return node;
   }
 
@@ -64,15 +83,15 @@ class Extensions extends HTMLElement {
     const act = (key, method, sent) => button(say(`extensions.${key}`), async () => {
       const { answer, error } = await asked(method, path, sent);
       if (error) return place.replaceChildren(fault(error));
-      this.draw(answer.extensions);
+      this.draw(answer);
     });
-    const update = button(say("extensions.update"), () => shownPlan(place, { update: facts.name }, (list) => this.draw(list.extensions), update));
+    const update = button(say("extensions.update"), () => shownPlan(place, { update: facts.name }, (list) => this.draw(list), update));
     const remove = button(say("extensions.remove"), async () => {
       const sure = say("extensions.remove_sure", { name: facts.name });
       if (!(await confirmed(sure, say("extensions.remove_yes"), say("extensions.add_no")))) return;
       const { answer, error } = await asked("DELETE", path);
       if (error) return place.replaceChildren(fault(error));
-      this.draw(answer.extensions);
+      this.draw(answer);
     });
     remove.className = "danger";
     const buttons = [

@@ -4,8 +4,10 @@
 import { showError, showNotice } from "../base/notice.js";
 import { button, element } from "../base/parts.js";
 import { confirmed } from "../base/popover.js";
-import { picker } from "./picker.js";
 import { say } from "../base/strings.js";
+import { picker } from "./picker.js";
+import { restartButton, waiting } from "./restart.js";
+import { switches } from "./switches.js";
 
 const URL = "api/v1/settings";
 const SAVED_MS = 2500;
@@ -26,7 +28,7 @@ class Settings extends HTMLElement {
     if (answer) this.draw(answer);
   }
 
-  draw({ values, schema, changeable, restart, file }) {
+  draw({ values, schema, changeable, restart, file, outdated, restartable }) {
     this.schema = schema;
     this.restart = restart; // names of settings that take effect after a restart
     const row = (name) => this.row(name, values[name], changeable.includes(name));
@@ -37,11 +39,20 @@ class Settings extends HTMLElement {
     hint.append(before, element("code", "", file), after);
     this.replaceChildren(
       element("header", "page-head", element("h2", "", say("page.settings")), element("p", "", say("settings.at_once"))),
+      element("div", "restart-place"),
       element("form", "settings", ...names.filter((name) => changeable.includes(name)).map(row)),
       part("settings.history", this.cleaner()),
+      ...(restartable ? [part("settings.restart_part", element("div", "cleaner", element("p", "hint", say("settings.restart_help")), restartButton()))] : []),
       ...(fixed.length ? [part("settings.fixed", hint, element("div", "settings", ...fixed.map(row)))] : []),
     );
+    this.offer({ outdated, restartable });
     this.querySelector("form").addEventListener("submit", (event) => event.preventDefault());
+  }
+
+  /** Says on top whether something waits for a restart. */
+  offer(state) {
+    const bar = waiting(state);
+    this.querySelector(".restart-place").replaceChildren(...(bar ? [bar] : []));
   }
 
   /** A setting: its name, control, help and error. */
@@ -71,6 +82,7 @@ class Settings extends HTMLElement {
   special(name, value) {
     if (name === "model" && this.checkpoints.length) return { type: "choice", enum: [...new Set([...this.checkpoints, value])] };
     if (name === "quick_settings") return { type: "fields" };
+    if (name === "disabled") return { type: "switches" };
     return {};
   }
 
@@ -90,6 +102,7 @@ class Settings extends HTMLElement {
     if (error) return;
     mark.textContent = say("settings.saved");
     setTimeout(() => (mark.textContent = ""), SAVED_MS);
+    this.offer(answer);
     document.dispatchEvent(new CustomEvent("tdw:settings", { detail: answer.values }));
   }
 
@@ -139,6 +152,7 @@ const CONTROLS = {
     return Object.assign(area, { read: () => area.value.split("\n").map((line) => line.trim()).filter(Boolean) });
   },
   fields: (_, value) => picker(value ?? []),
+  switches: (_, value) => switches(value ?? []),
   text: (_, value) => {
     const box = element("input");
     Object.assign(box, { type: "text", value: value ?? "", spellcheck: false });
@@ -175,6 +189,11 @@ function plain(name) {
 
 function changedHistory() {
   document.dispatchEvent(new CustomEvent("tdw:history"));
+}
+
+/** The settings as the server has them now; null if it does not answer. */
+export async function settingsNow() {
+  return (await request("GET", URL)).answer ?? null;
 }
 
 /** Calls the server: {answer} or {error}, a sentence. */
