@@ -3,15 +3,20 @@ command `merge` in a process of its own."""
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from .command import NAME
+from webui import adapters
+
+from . import pruning
+from .command import NAME, NEEDED, ONLY, OTHERS, WORDS
+from .extraction import EXTRACT
 from .merging import RECIPE
-from .methods import METHODS
+from .methods import BAKE, METHODS
 
 KEY = "merging"  # one at a time: each takes the disk for itself
 FIELDS: Mapping[str, tuple[type, ...]] = MappingProxyType(
@@ -24,20 +29,34 @@ FIELDS: Mapping[str, tuple[type, ...]] = MappingProxyType(
         "layers": (str,),
         "density": (float, int),
         "seed": (int,),
+        "lora": (str,),
+        "rank": (int,),
+        "data": (str,),
+        "what": (str,),
+        "remove": (float, int),
+        "choice": (str,),
         "out": (str,),
     }
 )
 
 
 def options(app: Any, sent: Mapping[str, Any]) -> Mapping[str, Any]:
-    """{} to what a merge may name: {"checkpoints", "methods": [{"name", "about", "third"}], "merged": those
-    that were made by merging, with their recipes}."""
+    """{} to what a merge may name: {"checkpoints", "loras", "methods": [{"name", "about", "third", "fields":
+    those that not every method takes}], "merged": checkpoints that were made here, with their recipes,
+    "paths": whether files of the server's machine are read}."""
     entries = [entry for entry in app.checkpoints.list() if not entry.error]
     recipes = {entry.name: recipe for entry in entries if (recipe := _recipe(entry.folder))}
+    methods = [{"name": n, "about": one.about, "third": one.third} for n, one in METHODS.items()]
+    methods += [{"name": name, "about": about, "third": False} for name, about in OTHERS.items()]
+    for one in methods:
+        fields = [field for field, names in ONLY.items() if one["name"] in names]
+        one["fields"] = [*fields, *(["weight"] if one["name"] in (*METHODS, BAKE) else [])]
     return {
         "checkpoints": [entry.name for entry in entries],
-        "methods": [{"name": n, "about": one.about, "third": one.third} for n, one in METHODS.items()],
+        "loras": sorted(adapters(app.settings.models / "loras")),
+        "methods": methods,
         "merged": [{"name": name, "recipe": recipe} for name, recipe in sorted(recipes.items())],
+        "paths": _local(app.settings.host),
     }
 
 
@@ -49,31 +68,45 @@ def start(app: Any, sent: Mapping[str, Any]) -> Mapping[str, Any]:
         if value is not None and (isinstance(value, bool) or not isinstance(value, FIELDS[name])):
             raise ValueError(f"{name}: {'a text' if str in FIELDS[name] else 'a number'} is expected.")
     values = {name: value for name, value in sent.items() if value not in (None, "")}
-    for name in ("a", "b", "out"):
+    method = values.get("method", "weighted_sum")
+    if method not in NEEDED:
+        raise ValueError(f"There is no method {method!r}.")
+    what = "LoRA" if method == EXTRACT else "checkpoint"
+    sentences = {"out": f"Give the new {what} a name.", "a": "Choose A.", "b": "Choose B."}
+    for name in ("a", *NEEDED[method], "out"):
         if name not in values:
-            raise ValueError({"out": "Give the new checkpoint a name."}.get(name, f"Choose {name.upper()}."))
+            raise ValueError(sentences.get(name, f"Choose {WORDS.get(name, name)}."))
     if not NAME.fullmatch(values["out"]):
         raise ValueError(
             "A name has letters, digits, blanks, dots, + and -, and begins with a letter or digit."
         )
-    if (app.settings.checkpoints / values["out"]).exists():
-        raise ValueError(f"There is a checkpoint {values['out']} already; choose another name.")
+    place = app.settings.models / "loras" if method == EXTRACT else app.settings.checkpoints
+    if (place / values["out"]).exists():
+        raise ValueError(f"There is a {what} {values['out']} already; choose another name.")
+    if (data := values.get("data")) is not None:
+        if not _local(app.settings.host):
+            raise ValueError(
+                "Files of the server's machine are only read where it serves that machine alone."
+            )
+        values["data"] = str(Path(data).expanduser().resolve())
+        if not Path(values["data"]).is_file():
+            raise ValueError(f"There is no file {Path(data).name}.")
     flags = [f"--{name}={value}" for name, value in values.items()]
     app.background.start(KEY, "merge", [*flags, "--json"])
     return state(app, {})
 
 
 def state(app: Any, sent: Mapping[str, Any]) -> Mapping[str, Any]:
-    """{} to {"state": none, running, done, failed or stopped, "done": 0 to 1, "error"} of the last merge."""
+    """{} to {"state": none, running, done, failed or stopped, "done": 0 to 1, "said": what an extraction or a
+    pruning reports, "error"} of the last merge."""
     command = app.background.get(KEY)
     if command is None:
-        return {"state": "none", "done": 0.0, "error": ""}
-    now, done = command.state, 0.0
-    for line in reversed(command.lines):
-        if line.startswith("{"):
-            done = json.loads(line)["done"]
-            break
-    return {"state": now, "done": done, "error": command.error}
+        return {"state": "none", "done": 0.0, "said": "", "error": ""}
+    now = command.state
+    lines = [json.loads(line) for line in [*command.lines] if line.startswith("{")]
+    done = lines[-1]["done"] if lines else 0.0
+    said = next((line["said"] for line in lines if "said" in line), "")
+    return {"state": now, "done": done, "said": said, "error": command.error}
 
 
 def cancel(app: Any, sent: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -89,10 +122,33 @@ ROUTES: Mapping[str, Callable[[Any, Mapping[str, Any]], Mapping[str, Any]]] = Ma
 
 
 def _recipe(folder: Path) -> dict[str, Any] | None:
-    """How a checkpoint was merged; None if it was not."""
+    """How a checkpoint was made here; None if it was not. Of a pruned one its recipe as that of a merge, with
+    what it reported."""
+    if recipe := _said(folder / RECIPE):
+        return recipe.get("recipe")
+    if kept := _said(folder / pruning.RECIPE):
+        try:
+            own, found = kept["recipe"], kept["found"]
+            facts = {"what": own["what"], "choice": own["choice"], "parents": [own["parent"]]}
+            bounds = {name: float(found[name]) for name in ("before", "after", "random")}
+            return {"method": pruning.PRUNE, "weight": float(own["share"]), **facts, "bounds": bounds}
+        except (KeyError, TypeError, ValueError):
+            return None
+    return None
+
+
+def _said(file: Path) -> dict[str, Any] | None:
+    """A file with a recipe; None if it is none."""
     try:
-        said = json.loads((folder / RECIPE).read_text("utf-8"))
+        said = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError):
         return None
-    recipe = said.get("recipe") if isinstance(said, dict) else None
-    return recipe if isinstance(recipe, dict) else None
+    return said if isinstance(said, dict) and isinstance(said.get("recipe"), dict) else None
+
+
+def _local(host: str) -> bool:
+    """Whether a server at this address is reached from its own machine alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -14,7 +14,7 @@ from typing import Any
 
 from webui import write
 
-from .finetune import NAME, RUN, Log
+from .finetune import KINDS, NAME, RUN, Log
 
 PREFIX = ".training-"
 DATA = "data"  # the text that was sent, beside the state
@@ -25,6 +25,7 @@ SHOWN = 2000  # lines of a log
 FIELDS: Mapping[str, tuple[type, ...]] = MappingProxyType(
     {
         "name": (str,),
+        "kind": (str,),
         "path": (str,),
         "trigger": (str,),
         "steps": (int,),
@@ -37,16 +38,15 @@ FIELDS: Mapping[str, tuple[type, ...]] = MappingProxyType(
         "length": (int,),
     }
 )
-FLAGS = ("trigger", "steps", "model", "sample", "rank", "rate", "every", "batch", "length")
+FLAGS = ("kind", "trigger", "steps", "model", "sample", "rank", "rate", "every", "batch", "length")
 
 
 def upload(app: Any, sent: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A piece of a text file: {"name" of the LoRA, "file": its own name, "text", "more": whether pieces came
-    before}. To {"bytes"} that are there."""
-    values = _checked(
-        sent, {"name": (str,), "file": (str,), "text": (str,), "more": (bool,)}, ("name", "text")
-    )
-    folder = _folder(app, values["name"])
+    """A piece of a text file: {"name" of what is trained, its "kind", "file": its own name, "text", "more":
+    whether pieces came before}. To {"bytes"} that are there."""
+    fields = {"name": (str,), "kind": (str,), "file": (str,), "text": (str,), "more": (bool,)}
+    values = _checked(sent, fields, ("name", "text"))
+    folder = _new_folder(app, values["name"], values.get("kind"))
     if _runs(app, values["name"]):
         raise ValueError(f"{values['name']} is being trained; stop it first.")
     suffix = Path(values.get("file", "")).suffix.lower() or ".txt"
@@ -71,12 +71,13 @@ def upload(app: Any, sent: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def start(app: Any, sent: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Trains a LoRA "name" from the text that was sent, or from the file "path" of the server's machine; the
-    other fields are the flags of `finetune`. To the run."""
+    """Trains a LoRA "name", or what "kind" says, from the text that was sent, or from the file "path" of the
+    server's machine; the other fields are the flags of `finetune`. To the run."""
     values = _checked(sent, FIELDS, ("name",))
-    name, folder = values["name"], _folder(app, values["name"])
-    if (app.settings.models / "loras" / name).exists():
-        raise ValueError(f"There is a LoRA {name} already; choose another name.")
+    name, folder = values["name"], _new_folder(app, values["name"], values.get("kind"))
+    if _made(app, name, values.get("kind")).exists():
+        word = KINDS[values.get("kind") or "lora"].word
+        raise ValueError(f"There is a {word} {name} already; choose another name.")
     if path := values.get("path"):
         if not _local(app.settings.host):
             raise ValueError(
@@ -91,17 +92,18 @@ def start(app: Any, sent: Mapping[str, Any]) -> Mapping[str, Any]:
     if not data.is_file():
         raise ValueError(f"There is no file {data.name}.")
     flags = {key: values[key] for key in FLAGS if values.get(key) not in (None, "")}
-    _start(app, name, {"data": str(data.resolve()), **flags})
+    _start(app, name, {"data": str(data.resolve()), **flags}, folder)
     return _run(app, name)
 
 
 def resume(app: Any, sent: Mapping[str, Any]) -> Mapping[str, Any]:
     """Goes on with a run that was stopped or killed, {"name"}."""
     name = _known(app, sent)
-    said = _said(_folder(app, name))
+    folder = _folder(app, name)
+    said = _said(folder)
     if not said:
         raise ValueError(f"What {name} was started with is not known any more; start it again.")
-    _start(app, name, {key: value for key, value in said.items() if key != "out"})
+    _start(app, name, {key: value for key, value in said.items() if key != "out"}, folder)
     return _run(app, name)
 
 
@@ -114,7 +116,8 @@ def stop(app: Any, sent: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def forget(app: Any, sent: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Removes what is kept of a run, {"name"}: its state, its log, the text that was sent. The LoRA stays."""
+    """Removes what is kept of a run, {"name"}: its state, its log, the text that was sent. What was made
+    stays."""
     name = _known(app, sent)
     if _runs(app, name):
         raise ValueError(f"{name} is being trained; stop it first.")
@@ -124,9 +127,9 @@ def forget(app: Any, sent: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def runs(app: Any, sent: Mapping[str, Any]) -> Mapping[str, Any]:
     """{} to {"runs": those that there are, the last one first, "model": the default checkpoint, "paths":
-    whether files of the server's machine are read}."""
-    folders = (app.settings.models / "loras").glob(f"{PREFIX}*")
-    found = sorted((folder for folder in folders if folder.is_dir()), key=_time, reverse=True)
+    whether files of the server's machine are read, "kinds": what can be trained}."""
+    folders = [one for place in _places(app) for one in place.glob(f"{PREFIX}*") if one.is_dir()]
+    found = sorted(folders, key=_time, reverse=True)
     names = [folder.name.removeprefix(PREFIX) for folder in found if (folder / RUN).is_file()]
     names += [n for folder in found if (n := folder.name.removeprefix(PREFIX)) not in names and _runs(app, n)]
     models = [entry.name for entry in app.checkpoints.list() if not entry.error]
@@ -134,6 +137,7 @@ def runs(app: Any, sent: Mapping[str, Any]) -> Mapping[str, Any]:
         "runs": [_run(app, name, log=False) for name in names],
         "models": models,
         "model": app.settings.model,
+        "kinds": [*KINDS],
         "paths": _local(app.settings.host),
     }
 
@@ -156,17 +160,17 @@ ROUTES: Mapping[str, Callable[[Any, Mapping[str, Any]], Mapping[str, Any]]] = Ma
 )
 
 
-def _start(app: Any, name: str, flags: Mapping[str, Any]) -> None:
+def _start(app: Any, name: str, flags: Mapping[str, Any], folder: Path) -> None:
     said = [f"--{key}={value}" for key, value in {**flags, "out": name}.items()]
     if _runs(app, name):
         raise ValueError(f"{name} is being trained already.")
-    write(_folder(app, name) / RUN, json.dumps({"out": name, **flags}, indent=2, ensure_ascii=False) + "\n")
+    write(folder / RUN, json.dumps({"out": name, **flags}, indent=2, ensure_ascii=False) + "\n")
     app.background.start(_key(name), "finetune", said)
 
 
 def _run(app: Any, name: str, log: bool = True) -> dict[str, Any]:
-    """A run: {"name", "state": running, stopped, done or failed, "error", "step", "steps", "without", "best",
-    "ready": whether there is a LoRA}, and its log."""
+    """A run: {"name", "kind", "state": running, stopped, done or failed, "error", "step", "steps", "without",
+    "best", "ready": whether it made something}, and its log."""
     folder = _folder(app, name)
     lines, said = Log.lines(folder), _said(folder)
     command = app.background.get(_key(name))
@@ -177,6 +181,7 @@ def _run(app: Any, name: str, log: bool = True) -> dict[str, Any]:
     bounds = [line["held_out"] for line in lines if "held_out" in line]
     made = {
         "name": name,
+        "kind": said.get("kind") or "lora",
         "state": state,
         "error": command.error if command is not None and state == "failed" else "",
         "step": step,
@@ -184,7 +189,7 @@ def _run(app: Any, name: str, log: bool = True) -> dict[str, Any]:
         "trigger": said.get("trigger", ""),
         "without": bounds[0] if bounds else None,
         "best": min(bounds) if bounds else None,
-        "ready": (app.settings.models / "loras" / name).is_dir(),
+        "ready": _made(app, name, said.get("kind")).exists(),
     }
     return {**made, "log": lines[-SHOWN:]} if log else made
 
@@ -198,13 +203,40 @@ def _runs(app: Any, name: str) -> bool:
     return command is not None and command.state == "running"
 
 
+def _places(app: Any) -> list[Path]:
+    """The folders of models that what is trained goes into; the one of LoRAs first."""
+    return [app.settings.models / folder for folder in dict.fromkeys(kind.folder for kind in KINDS.values())]
+
+
+def _made(app: Any, name: str, kind: str | None) -> Path:
+    """The file or folder that a run makes."""
+    one = KINDS[kind or "lora"]
+    return app.settings.models / one.folder / f"{name}{one.suffix}"
+
+
 def _folder(app: Any, name: str) -> Path:
-    """The folder of a run's state. ValueError for what is no name."""
+    """The folder of a run's state, wherever it is; among the LoRAs if there is none. ValueError for what is
+    no name."""
     if not NAME.fullmatch(name):
         raise ValueError(
             "A name has letters, digits, blanks, dots, + and -, and begins with a letter or digit."
         )
-    return app.settings.models / "loras" / f"{PREFIX}{name}"
+    places = [place / f"{PREFIX}{name}" for place in _places(app)]
+    return next((place for place in places if place.is_dir()), places[0])
+
+
+def _new_folder(app: Any, name: str, kind: str | None) -> Path:
+    """The folder that the state of a run of this kind has. ValueError if the name is taken by another
+    kind."""
+    if kind is not None and kind not in KINDS:
+        raise ValueError(f"kind: choose {', '.join(KINDS)}.")
+    there = _folder(app, name)
+    folder = app.settings.models / KINDS[kind or "lora"].folder / there.name
+    if there != folder and there.is_dir():
+        if (there / RUN).is_file():
+            raise ValueError(f"There is a training of {name} of another kind; choose another name.")
+        shutil.rmtree(there)  # a text that was sent and never used
+    return folder
 
 
 def _known(app: Any, sent: Mapping[str, Any]) -> str:

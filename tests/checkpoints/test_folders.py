@@ -39,6 +39,12 @@ def test_a_folder_is_found_once_whatever_leads_to_it(tmp_path):
     assert list(Folders(root).find()) == ["b/real", "c", "d", "e/two"]
 
 
+def test_hidden_folders_are_no_checkpoints(tmp_path):
+    """A merge or a training that is being written, or was killed, has a config.json too."""
+    made(tmp_path, "b", ".merging-b", ".writing-b", "a/.cache/c")
+    assert list(Folders(tmp_path).find()) == ["b"]
+
+
 def test_every_way_to_a_folder_is_a_name_of_it(tmp_path):
     root = tmp_path / "checkpoints"
     made(root, "real")

@@ -48,6 +48,18 @@ def test_two_checkpoints_are_merged_on_the_page(visit, site):
         page.locator("#merger-method").select_option("slerp")
         assert page.locator(".formula").text_content() == "along the arc from A to B"
         assert page.locator("#merger-c").is_hidden()
+        shown = {
+            "bake": "a lora weight out",
+            "extract": "a b rank out",
+            "prune": "a what remove choice data out",
+        }
+        for method, fields in shown.items():
+            page.locator("#merger-method").select_option(method)
+            inputs = page.locator("merger-view .field:visible").evaluate_all(
+                "all => all.map((one) => one.classList[1])"
+            )
+            assert " ".join(inputs) == f"method {fields}"
+        page.locator("#merger-method").select_option("slerp")
         page.locator("#merger-a").select_option("storyteller")
         page.locator("#merger-b").select_option("other")
         page.get_by_role("button", name="Merge", exact=True).click()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.tiny_checkpoints import llada
@@ -23,7 +25,7 @@ def call(app, route, **sent):
 
 
 def test_a_merge_is_watched_and_its_recipe_listed(app):
-    assert call(app, "state") == {"state": "none", "done": 0.0, "error": ""}
+    assert call(app, "state") == {"state": "none", "done": 0.0, "said": "", "error": ""}
     assert (
         call(app, "start", method="slerp", a="A", b="B", weight=0.3, layers="1=0", out="mix")["state"]
         == "running"
@@ -31,12 +33,35 @@ def test_a_merge_is_watched_and_its_recipe_listed(app):
     with pytest.raises(ValueError, match="merging runs already"):
         call(app, "start", a="A", b="B", out="other")
     assert app.background.get("merging").wait(60)
-    assert call(app, "state") == {"state": "done", "done": 1.0, "error": ""}
+    assert call(app, "state") == {"state": "done", "done": 1.0, "said": "", "error": ""}
     said = call(app, "options")
-    assert said["checkpoints"] == ["A", "B", "mix"] and len(said["methods"]) == 6
+    assert said["checkpoints"] == ["A", "B", "mix"] and len(said["methods"]) == 9
     (merged,) = said["merged"]
     assert merged["name"] == "mix" and merged["recipe"]["layers"] == [[1, 0.0]]
     assert [name for name, _ in merged["recipe"]["parents"]] == ["A", "B"]
+
+
+def test_a_difference_is_extracted_with_what_it_reports(app):
+    call(app, "start", method="extract", a="A", b="B", rank=4, out="poet")
+    assert app.background.get("merging").wait(60)
+    state = call(app, "state")
+    assert state["state"] == "done" and "relative error 0." in state["said"], state
+    said = call(app, "options")
+    assert said["loras"] == ["poet"] and said["paths"]
+    fields = {one["name"]: one["fields"] for one in said["methods"]}
+    assert fields["extract"] == ["b", "rank"] and fields["bake"] == ["lora", "weight"]
+    assert fields["prune"] == ["data", "what", "remove", "choice"] and "c" not in fields["slerp"]
+
+
+def test_how_a_pruned_checkpoint_was_made_is_listed(app):
+    found = {"layers": [0], "units": [[]], "before": 5.5, "after": 5.6, "random": 5.7}
+    recipe = {"parent": ["A", "x"], "what": "layers", "share": 0.5, "choice": "importance"}
+    file = app.settings.checkpoints / "B" / "pruning.json"
+    file.write_text(json.dumps({"recipe": recipe, "found": found}), "utf-8")
+    (made,) = call(app, "options")["merged"]
+    assert made["name"] == "B" and made["recipe"]["bounds"]["after"] == 5.6
+    file.write_text('{"recipe": {}}', "utf-8")
+    assert call(app, "options")["merged"] == []
 
 
 def test_what_the_command_refuses_is_said(app):
@@ -63,6 +88,12 @@ def test_a_merge_is_cancelled(app):
         ({"a": "A", "b": "B", "out": "A"}, "There is a checkpoint A already; choose another name."),
         ({"a": "A", "b": "B", "out": "mix", "weight": "1"}, "weight: a number is expected."),
         ({"a": 1, "b": "B", "out": "mix"}, "a: a text is expected."),
+        ({"method": "bake", "a": "A", "out": "x"}, "Choose a LoRA."),
+        ({"method": "extract", "a": "A", "out": "x"}, "Choose B."),
+        ({"method": "extract", "a": "A", "b": "B"}, "Give the new LoRA a name."),
+        ({"method": "prune", "a": "A", "out": "x"}, "Choose a text."),
+        ({"method": "prune", "a": "A", "out": "x", "data": "nothing.txt"}, "There is no file nothing.txt."),
+        ({"method": "stir", "a": "A", "out": "x"}, "There is no method 'stir'."),
         ({"aa": "A"}, "There is no field 'aa'."),
     ],
 )

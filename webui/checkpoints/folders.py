@@ -119,6 +119,8 @@ class Folders:
                 for entry in entries:
                     if entry.name == FILE:
                         model = True
+                    elif entry.name.startswith("."):  # hidden, such as what is still being written
+                        continue
                     elif entry.is_symlink():
                         links.append(entry.name)
                     elif entry.is_dir(follow_symlinks=False):

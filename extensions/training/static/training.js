@@ -4,6 +4,7 @@
 import { button, call, element, formatNumber, open, say, whenVisible } from "webui";
 
 const PIECE = 200_000; // characters of a text that are sent at once
+const KINDS = ["lora", "full", "soft-prompt", "qlora"];
 const PERIOD = 1500; // ms between two looks at a run, while the view is visible
 const words = (key, values = {}) => say(`extension.training.${key}`, values);
 const ask = (route, sent = {}) => call(`training/${route}`, sent);
@@ -33,7 +34,9 @@ class Training extends HTMLElement {
     const steps = Object.assign(element("input"), { type: "number", min: "1", max: "1000000", value: "400" });
     const sample = Object.assign(element("input"), { type: "text", maxLength: 500, placeholder: words("sample_hint") });
     this.model = element("select");
-    this.fields = { file, path, name, trigger, steps, sample };
+    const kind = element("select");
+    kind.replaceChildren(...KINDS.map((one) => Object.assign(element("option", "", words(`kind.${one}`)), { value: one })));
+    this.fields = { kind, file, path, name, trigger, steps, sample };
     file.addEventListener("change", () => {
       const chosen = file.files?.[0];
       if (chosen && !name.value) name.value = chosen.name.replace(/\.[^.]*$/, "").replace(/[^\w .+-]/g, "").trim();
@@ -44,7 +47,7 @@ class Training extends HTMLElement {
     this.pathRow = row("path", path);
     const form = element(
       "form", "training-form", row("file", file), this.pathRow, row("name", name), row("trigger", trigger), row("sample", sample),
-      row("steps", steps), row("model", this.model), this.fault, element("footer", "", this.begin, element("p", "hint", words("how_long"))),
+      row("steps", steps), row("model", this.model), row("kind", kind), this.fault, element("footer", "", this.begin, element("p", "hint", words("how_long"))),
     );
     form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -54,14 +57,14 @@ class Training extends HTMLElement {
   }
 
   async start() {
-    const { file, path, name, trigger, steps, sample } = this.fields;
+    const { kind, file, path, name, trigger, steps, sample } = this.fields;
     this.say("");
     this.begin.disabled = true;
     try {
       const chosen = file.files?.[0];
-      if (chosen) await this.send(chosen, name.value.trim());
+      if (chosen) await this.send(chosen, name.value.trim(), kind.value);
       await ask("start", {
-        name: name.value.trim(), path: chosen ? null : path.value.trim() || null, trigger: trigger.value.trim(),
+        name: name.value.trim(), kind: kind.value, path: chosen ? null : path.value.trim() || null, trigger: trigger.value.trim(),
         steps: Number(steps.value) || 0, sample: sample.value.trim() || trigger.value.trim(), model: this.model.value || null,
       });
       for (const input of [file, path, name, trigger, sample]) input.value = "";
@@ -75,7 +78,7 @@ class Training extends HTMLElement {
   }
 
   /** Sends a text in pieces: the server takes no large bodies. */
-  async send(file, name) {
+  async send(file, name, kind) {
     const text = await file.text();
     const signs = Array.from({ length: Math.ceil(text.length / PIECE) || 1 }, (_, index) => text.slice(index * PIECE, (index + 1) * PIECE));
     for (let index = 0; index < signs.length - 1; index++) {
@@ -85,7 +88,7 @@ class Training extends HTMLElement {
     }
     for (const [index, piece] of signs.entries()) {
       this.begin.textContent = words("sending", { percent: Math.round((100 * index) / signs.length) });
-      await ask("upload", { name, file: file.name, text: piece, more: index > 0 });
+      await ask("upload", { name, kind, file: file.name, text: piece, more: index > 0 });
     }
     this.begin.textContent = words("start");
   }
@@ -113,6 +116,9 @@ class Training extends HTMLElement {
         const known = this.shown.get(one.name);
         const key = JSON.stringify(one);
         if (known?.dataset.key === key) continue;
+        if (one.ready && one.kind === "full" && known && !JSON.parse(known.dataset.key || "{}").ready) {
+          this.dispatchEvent(new CustomEvent("tdw:rescanned", { bubbles: true, detail: {} })); // a checkpoint came
+        }
         const full = await ask("run", { name: one.name });
         const node = this.draw(full);
         node.dataset.key = key;
@@ -136,10 +142,11 @@ class Training extends HTMLElement {
     bar.setAttribute("role", "progressbar");
     bar.setAttribute("aria-label", run.name);
     bar.setAttribute("aria-valuenow", String(Math.round(100 * share)));
-    const facts = [words("step", { step: run.step, steps: run.steps || "…" })];
+    const facts = [words(`kind.${run.kind}`), words("step", { step: run.step, steps: run.steps || "…" })];
     if (run.best !== null) facts.push(words("bounds", { before: formatNumber(run.without, 3), best: formatNumber(run.best, 3) }));
     const left = run.state === "running" ? timeLeft(run) : "";
     if (left) facts.push(left);
+    if (run.ready && run.kind === "full") facts.push(words("choose"));
     node.append(bar, element("p", "facts", facts.join(" · ")));
     if (run.error) node.append(element("p", "fault", element("bdi", "", run.error)));
     if (run.log.filter((line) => "loss" in line).length > 1) node.append(curve(run));
@@ -168,8 +175,9 @@ class Training extends HTMLElement {
     const acts = [];
     if (run.state === "running") acts.push(act("stop", "stop"));
     if (run.state === "stopped" || run.state === "failed") acts.push(act("resume", "resume"));
-    if (run.ready) {
-      const prompt = [run.trigger, `<lora:${run.name}:1>`].filter(Boolean).join(" ");
+    if (run.ready && run.kind !== "full") {
+      const tag = run.kind === "soft-prompt" ? "" : `<lora:${run.name}:1>`;
+      const prompt = [run.trigger, tag].filter(Boolean).join(" ");
       acts.push(button(words("try"), () => {
         open("write");
         this.dispatchEvent(new CustomEvent("tdw:write", { bubbles: true, detail: { text: prompt } }));

@@ -71,6 +71,23 @@ def test_a_run_is_watched_stopped_and_gone_on_with_after_a_restart(server, tmp_p
     assert call(other, "forget", name="poet")["runs"] == [] and not said.parent.exists()
 
 
+def test_every_weight_is_trained_into_a_checkpoint(server, tmp_path):
+    app, text = server(), "The cat sat on the stone and sang to the wind. " * 40
+    call(app, "upload", name="poet", kind="soft-prompt", file="a.txt", text=text)  # and then chosen otherwise
+    call(app, "upload", name="poet", kind="full", file="a.txt", text=text)
+    place = tmp_path / "models" / "checkpoints"
+    assert not (tmp_path / "models" / "embeddings" / ".training-poet").exists()
+    call(app, "start", name="poet", kind="full", steps=4, **SMALL)
+    with pytest.raises(ValueError, match="There is a training of poet of another kind; choose another name"):
+        call(app, "start", name="poet", steps=4)
+    assert app.background.get("training poet").wait(60)
+    (run,) = call(app, "runs")["runs"]
+    assert (run["kind"], run["state"], run["ready"]) == ("full", "done", True), run
+    assert (place / "poet" / "finetune.json").is_file() and "poet" in app.checkpoints.names()
+    with pytest.raises(ValueError, match="There is a checkpoint poet already; choose another name."):
+        call(app, "start", name="poet", kind="full", steps=4)
+
+
 def test_a_run_that_fails_says_why(server):
     app = server()
     call(app, "upload", name="poet", file="a.jsonl", text='{"text": "a cat"}\n')
@@ -88,6 +105,7 @@ def test_a_run_that_fails_says_why(server):
         ("start", {"name": "poet", "path": "/nowhere/poems.txt"}, "There is no file poems.txt."),
         ("start", {"name": "poet", "steps": "many"}, "steps: a number is expected."),
         ("start", {"name": "poet", "steps": True}, "steps: a number is expected."),
+        ("start", {"name": "poet", "kind": "none"}, "kind: choose lora, qlora, soft-prompt, full."),
         ("start", {"nam": "poet"}, "There is no field 'nam'."),
         ("start", {}, "name: Field required."),
         (
