@@ -110,16 +110,21 @@ def test_who_may_restart(tmp_path):
     ):
         app, there = started(tmp_path, **settings)
         app.restart = (lambda: pytest.fail("restarted")) if served else None
-        assert there.post("/api/v1/restart", json={}).status_code == 403
+        assert there.post("/api/v1/restart", json={"confirm": True}).status_code == 403
         assert there.get("/api/v1/settings").json()["restartable"] is False
     app, there = started(tmp_path)
     asked = []
     app.restart = lambda: asked.append("restart")
     assert there.get("/api/v1/settings").json()["restartable"] is True
-    reply = there.post("/api/v1/restart", json={})
+    reply = there.post("/api/v1/restart", json={"confirm": True})
+    for wrong in ({}, {"confirm": False}):
+        assert there.post("/api/v1/restart", json=wrong).status_code == 422
     assert (reply.status_code, reply.json(), asked) == (202, {"jobs": 0}, ["restart"])
     assert (
-        there.post("/api/v1/restart", json={}, headers={"Origin": "https://evil.example"}).status_code == 403
+        there.post(
+            "/api/v1/restart", json={"confirm": True}, headers={"Origin": "https://evil.example"}
+        ).status_code
+        == 403
     )
 
 

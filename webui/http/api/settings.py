@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from webui.application import App
 from webui.core.errors import Forbidden, Refusal
@@ -28,6 +28,13 @@ class SettingsInfo(BaseModel):
     file: str
     outdated: bool
     restartable: bool
+
+
+class RestartBody(BaseModel):
+    """`confirm`: true, so that nothing restarts by mistake."""
+
+    model_config = ConfigDict(extra="forbid")
+    confirm: Literal[True]
 
 
 class RestartInfo(BaseModel):
@@ -63,7 +70,7 @@ async def change(app: Program, sent: Annotated[bytes, Depends(body())]) -> Respo
 
 
 @router.post("/restart", response_model=RestartInfo, status_code=202, responses=refusals(403))
-async def restart(app: Program) -> Response:
+async def restart(app: Program, sent: Annotated[RestartBody, Depends(body(RestartBody))]) -> Response:
     """Starts the program anew, by the same command and on the same port: settings and extensions are as they
     were written. Jobs are interrupted; texts that are finished are saved, and experiments can go on."""
     if app.restart is None or not only_here(app.settings):

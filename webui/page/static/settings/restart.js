@@ -27,7 +27,7 @@ export function restartButton() {
     press.disabled = true;
     const gone = returned();
     try {
-      await post("restart", {});
+      await post("restart", { confirm: true });
     } catch (error) {
       press.disabled = false;
       return showError(error.message);
