@@ -163,6 +163,14 @@ class App:
             request = request.replace(seed=stored.seed)
         return self.queue.submit(request, client, Continued(experiment, source, writes))
 
+    def restore(self, request: Request, seed: int | None) -> str:
+        """A new experiment from an exported file, to which its texts are added; its id. seed: the one that
+        was drawn for its texts. ValueError if the request cannot be run here."""
+        if request.seed == -1 and seed is not None:
+            request = request.replace(seed=seed)
+        request = request.drawn()
+        return self.experiments.restore(request, len(self.expand(request.replace(confirm=True))))
+
     def forget(self, experiment: str) -> None:
         """Deletes an experiment; its texts stay in the history. Busy while it runs; NotFound, OSError."""
         if self.queue.works_on(experiment):
@@ -175,7 +183,7 @@ class App:
 
     def export(self, job: Job, format: str) -> str:
         """A job's table as a file of this format: see webui/service/exports."""
-        return FORMATS[format].write(self.tables.of(job), job.request)
+        return FORMATS[format].write(self.tables.of(job), job)
 
     def _cost(self, cells: Sequence[Cell]) -> Estimate:
         return estimate(cells, self.checkpoints, self.pace, self.settings.batch_rows)

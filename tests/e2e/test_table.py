@@ -93,6 +93,14 @@ def test_the_table_is_saved_and_opened_again(visit, site, tmp_path):
     user.drop(path)
     user.wait("document.body.textContent.includes('X values: 0.2, 0.9, 1.5')")
     assert user.shown("prompt") == "a dragon"
+    user.done(jobs=2)  # its texts too, as an experiment that can go on
+    user.page.locator(".job-views").first.get_by_role("button", name="Table").click()
+    user.wait("document.querySelectorAll('.job:first-of-type td.words button.opener').length === 9")
+    first, second = (
+        user.page.locator(".job").nth(i).locator("td.words .opener").all_text_contents() for i in (0, 1)
+    )
+    assert first == second
+    assert user.page.get_by_role("button", name="Continue").first.is_visible()
 
 
 def test_a_cell_that_fails_has_its_sentence_in_the_table(visit, site):

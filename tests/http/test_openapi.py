@@ -70,6 +70,8 @@ def test_it_names_the_whole_api_and_nothing_else(document, client):
         ("get", "/api/v1/jobs/{id}/export/{format}"),
         ("post", "/api/v1/jobs/{id}/retry"),
         ("post", "/api/v1/jobs/{id}/abandon"),
+        ("post", "/api/v1/experiments"),
+        ("post", "/api/v1/experiments/{id}/texts"),
         ("get", "/api/v1/experiments"),
         ("get", "/api/v1/experiments/{id}"),
         ("post", "/api/v1/experiments/{id}/resume"),

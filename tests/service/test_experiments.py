@@ -151,3 +151,56 @@ def test_options_at_their_defaults_do_not_count_in_a_key(app):
     fields = json.loads(request.model_dump_json())
     assert "guidance" in fields  # so that the next line says something
     assert key(bare) == key(Cell("0", request.replace(guidance={})))
+
+
+def stored_in(html: str) -> dict:
+    return json.loads(html.split('id="request">')[1].split("</script>")[0])
+
+
+def test_an_exported_file_is_the_experiment_with_its_texts(app, tmp_path_factory):
+    job = written(app, seed=-1, xyz_grid={"x_field": "temperature", "x_values": "0, 1, 2"})
+    app.bounds.begin(job).wait(120)
+    file = stored_in(app.export(job, "html"))
+    other = program(tmp_path_factory.mktemp("elsewhere"))
+    request, _ = other.Request.read(file["request"])
+    experiment = other.restore(request, file["seed"])
+    for text in file["texts"]:
+        other.experiments.take_in(experiment, [text])
+    shown = other.resume(experiment, writes="nothing")
+    assert shown.wait(120)
+    for name in ("text", "tokens", "trace", "axes", "statistics", "provenance"):
+        assert [getattr(part, name) for part in shown.result.parts] == [
+            getattr(part, name) for part in job.result.parts
+        ]
+    asked = [[part.request.model_dump() for part in one.result.parts] for one in (shown, job)]
+    assert asked[0] == asked[1]
+    assert other.tables.of(shown).rows[0].metrics == app.tables.of(job).rows[0].metrics
+    more = {**GRID, "x_field": "temperature", "x_values": "0, 2, 3"}
+    going = other.resume(experiment, request=request.replace(xyz_grid=more))
+    assert going.wait(120) and texts(going)[:2] == [texts(job)[0], texts(job)[2]]
+    other.history.keep = False
+    with pytest.raises(ValueError, match="not kept"):
+        other.restore(request, 1)
+    other.close()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"key": "../x"},
+        {"result": {}},
+        {"result": {"id": "../../x", "request": {}}},
+        {"result": {"id": "0" * 20, "request": {"length": "x"}}},
+        {"result": {"id": "0" * 20, "request": {}, "text": 3}},
+    ],
+)
+def test_what_is_no_exported_text_is_a_sentence(app, change):
+    experiment = app.restore(app.Request(prompt="a", seed=1, xyz_grid=GRID), None)
+    text = {
+        "key": "0" * 32,
+        "cell": "0",
+        "result": {"id": "0" * 20, "request": {}, "text": "", "complete": True},
+    }
+    with pytest.raises(ValueError, match="This is not"):
+        app.experiments.take_in(experiment, [{**text, **change}])
+    assert not app.history.list()

@@ -116,7 +116,7 @@ class Parsed(HTMLParser):
 
 def test_html_has_texts_as_text_and_the_request(registry):
     job = job_of(registry, [HOSTILE, "a\nb", None], prompt=HOSTILE)
-    text = FORMATS["html"].write(Tables(registry).of(job), job.request)
+    text = FORMATS["html"].write(Tables(registry).of(job), job)
     page = Parsed(text)
     assert page.tags.count("script") == 2 and "img" not in page.tags and "a" not in page.tags
     assert HOSTILE in page.cells and "a\nb" in page.cells and "It <b>failed</b>." in page.cells
@@ -130,7 +130,7 @@ def test_html_has_texts_as_text_and_the_request(registry):
 @pytest.mark.parametrize("sign", FORMULAS)
 def test_csv_has_no_formulas(registry, sign):
     job = job_of(registry, [f"{sign}cmd", "plain, with comma\nand line", None])
-    lines = list(csv.DictReader(io.StringIO(FORMATS["csv"].write(Tables(registry).of(job), job.request))))
+    lines = list(csv.DictReader(io.StringIO(FORMATS["csv"].write(Tables(registry).of(job), job))))
     assert lines[0]["text"] == f"'{sign}cmd" and lines[0]["prompt"] == f"'{sign}cmd"
     assert lines[1]["text"] == "plain, with comma\nand line" and lines[1]["text_metrics.words"] == "5"
     assert lines[2]["error"] == "It <b>failed</b>."
@@ -139,9 +139,7 @@ def test_csv_has_no_formulas(registry, sign):
 
 def test_jsonl_has_the_request_of_each_text(registry):
     job = job_of(registry, [HOSTILE, None])
-    first, second = map(
-        json.loads, FORMATS["jsonl"].write(Tables(registry).of(job), job.request).split("\n")[:2]
-    )
+    first, second = map(json.loads, FORMATS["jsonl"].write(Tables(registry).of(job), job).split("\n")[:2])
     assert first["text"] == HOSTILE and first["axes"] == {"prompt": HOSTILE}
     assert registry.Request.read(first["request"])[0] == job.cells[0].request
     assert second["error"] == "It <b>failed</b>." and second["request"] is None and not second["complete"]
@@ -151,7 +149,7 @@ def test_markdown_is_a_table_whatever_the_texts_hold(registry):
     from webui.http.markdown import render
 
     job = job_of(registry, [HOSTILE, "# a\n\n- b", None])
-    text = FORMATS["markdown"].write(Tables(registry).of(job), job.request)
+    text = FORMATS["markdown"].write(Tables(registry).of(job), job)
     lines = text.splitlines()
     assert len(lines) == 5 and len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
     page = Parsed(render(text))

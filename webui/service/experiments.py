@@ -16,6 +16,8 @@ import os
 import re
 import shutil
 import threading
+import time
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +33,7 @@ from webui.service.history.store import History
 from webui.service.job import Continued, Job
 
 NAME = re.compile(r"[0-9a-f]{16}")
+KEY = re.compile(r"[0-9a-f]{32}")
 Better = Literal["a", "b", "same"]
 SHARES = MappingProxyType({"a": 1.0, "b": 0.0, "same": 0.5})  # of a vote that `a` wins
 PROMPT = 120  # characters of a prompt in the list
@@ -173,6 +176,38 @@ class Experiments:
             return self._history.get(name)
         except ValueError:
             return None
+
+    # -- from an exported file -------------------------------------------------------------------------------
+
+    def restore(self, request: Request, texts: int) -> str:
+        """A new experiment of a request whose seed was drawn, without any text; its id. `texts`: cells of the
+        request. ValueError where nothing is kept; OSError if the disk refuses."""
+        if not self._history.keep:
+            raise ValueError(
+                "Texts are not kept here (setting keep_history), so no experiment can be restored."
+            )
+        name = uuid.uuid4().hex[:16]
+        about = {"created": time.time(), "source": "", "texts": texts}
+        about["request"] = request.model_dump(mode="json")
+        write(self._folder / name / "experiment.json", json.dumps(about))
+        return name
+
+    def take_in(self, name: str, texts: Sequence[Mapping[str, Any]]) -> None:
+        """Adds finished texts to an experiment, as webui/service/exports/stored.py has them; those that the
+        history has already stay as they are there. ValueError; NotFound; OSError."""
+        base = self._about(name)["request"]
+        for text in texts:
+            cell, slim = str(text.get("cell")), text.get("result")
+            if not KEY.fullmatch(str(text.get("key"))) or not isinstance(slim, dict):
+                raise ValueError("This is not a text of an exported experiment.")
+            if not isinstance(slim.get("request"), dict):
+                raise ValueError("This is not an exported text: it has no request.")
+            result = self._history.take_in({**slim, "request": {**base, **slim["request"]}})
+            with self._lock:
+                _append(self._journal(name), {"key": text["key"], "cell": cell, "result": result.id})
+                if isinstance(text.get("bound"), float):
+                    bits = {"result": result.id, "bits": text["bound"]}
+                    _append(self._folder / name / "bounds.jsonl", bits)
 
     # -- votes -----------------------------------------------------------------------------------------------
 

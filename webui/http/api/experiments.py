@@ -29,6 +29,32 @@ class Resumed(BaseModel):
     writes: Writes = "missing"
 
 
+class Exported(BaseModel):
+    """The request of an exported experiment, as it stands in the file, and the seed that was drawn for its
+    texts."""
+
+    model_config = ConfigDict(extra="forbid")
+    request: dict[str, Any]
+    seed: int | None = None
+
+
+class ExportedText(BaseModel):
+    """A finished text of an exported experiment, as it stands in the file."""
+
+    model_config = ConfigDict(extra="forbid")
+    key: str
+    cell: str
+    bound: float | None = None
+    result: dict[str, Any]
+
+
+class ExportedTexts(BaseModel):
+    """Some of its texts: as many as a body may hold."""
+
+    model_config = ConfigDict(extra="forbid")
+    texts: list[ExportedText]
+
+
 class Vote(BaseModel):
     """Which of two cells of a job of the experiment is better: `a`, `b`, or `same`."""
 
@@ -39,8 +65,8 @@ class Vote(BaseModel):
     better: Better
 
 
-class Voted(BaseModel):
-    """The experiment that keeps the vote."""
+class Changed(BaseModel):
+    """The experiment that keeps it."""
 
     id: str
 
@@ -66,6 +92,28 @@ async def get(app: Program, id: str) -> Response:
     return Reply(await attempt(lambda: _info(app, app.experiments.get(id))))
 
 
+@router.post("/experiments", status_code=201, response_model=Changed, responses=refusals(422, 429))
+async def restore(
+    app: Program, turns: SubmitTurns, sent: Annotated[Exported, Depends(body(Exported))]
+) -> Response:
+    """A new experiment from an exported HTML file, whose texts are sent next. Nothing is queued: `resume`
+    with the writes `nothing` shows it."""
+    request = await turns.attempt(lambda: app.restore(app.Request.read(sent.request)[0], sent.seed))
+    return Reply({"id": request}, 201)
+
+
+@router.post(
+    "/experiments/{id}/texts", status_code=201, response_model=Changed, responses=refusals(404, 422, 429)
+)
+async def add_texts(
+    app: Program, turns: SubmitTurns, id: str, sent: Annotated[ExportedTexts, Depends(body(ExportedTexts))]
+) -> Response:
+    """Adds finished texts of the file, some at a time; they are in the history then."""
+    texts = [one.model_dump() for one in sent.texts]
+    await turns.attempt(lambda: app.experiments.take_in(id, texts))
+    return Reply({"id": id}, 201)
+
+
 @router.post(
     "/experiments/{id}/resume", status_code=201, response_model=JobInfo, responses=refusals(404, 422, 429)
 )
@@ -88,7 +136,7 @@ async def resume(
     return await made(app, await turns.attempt(submit), client)
 
 
-@router.post("/experiments/{id}/votes", status_code=201, response_model=Voted, responses=refusals(404, 422))
+@router.post("/experiments/{id}/votes", status_code=201, response_model=Changed, responses=refusals(404, 422))
 async def vote(app: Program, id: str, sent: Annotated[Vote, Depends(body(Vote))]) -> Response:
     """Keeps a vote. Tables and exports have its sums as the metrics `votes.share` and `votes.number`."""
     job = app.queue.get(sent.job)

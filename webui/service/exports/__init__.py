@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from webui.core.request import Request
 from webui.service.exports.html import to_html
+from webui.service.job import Job
 from webui.service.table import Table, TableRow, shown
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what makes a spreadsheet take a text for a formula
 SPECIAL = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_[]|#~$"} | {"<": "&lt;", "&": "&amp;"})
 
 
-def to_csv(table: Table, request: Request) -> str:
+def to_csv(table: Table, job: Job) -> str:
     """One line for each cell: axes, metrics, text, error, seed, checkpoint. A text that a spreadsheet would
     take for a formula begins with an apostrophe."""
     stream = io.StringIO()
@@ -34,12 +34,12 @@ def to_csv(table: Table, request: Request) -> str:
     return stream.getvalue()
 
 
-def to_jsonl(table: Table, request: Request) -> str:
+def to_jsonl(table: Table, job: Job) -> str:
     """One object for each cell: axes, metrics, text, error, and the request that makes the text again."""
     return "".join(f"{json.dumps(_object(row), ensure_ascii=False)}\n" for row in table.rows)
 
 
-def to_markdown(table: Table, request: Request) -> str:
+def to_markdown(table: Table, job: Job) -> str:
     """A table, one line for each cell, in which nothing of a text is markup."""
     names = [*table.axes, "text", *table.metrics]
     lines = [_line(names), "|" + "---|" * len(names)]
@@ -77,7 +77,7 @@ class Format:
 
     media: str
     ending: str
-    write: Callable[[Table, Request], str]
+    write: Callable[[Table, Job], str]
 
 
 FORMATS: Mapping[str, Format] = MappingProxyType(

@@ -10,14 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from webui.core.request import Request
+from webui.service.exports.stored import stored
+from webui.service.job import Job
 from webui.service.table import Table, shown
 
 REQUEST = '<script type="application/json" id="request">'  # what the page looks for in a dropped file
 HERE = Path(__file__).resolve().parent
 
 
-def to_html(table: Table, request: Request) -> str:
-    """The table, and the whole request in it. Texts are text, no script but ours runs, nothing is fetched."""
+def to_html(table: Table, job: Job) -> str:
+    """The table, and in it the whole request and the finished texts with all that made them, so that the file
+    is the experiment. Texts are text, no script but ours runs, nothing is fetched."""
+    request = job.request
     script, style = ((HERE / name).read_text("utf-8") for name in ("table.js", "table.css"))
     policy = f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'"
     names = [*table.axes, "text", *table.metrics]
@@ -25,7 +29,11 @@ def to_html(table: Table, request: Request) -> str:
         f"<th scope=col aria-sort=none><button type=button>{escape(name)}</button></th>" for name in names
     )
     rows = "".join(_row(table, number) for number in range(len(table.rows)))
-    asked = json.dumps({"request": request.model_dump(mode="json")}, ensure_ascii=False)
+    asked = json.dumps(
+        {"request": request.model_dump(mode="json"), **stored(table, job)},
+        ensure_ascii=False,
+        separators=(",", ":"),
+    )
     return f"""<!doctype html>
 <html lang=en>
 <meta charset=utf-8>

@@ -76,10 +76,7 @@ class History:
             return None
         try:
             data = load(path)
-            request, unknown = self._request.read(data)
-            preset = [current_path(path, self._request.renamed) for path in data.get("preset", ())]
-            result = Result.model_validate({**data, "id": name, "request": request, "preset": preset})
-            result.model_dump_json()  # a file may hold what no reply can
+            result, unknown = self._result(data, name)
             about = {
                 "favourite": data.get("favourite") is True,
                 "extensions": self._extensions(data),
@@ -92,6 +89,31 @@ class History:
         except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
             raise ValueError(f"The file of this result cannot be read: {error}") from None
         return result, about
+
+    def take_in(self, data: Mapping[str, Any]) -> Result:
+        """Saves a result that was exported, unless there is one of its id. ValueError if it is none; OSError
+        if the disk refuses."""
+        name = data.get("id")
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise ValueError("This is not an exported text: it has no id of one.")
+        try:
+            result, _ = self._result(data, name)
+        except ValidationError as error:
+            raise ValueError(f"This is not an exported text: {error.errors()[0]['msg']}.") from None
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+            raise ValueError(f"This is not an exported text: {error}") from None
+        if not self.has(name):
+            self.save(result)
+        return result
+
+    def _result(self, data: Mapping[str, Any], name: str) -> tuple[Result, dict[str, Any]]:
+        """A result from its fields, and the unknown ones of its request. ValidationError and whatever wrong
+        fields raise."""
+        request, unknown = self._request.read(dict(data))
+        preset = [current_path(path, self._request.renamed) for path in data.get("preset", ())]
+        result = Result.model_validate({**data, "id": name, "request": request, "preset": preset})
+        result.model_dump_json()  # a file may hold what no reply can
+        return result, unknown
 
     def has(self, name: str) -> bool:
         """Whether there is a result of this id."""

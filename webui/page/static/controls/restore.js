@@ -5,9 +5,10 @@ import { showError, showNotice } from "../base/notice.js";
 import { button, element, origin } from "../base/parts.js";
 import { shown } from "../base/shown.js";
 import { say } from "../base/strings.js";
+import { restoreTexts, wholeTexts } from "./restore-texts.js";
 
 const LARGEST = 1_000_000; // bytes; a saved text with its trace is far smaller
-const LARGEST_TABLE = 50_000_000; // bytes of an exported table, of which only the request is sent
+const LARGEST_TABLE = 50_000_000; // bytes of an exported table
 const MOST_TEXTS = 8; // of a file that are shown
 const listed = (names) => names.join(", ");
 
@@ -30,7 +31,13 @@ async function restore(text, name = "") {
   if (unknown.length) sentences.unshift(say("page.restored_unknown", { names: listed(unknown) }));
   shown.undoable([say("page.restored"), ...sentences].join(" "));
   document.dispatchEvent(new CustomEvent("tdw:use", { detail: { request: answer.request, keepSeed: true } }));
-  showText(stored, answer.request);
+  if (!Array.isArray(stored?.texts) || !stored.texts.length) return showText(stored, answer.request);
+  try {
+    await restoreTexts(stored);
+  } catch (error) {
+    showText({ parts: wholeTexts(stored) }, answer.request);
+    showError(error.message);
+  }
 }
 
 /** Shows the text of a saved file on the canvas, if there is one in it. */
@@ -55,7 +62,7 @@ function requestIn(html) {
 /** A saved text without what restoring does not need: with its trace it may exceed the server's limit. */
 function slim(stored) {
   if (stored === null || typeof stored !== "object" || Array.isArray(stored)) return stored;
-  return { ...stored, trace: undefined, tokens: undefined, pieces: undefined, parts: undefined };
+  return { ...stored, trace: undefined, tokens: undefined, pieces: undefined, parts: undefined, texts: undefined };
 }
 
 /** Whether a text looks like a saved text; pasted prompts rarely do. */
