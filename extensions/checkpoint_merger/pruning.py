@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PRUNE = "prune"
-ABOUT = "A without the layers, or the width, that matter least for the text of --data"
+ABOUT = "A without the layers, or the width, that matter least for a text"
 RECIPE = "pruning.json"
 WHAT = ("width", "layers")
 CHOICES = ("importance", "random")

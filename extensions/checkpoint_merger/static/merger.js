@@ -86,7 +86,7 @@ class Merger extends HTMLElement {
     const method = this.fields.method.value;
     const chosen = this.methods.find((one) => one.name === method);
     const fields = chosen?.fields ?? [];
-    this.formula.textContent = chosen?.about ?? "";
+    this.formula.textContent = chosen ? words(`formula.${method}`) : "";
     for (const key of ["b", "c", "weight", "layers", "lora", "rank", "what", "remove", "choice", "data"]) this.rows[key].hidden = !fields.includes(key);
     this.form.classList.toggle("pair", fields.includes("b") && !fields.includes("c"));
     this.form.classList.toggle("alone", !fields.includes("b"));
