@@ -91,7 +91,9 @@ class Infill(Extension):
         if not scan.acts:
             return row.with_prompt("main", Prompt(scan.literal))
         if row.draft is not None:
-            raise ValueError("the answer already starts from a text, so the prompt can have no gaps.")
+            raise ValueError(
+                f"the answer already starts from a text of {row.source}, so the prompt can have no gaps."
+            )
         options = cls.options(row)
         draft = Draft(tuple(cls._parts(scan.parts, options.passage)))
         first = next(part for part in scan.parts if isinstance(part, Construct))

@@ -51,6 +51,7 @@ def test_a_preview_shows_what_the_model_is_given(client):
     assert told["shown"][0]["prompts"] == {"main": "a"} and told["shown"][0]["answer"] is None
     assert told["shown"][2]["prompts"] == {"main": "a, b"} and told["shown"][3]["seed"] == 6
     assert told["shown"][4]["answer"] == "a, …" and told["shown"][4]["notes"]
+    assert told["shown"][4]["answer_from"] == "infill" and told["shown"][0]["answer_from"] == ""
     reply = client.post("prompts/preview", json={"prompt": "a", "prompt_matrix": {"enabled": True}})
     assert reply.status_code == 422 and "no |" in reply.json()["error"]["message"]
     told = client.post("prompts/preview", json={"prompt": "a [[...0]]"}).json()

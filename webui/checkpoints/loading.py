@@ -230,6 +230,10 @@ class Checkpoints(Catalogue):
         whole = tokenizer.prompt(text, system, template)
         return Count(len(tokenizer.encode(text)), len(whole.tokens), self.max_length(name))
 
+    def encoder(self, name: str | None) -> Callable[[str], list[int]]:
+        """Makes a text into tokens of a checkpoint, whose tokenizer is read when it is first called."""
+        return lambda text: self.tokenizer(name).encode(text)
+
     def tokenizer(self, name: str | None) -> Tokenizer:
         """The checkpoint's tokenizer, beside the one of the model in memory. No weights are read and nothing
         waits for a load. Refusal."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Self
@@ -275,8 +277,10 @@ class Request(Options):
 
 @dataclass(frozen=True)
 class Cell:
-    """One text to be made. `axes`: its place in a grid; `id`: stable within its job."""
+    """One text to be made. `axes`: its place in a grid; `id`: stable within its job; `cleared`: the prompt
+    and the options that extensions expanded it from, by field, which its own request has no more."""
 
     id: str
     request: Request
     axes: tuple[tuple[str, Any, str], ...] = ()
+    cleared: Mapping[str, Any] = dataclasses.field(default_factory=dict, compare=False)

@@ -73,6 +73,8 @@ class Result(BaseModel):
     request: SerializeAsAny[Request]
     preset: tuple[str, ...] = ()  # fields that were None and came from the preset
     axes: tuple[tuple[str, Any, str], ...] = ()  # (name, value, label) of the cell
+    # what extensions expanded it from, by field: "prompt", and options that `request` has no more
+    expanded_from: dict[str, Any] = Field(default_factory=dict)
     error: str | None = None
     tokens: tuple[int | None, ...] = ()  # the answer; None is masked
     pieces: tuple[str | None, ...] = ()  # its tokens as text

@@ -202,7 +202,8 @@ class Engine:
     def _prepare(self, cell: Cell, name: str, known: Mapping[str, Any]) -> Prepared:
         """The cell as a row: presets resolved, then every extension's `prompt`. ValueError."""
         request, preset = packing.resolve(cell.request.replace(model=name), known, self.samplers.table)
-        row = self.registry.prepare(Row(cell, request, {"main": Prompt.of(request.prompt)}))
+        prompts = {"main": Prompt.of(request.prompt)}
+        row = self.registry.prepare(Row(cell, request, prompts, encode=self.checkpoints.encoder(name)))
         able = self.checkpoints.entry(name).capabilities
         able.check(row.request)
         for sentence in (*able.about(row.draft), self.checkpoints.hint(name, request.prompt)):
@@ -341,6 +342,7 @@ class Engine:
             request=packed.row.request,
             preset=packed.preset,
             axes=packed.row.cell.axes,
+            expanded_from=dict(packed.row.cell.cleared),
             tokens=tuple(None if token == model.mask else token for token in batch.tokens(row)),
             pieces=decoded.pieces,
             trace=tuple(live.trace),
@@ -424,7 +426,15 @@ def _written(trace: Sequence[Change]) -> int:
 
 
 def _failure(cell: Cell, sentence: str) -> Result:
-    return Result(id=new_id(), text="", complete=False, request=cell.request, axes=cell.axes, error=sentence)
+    return Result(
+        id=new_id(),
+        text="",
+        complete=False,
+        request=cell.request,
+        axes=cell.axes,
+        expanded_from=dict(cell.cleared),
+        error=sentence,
+    )
 
 
 def _whole(job: Job, parts: Sequence[Result]) -> Result:

@@ -101,7 +101,9 @@ def _check(cell: Cell, checkpoints: Checkpoints, registry: Registry) -> None:
     entry, profile = checkpoints.entry(cell.request.model), checkpoints.profile(cell.request.model)
     try:
         request, names = packing.resolve(cell.request.replace(model=entry.name), profile["preset"], table)
-        row = registry.prepare(Row(cell, request, {"main": Prompt.of(request.prompt)}))
+        row = registry.prepare(
+            Row(cell, request, {"main": Prompt.of(request.prompt)}, encode=checkpoints.encoder(request.model))
+        )
         tokenizer: Any = checkpoints.tokenizer(entry.name)
     except ValueError:
         return

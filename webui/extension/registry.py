@@ -52,6 +52,7 @@ from webui.extension.typed import (
 from webui.settings import ROOT, Settings
 
 MAX_NOTES = 3  # about tags of unknown kinds in one prompt
+MAX_CLEARED = 4000  # characters of a prompt or of options that a saved text says it came from
 UNKNOWN_TAG = MappingProxyType(
     {
         "unknown_tag": "Column {column}: no extension has tags of the kind {kind}, so {tag} is text. Kinds: "
@@ -166,7 +167,7 @@ class Registry:
             cells = more
         self._check_number(sum(cell.request.count for cell in cells))
         whole = [copy for cell in cells for copy in _copies(cell)]
-        return tuple(Cell(str(i), cell.request, cell.axes) for i, cell in enumerate(whole))
+        return tuple(replace(cell, id=str(i)) for i, cell in enumerate(whole))
 
     def _expanded(self, kind: type[Extension], cell: Cell, limit: int) -> list[Cell]:
         """What one extension makes of a cell, at most `limit` cells. ValueError names the extension."""
@@ -179,7 +180,8 @@ class Registry:
                 raise ValueError("makes no text from this request; give it at least one value.")
             for part in made:
                 _check_cell(kind, cell.request, part)
-            return [Cell("", part.request, (*cell.axes, *part.axes)) for part in made]
+            cleared = {**cell.cleared, **_cleared(kind, cell.request)}
+            return [Cell("", part.request, (*cell.axes, *part.axes), cleared) for part in made]
 
     def _check_number(self, texts: int) -> None:
         if texts > self.max_cells:
@@ -193,7 +195,10 @@ class Registry:
             row = row.note(UNKNOWN_TAG[mark.construct].format_map(mark.values))
         for kind in self.chain("prompt"):
             with self._blamed(kind):
-                row = checked_row(kind.prompt(row), row)
+                made = checked_row(kind.prompt(row), row)
+            if made.draft is not row.draft:
+                made = made.replace(source=kind.name if made.draft is not None else "")
+            row = made
         for kind in self.chain("neutral"):
             with self._blamed(kind):
                 kind.neutral(row)  # asked again by the batch; one that raises fails this row only
@@ -385,6 +390,15 @@ def _check_cell(kind: type[Extension], before: Request, cell: object) -> None:
                     raise ValueError(f"varies {name}.{option}, which is not an axis.")
 
 
+def _cleared(kind: type[Extension], request: Request) -> dict[str, Any]:
+    """What an extension expands a request from: the prompt and its own options, those that are not the
+    default and not longer than MAX_CLEARED characters."""
+    options = getattr(request, kind.name, None)
+    values = options.model_dump(mode="json", exclude_defaults=True) if options is not None else {}
+    found = {"prompt": request.prompt, **({kind.name: values} if values else {})}
+    return {name: value for name, value in found.items() if len(json.dumps(value)) <= MAX_CLEARED}
+
+
 def _is_plain(value: object) -> bool:
     try:
         json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
@@ -399,7 +413,11 @@ def _copies(cell: Cell) -> list[Cell]:
         return [cell]
     seeds = range(request.seed, request.seed + request.count)
     return [
-        Cell("", request.replace(seed=seed, count=1), (*cell.axes, ("seed", seed, f"seed {seed}")))
+        replace(
+            cell,
+            request=request.replace(seed=seed, count=1),
+            axes=(*cell.axes, ("seed", seed, f"seed {seed}")),
+        )
         for seed in seeds
     ]
 

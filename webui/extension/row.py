@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ class Row:
     prompts   what the model is conditioned on; an extension may rewrite these and add its own
     draft     None: the answer is `request.length` masked positions. Otherwise text, tokens and gaps
     notes     sentences the user should read beside the result
+    source    the name of the extension whose draft it is; "" without a draft. The registry sets it
     own       what an extension's `prompt` found out for its object of the batch, by the extension's name
     """
 
@@ -30,6 +31,8 @@ class Row:
     draft: Draft | None = None
     notes: tuple[str, ...] = ()
     own: Mapping[str, Any] = field(default_factory=dict)
+    source: str = ""
+    encode: Callable[[str], Sequence[int]] | None = field(default=None, repr=False, compare=False)
 
     def replace(self, **changes: Any) -> Row:
         return replace(self, **changes)
@@ -41,6 +44,13 @@ class Row:
     def with_own(self, extension: str, value: Any) -> Row:
         """This row with `own[extension]` set: `neutral` and the hooks in the batch find it in their rows."""
         return replace(self, own={**self.own, extension: value})
+
+    def tokens(self, text: str) -> int:
+        """How many tokens a text by itself has in this row's checkpoint. It asks the tokenizer's process, so
+        ask only where there is something to do. ValueError if the text cannot be tokenized."""
+        if self.encode is None:
+            raise ValueError("this row has no checkpoint, so its tokens cannot be counted.")
+        return len(self.encode(text))
 
     def note(self, sentence: str) -> Row:
         """This row with one more note, cut at MAX_NOTE characters. ValueError if it is no text."""

@@ -61,8 +61,9 @@ class Prompts:
 
     def preview(self, request: Request) -> dict[str, Any]:
         """How many texts a request asks for, and of the first PREVIEWED what the model is given: "axes",
-        "prompts" by name, "answer" (what it starts from, … for a gap; None if it is all masked), "notes"; for
-        one that is refused its "error". ValueError if no text can be made of it.
+        "prompts" by name, "answer" (what it starts from, … for a gap; None if it is all masked),
+        "answer_from" (the extension whose it is), "notes"; for one that is refused its "error". ValueError if
+        no text can be made of it.
 
         A request without a seed is drawn one, as when it is run: then choices come out otherwise next time.
         """
@@ -76,12 +77,26 @@ class Prompts:
         try:
             row = self._row(cell)
         except ValueError as error:
-            return {**shown, "prompts": {}, "answer": None, "notes": [], "error": str(error)}
+            return {
+                **shown,
+                "prompts": {},
+                "answer": None,
+                "answer_from": "",
+                "notes": [],
+                "error": str(error),
+            }
         draft = row.draft
         fillings = () if draft is None else [part for part in draft.parts if not isinstance(part, Piece)]
         answer = None if draft is None else draft.filled(["…"] * len(fillings))
         prompts = {name: prompt.text for name, prompt in row.prompts.items()}
-        return {**shown, "prompts": prompts, "answer": answer, "notes": list(row.notes), "error": None}
+        return {
+            **shown,
+            "prompts": prompts,
+            "answer": answer,
+            "answer_from": row.source,
+            "notes": list(row.notes),
+            "error": None,
+        }
 
     def _row(self, cell: Cell) -> Row:
         """The cell as a run prepares it. ValueError."""
@@ -92,7 +107,8 @@ class Prompts:
         preset = self._checkpoints.profile(name)["preset"]
         table = SamplerRegistry.of(self._registry).table
         request, _ = packing.resolve(cell.request.replace(model=name), preset, table)
-        return self._registry.prepare(Row(cell, request, {"main": Prompt.of(request.prompt)}))
+        prompts = {"main": Prompt.of(request.prompt)}
+        return self._registry.prepare(Row(cell, request, prompts, encode=self._checkpoints.encoder(name)))
 
     def _typed(self, values: Mapping[str, Any], field: str) -> Typed:
         """The text of a field, and the request around it. ValueError."""

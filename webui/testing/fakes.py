@@ -21,10 +21,11 @@ LENGTH = 8  # tokens of a row's answer
 
 def row(kind: type[Extension] | None = None, **fields: Any) -> Row:
     """A row as `prompt` gets it: of a request with these fields, those of the extension `kind` included.
-    Length 8 and seed 1 unless they say otherwise."""
+    Length 8 and seed 1 unless they say otherwise; each word is a token of its own."""
     kinds = {} if kind is None else {kind.name: kind}
     request = composed(kinds)(**{"length": LENGTH, "seed": 1, **fields})
-    return Row(Cell("0", request), request, {"main": Prompt.of(request.prompt)})
+    main = {"main": Prompt.of(request.prompt)}
+    return Row(Cell("0", request), request, main, encode=lambda text: list(range(len(text.split()))))
 
 
 def canvas(*answers: Sequence[str | None], link: FakeLink, prompts: Sequence[str] = ()) -> Canvas:

@@ -76,12 +76,14 @@ class Completions(BaseModel):
 
 class PreviewedText(BaseModel):
     """What the model is given for one text. `prompts`: by name, `main` first; `answer`: what the answer
-    starts from, … for each gap; null if all of it is masked. `error`: why this text cannot be made."""
+    starts from, … for each gap; null if all of it is masked; `answer_from`: the extension whose it is.
+    `error`: why this text cannot be made."""
 
     axes: list[str]
     seed: int
     prompts: dict[str, str]
     answer: str | None
+    answer_from: str
     notes: list[str]
     error: str | None
 

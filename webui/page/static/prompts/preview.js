@@ -2,6 +2,7 @@
 // <tdw-preview>: a button that shows what the model is given: the prompts as extensions have rewritten them.
 
 import { post } from "../base/call.js";
+import { nameOfExtension } from "../base/names.js";
 import { button, element } from "../base/parts.js";
 import { popover } from "../base/popover.js";
 import { say } from "../base/strings.js";
@@ -35,14 +36,14 @@ async function fill(panel) {
   }
 }
 
-function item({ axes, seed, prompts, answer, notes, error }, several) {
+function item({ axes, seed, prompts, answer, answer_from: from, notes, error }, several) {
   const node = element("li");
   if (several) node.append(element("small", "", element("bdi", "", [...axes, ...(axes.some((axis) => axis.startsWith("seed ")) ? [] : [`seed ${seed}`])].join(" · "))));
   for (const [name, text] of Object.entries(prompts)) {
     const label = name === "main" ? [] : [element("b", "", name === "negative" ? say("prompts.negative") : name), " "];
     node.append(element("p", "", ...label, text ? element("bdi", "", text) : element("em", "", say("prompts.nothing"))));
   }
-  if (answer !== null) node.append(element("p", "", element("b", "", say("prompts.answer")), " ", element("bdi", "", answer)));
+  if (answer !== null) node.append(element("p", "", element("b", "", from ? say("prompts.answer_from", { name: nameOfExtension(from) }) : say("prompts.answer")), " ", element("bdi", "", answer)));
   for (const note of notes) node.append(element("p", "note", element("bdi", "", note)));
   if (error) node.append(element("p", "refused", element("bdi", "", error)));
   return node;
