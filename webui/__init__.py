@@ -59,6 +59,7 @@ _HOMES = MappingProxyType(
         "find_adapter": "webui.checkpoints.adapters",
         "fingerprint": "webui.checkpoints.weights",
         "nearest": "webui.core.tags",
+        "processed": "webui.denoising.samplers.draw",
         "remasking": "webui.denoising.samplers",
         "tag": "webui.core.tags",
         "tensors": "webui.checkpoints.weights",
@@ -101,6 +102,7 @@ if TYPE_CHECKING:
     from webui.core.syntax import Bracket, Syntax
     from webui.core.tags import nearest, tag
     from webui.denoising.samplers import Plan, Sampler, remasking
+    from webui.denoising.samplers.draw import processed
     from webui.extension.extension import Command, Extension, Tab
     from webui.extension.link import Link, Network
     from webui.extension.row import Row

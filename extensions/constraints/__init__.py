@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from webui import Extension, Gap, Options, Row, field
 
 from . import rules
+from .automaton import Patience
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Constraints(Extension):
-    """Makes the answer, or gaps of it, match a rule: a regular expression, choices, or a JSON Schema."""
+    """The answer, or gaps of it, match a rule: a regular expression, choices, a JSON Schema or a grammar."""
 
     title = "Constraints"
     order = 60  # `prompt` after infill, which makes the gaps; `pick` after those that choose other tokens
@@ -50,6 +51,20 @@ class Constraints(Extension):
             widget="lines",
             max_length=100_000,
         )
+        grammar: str = field(
+            "",
+            label="Grammar",
+            help="The answer is a text of this grammar, in Lark's notation or in GBNF.",
+            widget="lines",
+            max_length=100_000,
+        )
+        depth: int = field(
+            0,
+            ge=0,
+            le=64,
+            label="Nesting",
+            help="How deep the grammar's recursion nests at most; 0: as deep as the automaton may grow.",
+        )
         gaps: str = field(
             "",
             label="Rules for gaps",
@@ -60,8 +75,13 @@ class Constraints(Extension):
         )
 
     @classmethod
+    def neutral(cls, row: Row) -> bool:
+        options = cls.options(row)
+        return options.model_copy(update={"depth": 0}).defaults()
+
+    @classmethod
     def prompt(cls, row: Row) -> Row:
-        if cls.options(row).defaults():
+        if cls.neutral(row):
             return row
         _, gaps = _rules(cls.options(row))
         named = {gap.name for gap in row.draft.gaps} if row.draft is not None else set()
@@ -89,21 +109,24 @@ class Constraints(Extension):
         import torch
 
         bans = torch.zeros(canvas.at[0].numel(), model.vocabulary, dtype=torch.bool, device=model.device)
-        host = canvas.to("cpu")
+        host = model.on_host(canvas)
         for group in self._groups:
             group.ban(host, model, bans)
         return bans
 
     def pick(self, canvas: Canvas, model: Link, logits: Tensor, choice: Choice) -> Choice:
-        host, before = canvas.to("cpu"), _moved(choice, "cpu")
+        host, before = model.on_host(canvas), _read(choice)
         after = before
         for group in self._groups:
             after = group.pick(host, model, logits, after)
         return choice if after is before else _moved(after, canvas.tokens.device)
 
-    def finish(self, row: Row, result: Result) -> Mapping[str, bool]:
+    def finish(self, row: Row, result: Result) -> Mapping[str, bool | int]:
         mine = [segment for segment in self._segments if self.rows[segment.row] is row]
-        return {"valid": all(segment.valid(result) for segment in mine)}
+        found: dict[str, bool | int] = {"valid": all(segment.valid(result) for segment in mine)}
+        if (depth := max((segment.rule.depth for segment in mine), default=-1)) >= 0:
+            found["depth"] = depth
+        return found
 
 
 @dataclass(frozen=True)
@@ -141,6 +164,32 @@ class Segment:
         return self.rule.accepts(text)
 
 
+def _read(choice: Choice) -> Choice:
+    """The choice on the host, in one transfer."""
+    import torch
+
+    if choice.token.device.type == "cpu":
+        return choice
+    numbers = [
+        choice.token,
+        choice.commit.long(),
+        choice.confidence.double().view(torch.long),
+        choice.probability.double().view(torch.long),
+        *([] if choice.remask is None else [choice.remask.flatten().long()]),
+    ]
+    read = torch.cat(numbers).cpu()
+    token, commit, confidence, probability = read[: 4 * len(choice.token)].chunk(4)
+    remask = None if choice.remask is None else read[4 * len(token) :].view(choice.remask.shape).bool()
+    return replace(
+        choice,
+        token=token,
+        commit=commit.bool(),
+        confidence=confidence.view(torch.double).to(choice.confidence.dtype),
+        probability=probability.view(torch.double).to(choice.probability.dtype),
+        remask=remask,
+    )
+
+
 def _moved(choice: Choice, device: Any) -> Choice:
     """The choice on a device."""
     remask = None if choice.remask is None else choice.remask.to(device)
@@ -156,22 +205,26 @@ def _moved(choice: Choice, device: Any) -> Choice:
     )
 
 
-def _rules(options: Any) -> tuple[Any, dict[str, Any]]:
+def _rules(options: Any) -> tuple[rules.Rule | None, dict[str, rules.Rule]]:
     """The rule of the whole answer, or None, and those of gaps. ValueError."""
-    preset = "" if options.preset == "none" else options.preset
-    whole = rules.whole(preset, options.regex, options.choices, options.json_schema)
-    gaps = rules.of_gaps(options.gaps)
+    whole, gaps = rules.whole(options), rules.of_gaps(options.gaps)
     if whole is not None and gaps:
         raise ValueError("there are rules for the whole answer and for gaps; clear one of them.")
     return whole, gaps
 
 
-def _segments(number: int, row: Row, read: tuple[Any, dict[str, Any]], model: Link) -> Sequence[Segment]:
-    """What of a row's answer stands under which rule."""
-    whole, gaps = read
+def _segments(
+    number: int, row: Row, read: tuple[rules.Rule | None, dict[str, rules.Rule]], model: Link
+) -> Sequence[Segment]:
+    """What of a row's answer stands under which rule. ValueError."""
+    rule, of_gaps = read
+    patience = Patience(model.cancelled)
+    whole = None if rule is None else _deepest(rule.automata(patience), model)
+    gaps = {name: one.automata(patience)[0] for name, one in of_gaps.items()}
     length, draft = len(model.answer(number)), row.draft
     spans = model.spans(number)
     if draft is None:
+        assert whole is not None  # rules for gaps need gaps
         prefix = "" if row.request.template == "raw" else model.prefix
         ends = row.request.end_of_text != "ban" and bool(model.ends)
         return [Segment(number, (0, length), whole, (prefix,), ends, True, ())]
@@ -201,6 +254,14 @@ def _segments(number: int, row: Row, read: tuple[Any, dict[str, Any]], model: Li
         for part, span, after in bounded
         if part.name in gaps
     ]
+
+
+def _deepest(automata: Sequence[Any], model: Link) -> Any:
+    """The deepest automaton that the vocabulary leaves room for; else the first one, which is refused."""
+    from .tokens import most_states
+
+    most = most_states(model.vocabulary) - len(model.prefix.encode()) - 1
+    return [automata[0], *(one for one in automata if len(one.final) <= most)][-1]
 
 
 def _restricted(gap: Gap, span: tuple[int, int], after: Any, origin: int) -> list[tuple[int, int]]:

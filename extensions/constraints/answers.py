@@ -11,8 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from webui import processed
+
 from . import joint, reach
-from .automaton import after_optional
+from .automaton import Patience, after_optional
 from .reach import FREE, Answers
 from .tokens import Ints, TokenAutomaton, remembered, vocabulary
 
@@ -34,7 +36,7 @@ def groups(segments: Sequence[Segment], model: Link) -> list[Group]:
             rule = after_optional(rule, prefix)
         ends = tuple(model.ends) if segment.ends else ()
         starts = first if segment.first else later
-        automaton = remembered(rule, starts, later, ends, model.vocabulary)
+        automaton = remembered(rule, starts, later, ends, model.vocabulary, Patience(model.cancelled))
         found.setdefault(automaton, []).append(segment)
     return [Group(automaton, mine) for automaton, mine in found.items()]
 
@@ -96,30 +98,34 @@ class Group:
         classes = answers.classes.copy()
         classes[number[commit], column[commit]] = self.automaton.class_of[choice.token.numpy()[commit]]
         fits = reach.satisfiable(replace(answers, classes=classes))
-        for which in np.flatnonzero(~fits).tolist():
-            indices = np.flatnonzero(commit & (number == which))
-            choice = self._together(
-                canvas, logits, choice, answers.take(np.array([which])), indices, column[indices]
-            )
+        wrong = np.flatnonzero(~fits).tolist()
+        if not wrong:
+            return choice
+        asked = np.flatnonzero(commit & ~np.append(fits, True)[number])  # what has no answer is -1: the last
+        read = logits[torch.from_numpy(asked).to(logits.device)].double().cpu()
+        for which in wrong:
+            mine = number[asked] == which
+            answer, indices = answers.take(np.array([which])), asked[mine]
+            plain = read[torch.from_numpy(mine)]
+            choice = self._together(canvas, plain, choice, answer, indices, column[indices])
         return choice
 
     def _together(
         self,
         canvas: Canvas,
-        logits: Tensor,
+        plain: Tensor,
         choice: Choice,
         answer: Answers,
         indices: Ints,
         places: Ints,
     ) -> Choice:
-        """The choice with other tokens at these active positions, which lie at `places` of the answer."""
+        """The choice with other tokens at these active positions, which lie at `places` of the answer and
+        have the logits `plain`."""
         row, state = int(canvas.at[0][indices[0]]), canvas.state
         temperature = float(state.temperature[row])
         greedy = temperature <= 0
-        plain = logits[torch.from_numpy(indices).to(logits.device)].double().cpu()
         warm = plain if greedy else plain / temperature
-        filters = int(state.top_k[row]), float(state.top_p[row]), float(state.min_p[row])
-        filtered = warm if greedy else _filtered(warm, *filters)
+        filtered = warm if greedy else processed(canvas, plain, torch.from_numpy(indices))
         random = Random(f"{int(canvas.seed[row])} {int(canvas.step[row])} {int(places[0])}")
         drawn = choice.token.numpy()[indices].tolist()
         tokens: Sequence[int | None] | None = None
@@ -197,22 +203,3 @@ class Group:
                 f"the nearest number is {nearest}."
             )
         return f"nothing that fits the given text around it matches {subject} in {length} tokens."
-
-
-def _filtered(scores: Tensor, top_k: int, top_p: float, min_p: float) -> Tensor:
-    """Scores with what top-k, top-p and min-p drop at minus infinity, as the samplers have it; itself if that
-    is nothing."""
-    if not (top_k or top_p < 1 or min_p):
-        return scores
-    if top_k:
-        least = scores.topk(min(top_k, scores.shape[1]), dim=1).values[:, -1:]
-        scores = scores.masked_fill(scores < least, -torch.inf)
-    if top_p < 1:
-        ordered, index = scores.sort(dim=1, descending=True, stable=True)
-        shares = ordered.softmax(1)
-        drop = shares.cumsum(1) - shares >= top_p
-        scores = scores.masked_fill(torch.zeros_like(drop).scatter(1, index, drop), -torch.inf)
-    if min_p:
-        floor = scores.amax(1, keepdim=True) + np.log(min_p)
-        scores = scores.masked_fill(scores < floor, -torch.inf)
-    return scores

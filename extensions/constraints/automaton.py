@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,9 +15,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_STATES = 30_000
+MAX_NESTED = 8192  # states of a grammar's automaton
+ENOUGH = 2048  # states of a grammar's automaton, beyond which it is not expanded deeper unasked
 MEMORY = 768 << 20  # bytes that the compiler may take
-SECONDS = 6.0  # wall clock until a compilation is given up
+SECONDS = 6.0  # of processor time until a compilation is given up
+WAIT = 60.0  # of wall clock
 DEAD = -1
+START = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from compiler.process import main
+sys.exit(main())
+"""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Whether the job that something is computed for was cancelled. They are all equal: what is remembered of
+    a function does not depend on who asked first."""
+
+    cancelled: Callable[[], bool] = field(compare=False)
+
+    def ask(self) -> None:
+        """ValueError if it was."""
+        if self.cancelled():
+            raise ValueError("the job was cancelled.")
+
+
+UNTIL_DONE = Patience(lambda: False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,23 +52,13 @@ class ByteAutomaton:
     next   (S, 256) int32: the state after each byte, -1 where none is possible
     final  bool (S,): states in which the text may end
     start  the first state
+    depth  how deep a grammar's recursion may nest in it; -1: it has every text of the rule
     """
 
     next: NDArray[np.int32]
     final: NDArray[np.bool_]
     start: int
-
-    @classmethod
-    def parsed(cls, data: bytes) -> ByteAutomaton:
-        """What the compiler's process wrote: numbers of states, start, final states, edges; then these."""
-        numbers = np.frombuffer(data, dtype=np.int32)
-        states, start, finals, edges = numbers[:4].tolist()
-        final = np.zeros(states, dtype=bool)
-        final[numbers[4 : 4 + finals]] = True
-        source, byte, target = numbers[4 + finals : 4 + finals + 3 * edges].reshape(-1, 3).T
-        table = np.full((states, 256), DEAD, dtype=np.int32)
-        table[source, byte] = target
-        return cls(table, final, start)
+    depth: int = -1
 
     @classmethod
     def of_texts(cls, texts: Iterable[str]) -> ByteAutomaton:
@@ -109,40 +125,90 @@ def after_optional(rule: ByteAutomaton, prefix: str) -> ByteAutomaton:
             table[states + i], final[states + i] = rule.next[inner], rule.final[inner]
             inner = int(rule.next[inner, byte])
         table[states + i, byte] = rule.start if i + 1 == len(data) else states + i + 1
-    return ByteAutomaton(table, final, states)
+    return ByteAutomaton(table, final, states, rule.depth)
 
 
-def compiled(kind: str, text: str) -> ByteAutomaton:
-    """The automaton of a "regex" or a JSON "schema". ValueError says in one sentence what is wrong."""
-    made = _compiled(kind, text)
+def read(data: bytes) -> tuple[ByteAutomaton, ...]:
+    """What the compiler's process wrote. Of each automaton: its depth, the numbers of states, final ones and
+    edges; then these."""
+    numbers, found, at = np.frombuffer(data, dtype=np.int32), [], 0
+    while at < len(numbers):
+        depth, states, finals, edges = numbers[at : at + 4].tolist()
+        at += 4
+        final = np.zeros(states, dtype=bool)
+        final[numbers[at : at + finals]] = True
+        at += finals
+        source, byte, target = numbers[at : at + 3 * edges].reshape(-1, 3).T
+        at += 3 * edges
+        table = np.full((states, 256), DEAD, dtype=np.int32)
+        table[source, byte] = target
+        found.append(ByteAutomaton(table, final, 0, depth))
+    return tuple(found)
+
+
+def compiled(
+    kind: str, text: str, depth: int = 0, patience: Patience = UNTIL_DONE
+) -> tuple[ByteAutomaton, ...]:
+    """The automaton of a "regex" or a JSON "schema", or those of a "grammar" at growing depths, the last one
+    the deepest; depth: only that one. ValueError says in one sentence what is wrong."""
+    made = _compiled(kind, text, depth, patience)
     if isinstance(made, str):
         raise ValueError(made)
     return made
 
 
 @lru_cache(maxsize=64)
-def _compiled(kind: str, text: str) -> ByteAutomaton | str:
-    """The automaton, or why there is none: a job of many rows asks for each of them."""
-    asked = json.dumps({kind: text, "states": MAX_STATES, "memory": MEMORY, "seconds": SECONDS})
-    program = [sys.executable, "-I", str(Path(__file__).with_name("compiler.py"))]
+def _compiled(kind: str, text: str, depth: int, patience: Patience) -> tuple[ByteAutomaton, ...] | str:
+    """The automata, or why there are none: a job of many rows asks for each of them."""
+    most = MAX_NESTED if kind == "grammar" else MAX_STATES
+    asked = {kind: text, "states": most, "depth": depth, "enough": ENOUGH}
+    sent = json.dumps({**asked, "memory": MEMORY, "seconds": SECONDS})
+    program = [sys.executable, "-I", "-c", START, str(Path(__file__).parent)]
     try:
-        done = subprocess.run(program, input=asked.encode(), capture_output=True, timeout=SECONDS)
+        status, out, told = _run(program, sent.encode(), patience)
     except subprocess.TimeoutExpired:
-        return _too_large(text)
-    if done.returncode == 0:
-        return ByteAutomaton.parsed(done.stdout)
-    if b"outlines_core" in done.stderr and b"ModuleNotFoundError" in done.stderr:
-        return "constraints need the package outlines-core, which is not installed."
-    if done.returncode != 2 or not done.stdout:  # killed, or out of memory
-        return _too_large(text)
-    said = json.loads(done.stdout)
+        return _too_large(kind, text)
+    if status == 0:
+        return read(out)
+    for package in ("outlines-core", "lark"):
+        if b"ModuleNotFoundError" in told and package.replace("-", "_").encode() in told:
+            return f"constraints need the package {package}, which is not installed."
+    if status != 2 or not out:  # killed, or out of memory
+        return _too_large(kind, text)
+    said = json.loads(out)
     if "states" in said:
         return (
-            f"the rule {_short(text)} needs {said['states']:,} states; at most {MAX_STATES:,} are possible."
+            f"{_subject(kind, text)} needs {said['states']:,} states or more; at most {most:,} are possible."
         )
+    if kind == "grammar":
+        return f"the grammar cannot be used: {_short(said['reason'], 160)}."
     if kind == "schema" and not said["regex"]:
         return f"the JSON Schema cannot be read: {_short(said['reason'], 160)}."
     return f"the pattern {_short(text)} cannot be used: {_reason(said['reason'])}"
+
+
+def _run(program: list[str], sent: bytes, patience: Patience) -> tuple[int, bytes, bytes]:
+    """Exit status, output and errors of a process. It is killed when it takes too long (TimeoutExpired) or
+    the job was cancelled (ValueError)."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(program, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        until, given = time.monotonic() + WAIT, sent
+        try:
+            while True:
+                try:
+                    out, told = process.communicate(given, timeout=0.2)
+                    return process.returncode, out, told
+                except subprocess.TimeoutExpired:
+                    given = None  # it has been given already
+                    patience.ask()
+                    if time.monotonic() > until:
+                        raise
+        finally:
+            process.kill()
+
+
+def _subject(kind: str, text: str) -> str:
+    return "the grammar" if kind == "grammar" else f"the rule {_short(text)}"
 
 
 def _reason(said: str) -> str:
@@ -156,9 +222,9 @@ def _reason(said: str) -> str:
     return "it is no regular expression, or looks around (?=...) or back \\1, which automata cannot."
 
 
-def _too_large(text: str) -> str:
+def _too_large(kind: str, text: str) -> str:
     return (
-        f"the rule {_short(text)} takes more than {SECONDS:.0f} seconds or {MEMORY >> 20} MiB to compile; "
+        f"{_subject(kind, text)} takes more than {SECONDS:.0f} seconds or {MEMORY >> 20} MiB to compile; "
         "make its repetitions smaller."
     )
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
+from typing import Any
 
-from .automaton import ByteAutomaton, compiled
+from .automaton import UNTIL_DONE, ByteAutomaton, Patience, compiled
 
 MAX_TEXT = 100_000  # characters of one rule
 STRING = r'"([^"\\\x00-\x1F\x7F]|\\["\\/bfnrt])*"'
@@ -26,28 +28,47 @@ PRESETS: Mapping[str, str] = MappingProxyType(
 GAP = re.compile(r"\s*([A-Za-z_]\w{0,40})\s*=\s?(.*)")
 
 
-def whole(preset: str, regex: str, choices: str, json_schema: str) -> ByteAutomaton | None:
+Automata = Sequence[ByteAutomaton]  # of one rule; those of a grammar nest deeper and deeper
+KINDS = ("preset", "regex", "choices", "json_schema", "grammar")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule as it is written: one of `KINDS`, its text, and how deep a grammar may nest, 0: as it fits."""
+
+    kind: str
+    text: str
+    depth: int = 0
+
+    def automata(self, patience: Patience = UNTIL_DONE) -> Automata:
+        """ValueError."""
+        if len(self.text) > MAX_TEXT:
+            raise ValueError(
+                f"{self.kind} has {len(self.text):,} characters; at most {MAX_TEXT:,} are possible."
+            )
+        if self.kind == "choices":
+            return [of_choices(self.text)]
+        if self.kind == "json_schema":
+            return [of_schema(self.text, patience)]
+        if self.kind == "grammar":
+            return compiled("grammar", self.text, self.depth, patience)
+        return [of_regex(PRESETS[self.text] if self.kind == "preset" else self.text, patience)]
+
+
+def whole(options: Any) -> Rule | None:
     """The rule for the whole answer, None if there is none. ValueError."""
-    given = {"preset": preset, "regex": regex, "choices": choices, "json_schema": json_schema}
+    given = {name: getattr(options, name) for name in KINDS}
+    if given["preset"] == "none":
+        given["preset"] = ""
     named = [name for name, text in given.items() if text]
     if len(named) > 1:
         raise ValueError(f"{' and '.join(named)} are set; the answer has one rule.")
-    if not named:
-        return None
-    if len(given[named[0]]) > MAX_TEXT:
-        raise ValueError(
-            f"{named[0]} has {len(given[named[0]]):,} characters; at most {MAX_TEXT:,} are possible."
-        )
-    if choices:
-        return of_choices(choices)
-    if json_schema:
-        return of_schema(json_schema)
-    return of_regex(PRESETS[preset] if preset else regex)
+    return Rule(named[0], given[named[0]], options.depth) if named else None
 
 
-def of_gaps(text: str) -> dict[str, ByteAutomaton]:
+def of_gaps(text: str) -> dict[str, Rule]:
     """Rules of gaps by name, one `name = pattern` a line; `@date` stands for a preset. ValueError."""
-    found: dict[str, ByteAutomaton] = {}
+    found: dict[str, Rule] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
             continue
@@ -57,21 +78,22 @@ def of_gaps(text: str) -> dict[str, ByteAutomaton]:
         name, pattern = read.groups()
         if name in found:
             raise ValueError(f"the gap {name} has two rules.")
-        if pattern[:1] == "@":
-            if pattern[1:].strip() not in PRESETS:
-                raise ValueError(f"there is no preset {pattern}; there are @{', @'.join(PRESETS)}.")
-            pattern = PRESETS[pattern[1:].strip()]
-        found[name] = of_regex(pattern)
+        if pattern[:1] != "@":
+            found[name] = Rule("regex", pattern)
+        elif pattern[1:].strip() in PRESETS:
+            found[name] = Rule("preset", pattern[1:].strip())
+        else:
+            raise ValueError(f"there is no preset {pattern}; there are @{', @'.join(PRESETS)}.")
     return found
 
 
-def of_regex(pattern: str) -> ByteAutomaton:
+def of_regex(pattern: str, patience: Patience = UNTIL_DONE) -> ByteAutomaton:
     """The automaton of a regular expression that the whole text must match; ^ before and $ behind it change
     nothing. ValueError."""
     anchored = pattern.removeprefix("^")
     if anchored.endswith("$") and (len(anchored) - len(anchored[:-1].rstrip("\\"))) % 2:
         anchored = anchored[:-1]
-    return compiled("regex", anchored)
+    return compiled("regex", anchored, 0, patience)[0]
 
 
 @lru_cache(maxsize=64)
@@ -83,7 +105,7 @@ def of_choices(text: str) -> ByteAutomaton:
     return ByteAutomaton.of_texts(lines)
 
 
-def of_schema(text: str) -> ByteAutomaton:
+def of_schema(text: str, patience: Patience = UNTIL_DONE) -> ByteAutomaton:
     """The automaton of the JSON texts that a JSON Schema describes. ValueError."""
     try:
         schema = json.loads(text)
@@ -91,4 +113,4 @@ def of_schema(text: str) -> ByteAutomaton:
         raise ValueError("json_schema is no JSON text.") from error
     if not isinstance(schema, dict):
         raise ValueError("json_schema is no JSON object.")
-    return compiled("schema", json.dumps(schema))
+    return compiled("schema", json.dumps(schema), 0, patience)[0]

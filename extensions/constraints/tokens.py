@@ -13,7 +13,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from .automaton import DEAD, ByteAutomaton
+from .automaton import DEAD, UNTIL_DONE, ByteAutomaton, Patience
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.integer]
@@ -125,8 +125,18 @@ class TokenAutomaton:
         return {}
 
 
+def most_states(size: int) -> int:
+    """How many states an automaton over this many tokens may have."""
+    return min(MAX_STATES, MAX_CELLS // max(size, 1))
+
+
 def automaton(
-    rule: ByteAutomaton, first: Vocabulary, later: Vocabulary, ends: tuple[int, ...], size: int
+    rule: ByteAutomaton,
+    first: Vocabulary,
+    later: Vocabulary,
+    ends: tuple[int, ...],
+    size: int,
+    patience: Patience = UNTIL_DONE,
 ) -> TokenAutomaton:
     """The rule over a vocabulary of `size` tokens. ValueError if it is too large, or nothing can be written.
 
@@ -139,21 +149,24 @@ def automaton(
     # Tokens at the start read differently, so the start is a state of its own: number 0.
     rows, number = [first.after(table, np.array([rule.start]))], np.full(dead + 1, -1)
     found: list[int] = []
-    known = 0
+    known = looked = 0
     while True:
-        new = np.unique(rows[-1])
+        new = np.unique(np.concatenate([np.unique(row) for row in rows[looked:]]))
+        looked = len(rows)
         new = new[(new != dead) & (number[new] < 0)]
         if not len(new):
             break
         number[new] = 1 + known + np.arange(len(new))
         known += len(new)
         found += new.tolist()
-        if (most := min(MAX_STATES, MAX_CELLS // max(first.size, 1))) < known + 1:
+        if (most := most_states(first.size)) < known + 1:
             raise ValueError(
                 f"the rule has {known + 1:,} states or more for this checkpoint's {first.size:,} tokens; "
                 f"at most {most:,} are possible."
             )
-        rows.append(later.after(table, new))
+        for part in np.array_split(new, 1 + len(new) // 64):
+            patience.ask()
+            rows.append(later.after(table, part))
     number[dead] = known + 1
     after = np.concatenate([number[row].astype(np.int32) for row in rows])
     final = np.array([rule.final[rule.start], *(rule.final[state] for state in found), False])
@@ -236,7 +249,12 @@ def vocabulary(words: tuple[bytes, ...]) -> Vocabulary:
 
 @lru_cache(maxsize=32)
 def remembered(
-    rule: ByteAutomaton, first: Vocabulary, later: Vocabulary, ends: tuple[int, ...], size: int
+    rule: ByteAutomaton,
+    first: Vocabulary,
+    later: Vocabulary,
+    ends: tuple[int, ...],
+    size: int,
+    patience: Patience,
 ) -> TokenAutomaton:
     """`automaton`, remembered by identity of the rule and the vocabularies."""
-    return automaton(rule, first, later, ends, size)
+    return automaton(rule, first, later, ends, size, patience)

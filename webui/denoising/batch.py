@@ -94,7 +94,7 @@ class Batch:
         self._endless = torch.tensor([policy == "ban" for policy in self.policy], device=model.device)
         self._ends = torch.tensor(model.ends, dtype=torch.long)
         self.session = open_session(model, rows[0].row.request.cache or "exact")
-        self.chain = Chain(model, rows, extensions, self.session)
+        self.chain = Chain(model, rows, extensions, self.session, cancelled)
 
     def start(self) -> list[Started | Progress]:
         """Calls the `canvas` hooks, and returns the events that describe each row at the start. HookError."""
@@ -121,6 +121,7 @@ class Batch:
             canvas = samplers.activate(canvas, self.table, begins).counted(host.counts)
         else:
             canvas = host
+        self.chain.of_step = canvas, host
         logits, finite = self.chain.logits(canvas)
         checks = [finite]
         try:

@@ -51,8 +51,10 @@ NOT_FINITE = "gave logits that are not finite numbers."
 class ChainLink:
     """A `Link`: the model as one extension of a batch sees it."""
 
-    def __init__(self, model: Model, rows: Sequence[PackedRow], below: Callable[[Canvas], Tensor]):
-        self._model, self._rows, self._below = model, rows, below
+    def __init__(
+        self, model: Model, rows: Sequence[PackedRow], below: Callable[[Canvas], Tensor], chain: Chain
+    ):
+        self._model, self._rows, self._below, self._chain = model, rows, below, chain
         self.mask: int = model.mask
         self.ends: tuple[int, ...] = model.ends
         self.vocabulary: int = model.vocabulary
@@ -91,6 +93,13 @@ class ChainLink:
     def spans(self, row: int) -> tuple[tuple[int, int], ...]:
         return self._rows[row].spans
 
+    def on_host(self, canvas: Canvas) -> Canvas:
+        of_step = self._chain.of_step
+        return of_step[1] if of_step is not None and canvas is of_step[0] else canvas.to("cpu")
+
+    def cancelled(self) -> bool:
+        return self._chain.cancelled()
+
 
 class PatchError(HookError):
     """The model may still be patched: it must not be used again."""
@@ -115,6 +124,8 @@ class Chain:
     What a hook raises becomes a HookError with the extension's name; what it returns is checked. Values are
     checked on the device and read together with the step's changes, so that a step needs one transfer: see
     `Check`.
+
+    of_step  the batch's canvas in the step under way, on the device and on the host
     """
 
     def __init__(
@@ -123,7 +134,10 @@ class Chain:
         rows: Sequence[PackedRow],
         extensions: Iterable[type[Extension]],
         session: Session | None = None,
+        cancelled: Callable[[], bool] = lambda: False,
     ):
+        self.cancelled = cancelled
+        self.of_step: tuple[Canvas, Canvas] | None = None
         self.model, self.rows = model, rows
         self.session = session or Session(model)
         self._extensions = tuple(extensions)
@@ -260,7 +274,7 @@ class Chain:
         return any(name not in self._working or self._working[name][row] is not None for name in names)
 
     def _add(self, kind: type[Extension], on: list[Row | None]) -> None:
-        link = ChainLink(self.model, self.rows, self._below)
+        link = ChainLink(self.model, self.rows, self._below, self)
         self._working[kind.name] = on
         extension = _guarded(kind.name, kind, on)
         self._links[kind.name] = (extension, link)

@@ -75,6 +75,16 @@ class Link(Protocol):
         order; one span over the whole answer for a row without a draft."""
         ...
 
+    def on_host(self, canvas: Canvas) -> Canvas:
+        """The canvas on the host. The one that `ban` and `pick` get is there already: the device is not
+        asked."""
+        ...
+
+    def cancelled(self) -> bool:
+        """Whether the job was cancelled meanwhile. A hook that computes for long asks now and then, and
+        raises a ValueError if it was; what it says then is not shown."""
+        ...
+
 
 class Network(Protocol):
     """The model as `patch` sees it.

@@ -107,6 +107,12 @@ class FakeLink:
     def spans(self, row: int) -> tuple[tuple[int, int], ...]:
         return ((0, len(self.answer(row))),)
 
+    def on_host(self, canvas: Canvas) -> Canvas:
+        return canvas.to("cpu")
+
+    def cancelled(self) -> bool:
+        return False
+
     def _of(self, canvas: Canvas) -> Tensor:
         import torch
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from webui.canvas import Canvas
+from webui.canvas import Canvas, SamplerState
 from webui.denoising import noise
 
 LIKELIEST = 64  # tokens that get Gumbel noise of their own; the rest are drawn as one
@@ -35,7 +35,7 @@ def draw(canvas: Canvas, logits: Tensor) -> Tensor:
     temperature = state.temperature[rows].to(logits.dtype)[:, None]
     warmth = temperature.clamp(min=1e-6)
     if state.draws & {"top_k", "top_p", "min_p"}:
-        logits, unfiltered = _filtered(canvas, logits / warmth), logits
+        logits, unfiltered = _filtered(state, rows, logits / warmth), logits
         warmth = torch.ones_like(warmth)
     else:
         unfiltered = logits
@@ -157,16 +157,17 @@ def _parts(wanted: Tensor) -> Iterator[Tensor]:
         yield from found.split(TOGETHER)
 
 
-def processed(canvas: Canvas, logits: Tensor) -> Tensor:
+def processed(canvas: Canvas, logits: Tensor, which: Tensor | None = None) -> Tensor:
     """What tokens are drawn from: logits (N, V) after temperature (at 0 as they are), top-k, top-p and
-    min-p."""
-    warmth = canvas.state.temperature[canvas.at[0]].to(logits.dtype)[:, None]
-    return _filtered(canvas, logits / torch.where(warmth > 0, warmth, 1.0))
+    min-p. which: (N,) the active positions that these logits are of; by default all."""
+    rows = canvas.at[0] if which is None else canvas.at[0][which]
+    warmth = canvas.state.temperature[rows].to(logits.dtype)[:, None]
+    return _filtered(canvas.state, rows, logits / torch.where(warmth > 0, warmth, 1.0))
 
 
-def _filtered(canvas: Canvas, logits: Tensor) -> Tensor:
-    """Logits with what top-k, top-p and min-p drop at minus infinity; the likeliest token always stays."""
-    state, rows = canvas.state, canvas.at[0]
+def _filtered(state: SamplerState, rows: Tensor, logits: Tensor) -> Tensor:
+    """Logits of positions of these rows with what top-k, top-p and min-p drop at minus infinity; the
+    likeliest token always stays."""
     if "top_k" in state.draws:
         k = state.top_k[rows]
         most = min(state.largest_k, logits.shape[1])
