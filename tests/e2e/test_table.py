@@ -103,6 +103,20 @@ def test_the_table_is_saved_and_opened_again(visit, site, tmp_path):
     assert user.page.get_by_role("button", name="Continue").first.is_visible()
 
 
+def test_axes_have_the_names_of_the_page_s_language(visit, site):
+    user = visit(locale="de-DE")
+    grid = {"x_field": "guidance.scale", "x_values": "preset, 2", "y_field": "sampler", "y_values": "random"}
+    job = submitted(site, length=4, steps=1, xyz_grid={**grid, "z_field": "prompt.text", "z_values": "a, b"})
+    user.page.evaluate(f"document.dispatchEvent(new CustomEvent('tdw:watch', {{detail: {{job: '{job}'}}}}))")
+    user.done()
+    user.wait("document.querySelector('.facet h4')?.textContent === 'Prompt, der ganze Text a'")
+    user.wait("document.querySelector('.facet thead').textContent.includes('Führung Voreinstellung')")
+    user.page.locator(".job-views").get_by_role("button", name="Tabelle").click()
+    user.wait("document.querySelectorAll('.results tbody tr').length === 4")
+    assert heads(user)[:3] == ["Prompt, der ganze Text", "Sampler", "Führung"]
+    assert column(user, 2)[0].endswith("(random)") and column(user, 3)[:2] == ["Voreinstellung", "2"]
+
+
 def test_a_cell_that_fails_has_its_sentence_in_the_table(visit, site):
     user = visit()
     grid = {"x_field": "length", "x_values": "4, 32768"}

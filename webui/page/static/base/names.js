@@ -1,7 +1,7 @@
 // @ts-check
 // Names for people: of a field, of an extension, of a value.
 
-import { say } from "./strings.js";
+import { inside, say } from "./strings.js";
 
 const canvas = () => document.querySelector("tdw-canvas");
 
@@ -37,4 +37,25 @@ export function nameOfValue(path, value) {
   if (named !== key) return named;
   if (typeof value === "boolean") return say(value ? "page.on" : "page.off");
   return typeof value === "object" ? JSON.stringify(value) : String(value);
+}
+
+/** An axis of a job's texts: a field by its name, "prompt.text" and "prompt.order" as what they do with one; else as the extension
+ *  that made it calls it. @param {string} name @returns {string} */
+export function nameOfAxis(name) {
+  const named = nameOfField(name);
+  if (named !== name) return inside(named);
+  const [, field, way] = /^(.+)\.(text|order)$/.exec(name) ?? [];
+  if (field && nameOfField(field) !== field) return inside(say(`axis.${way}`, { field: nameOfField(field) }));
+  const last = /^[\w.]+$/.test(name) ? name.slice(name.lastIndexOf(".") + 1) : name;
+  return inside(last.charAt(0).toUpperCase() + last.slice(1));
+}
+
+/** What a value of an axis is called, without the axis's name, which its label begins with. */
+export function valueOfAxis(name, value, label) {
+  const last = name.slice(name.lastIndexOf(".") + 1);
+  const text = String(label);
+  if (value === null && text === `${last} preset`) return say("canvas.preset");
+  const named = nameOfField(name) === name ? "" : nameOfValue(name, value);
+  const choice = typeof value === "boolean" || (typeof value === "string" && named !== value && value !== "");
+  return inside(choice && named ? named : text.startsWith(`${last} `) ? text.slice(last.length + 1) : text);
 }

@@ -2,7 +2,7 @@
 // One job: its state and progress, and its rows as a list, as a table of cells, as a grid of two axes, or as a table of results.
 
 import { feed } from "../base/feed.js";
-import { nameOfField } from "../base/names.js";
+import { nameOfAxis, valueOfAxis } from "../base/names.js";
 import { choice, element } from "../base/parts.js";
 import { Changed } from "../results/changed.js";
 import { Chart } from "../results/chart.js";
@@ -236,10 +236,11 @@ function placed(rows) {
 function table(entries, rows) {
   const names = [...new Set(entries.flatMap(([, cell]) => cell.axes.map(([name]) => name)))];
   const node = element("table", "cells");
-  node.append(element("thead", "", line("th", [...names.map(heading), say("canvas.column")])));
+  node.append(element("thead", "", line("th", [...names.map(nameOfAxis), say("canvas.column")])));
   const body = element("tbody");
   for (const [id, cell] of entries) {
-    const labels = names.map((name) => String(cell.axes.find((axis) => axis[0] === name)?.[2] ?? ""));
+    const axes = names.map((name) => cell.axes.find((axis) => axis[0] === name));
+    const labels = axes.map((axis) => (axis ? valueOfAxis(...axis) : ""));
     const tr = line("th", labels);
     tr.append(element("td", "", rows.get(id).node));
     body.append(tr);
@@ -270,16 +271,18 @@ function facets(names, entries, rows) {
 
 /** Two axes as a grid, or null if several cells share a place. */
 function grid(down, across, entries, rows) {
-  const label = (cell, name) => String(cell.axes.find((axis) => axis[0] === name)?.[2] ?? "");
-  const places = new Map(entries.map(([id, cell]) => [JSON.stringify([label(cell, down), label(cell, across)]), id]));
+  const found = (cell, name) => cell.axes.find((axis) => axis[0] === name) ?? [name, null, ""];
+  const key = (cell, name) => String(found(cell, name)[2]);
+  const places = new Map(entries.map(([id, cell]) => [JSON.stringify([key(cell, down), key(cell, across)]), id]));
   if (places.size < entries.length) return null;
-  const columns = [...new Set(entries.map(([, cell]) => label(cell, across)))];
+  const values = (name) => new Map(entries.map(([, cell]) => [key(cell, name), titled(found(cell, name))]));
+  const columns = values(across);
   const node = element("table", "cells crossed");
-  node.append(element("thead", "", line("th", ["", ...columns.map((value) => titled([across, null, value]))])));
+  node.append(element("thead", "", line("th", ["", ...columns.values()])));
   const body = element("tbody");
-  for (const value of new Set(entries.map(([, cell]) => label(cell, down)))) {
-    const tr = line("th", [titled([down, null, value])]);
-    for (const column of columns) {
+  for (const [value, name] of values(down)) {
+    const tr = line("th", [name]);
+    for (const column of columns.keys()) {
       const row = rows.get(places.get(JSON.stringify([value, column])));
       tr.append(element("td", "", ...(row ? [row.node] : [])));
     }
@@ -293,21 +296,10 @@ function line(tag, texts) {
   return element("tr", "", ...texts.map((text) => element(tag, "", inside(text))));
 }
 
-/** A value of an axis, with the axis's name. */
-function titled([name, , label]) {
-  const [text, last] = [String(label), lastOf(name)];
-  const named = text.toLowerCase().startsWith(last.toLowerCase()) || text.endsWith(` ${name}`);
-  return inside(named ? text : `${heading(name)} ${text}`);
-}
-
-function heading(name) {
-  const last = nameOfField(name) === name ? lastOf(name) : nameOfField(name);
-  return last.charAt(0).toUpperCase() + last.slice(1);
-}
-
-/** The last part of a dotted path; the name of an option of the prompt matrix may be a sentence. */
-function lastOf(name) {
-  return /^[\w.]+$/.test(name) ? name.slice(name.lastIndexOf(".") + 1) : name;
+/** A value of an axis, with the axis's name; an option of the prompt matrix has that in its label. */
+function titled([name, value, label]) {
+  const text = valueOfAxis(name, value, label);
+  return String(label).endsWith(` ${name}`) ? text : `${nameOfAxis(name)} ${text}`;
 }
 
 function scrolled(node) {

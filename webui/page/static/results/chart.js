@@ -2,9 +2,10 @@
 // A metric along an axis as a chart: means with 95 % intervals over the other axes. Drawn here as SVG: it is circles, lines and
 // ticks, works offline, and needs no library.
 
+import { valueOfAxis } from "../base/names.js";
 import { download, element, button } from "../base/parts.js";
 import { formatNumber, inside, say } from "../base/strings.js";
-import { number, short, title } from "./columns.js";
+import { number, title } from "./columns.js";
 
 const [NARROWEST, WIDEST] = [320, 860];
 const [HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [380, 64, 20, 16, 52];
@@ -66,11 +67,11 @@ export class Chart {
       const at = list.find(([name]) => name === this.along.value);
       if (value === undefined || !at) continue;
       const line = list.find(([name]) => name === this.by.value);
-      const label = line ? short(line[0], line[2]) : "";
+      const label = line ? valueOfAxis(...line) : "";
       if (!lines.has(label)) lines.set(label, new Map());
       const places = lines.get(label);
       const key = JSON.stringify(at[1]);
-      if (!places.has(key)) places.set(key, { value: at[1], label: short(at[0], at[2]), numbers: [] });
+      if (!places.has(key)) places.set(key, { value: at[1], label: valueOfAxis(...at), numbers: [] });
       places.get(key).numbers.push(Number(value));
     }
     return [...lines].slice(0, MOST_LINES).map(([label, places]) => ({ label, points: [...places.values()].map(summed) }));

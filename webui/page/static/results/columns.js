@@ -2,23 +2,14 @@
 // The columns of a table of texts: their names, what a cell shows in one, what it is sorted by.
 
 import { words } from "./diff.js";
-import { formatNumber, inside, say } from "../base/strings.js";
-
-/** A label without the name of its axis, which stands at the head. */
-export function short(name, label) {
-  const last = name.slice(name.lastIndexOf(".") + 1);
-  const text = String(label);
-  return inside(text.startsWith(`${last} `) ? text.slice(last.length + 1) : text);
-}
+import { nameOfAxis } from "../base/names.js";
+import { formatNumber, say } from "../base/strings.js";
 
 export function title(column) {
   const name = column.slice(column.indexOf(" ") + 1);
   if (column === "text") return say("canvas.column");
   if (column === SIMILAR) return say("table.similarity");
-  if (column.startsWith("axis ")) {
-    const [label] = JSON.parse(document.querySelector("tdw-canvas")?.dataset.labels || "{}")[name] ?? [name];
-    return inside(label);
-  }
+  if (column.startsWith("axis ")) return nameOfAxis(name);
   const key = `metric.${name}`;
   const words = say(key);
   return words === key ? name.slice(name.indexOf(".") + 1) : words;

@@ -3,10 +3,11 @@
 
 import { post } from "../base/call.js";
 import { callJob } from "../base/jobs.js";
+import { valueOfAxis } from "../base/names.js";
 import { showError } from "../base/notice.js";
 import { button, element, menu, send } from "../base/parts.js";
 import { say } from "../base/strings.js";
-import { SIMILAR, compare, counts, number, short, similarity, title } from "./columns.js";
+import { SIMILAR, compare, counts, number, similarity, title } from "./columns.js";
 import { diff } from "./diff.js";
 import { vote } from "./votes.js";
 
@@ -232,7 +233,7 @@ export class ResultTable extends EventTarget {
     if (column.startsWith("metric ")) return { key, shown: typeof key === "boolean" ? say(key ? "table.yes" : "table.no") : key === "" ? "" : number(key) };
     const name = column.slice(column.indexOf(" ") + 1);
     const axis = this.axis(id, name);
-    return { key, shown: axis ? short(name, axis[2]) : "" };
+    return { key, shown: axis ? valueOfAxis(...axis) : "" };
   }
 
   /** Whether a filter's words occur in what a cell shows; a number is compared as it is written everywhere. */
