@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 from webui import Command
 
 from . import state
+from .team import Team
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -150,6 +151,9 @@ def run(app: Any, options: argparse.Namespace) -> int:
         from .quantized import library
 
         library()  # before anything is loaded
+    team = Team.here()
+    if options.batch < team.size:
+        raise ValueError(f"--batch must be at least {team.size}, a row for each process.")
     model = app.checkpoints.load(options.model)
     examples = read(options.data, model, options.length)
     plan = Plan(
@@ -182,8 +186,15 @@ def run(app: Any, options: argparse.Namespace) -> int:
         )
     halt = _signals()
     tuner = tuner_of(app, model, examples, plan)
+    tuner.team = team
     if found is not None:
         tuner.restore(*found)
+    team.wait()  # all have read the state before the first one writes
+    if not team.first:
+        with tuner.hooked():
+            while tuner.step < plan.steps and tuner.step != options.stop and not team.any(bool(halt)):
+                tuner.learn()
+        return 0
     _tell(
         f"{len(tuner.rows)} rows to learn from, {len(tuner.held)} held out, {tuner.size:,} parameters at "
         f"{len(tuner.modules)} modules of {plan.checkpoint}, from step {tuner.step} to {plan.steps}"
@@ -198,7 +209,7 @@ def run(app: Any, options: argparse.Namespace) -> int:
             tuner.keep(keep)
             log.add(step=0, held_out=tuner.best)
         losses: list[float] = []
-        while tuner.step < plan.steps and not halt and tuner.step != options.stop:
+        while tuner.step < plan.steps and tuner.step != options.stop and not team.any(bool(halt)):
             losses.append(tuner.learn())
             measured = tuner.step % options.every == 0 or tuner.step == plan.steps
             if measured or tuner.step % SHOWN == 0:
@@ -357,7 +368,7 @@ class Tuner:
     def __init__(self, model: Any, examples: Sequence[Example], plan: Plan):
         import torch
 
-        self.model, self.plan = model, plan
+        self.model, self.plan, self.team = model, plan, Team()
         many = max(1, min(MOST_HELD, round(len(examples) * HELD)))
         if len(examples) < 4:
             raise ValueError(f"The data makes {len(examples)} rows; at least 4 are needed.")
@@ -429,8 +440,14 @@ class Tuner:
         plan, dice = self.plan, random.Random(f"{self.plan.seed} step {self.step}")
         some = [self.rows[dice.randrange(len(self.rows))] for _ in range(plan.batch)]
         with torch.enable_grad():
-            loss = self._loss(some, dice)
+            loss = self._loss(some, dice, self.team)
             loss.backward()
+        lost = loss.detach()
+        learning = [one for _, one in self._named("")]
+        for one in learning:
+            if one.grad is None and self.team.size > 1:  # of nothing of its rows, but of another process's
+                one.grad = torch.zeros_like(one)
+        self.team.add([lost, *(one.grad for one in learning if one.grad is not None)])
         self.step += 1
         rate = plan.rate * min(1.0, self.step / max(1, plan.steps // 20), 1.05 - self.step / plan.steps)
         with torch.no_grad():
@@ -443,7 +460,7 @@ class Tuner:
                 mean, spread = first / (1 - 0.9**self.step), second / (1 - 0.99**self.step)
                 one.sub_(rate * mean / (spread.sqrt() + 1e-8))
                 one.grad = None
-        return float(loss.detach())
+        return float(lost)
 
     def bound(self) -> float:
         """Nats per token of the held-out rows: the loss at always the same masks."""
@@ -458,7 +475,9 @@ class Tuner:
                 ) * len(some)
         return total / len(self.held)
 
-    def _loss(self, some: Sequence[Example], dice: random.Random) -> Tensor:
+    def _loss(self, some: Sequence[Example], dice: random.Random, team: Team | None = None) -> Tensor:
+        """Nats per token of these rows; of a team this process's part, which add up to that. Prompts and
+        masks are drawn alike in every process."""
         import torch
 
         from webui import Canvas
@@ -466,18 +485,21 @@ class Tuner:
         model, order = self.model, list(range(len(some)))
         dice.shuffle(order)
         prompts, answers, given, wanted, weights = [], [], [], [], []
-        for example, place in zip(some, order, strict=True):
+        for number, (example, place) in enumerate(zip(some, order, strict=True)):
             t = LOW + (1 - LOW) * (place + dice.random()) / len(some)
             hidden = [dice.random() < t for _ in example.tokens]
             hidden[dice.randrange(len(hidden))] = True
-            prompts.append(self._prompt(example, dice))
+            prompt = self._prompt(example, dice)
+            if team is not None and not team.mine(number):
+                continue
+            prompts.append(prompt)
             pairs = list(zip(example.tokens, hidden, strict=True))
             answers.append([model.mask if masked else token for token, masked in pairs])
             given.append([not masked for masked in hidden])
             wanted += [token for token, masked in pairs if masked]
             weights += [1 / t for masked in hidden if masked]
         canvas = Canvas.build(
-            prompts, answers, [0] * len(some), model.mask, model.ends, model.device, given=given
+            prompts, answers, [0] * len(prompts), model.mask, model.ends, model.device, given=given
         )
         logits = model.logits(canvas.activate(~canvas.given))
         losses = torch.nn.functional.cross_entropy(

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import builtins
 import json
+import random
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -121,3 +123,41 @@ def test_qlora_without_bitsandbytes_is_one_sentence(folder, capsys, monkeypatch)
     said = capsys.readouterr().err
     assert "QLoRA needs the library bitsandbytes, which is not there" in said
     assert len(said.strip().splitlines()) == 1 and not (folder / "models" / "loras").exists()
+
+
+def test_the_parts_of_a_team_add_up_to_the_step_of_one(folder):
+    """Three processes with their shares of the rows: losses and gradients add up to those of one."""
+    from extensions.training.finetune import Plan, Tuner, read
+    from extensions.training.team import Team
+
+    app = program(folder)
+    try:
+        model = app.checkpoints.load("LLaDA")
+        plan = Plan("LLaDA", "", "", 4, 7, 16, 2, 4.0, 0.01, "all", "thou", 2, 1)
+        tuner = Tuner(model, read(folder / "poems.txt", model, 16), plan)
+        with tuner.hooked(), torch.enable_grad():
+            for _, one in tuner._named(""):  # B is 0 at first, and A then gets no gradient
+                one.data += 0.1
+
+            def step(*teams):
+                losses = [tuner._loss(tuner.rows[:7], random.Random("x"), team) for team in teams]
+                for loss in losses:
+                    loss.backward()
+                made = {name: one.grad.clone() for name, one in tuner._named("")}
+                for _, one in tuner._named(""):
+                    one.grad = None
+                return sum(float(loss.detach()) for loss in losses), made
+
+            one, together = step(None), step(*(Team(rank, 3) for rank in range(3)))
+        assert together[0] == pytest.approx(one[0], rel=1e-5)
+        for name, gradient in one[1].items():
+            torch.testing.assert_close(together[1][name], gradient, rtol=1e-4, atol=1e-6)
+    finally:
+        app.close()
+
+
+def test_several_processes_without_accelerate_are_one_sentence(folder, capsys, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    assert main(flags(folder, "--steps", "2")) == 2
+    assert "Training on several GPUs needs the library accelerate" in capsys.readouterr().err
