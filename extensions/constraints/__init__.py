@@ -26,10 +26,11 @@ class Constraints(Extension):
     order = 60  # `prompt` after infill, which makes the gaps; `pick` after those that choose other tokens
 
     class Options(Options):
-        preset: Literal["none", "date", "number", "list", "email", "json"] = field(
+        preset: Literal["none", "date", "number", "list", "email", "json", "python"] = field(
             "none",
             label="Form",
-            help="A ready-made rule: date, number, list with hyphens, e-mail address, JSON object.",
+            help="A ready-made rule: date, number, list with hyphens, e-mail address, JSON object, header of "
+            "a Python function.",
         )
         regex: str = field(
             "",
@@ -73,6 +74,28 @@ class Constraints(Extension):
             widget="lines",
             max_length=100_000,
         )
+
+    @classmethod
+    def assets(cls) -> tuple[str, ...]:
+        return ("constraints.js", "constraints.css")
+
+    @classmethod
+    def routes(cls) -> Mapping[str, Any]:
+        return {"check": cls._check, "parts": cls._parts}
+
+    @classmethod
+    def _check(cls, app: Any, sent: Mapping[str, Any]) -> dict[str, Any]:
+        from . import page
+
+        return {"rules": page.checked(page.taken(cls.Options, sent))}
+
+    @classmethod
+    def _parts(cls, app: Any, sent: Mapping[str, Any]) -> dict[str, Any]:
+        from . import page
+
+        if not isinstance(sent.get("text"), str):
+            raise ValueError("Send a text.")
+        return {"parts": page.parts(page.taken(cls.Options, sent), sent["text"])}
 
     @classmethod
     def neutral(cls, row: Row) -> bool:

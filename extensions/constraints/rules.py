@@ -16,12 +16,18 @@ MAX_TEXT = 100_000  # characters of one rule
 STRING = r'"([^"\\\x00-\x1F\x7F]|\\["\\/bfnrt])*"'
 ITEM = r"[^\s\x00-\x1F\x7F][^\x00-\x1F\x7F]*"
 VALUE = rf"({STRING}|-?(0|[1-9][0-9]*)(\.[0-9]+)?|true|false|null)"
+# Names of Python that are no keywords: one letter, or words with underscores.
+NAME = r"([a-z]|[a-z]+(_[a-z0-9]+)+)"
+TYPE = r"(int|float|str|bool|bytes|None|list\[(int|float|str|bool)\]|dict\[str, (int|float|str|bool)\])"
+PLAIN, STANDARD = rf"{NAME}(: {TYPE})?", rf"{NAME}(: {TYPE} = |=)(None|True|False|0|[1-9][0-9]{{0,5}}|\"\")"
 PRESETS: Mapping[str, str] = MappingProxyType(
     {
         "date": r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])",
         "number": r"-?(0|[1-9][0-9]*)(\.[0-9]+)?",
         "list": rf"(- {ITEM}\n)*- {ITEM}",
         "email": r"[a-z0-9]+([._+-][a-z0-9]+)*@[a-z0-9]+(-[a-z0-9]+)*(\.[a-z0-9]+(-[a-z0-9]+)*)*\.[a-z]{2,}",
+        "python": rf"def {NAME}\((({PLAIN}, )*{PLAIN}(, {STANDARD})*|{STANDARD}(, {STANDARD})*)?\)"
+        rf"( -> {TYPE})?:",
         "json": rf"\{{({STRING}: {VALUE}(, {STRING}: {VALUE})*)?\}}",
     }
 )

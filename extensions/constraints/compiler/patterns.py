@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 LAST = 0  # the byte behind every text
@@ -44,7 +45,9 @@ def of_schema(schema: str) -> str:
     """The regular expression of a JSON Schema. ValueError."""
     from outlines_core import json_schema
 
-    return json_schema.build_regex_from_schema(schema)
+    regex = json_schema.build_regex_from_schema(schema)
+    # In JSON Schema \d is a digit of ASCII, in formats too; to Rust it is any of Unicode.
+    return re.sub(r"\\(.)", lambda found: "[0-9]" if found[1] == "d" else found[0], regex, flags=re.DOTALL)
 
 
 def _parsed(library: Any, regex: str) -> None:

@@ -2,6 +2,7 @@
 // What the scripts of extensions may use of the page: import { say } from "webui".
 
 export { call } from "./call.js";
+export { block } from "./gradio.js";
 export { showError, showNotice } from "./notice.js";
 export { button, element } from "./parts.js";
 export { popover } from "./popover.js";
@@ -11,5 +12,5 @@ export { shown } from "./shown.js";
 export { formatNumber, say } from "./strings.js";
 export { open, whenVisible } from "./views.js";
 export { addPromptTool } from "../prompts/tools.js";
-export { addResultAction } from "../results/actions.js";
+export { addResultAction, whenFinished } from "../results/actions.js";
 export { fieldOf, isPrompt, promptAreas, replaceText } from "../prompts/fields.js";

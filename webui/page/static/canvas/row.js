@@ -4,6 +4,7 @@
 import { Board } from "./board.js";
 import { element } from "../base/parts.js";
 import { Run } from "../results/run.js";
+import { shownFinished } from "../results/actions.js";
 import { say } from "../base/strings.js";
 import { Thumb } from "./thumb.js";
 import { Tools } from "../results/tools.js";
@@ -96,6 +97,7 @@ export class Row {
   addTools() {
     this.board.end = new Run(this.result, this.board.known).end;
     this.node.append(new Tools(this).node);
+    shownFinished(this.final, this.result.request, this.result);
   }
 }
 

@@ -1,0 +1,112 @@
+"""What the page asks of `constraints`: the live check of rules, and the parts of texts; the metric "valid"."""
+
+from __future__ import annotations
+
+import ast
+import random
+import re
+
+import pytest
+
+from extensions.constraints import rules
+from tests.contract.program import program, write
+from webui.settings import ROOT
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("page")
+    (folder / "extensions").mkdir()
+    for name in ("constraints", "infill"):
+        (folder / "extensions" / name).symlink_to(ROOT / "extensions" / name)
+    app = program(folder, folder / "extensions", ("LLaDA",))
+    yield app
+    app.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "field", "said"),
+    [
+        ({"regex": "[0-9]{4}-[0-9]{2}"}, "regex", {"example": "0000-00"}),
+        ({"preset": "json"}, "preset", {"example": "{}"}),
+        ({"regex": "a{300}"}, "regex", {"example": "a" * 200 + "…"}),
+        ({"choices": "yes\nno"}, "choices", {"example": "no"}),
+        ({"grammar": 'start: "(" start ")" | "a"'}, "grammar", {"example": "a", "depth": 32}),
+        ({"grammar": 'start: "b" start | "a"'}, "grammar", {"example": "a"}),
+        ({"gaps": "when = @date\nx = a|b"}, "gaps", {"example": "when = 0000-01-01; x = a"}),
+        ({"regex": "(a"}, "regex", "The pattern (a cannot be used"),
+        ({"grammar": "start: other"}, "grammar", "The grammar cannot be used"),
+        ({"gaps": "x = a\ny = (b"}, "gaps", "Y: the pattern (b cannot be used"),
+        ({"gaps": "x"}, "gaps", "Line 1 of the rules of gaps"),
+        ({"regex": "a", "choices": "b"}, "preset", "Regex and choices are set"),
+    ],
+)
+def test_the_check_of_rules(app, options, field, said):
+    answer = app.registry.call("constraints", "check", app, {"options": options})["rules"]
+    if isinstance(said, str):
+        assert answer[field]["wrong"].startswith(said)
+    else:
+        assert answer == {field: said}
+
+
+def test_what_is_no_question_is_refused_in_one_sentence(app):
+    for sent in ({}, {"options": {"regex": 3}}, {"options": {"depth": -1}}):
+        with pytest.raises(ValueError, match="options of constraints"):
+            app.registry.call("constraints", "check", app, sent)
+    with pytest.raises(ValueError, match="Send a text"):
+        app.registry.call("constraints", "parts", app, {"options": {}})
+
+
+def test_parts_of_texts(app):
+    def parts(text, **options):
+        found = app.registry.call("constraints", "parts", app, {"options": options, "text": text})["parts"]
+        assert "".join(piece for piece, _ in found) == text
+        return [(piece, kind) for piece, kind in found if kind]
+
+    pattern = "(?P<year>[0-9]{4})-(?P<month>[0-9]{2})( .*)?"
+    assert parts("2026-11 x", regex=pattern) == [("2026", "group 1"), ("11", "group 2")]
+    assert parts("ab", regex="(a)(b)|(c)") == [("a", "group 1"), ("b", "group 2")]
+    assert parts("aab", regex="((a+)b)") == [("aab", "group 1")]
+    assert parts("no match", regex="(a)") == []
+    assert parts('{"a": [1, "b\\"", null]}', json_schema="{}") == [
+        ('"a"', "key"),
+        ("1", "number"),
+        ('"b\\""', "string"),
+        ("null", "word"),
+    ]
+    assert parts("{not json", grammar="start:") == []
+    assert parts("🦊 é", regex="(🦊) (é)") == [("🦊", "group 1"), ("é", "group 2")]
+
+
+def test_valid_is_a_metric_of_tables(app):
+    fields = {"prompt": "a", "length": 8, "seed": 1, "count": 2, "constraints": {"regex": "[a-z]+"}}
+    job = app.queue.submit(app.Request(**fields))
+    assert job.wait(120)
+    table = app.tables.of(job)
+    assert "constraints.valid" in table.metrics
+    assert all(row.metrics["constraints.valid"] for row in table.rows)
+
+
+def test_headers_of_python_functions_are_python(app):
+    assert (
+        write(app, prompt="a", length=24, temperature=1.0, constraints={"preset": "python"}).text[-1] == ":"
+    )
+    rule, luck = rules.of_regex(rules.PRESETS["python"]), random.Random(1)
+    for _ in range(50):  # walks through the automaton
+        text, state = b"", rule.start
+        while not rule.final[state] or luck.random() < 0.5:
+            ways = [byte for byte in range(256) if rule.next[state, byte] >= 0]
+            if not ways or len(text) > 300:
+                break
+            byte = luck.choice(ways)
+            text, state = text + bytes([byte]), int(rule.next[state, byte])
+        if rule.final[state]:
+            ast.parse(text.decode() + " pass")
+    assert not rule.accepts("def f(a=1, b):") and not rule.accepts("def if():")
+
+
+def test_digits_of_schemas_are_those_of_ascii():
+    rule = rules.of_schema('{"type": "string", "format": "date"}')
+    assert rule.accepts('"2026-11-26"') and not rule.accepts('"২০২৬-11-26"')
+    rule = rules.of_schema(r'{"type": "string", "pattern": "^[\\d-]{2}\\\\d$"}')
+    assert re.fullmatch(r"[\d-]{2}\\d", "1-\\d") and rule.accepts(r'"1-\\d"') == rule.accepts(r'"11\\d"')
