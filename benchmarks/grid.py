@@ -2,7 +2,8 @@
 
 Eight prompts by eight guidance scales, with the same number of threads, in one process, interleaved. Beside the
 ratio of the times stands that of the model calls alone, measured within the same runs: what batching gains at
-best. Forwards are calls of the network.
+best. Forwards are calls of the network. Times are of the process's CPU, which other work on the machine changes
+little; the wall clock's stand beside them.
 """
 
 from __future__ import annotations
@@ -37,19 +38,19 @@ class Watch:
     """Counts and times the calls of a model while it is entered."""
 
     calls: int = 0
-    seconds: float = 0.0
+    cpu: float = 0.0  # seconds
     _original: object = field(default=None, repr=False)
 
     def __enter__(self) -> Watch:
         original = self._original = Model.__call__
 
         def watched(model: Model, *arguments, **keywords):
-            began = time.perf_counter()
+            began = time.process_time()
             try:
                 return original(model, *arguments, **keywords)
             finally:
                 self.calls += 1
-                self.seconds += time.perf_counter() - began
+                self.cpu += time.process_time() - began
 
         Model.__call__ = watched  # type: ignore[method-assign]
         return self
@@ -67,12 +68,22 @@ def run(app: App, request) -> list[Result]:
     return list(job.result.parts or (job.result,))
 
 
-def measured(app: App, requests) -> tuple[float, Watch, list[str]]:
-    """Seconds of these jobs one after the other, their model calls, and their texts."""
+@dataclass(frozen=True)
+class Measured:
+    """Jobs one after the other: seconds of CPU and of the wall clock, their model calls, and their texts."""
+
+    cpu: float
+    wall: float
+    watch: Watch
+    texts: list[str]
+
+
+def measured(app: App, requests) -> Measured:
+    """Runs these jobs."""
     with Watch() as watch:
-        began = time.perf_counter()
+        cpu, wall = time.process_time(), time.perf_counter()
         texts = [part.text for request in requests for part in run(app, request)]
-        return time.perf_counter() - began, watch, texts
+        return Measured(time.process_time() - cpu, time.perf_counter() - wall, watch, texts)
 
 
 def main() -> None:
@@ -98,26 +109,29 @@ def main() -> None:
     cells = [cell.request for cell in app.expand(grid)]
     for request in (cells[1], grid):  # threads are measured, memory is there
         run(app, request)
-    single, batched, equal = [], [], 0
+    single: list[Measured] = []
+    batched: list[Measured] = []
     for _ in range(args.rounds):
         single.append(measured(app, cells))
         batched.append(measured(app, [grid]))
-        equal += sum(a == b for a, b in zip(single[-1][2], batched[-1][2], strict=True))
-    one, many = (statistics.median(seconds for seconds, _, _ in runs) for runs in (single, batched))
-    inner = [statistics.median(watch.seconds for _, watch, _ in runs) for runs in (single, batched)]
+    pairs = zip(single, batched, strict=True)
+    equal = sum(a == b for one, many in pairs for a, b in zip(one.texts, many.texts, strict=True))
     print(
-        f"torch {torch.__version__}, {torch.get_num_threads()} threads, {len(cells)} cells of {args.length} tokens"
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads, {len(cells)} cells of {args.length} "
+        f"tokens in {args.steps} steps, median of {args.rounds}"
     )
-    for name, seconds, model, runs in (
-        ("one at a time", one, inner[0], single),
-        ("one job", many, inner[1], batched),
-    ):
-        calls = runs[0][1].calls
+    whole, inner, wall = [], [], []
+    for name, runs in (("one at a time", single), ("one job", batched)):
+        whole.append(statistics.median(run.cpu for run in runs))
+        inner.append(statistics.median(run.watch.cpu for run in runs))
+        wall.append(statistics.median(run.wall for run in runs))
         print(
-            f"{name:>14}: {seconds:.2f} s, {calls} forwards, {model:.2f} s in the model ({model / seconds:.0%})"
+            f"{name:>14}: {whole[-1]:.2f} s of CPU ({wall[-1]:.2f} s of the clock), {runs[0].watch.calls} "
+            f"forwards, {inner[-1]:.2f} s in the model ({inner[-1] / whole[-1]:.0%})"
         )
-    gain, best = one / many, inner[0] / inner[1]
+    gain, best = whole[0] / whole[1], inner[0] / inner[1]
     print(f"ratio {gain:.2f}; of the model calls alone {best:.2f}; share {gain / best:.2f}")
+    print(f"by the clock {wall[0] / wall[1]:.2f}")
     print(f"same texts: {equal} of {len(cells) * args.rounds}")
     app.close()
 

@@ -13,10 +13,10 @@ import pytest
 
 from tests.conftest import wait_until
 from webui.core.errors import Busy
-from webui.core.events import Event, Failed, Finished, Loading, Progress, Started
+from webui.core.events import Event, Failed, Finished, Loading, Loop, Progress, Started
 from webui.core.request import Cell, Request
 from webui.core.result import Change, Result
-from webui.service.queue import ENDED, KEPT, Job, JobQueue, Subscription
+from webui.service.queue import ENDED, KEPT, CellView, Job, JobQueue, Subscription
 
 DEADLINE = 30  # seconds; only a hang takes them
 
@@ -415,3 +415,29 @@ def test_positions_of_all_are_those_of_each(stage):
         == {job.id: stage.jobs.position(job) for job in waiting}
         == {made[1].id: 1, made[3].id: 2}
     )
+
+
+def test_an_event_costs_no_look_at_every_cell(monkeypatch):
+    """Ten thousand cells have as many events: their sums are kept up to date, whatever the events are."""
+    request, dice = Request(seed=1), random.Random(3)
+    cells = tuple(Cell(str(i), request) for i in range(200))
+    job = Job(request, cells)
+    job.begin()
+    looked = []
+    done = CellView.done.fget
+    monkeypatch.setattr(CellView, "done", property(lambda view: looked.append(view) or done(view)))
+    for k in range(2):
+        job.take(Loop(k, 2))
+        looked.clear()
+        for cell in dice.sample(cells, 200):
+            job.take(Started(cell.id, 4, dice.randint(1, 9)))
+        for cell in dice.sample(cells, 200):
+            job.take(Progress({cell.id: (Change(1, 0, 1, "a", 0.5),)}, {cell.id: 1}))
+        assert len(looked) <= 4 * 400
+        views = job._views.values()
+        share = sum(done(view) for view in views) / sum(view.steps for view in views)
+        assert job.line()["progress"] == pytest.approx((k + share) / 2, abs=1e-4)
+    for cell in cells[:50]:
+        job.take(Failed(cell.id, "It failed."))
+    share = sum(done(view) for view in views) / sum(view.steps for view in views)
+    assert job.line()["progress"] == pytest.approx((1 + share) / 2, abs=1e-4)

@@ -38,10 +38,8 @@ class Options(BaseModel):
 
     def defaults(self) -> bool:
         """Whether every field has its default value."""
-        return all(
-            value == type(self).model_fields[name].get_default(call_default_factory=True)
-            for name, value in self
-        )
+        fields = type(self).model_fields  # once: pydantic makes it anew each time
+        return all(value == fields[name].get_default(call_default_factory=True) for name, value in self)
 
 
 def check_defaults(model: type[Options]) -> None:

@@ -25,23 +25,25 @@ def part(model: type[BaseModel], data: dict[str, Any]) -> tuple[dict[str, Any], 
     What an earlier split has put aside returns to its field if there is one now. The arguments stay as they
     are.
     """
-    known = {name: value for name, value in data.items() if name in model.model_fields}
-    unknown = {name: value for name, value in data.items() if name not in model.model_fields}
-    if FIELD in model.model_fields and isinstance(unknown.get(OLD_FIELD), dict):
+    fields = model.model_fields  # once: pydantic makes it anew each time
+    known = {name: value for name, value in data.items() if name in fields}
+    unknown = {name: value for name, value in data.items() if name not in fields}
+    if FIELD in fields and isinstance(unknown.get(OLD_FIELD), dict):
         known.setdefault(FIELD, unknown.pop(OLD_FIELD))
     if isinstance(known.get(FIELD), dict):
         for name, value in known.pop(FIELD).items():
-            if name not in model.model_fields:
+            if name not in fields:
                 unknown.setdefault(name, value)
             elif isinstance(value, dict) and isinstance(known.get(name), dict):
                 known[name] = {**value, **known[name]}
             else:
                 known.setdefault(name, value)
     for name, value in known.items():
-        kind = model.model_fields[name].annotation
+        kind = fields[name].annotation
         if isinstance(value, dict) and isinstance(kind, type) and issubclass(kind, BaseModel):
-            known[name] = {option: value[option] for option in value if option in kind.model_fields}
-            if rest := {option: value[option] for option in value if option not in kind.model_fields}:
+            own = kind.model_fields
+            known[name] = {option: value[option] for option in value if option in own}
+            if rest := {option: value[option] for option in value if option not in own}:
                 unknown[name] = rest
     return known, unknown
 

@@ -51,6 +51,11 @@ class CellView:
         self.code: Code | None = None
         self.version = 1
 
+    @property
+    def done(self) -> int:
+        """Its steps that are done; all of them once it has ended."""
+        return self.steps if self.state in ENDED else self.step
+
     def since(self, version: int) -> dict[str, Any]:
         """What changed after `version`, as JSON; for version 0 everything. A change is [column, text,
         confidence, step]."""
@@ -123,6 +128,9 @@ class Job:
         self.version = 1
         self._views = {cell.id: CellView(cell) for cell in cells}
         self._progress = 0.0
+        self._steps = self._done = (
+            0  # of all cells; kept up to date, for ten thousand cells have as many events
+        )
         self._loop = Loop(0, 1)  # the pass over all cells that is under way
         self._changed = threading.Condition()
         self._cancel = threading.Event()
@@ -207,20 +215,23 @@ class Job:
                 self._loop = event
                 for view in self._views.values():
                     view.step = 0
+                self._done = sum(view.done for view in self._views.values())
             elif isinstance(event, Progress):
                 for cell, changes in event.changes.items():
                     view = self._view(cell)
+                    before = view.done
                     view.step = event.step[cell]
+                    self._done += view.done - before
                     for c in changes:
                         text = None if c.token is None else c.text  # None: remasked
                         view.columns[c.column] = (self.version, text, c.confidence, c.step)
             elif isinstance(event, Started | Failed):
-                self._view(event.cell).enter(event)
+                self._enter(event.cell, event)
             elif isinstance(event, Finished):
                 if event.cell is None:
                     self.result = event.result
                 else:
-                    self._view(event.cell).enter(event)
+                    self._enter(event.cell, event)
             self._progress = max(self._progress, self._share())
             self._changed.notify_all()
 
@@ -247,9 +258,16 @@ class Job:
 
     def _share(self) -> float:
         """How much of all steps is done, 0 to 1."""
-        total = sum(view.steps for view in self._views.values())
-        done = sum(view.steps if view.state in ENDED else view.step for view in self._views.values())
-        return (self._loop.k + min(1.0, done / total)) / self._loop.of if total else 0.0
+        share = min(1.0, self._done / self._steps) if self._steps else 0.0
+        return (self._loop.k + share) / self._loop.of if self._steps else 0.0
+
+    def _enter(self, cell: str, event: Started | Failed | Finished) -> None:
+        """Enters an event about one cell, and what it changes in the sums."""
+        view = self._view(cell)
+        steps, done = view.steps, view.done
+        view.enter(event)
+        self._steps += view.steps - steps
+        self._done += view.done - done
 
     def _view(self, cell: str) -> CellView:
         view = self._views[cell]
