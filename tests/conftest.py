@@ -26,10 +26,63 @@ ENVIRONMENT = {**os.environ, "PYTHONUNBUFFERED": "1"}
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# What takes long comes first, so that no worker is idle at the end; a folder's files stay together, as they share
+# what takes seconds to start.
+FIRST = (
+    "tests/e2e",
+    "tests/contract",
+    "tests/extensions/training",
+    "tests/test_card.py",
+    "tests/denoising",
+    "tests/http",
+)
+
+
+# Marked `slow` as a whole, for `just quick`: files of many seconds.
+SLOW = (
+    "tests/contract",
+    "tests/reference",
+    "tests/page",
+    "tests/third_party",
+    "tests/test_card.py",
+    "tests/test_docs.py",
+    "tests/checkpoints/test_decoders.py",
+    "tests/checkpoints/test_hostile.py",
+    "tests/checkpoints/test_masked_lms.py",
+    "tests/checkpoints/test_published.py",
+    "tests/denoising/test_against_reference.py",
+    "tests/denoising/test_caches.py",
+    "tests/denoising/test_determinism.py",
+    "tests/denoising/test_failures.py",
+    "tests/denoising/test_parallel.py",
+    "tests/denoising/test_remasking.py",
+    "tests/denoising/test_threads.py",
+    "tests/denoising/test_transfers.py",
+    "tests/extensions/training",
+    "tests/extensions/test_checkpoint_merger_more.py",
+    "tests/extensions/test_constraints.py",
+    "tests/extensions/test_logit_bias.py",
+    "tests/extensions/test_lora.py",
+    "tests/extensions/test_merged_weights.py",
+    "tests/extensions/test_prompt_and.py",
+    "tests/http/test_markdown.py",
+    "tests/service/test_history.py",
+)
+
+
+def _turn(item: pytest.Item) -> int:
+    name = item.nodeid
+    return next((turn for turn, first in enumerate(FIRST) if name.startswith(first)), len(FIRST))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks `e2e` by folder, and `process` what needs `flags` or calls subprocess itself."""
+    """Orders the files. Marks `e2e` and `slow` by file, and `process` what needs `flags` or calls subprocess
+    itself."""
+    items.sort(key=_turn)
     for item in items:
+        if item.nodeid.startswith(SLOW):
+            item.add_marker("slow")
         code = getattr(getattr(item, "function", None), "__code__", None)
         if "e2e" in item.path.parts:
             item.add_marker("e2e")

@@ -7,11 +7,10 @@ import os
 import re
 import shutil
 import subprocess
-import time
 
 import pytest
 
-from tests.conftest import ENVIRONMENT, PYTHON, ROOT
+from tests.conftest import ENVIRONMENT, PYTHON, ROOT, wait_until
 from webui.extension.registry import Registry
 
 EXTENSIONS = sorted(path.parent.name for path in (ROOT / "extensions").glob("*/__init__.py"))
@@ -265,7 +264,15 @@ def test_a_reader_that_leaves_is_no_fault(commands, tmp_path):
     commands.start(
         [*commands.flags, "generate", "a", *SLOW, "--steps", "8"], stdout=str(fifo), stderr=str(errors)
     )
-    time.sleep(0.1)
+
+    def opened() -> bool:
+        """Whether it writes, or will: at the end of the file there is no writer."""
+        try:
+            return os.read(end, 1) != b""
+        except BlockingIOError:
+            return True
+
+    wait_until(opened)
     os.close(end)
     assert commands.wait() == 1 and errors.read_text() == ""
 

@@ -96,6 +96,7 @@ def pack(model: Any, rows: list[dict[str, Any]]) -> list[packing.PackedRow]:
     packed = []
     for i, fields in enumerate(rows):
         common = {"prompt": "the ship", "template": "raw", "length": 12, "seed": i, "end_of_text": "keep"}
+        common["steps"] = 6
         request, preset = packing.resolve(REGISTRY.Request(**{**common, **fields}), {})
         row = REGISTRY.prepare(Row(Cell(str(i), request), request, {"main": Prompt.of(request.prompt)}))
         packed.append(packing.tokenize(row, preset, model.tokenizer, model.mask, 256))
@@ -198,7 +199,7 @@ def test_each_way_of_reading_or_sending_is_seen(loaded, mutant, monkeypatch):
     monkeypatch.setattr(samplers, "choose", mutated)
     if mutant == "numpy":  # what a GPU's tensors refuse
         with pytest.raises(TypeError, match="numpy"):
-            counted(loaded, ROWS["greedy"])
+            counted(loaded, [{"temperature": 0.0, "steps": 2}])
         return
-    _, steps = counted(loaded, ROWS["greedy"])
+    _, steps = counted(loaded, [{"temperature": 0.0, "steps": 2}])
     assert all(sum(step) > 1 for step in steps), steps

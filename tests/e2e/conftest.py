@@ -6,13 +6,14 @@ import functools
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.conftest import ROOT, Running, serve_all_along
+from tests.conftest import ROOT, Running, serve_all_along, wait_until
 from tests.hub import Hub, serve_hub
 from tests.tiny_checkpoints import llada
 
@@ -24,6 +25,7 @@ ARGUMENTS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--process-per-site",  # see Profiles
 )
 PATIENCE = int(
     os.environ.get("TDW_PATIENCE", "40000")
@@ -64,17 +66,26 @@ def site(tmp_path_factory, hub) -> Iterator[Running]:
     flags.append("--no-preload")  # see test_preload.py
     data = folder / "data"
     with serve_all_along("--port", "0", *flags, data=data, HF_ENDPOINT=hub.url) as running:
-        # What is imported on first use takes half a minute on a busy machine: not what these tests are about.
-        httpx.post(f"{running.url}/api/v1/tokens", json={"text": "a"}, timeout=240).raise_for_status()
+        warm(running)
         yield running
+
+
+def warm(running: Running) -> None:
+    """Has the checkpoint loaded: what is imported for it takes half a minute on a busy machine, and is not what these
+    tests are about."""
+    with httpx.Client(base_url=f"{running.url}/api/v1/", timeout=240) as client:
+        client.post("tokens", json={"text": "a"}).raise_for_status()
+        client.post("checkpoints/storyteller/load").raise_for_status()
+        wait_until(lambda: '"loaded":true' in client.get("checkpoints").text.replace(" ", ""), 240)
 
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator:
     """The system's chromium. Package scope: while Playwright runs, no other test of this process can run an
     event loop."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=PATIENCE)
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     if found is None:
         pytest.skip("there is no chromium on this machine")
@@ -84,11 +95,68 @@ def browser() -> Iterator:
         browser.close()
 
 
+class Profile:
+    """A browser context with what it has cached. Its first page shows nothing of ours and stays open."""
+
+    LASTS = 20  # tests; the process grows by some MB with each
+
+    def __init__(self, browser, options: dict):
+        self.used = 0
+        self.context = browser.new_context(viewport={"width": 1400, "height": 900}, **options)
+        self.context.set_default_timeout(PATIENCE)
+        self.first = self.context.new_page()
+
+    def forget(self, url: str) -> None:
+        """Nothing is stored or allowed any more for the site at `url`, and no page is open but the first."""
+        for page in self.context.pages:
+            if page != self.first:
+                page.close()
+        self.context.clear_cookies()
+        self.context.clear_permissions()
+        if not self.first.url.startswith(f"{url}/"):
+            self.first.goto(f"{url}/ui/0/results/diff.js")
+        self.first.evaluate("localStorage.clear()")
+
+
+class Profiles:
+    """Profiles that the tests use one after another. As one page of a profile stays open, and as chromium has
+    one process for all pages of a site, the scripts of the next page are compiled already: it opens in half
+    the time."""
+
+    def __init__(self, browser):
+        self.browser = browser
+        self.free: dict[str, list[Profile]] = {}
+
+    @contextmanager
+    def take(self, url: str, options: dict) -> Iterator[Profile]:
+        """A profile for the site at `url` that is as good as new."""
+        free = self.free.setdefault(json.dumps(options, sort_keys=True), [])
+        profile = free.pop() if free else Profile(self.browser, options)
+        try:
+            profile.forget(url)
+            profile.used += 1
+            yield profile
+            profile.forget(url)
+        except BaseException:
+            profile.context.close()
+            raise
+        if profile.used < Profile.LASTS:
+            free.append(profile)
+        else:
+            profile.context.close()
+
+
+@pytest.fixture(scope="package")
+def profiles(browser) -> Profiles:
+    return Profiles(browser)
+
+
 @pytest.fixture
-def visit(browser, site) -> Iterator[Callable]:
-    """`visit(width=..., dark=...)` opens the page in a new browser. At the end: no error, no request
-    elsewhere."""
-    contexts, faults = [], []
+def visit(profiles, site) -> Iterator[Callable]:
+    """`visit(width=..., dark=...)` opens the page in a browser that was never there. At the end: no error, no
+    request elsewhere."""
+    faults: list[str] = []
+    used: list[Profile] = []
 
     def watch(request) -> None:
         if not request.url.startswith((f"{site.url}/", "data:", "blob:")):
@@ -98,23 +166,28 @@ def visit(browser, site) -> Iterator[Callable]:
         """Whether a console line is an error. Chromium also logs one for input that the API refuses."""
         return line.type == "error" and "status of 422" not in line.text
 
-    def open(width: int = 1400, height: int = 900, **options) -> User:
-        context = browser.new_context(viewport={"width": width, "height": height}, **options)
-        context.set_default_timeout(PATIENCE)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("request", watch)
-        page.on("pageerror", lambda error: faults.append(f"an error: {error}"))
-        page.on(
-            "console", lambda line: faults.append(f"on the console: {line.text}") if wrong(line) else None
-        )
-        page.on("dialog", lambda dialog: (faults.append("a dialog"), dialog.dismiss()))
-        return User(page, site.url).come()
+    with ExitStack() as taken:
 
-    yield open
-    titles = [page.title() for context in contexts for page in context.pages]
-    for context in contexts:
-        context.close()
+        def open(width: int = 1400, height: int = 900, permissions: Sequence[str] = (), **options) -> User:
+            media = {
+                name: options.pop(name) for name in ("color_scheme", "reduced_motion") if name in options
+            }
+            used.append(taken.enter_context(profiles.take(site.url, options)))
+            context = used[-1].context
+            context.grant_permissions(list(permissions))
+            page = context.new_page()
+            page.set_viewport_size({"width": width, "height": height})
+            page.emulate_media(**media)
+            page.on("request", watch)
+            page.on("pageerror", lambda error: faults.append(f"an error: {error}"))
+            page.on(
+                "console", lambda line: faults.append(f"on the console: {line.text}") if wrong(line) else None
+            )
+            page.on("dialog", lambda dialog: (faults.append("a dialog"), dialog.dismiss()))
+            return User(page, site.url).come()
+
+        yield open
+        titles = [page.title() for profile in used for page in profile.context.pages]
     assert not faults, faults
     assert all("owned" not in title for title in titles)
 
@@ -128,7 +201,7 @@ class User:
     def come(self) -> User:
         self.page.goto(self.url)
         self.page.wait_for_selector("#generate")
-        self.page.wait_for_function("window.tdw && document.querySelector('tdw-canvas')?.jobs")
+        self.wait("window.tdw && document.querySelector('tdw-canvas')?.jobs")
         return self
 
     def type(self, field: str, text: str) -> None:
@@ -150,11 +223,11 @@ class User:
         send = functools.partial(session.send, "Input.dispatchDragEvent")
         place = {"x": 700, "y": 500, "data": data}
         send({"type": "dragEnter", **place})
-        for _ in range(PATIENCE // 100):
+        for _ in range(PATIENCE // 20):
             send({"type": "dragOver", **place})
             if self.page.locator(".drop-here").is_visible():
                 break
-            self.page.wait_for_timeout(100)
+            self.page.wait_for_timeout(20)
         send({"type": "drop", **place})
 
     def view(self, name: str) -> None:
@@ -180,6 +253,12 @@ class User:
         self.unfold("Rehearsal")
         self.type("rehearsal-seconds", str(seconds))
 
+    def endlessly(self, seconds: float = 0.3) -> None:
+        """From now on a text takes a minute, for what is interrupted: a token about every 0.3 s."""
+        self.slowly(seconds)
+        for field in ("length", "steps", "block_length"):
+            self.type(field, "192")
+
     def reset(self) -> None:
         """Presses Reset, and Reset again in the question that lists what changes."""
         self.page.locator("#reset").click()
@@ -192,7 +271,23 @@ class User:
 
     def wait(self, condition: str) -> None:
         """Until a JavaScript expression holds."""
-        self.page.wait_for_function(condition, timeout=PATIENCE)
+        self.page.wait_for_function(condition, timeout=PATIENCE, polling=50)
+
+    def until(self, condition: Callable):
+        """Until a Python expression holds, while the page goes on."""
+        for _ in range(PATIENCE // 50):
+            if value := condition():
+                return value
+            self.page.wait_for_timeout(50)
+        raise AssertionError(f"not within {PATIENCE / 1000} s")
+
+    def drawn(self) -> None:
+        """Until what changed is drawn, and what moves or fades has ended."""
+        self.page.evaluate("""async () => {
+          await new Promise((next) => requestAnimationFrame(() => requestAnimationFrame(next)));
+          const finite = (one) => Number.isFinite(one.effect?.getComputedTiming().endTime);
+          await Promise.allSettled(document.getAnimations().filter(finite).map((one) => one.finished));
+        }""")
 
     def done(self, state: str = "done", jobs: int = 1) -> None:
         self.wait(
@@ -206,6 +301,12 @@ class User:
     def texts(self) -> list[str]:
         """The finished texts of the newest job."""
         return self.page.locator(".job >> nth=0").locator(".final:not([hidden])").all_text_contents()
+
+    def shows(self, field: str, value: str) -> None:
+        """Waits until a field has a value."""
+        from playwright.sync_api import expect
+
+        expect(self.page.locator(f"#field-{field}").locator("input, textarea").first).to_have_value(value)
 
     def shown(self, field: str) -> str:
         return self.page.locator(f"#field-{field}").locator("input, textarea").first.input_value()

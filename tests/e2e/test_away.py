@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.conftest import serve
-from tests.e2e.conftest import PATIENCE, PROFILE, User
+from tests.e2e.conftest import PATIENCE, PROFILE, User, warm
 from tests.tiny_checkpoints import llada
 
 pytestmark = pytest.mark.e2e
@@ -21,15 +22,15 @@ def _restart_without(user: User, running, name: str) -> None:
     card.get_by_role("button", name="Disable").click()
     card.locator(".state.disabled").wait_for()
     page.locator(".restart-bar").get_by_role("button", name="Restart now").click()
-    page.wait_for_function(
+    user.wait(
         "!document.querySelector('#extension-loopback') && window.tdw && document.querySelector('tdw-canvas')?.jobs"
     )
     assert running.process.poll() is None, "the same process serves again"
     page.locator("article.card", has_text=f"extensions/{name}").locator(".state.disabled").wait_for()
-    assert page.locator(".restart-bar").count() == 0
+    expect(page.locator(".restart-bar")).to_have_count(0)
     user.view("write")
     user.wait("document.querySelectorAll('.job').length === 2")
-    assert user.shown("prompt") == "A fox that stays"
+    user.shows("prompt", "A fox that stays")
     user.view("settings")
     page.locator(".switches label", has_text="Loopback").locator("input").check()
     page.locator(".restart-bar").wait_for()
@@ -44,6 +45,7 @@ def test_the_page_outlives_its_server(browser, tmp_path):
     try:
         with serve("--port", "0", *flags, data=tmp_path / "data", timeout=240) as running:
             user, port = User(context.new_page(), running.url).come(), running.port
+            warm(running)
             user.type("prompt", "A fox that stays")
             user.type("length", "8")
             user.generate()
@@ -52,14 +54,16 @@ def test_the_page_outlives_its_server(browser, tmp_path):
         page.locator(".away", has_text="does not answer").wait_for()
         page.keyboard.press("Control+Enter")
         assert "does not answer" in user.complaint()
-        assert user.texts() and user.shown("prompt") == "A fox that stays"
+        user.shows("prompt", "A fox that stays")
+        assert user.texts()
         with serve("--port", str(port), *flags, data=tmp_path / "data", timeout=240) as again:
             assert again.port == port
             page.locator(".away").wait_for(state="hidden")
             page.locator("#alert").wait_for(state="hidden")
+            warm(again)
             page.keyboard.press("Control+Enter")
             user.done(jobs=2)
-            assert user.shown("length") == "8"
+            user.shows("length", "8")
             _restart_without(user, again, "loopback")
     finally:
         context.close()

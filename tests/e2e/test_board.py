@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from playwright.sync_api import expect
 
 pytestmark = pytest.mark.e2e
 FORGOTTEN = """
@@ -41,7 +42,8 @@ def test_every_text_is_there_after_a_reload_and_a_restart_and_from_a_file(visit,
     page.reload()
     user.done(jobs=2)
     user.wait("document.querySelectorAll('.final:not(:empty)').length === 3")
-    assert shown(user) == before and page.locator(".job-prompt").all_text_contents() == ["A bear", "A fox"]
+    expect(page.locator(".job-prompt")).to_have_text(["A bear", "A fox"])
+    assert shown(user) == before
     page.evaluate(FORGOTTEN)
     page.reload()
     user.done(jobs=2)
@@ -61,9 +63,10 @@ def test_every_text_is_there_after_a_reload_and_a_restart_and_from_a_file(visit,
     assert last["x"] + last["width"] <= 420, "every view of a job can be reached on a phone"
     page.set_viewport_size({"width": 1400, "height": 900})
     user.wait("document.querySelector('#field-prompt textarea').value === 'A fox'")
+    stored["request"]["prompt"] = "A wolf"
     file.write_text(json.dumps({**stored, "trace": [7], "pieces": {"a": 1}, "axes": 3}), "utf-8")
     user.drop(file)
-    page.locator(".notice").wait_for()
+    user.shows("prompt", "A wolf")
     assert len(shown(user)) == 3, "its parameters are restored, a text that cannot be read is not shown"
 
 
@@ -71,15 +74,15 @@ def test_watch_it_settle_commits_all_over_the_canvas_and_says_its_price(visit):
     user = visit()
     page = user.page
     button = page.get_by_role("button", name="Watch it settle")
-    assert button.count() == 0 or button.is_hidden(), "the preset's block is the whole canvas already"
+    expect(button, "the preset's block is the whole canvas already").to_be_hidden()
     user.type("block_length", "4")
     button.wait_for()
     user.type("prompt", "A fox")
     button.press("Enter")
     page.locator(".notice", has_text="all over the canvas instead of in blocks of 4").wait_for()
-    assert "16 model calls" in page.locator(".notice").text_content()
+    expect(page.locator(".notice")).to_contain_text("16 model calls")
     user.done()
     page.locator("summary", has_text="Made with").last.click()
     made = page.locator(".job dl > div", has=page.get_by_text("Block length", exact=True))
     assert made.locator("dd").text_content().startswith("16")
-    assert user.shown("block_length") == "4", "the controls are as they were"
+    user.shows("block_length", "4")

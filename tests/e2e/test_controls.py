@@ -6,6 +6,7 @@ import re
 
 import httpx
 import pytest
+from playwright.sync_api import expect
 
 pytestmark = pytest.mark.e2e
 
@@ -55,9 +56,8 @@ def test_a_named_preset_is_saved_used_updated_and_deleted(visit, http):
     page.get_by_role("checkbox", name="Prompt matrix").click()
     open_presets(page).get_by_role("button", name="quick", exact=True).click()
     user.wait("document.querySelector('#field-steps input').value === '7'")
-    assert (
-        user.shown("prompt") == "A bear" and page.get_by_role("checkbox", name="Prompt matrix").is_checked()
-    )
+    user.shows("prompt", "A bear")
+    expect(page.get_by_role("checkbox", name="Prompt matrix")).to_be_checked()
 
     user.type("steps", "5")
     user.wait("document.querySelector('tdw-presets').hasAttribute('data-touched')")
@@ -68,12 +68,7 @@ def test_a_named_preset_is_saved_used_updated_and_deleted(visit, http):
     page.locator(".notice", has_text="Preset quick deleted").wait_for()
     assert http.get("/presets").json() == []
     page.locator(".notice").get_by_role("button", name="Undo").click()
-    user.wait("document.querySelector('.notice').hidden")
-    for _ in range(100):
-        if http.get("/presets").json():
-            break
-        page.wait_for_timeout(100)
-    assert http.get("/presets").json()[0]["name"] == "quick"
+    user.until(lambda: [preset["name"] for preset in http.get("/presets").json()] == ["quick"])
 
 
 def test_using_a_preset_can_be_undone_and_the_checkpoints_is_apart(visit, http):
@@ -83,16 +78,16 @@ def test_using_a_preset_can_be_undone_and_the_checkpoints_is_apart(visit, http):
     user.type("steps", "11")
     user.type("length", "8")
     sheet = open_presets(page)
-    assert sheet.locator("h3").all_text_contents() == ["From the checkpoint", "Saved"]
+    expect(sheet.locator("h3")).to_have_text(["From the checkpoint", "Saved"])
     sheet.get_by_role("button", name="other", exact=True).click()
     user.wait("document.querySelector('#field-steps input').value === '3'")
-    assert user.shown("length") == "8", "what the preset does not name stays"
+    user.shows("length", "8")
     page.locator("tdw-unknown", has_text="gone").wait_for()
     page.locator(".notice").get_by_role("button", name="Undo").click()
     user.wait("document.querySelector('#field-steps input').value === '11'")
     open_presets(page).get_by_role("button", name="Checkpoint's preset").click()
     user.wait("document.querySelector('#field-steps input').value === '16'")
-    assert user.shown("length") == "16"
+    user.shows("length", "16")
 
 
 def test_a_presets_name_is_text(visit, http):
@@ -101,7 +96,7 @@ def test_a_presets_name_is_text(visit, http):
     user.enter(sheet.get_by_role("textbox", name="Name"), "<b>bold</b>")
     user.page.keyboard.press("Enter")
     user.page.locator(".notice:not([hidden])").or_(user.page.locator("#alert:not([hidden])")).first.wait_for()
-    assert user.page.locator("tdw-presets b, .notice b, #alert b").count() == 0
+    expect(user.page.locator("tdw-presets b, .notice b, #alert b")).to_have_count(0)
 
 
 def test_quick_settings_stand_on_top_and_act(visit):
@@ -139,10 +134,10 @@ def test_tokens_are_counted_against_the_models_length(visit):
     user.wait(f"document.querySelector('tdw-tokens').textContent !== {before!r}")
     user.type("length", "4000")
     page.locator("tdw-tokens[data-over=true]").wait_for()
-    assert "an answer of 4000 does not fit" in page.locator("tdw-tokens").text_content()
+    expect(page.locator("tdw-tokens")).to_contain_text("an answer of 4000 does not fit")
     user.type("length", "4")
     page.locator("tdw-tokens[data-over=false]").wait_for()
-    assert "left for the answer" in page.locator("tdw-tokens").text_content()
+    expect(page.locator("tdw-tokens")).to_contain_text("left for the answer")
 
 
 def test_the_negative_prompt_is_counted_and_new_words_are_said(visit, site):
@@ -158,13 +153,17 @@ def test_the_negative_prompt_is_counted_and_new_words_are_said(visit, site):
         assert user.page.locator("#tokens").bounding_box()["height"] >= height > 40, (
             "its line was there before"
         )
-        user.type("guidance-negative_prompt", "rain and rain and rain " * 10)
+        user.type("guidance-negative_prompt", "")
+        user.page.keyboard.insert_text("rain and rain and rain " * 10)
         user.wait("/Negative prompt \\d+, \\d+ left/.test(document.querySelector('tdw-tokens').textContent)")
-        used, negative, left = map(int, re.findall(r"(\d+)(?= of|,| left)", line.text_content())[:3])
-        limit = int(re.search(r"of (\d+) tokens", line.text_content())[1])
-        assert negative > used and left == max(0, limit - negative), (
-            "the longer one leaves room for the answer"
-        )
+
+        def longer_one_leaves_room() -> bool:
+            """For the answer; the count follows what is typed."""
+            told = line.text_content()
+            used, negative, left = map(int, re.findall(r"(\d+)(?= of|,| left)", told)[:3])
+            return negative > used and left == max(0, int(re.search(r"of (\d+) tokens", told)[1]) - negative)
+
+        user.until(longer_one_leaves_room)
     finally:
         lexicon.unlink()
 
@@ -173,11 +172,11 @@ def test_what_differs_from_the_preset_is_marked(visit):
     user = visit()
     page = user.page
     page.locator("#field-steps[data-standard]").wait_for()
-    assert page.locator("#parameters [data-changed]").count() == 0
+    expect(page.locator("#parameters [data-changed]")).to_have_count(0)
     user.type("steps", "9")
     page.locator("#field-steps[data-changed]").wait_for()
     page.locator("#field-steps [data-testid=block-info]").hover()
-    assert "the preset is: 16" in page.locator("#help").text_content()
+    expect(page.locator("#help")).to_contain_text("the preset is: 16")
     user.type("steps", "16")
     page.locator("#field-steps:not([data-changed])").wait_for()
 
@@ -187,7 +186,7 @@ def test_help_on_hover_by_tab_and_by_touch(visit):
     page = user.page
     help = page.locator("#help:not([hidden])")
     page.locator("#field-steps [data-testid=block-info]").hover()
-    assert "Model calls for the whole answer" in help.text_content()
+    expect(help).to_contain_text("Model calls for the whole answer")
     page.locator("#field-steps input").click()
     page.keyboard.press("Tab")
     page.wait_for_function(
@@ -198,7 +197,7 @@ def test_help_on_hover_by_tab_and_by_touch(visit):
     page.locator("#help").wait_for(state="hidden")
     phone = visit(420, 860, has_touch=True, is_mobile=True).page
     phone.locator("#field-steps [data-testid=block-info]").tap()
-    assert "Model calls" in phone.locator("#help:not([hidden])").text_content()
+    expect(phone.locator("#help:not([hidden])")).to_contain_text("Model calls")
 
 
 def test_escape_closes_what_is_open_before_it_interrupts(visit):
@@ -208,10 +207,10 @@ def test_escape_closes_what_is_open_before_it_interrupts(visit):
     page.keyboard.press("?")
     keys = page.locator(".sheet.keys:popover-open")
     keys.wait_for()
-    assert "Enter" in keys.text_content()
+    expect(keys).to_contain_text("Enter")
     page.keyboard.press("Escape")
     keys.wait_for(state="hidden")
-    user.slowly(0.8)
+    user.endlessly()
     user.type("prompt", "A fox")
     page.keyboard.press("Control+Enter")
     user.wait("document.body.dataset.tdw === 'running'")

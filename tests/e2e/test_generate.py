@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from playwright.sync_api import expect
 
 pytestmark = pytest.mark.e2e
 
@@ -10,7 +11,7 @@ pytestmark = pytest.mark.e2e
 def test_generate_is_in_reach_counts_queues_and_repeats(visit):
     user = visit()
     page = user.page
-    user.slowly(1.5)
+    user.endlessly()
     page.locator("#desk-left").evaluate("node => node.scrollTo(0, node.scrollHeight)")
     box = page.locator("#generate").bounding_box()
     assert box["y"] > 0 and box["y"] + box["height"] <= 900, "beside the last extension, too"
@@ -30,15 +31,18 @@ def test_generate_is_in_reach_counts_queues_and_repeats(visit):
     user.wait("document.querySelectorAll('.job')[1].dataset.state === 'running'")
     page.get_by_role("button", name="All 2").click()
     user.wait("document.body.dataset.tdw === 'idle'")
-    assert page.locator(".job").count() == 2, "a job that never ran leaves nothing"
+    expect(page.locator(".job"), "a job that never ran leaves nothing").to_have_count(2)
 
     user.type("rehearsal-seconds", "0")
     user.type("count", "1")
+    user.type("block_length", "8")
+    user.type("steps", "8")
+    user.type("length", "8")
     page.get_by_role("button", name="Repeat forever").click()
     user.generate()
     user.wait("document.querySelectorAll('.job').length >= 4")
     page.keyboard.press("Escape")
-    assert page.get_by_role("button", name="Repeat forever").get_attribute("aria-pressed") == "false"
+    expect(page.get_by_role("button", name="Repeat forever")).to_have_attribute("aria-pressed", "false")
     user.wait("document.body.dataset.tdw === 'idle'")
 
 
@@ -58,16 +62,16 @@ def test_nothing_acts_unseen(visit):
     box.focus()
     page.keyboard.press("Control+Enter")
     user.done()
-    assert box.is_checked(), "Ctrl+Enter changes no control"
+    expect(box, "Ctrl+Enter changes no control").to_be_checked()
 
     user.unfold("Words")
     user.type("logit_bias-never", "bear")
     chips.filter(has_text="Never: bear").wait_for()
-    assert page.locator("#extension-logit_bias .block[data-changed]").count() == 1
+    expect(page.locator("#extension-logit_bias .block[data-changed]")).to_have_count(1)
     chips.filter(has_text="Prompt matrix").get_by_role("button").focus()
     page.keyboard.press("Enter")
     chips.filter(has_text="Prompt matrix").wait_for(state="detached")
-    assert not box.is_checked()
+    expect(box).not_to_be_checked()
 
     user.type("prompt", "a fox")
     user.type("length", "4000")
@@ -83,7 +87,8 @@ def test_nothing_acts_unseen(visit):
     page.locator("dialog.ask").get_by_role("button", name="Reset").click()
     chips.first.wait_for(state="detached")
     user.wait("document.querySelector('#field-length input').value === '16'")
-    assert user.shown("logit_bias-never") == "" and user.shown("prompt") == "a fox"
+    user.shows("logit_bias-never", "")
+    user.shows("prompt", "a fox")
     page.locator(".notice").get_by_role("button", name="Undo").click()
     chips.filter(has_text="Never: bear").wait_for()
 
@@ -100,9 +105,9 @@ def test_a_result_says_what_it_is_and_goes_back_as_it_was_asked(visit):
     page.keyboard.press("Control+Enter")
     user.done()
     head = page.locator(".job-head")
-    assert head.locator(".job-prompt").text_content() == "the fox ____ home"
-    assert "seed 5" in head.locator(".job-meta").text_content()
-    assert page.locator(".final .filled").count() == 1
+    expect(head.locator(".job-prompt")).to_have_text("the fox ____ home")
+    expect(head.locator(".job-meta")).to_contain_text("seed 5")
+    expect(page.locator(".final .filled")).to_have_count(1)
 
     actions = page.locator(".row-actions")
     page.mouse.move(5, 5)
@@ -115,14 +120,14 @@ def test_a_result_says_what_it_is_and_goes_back_as_it_was_asked(visit):
     user.done(jobs=2)
     page.locator("#field-prompt textarea").click()
     page.keyboard.press("Alt+ArrowUp")
-    assert user.shown("prompt") == "the fox ____ home"
+    user.shows("prompt", "the fox ____ home")
     page.keyboard.press("Alt+ArrowDown")
-    assert user.shown("prompt") == "a hen"
+    user.shows("prompt", "a hen")
 
     page.locator(".job >> nth=0").get_by_role("button", name="Send to controls").click()
     user.wait("document.querySelector('#field-seed input').value !== '-1'")
     user.wait("!document.querySelector('#field-block_length').hasAttribute('data-changed')")
-    assert page.locator(".chips .chip").count() == 0, "what was the preset's stays the preset's"
+    expect(page.locator(".chips .chip"), "what was the preset's stays the preset's").to_have_count(0)
 
     for place in (0, 1):
         page.locator(".job").nth(place).get_by_role("button", name="More").click()

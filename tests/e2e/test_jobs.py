@@ -8,9 +8,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from playwright.sync_api import expect
 
-from tests.conftest import serve, wait_until
-from tests.e2e.conftest import HOSTILE, PATIENCE, User
+from tests.conftest import wait_until
+from tests.e2e.conftest import HOSTILE, User
 from tests.http.test_queue import ME
 
 ENDED = ("done", "failed", "cancelled")
@@ -52,7 +53,7 @@ def test_two_browsers_share_one_queue(visit, api):
     """Each has its own job; both see both; the second opens the first's job, stops its own, and asks for it
     again."""
     first, second = visit(), visit()
-    first.slowly(2)
+    first.slowly(0.5)
     write(first, "the first fox", 192)  # longer than anything here takes: it is interrupted
     first.wait("document.querySelector('.job')?.dataset.state === 'running'")
     write(second, "the second hen")
@@ -61,13 +62,15 @@ def test_two_browsers_share_one_queue(visit, api):
 
     queue(second)
     state(second, "the first fox", "running")
-    assert row(second, "the second hen").locator(".queue-state").text_content() == "Waiting, 1 ahead"
-    assert second.page.locator(".queue-now .queue-prompt").all_text_contents() == [
-        "the first fox",
-        "the second hen",
-    ]
-    assert row(second, "the second hen").locator(".queue-whose").text_content() == "yours"
-    assert row(second, "the first fox").locator(".queue-whose").text_content() == "another browser"
+    expect(row(second, "the second hen").locator(".queue-state")).to_have_text("Waiting, 1 ahead")
+    expect(second.page.locator(".queue-now .queue-prompt")).to_have_text(
+        [
+            "the first fox",
+            "the second hen",
+        ]
+    )
+    expect(row(second, "the second hen").locator(".queue-whose")).to_have_text("yours")
+    expect(row(second, "the first fox").locator(".queue-whose")).to_have_text("another browser")
     bar = "document.querySelector('.queue-item[data-state=running] [role=progressbar]')"
     second.wait(f"Number({bar}.getAttribute('aria-valuenow')) > 1")
 
@@ -104,7 +107,7 @@ def test_a_job_that_hangs_can_be_abandoned_and_the_next_one_goes_on(visit, api, 
         queue(user)
         state(user, "the stuck swan", "running")
         stuck = row(user, "the stuck swan")
-        assert stuck.get_by_role("button", name="Abandon").is_hidden(), "only after Interrupt"
+        expect(stuck.get_by_role("button", name="Abandon"), "only after Interrupt").to_be_hidden()
         stuck.get_by_role("button", name="Interrupt").click()
         user.page.locator(".queue-state", has_text="Interrupting").wait_for()
         user.page.locator(".notice:not([hidden])", has_text="does not react to Interrupt").wait_for()
@@ -114,7 +117,7 @@ def test_a_job_that_hangs_can_be_abandoned_and_the_next_one_goes_on(visit, api, 
         stuck.get_by_role("button", name="Abandon").click()
         user.page.locator("dialog.ask").get_by_role("button", name="Abandon").click()
         state(user, "the stuck swan", "failed")
-        assert "rehearsal" in stuck.locator(".queue-error").text_content()
+        expect(stuck.locator(".queue-error")).to_contain_text("rehearsal")
         state(user, "the waiting wren", "done")
         user.page.locator(".queue-lost:not([hidden])", has_text="still holds a thread").wait_for()
     finally:
@@ -122,17 +125,18 @@ def test_a_job_that_hangs_can_be_abandoned_and_the_next_one_goes_on(visit, api, 
     user.page.locator(".queue-lost", has_text="still holds a thread").wait_for(state="hidden")
 
 
-def release(pipe: Path) -> None:
-    """Ends the wait of whoever reads the pipe."""
+def release(pipe: Path) -> bool:
+    """Ends the wait of whoever reads the pipe; whether there was somebody."""
     try:
         os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
     except OSError:
-        pass  # nobody reads
+        return False
+    return True
 
 
 def test_a_reload_and_a_closed_tab_keep_the_job_and_its_canvas(visit, api):
     user = visit()
-    user.slowly(2)
+    user.slowly(0.5)
     write(user, "the patient whale", 192)
     user.wait("document.querySelector('.job')?.querySelectorAll('.tokens .word').length > 0")
     user.page.reload()
@@ -151,11 +155,11 @@ def test_a_reload_and_a_closed_tab_keep_the_job_and_its_canvas(visit, api):
     )
     queue(again)
     state(again, "the patient whale", "running")
-    assert row(again, "the patient whale").get_attribute("data-mine") == "true"
+    expect(row(again, "the patient whale")).to_have_attribute("data-mine", "true")
     again.open(job["id"])
     written = again.page.locator(".tokens .word").count()
     again.wait(f"document.querySelectorAll('.tokens .word').length > {written + 1}")
-    assert again.page.locator(".job").count() == 1, "what is watched already is not shown twice"
+    expect(again.page.locator(".job"), "what is watched already is not shown twice").to_have_count(1)
 
 
 def test_hostile_prompts_are_text_and_an_error_is_told(visit, api):
@@ -166,11 +170,9 @@ def test_hostile_prompts_are_text_and_an_error_is_told(visit, api):
     queue(user)
     item = user.page.locator(".queue-item[data-state=failed]").first
     item.wait_for()
-    assert item.locator(".queue-prompt").text_content() == HOSTILE[:120] + ("…" if len(HOSTILE) > 120 else "")
-    assert (
-        "rehearsal" in item.locator(".queue-error").text_content()
-        and item.locator("img, script").count() == 0
-    )
+    expect(item.locator(".queue-prompt")).to_have_text(HOSTILE[:120] + ("…" if len(HOSTILE) > 120 else ""))
+    expect(item.locator(".queue-error")).to_contain_text("rehearsal")
+    expect(item.locator("img, script")).to_have_count(0)
     assert all(
         box["height"] >= 40 for box in (b.bounding_box() for b in item.locator("button:visible").all())
     )
@@ -189,7 +191,7 @@ window.Notification = class extends EventTarget {
 """
 
 
-def test_a_long_job_notifies_only_who_asked_for_it_and_looks_away(visit, api, site, request):
+def test_a_long_job_notifies_only_who_asked_for_it_and_looks_away(visit, api, site, request, tmp_path):
     before = api.get("settings").json()["values"]["notify_after"]
     api.patch("settings", json={"notify_after": 1}).raise_for_status()
     request.addfinalizer(lambda: httpx.patch(f"{site.url}/api/v1/settings", json={"notify_after": before}))
@@ -203,15 +205,14 @@ def test_a_long_job_notifies_only_who_asked_for_it_and_looks_away(visit, api, si
     user.wait("window.asked && document.querySelector('#queue-notify').checked")
     client = {"X-TDW-Client": user.page.evaluate("localStorage.getItem('tdw.client')")}
 
-    def job(prompt: str, headers: dict) -> None:
-        steps = {
-            "length": 8,
-            "steps": 8,
-            "template": "raw",
-            "end_of_text": "ban",
-            "rehearsal": {"seconds": 0.4},
-        }
-        api.post("jobs", json={**steps, "prompt": prompt}, headers=headers)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+
+    def job(prompt: str, headers: dict, held: bool = False) -> None:
+        """A job of more than a second; `held` until the pipe is released."""
+        rehearsal = {"seconds": 1.2, "block": str(pipe) if held else ""}
+        sent = {"length": 4, "steps": 1, "template": "raw", "end_of_text": "ban", "rehearsal": rehearsal}
+        api.post("jobs", json={**sent, "prompt": prompt}, headers=headers).raise_for_status()
 
     def away(hidden: bool) -> None:
         user.page.evaluate(
@@ -221,33 +222,31 @@ def test_a_long_job_notifies_only_who_asked_for_it_and_looks_away(visit, api, si
     job("looked at", client)
     state(user, "looked at", "done")
     assert user.page.evaluate("window.notified") == []
-    job("of another", ME)
+    job("of another", ME, held=True)
     job("awaited", client)
     state(user, "awaited", "queued")
     away(True)
+    wait_until(lambda: release(pipe))
     state(user, "awaited", "done")
+    user.wait("window.notified.length")
     assert user.page.evaluate("window.notified") == [["Your text is ready", "awaited"]]
     away(False)
     user.page.locator(".switch").click()
-    job("not announced", client)
+    job("not announced", client, held=True)
     state(user, "not announced", "running")
     away(True)
+    wait_until(lambda: release(pipe))
     state(user, "not announced", "done")
     assert len(user.page.evaluate("window.notified")) == 1
 
 
-def test_where_jobs_are_not_kept_closing_the_tab_ends_them(browser, site, tmp_path):
-    (tmp_path / "settings.toml").write_text("keep_jobs = false\n", "utf-8")
-    folder = site.data.parent
-    flags = ["--models", str(folder / "models"), "--built-in", str(folder / "extensions"), "--threads", "1"]
-    with serve("--port", "0", *flags, data=tmp_path, timeout=120) as running:
-        context = browser.new_context()
-        context.set_default_timeout(PATIENCE)
-        user = User(context.new_page(), running.url).come()
-        user.slowly(2)
-        write(user, "not to be", 192)
-        user.wait("document.querySelector('.job')?.dataset.state === 'running'")
-        with httpx.Client(base_url=f"{running.url}/api/v1/", timeout=60) as api:
-            user.page.close()
-            wait_until(lambda: api.get("jobs").json()[0]["state"] == "cancelled", 60)
-        context.close()
+def test_where_jobs_are_not_kept_closing_the_tab_ends_them(visit, api, site, request):
+    request.addfinalizer(lambda: httpx.patch(f"{site.url}/api/v1/settings", json={"keep_jobs": True}))
+    api.patch("settings", json={"keep_jobs": False}).raise_for_status()
+    user = visit()
+    user.slowly(0.5)
+    write(user, "not to be", 192)
+    user.wait("document.querySelector('.job')?.dataset.state === 'running'")
+    job = user.page.evaluate("localStorage.getItem('tdw.job')")
+    user.page.close()
+    wait_until(lambda: api.get(f"jobs/{job}").json()["state"] == "cancelled", 60)

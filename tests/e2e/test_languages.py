@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import httpx
 import pytest
+from playwright.sync_api import expect
 
 from tests.extensions.rehearsal import Rehearsal
 from tests.extensions.second_look import SecondLook
@@ -11,7 +12,13 @@ from webui.page.languages import languages
 
 pytestmark = pytest.mark.e2e
 
-VIEWS = ("write", "history", "queue", "extensions", "settings")
+VIEWS = {  # with what is there once the view has all that it shows
+    "write": "#generate",
+    "history": "tdw-history :is(.history-row, .history-blank)",
+    "queue": ".queue-page",
+    "extensions": "tdw-extensions .card",
+    "settings": "tdw-settings form .setting",
+}
 UNTRANSLATED = {  # extensions of the tests, without texts of their own
     text
     for kind in (Rehearsal, SecondLook)
@@ -53,9 +60,10 @@ def test_no_english_word_is_left(visit, site):
     for button in page.locator(".fold > button").all():
         button.click()
     foreign = english(site)
-    for view in VIEWS:
-        page.locator(f"#views a[data-view={view}]").click()
-        page.wait_for_timeout(1500)
+    for view, sign in VIEWS.items():
+        user.view(view)
+        page.locator(sign).first.wait_for()
+        user.drawn()
         left = {line for line in page.evaluate(SEEN) if line in foreign}
         assert not left, f"in {view}: {left}"
 
@@ -66,10 +74,11 @@ def test_a_text_is_made_in_german_too(visit):
     user.type("length", "8")
     user.page.get_by_role("button", name="Erzeugen").click()
     user.done()
-    assert user.texts() and user.page.locator("html").get_attribute("lang") == "de"
+    expect(user.page.locator("html")).to_have_attribute("lang", "de")
+    assert user.texts()
 
 
 def test_another_language_of_the_browser_gets_english(visit):
     user = visit(locale="fr-FR")
-    assert user.page.get_by_role("button", name="Generate").is_visible()
-    assert user.page.locator("html").get_attribute("lang") == "en"
+    expect(user.page.get_by_role("button", name="Generate")).to_be_visible()
+    expect(user.page.locator("html")).to_have_attribute("lang", "en")

@@ -4,10 +4,12 @@ and go."""
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.e2e.conftest import HOSTILE, User
 from tests.tiny_checkpoints import BROKEN, llada
@@ -47,12 +49,8 @@ def test_the_bar_shows_the_checkpoint_and_loads_and_unloads_it(visit):
     user = visit()
     pop = details(user)
     facts = pop.locator("dl").text_content()
-    assert (
-        "LLaDA" in facts
-        and "40,096" in facts
-        and "kB" in facts
-        and pop.locator("h3").first.text_content() == "storyteller"
-    )
+    expect(pop.locator("h3").first).to_have_text("storyteller")
+    assert "LLaDA" in facts and "40,096" in facts and "kB" in facts
     if pop.get_by_role("button", name="Unload").is_visible():
         pop.get_by_role("button", name="Unload").click()
     standing(user, "idle")
@@ -103,11 +101,11 @@ def test_unusable_and_failed_checkpoints_are_listed_with_the_reason(visit, folde
     pop = details(user)
     pop.get_by_role("button", name="Rescan checkpoints").click()
     user.wait("document.querySelector('.models-bad li')?.textContent.includes('truncated')")
-    assert "damaged" in pop.locator(".models-bad").text_content()
+    expect(pop.locator(".models-bad")).to_contain_text("damaged")
     user.page.keyboard.press("Escape")
     user.choose("model", "missing tensor")
     user.wait("document.querySelector('#models-pop h3').textContent === 'missing tensor'")
-    assert HOSTILE in details(user).locator("dl").text_content()
+    expect(details(user).locator("dl")).to_contain_text(HOSTILE)
     details(user).get_by_role("button", name="Load", exact=True).click()
     standing(user, "failed")
     why = details(user).locator(".models-why").text_content()
@@ -168,5 +166,6 @@ def test_what_cannot_work_is_greyed_out_with_the_reason(visit, folder):
     user.page.locator("#field-template input").click()
     refused = user.page.get_by_role("option", name="chat")
     user.wait("document.querySelector('#field-template [role=option][data-refused]')")
-    assert refused.get_attribute("title") == sentence and refused.get_attribute("aria-disabled") == "true"
-    assert user.page.get_by_role("option", name="raw").get_attribute("data-refused") is None
+    expect(refused).to_have_attribute("title", sentence)
+    expect(refused).to_have_attribute("aria-disabled", "true")
+    expect(user.page.get_by_role("option", name="raw")).not_to_have_attribute("data-refused", re.compile(""))

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.conftest import Running, serve_all_along
+from tests.e2e.conftest import PATIENCE
 from tests.tiny_checkpoints import llada
 
 pytestmark = pytest.mark.e2e
@@ -36,7 +38,8 @@ def test_what_is_typed_while_the_checkpoint_is_loaded_stays_and_generates(visit)
     user.type("prompt", "A fox")
     user.type("length", "8")
     user.generate()
-    user.page.locator(".models-chip[data-state=loaded]").wait_for()
+    user.page.locator(".models-chip[data-state=loaded]").wait_for(timeout=4 * PATIENCE)  # torch is imported
     user.done()
     assert user.texts() and (user.shown("prompt"), user.shown("length")) == ("A fox", "8")
-    assert user.page.locator("#alert").is_hidden() and user.page.locator(".notice").is_hidden()
+    expect(user.page.locator("#alert")).to_be_hidden()
+    expect(user.page.locator(".notice")).to_be_hidden()

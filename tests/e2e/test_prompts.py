@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
+import json
+import re
 
-from tests.conftest import wait_until
+import pytest
+from playwright.sync_api import expect
 
 pytestmark = pytest.mark.e2e
 
@@ -15,9 +17,11 @@ OFF = """() => { const area = document.querySelector('#field-prompt textarea'), 
     return [text.scrollHeight - Math.max(area.scrollHeight, area.clientHeight), text.clientWidth - area.clientWidth] }"""
 
 
-def marked(user, count: int) -> list:
-    user.wait(f"document.querySelectorAll('#field-prompt .prompt-mirror span').length === {count}")
-    return user.page.evaluate(SPANS)
+def marked(user, *wanted: list[str]) -> None:
+    """Waits until these texts, and only these, are underlined, each with what it does."""
+    user.wait(
+        f"JSON.stringify(({SPANS})()) === {json.dumps(json.dumps(wanted, ensure_ascii=False, separators=(',', ':')))}"
+    )
 
 
 def over(page, text: str) -> None:
@@ -32,11 +36,8 @@ def test_what_acts_is_underlined_and_explained_by_mouse_and_keyboard(visit):
     page.locator("#settle").wait_for(state="hidden")  # once the page knows the controls' values
     before = page.locator("#generate").bounding_box()
     user.type("prompt", "猫😀 {red|<b>blue</b>} <style:nope> <img:x>")
-    assert marked(user, 3) == [
-        ["{red|<b>blue</b>}", "acts"],
-        ["<style:nope>", "refused"],
-        ["<img:x>", "literal"],
-    ]
+    three = (["{red|<b>blue</b>}", "acts"], ["<style:nope>", "refused"], ["<img:x>", "literal"])
+    marked(user, *three)
     over(page, "{red|")
     page.locator(".prompt-tip", has_text="One of these 2 is drawn by the seed.").wait_for()
     over(page, "<style:nope>")
@@ -52,9 +53,9 @@ def test_what_acts_is_underlined_and_explained_by_mouse_and_keyboard(visit):
     assert page.locator("#generate").bounding_box() == before, "nothing has moved"
     page.keyboard.press("End")
     page.keyboard.type(" and {a|b}")
-    assert marked(user, 4)[3] == ["{a|b}", "acts"]
+    marked(user, *three, ["{a|b}", "acts"])
     user.type("prompt", "plain words")
-    assert marked(user, 0) == []
+    marked(user)
 
 
 def test_the_underlines_lie_where_the_text_is(visit):
@@ -62,13 +63,10 @@ def test_the_underlines_lie_where_the_text_is(visit):
         user = visit(width=width)
         user.page.locator(AREA).click()
         user.page.keyboard.insert_text("word " * 90 + "{red|blue} " + "langeswort" * 12 + " {a|b}")
-        marked(user, 2)
-        off = user.page.evaluate(OFF)
-        assert all(abs(pixels) <= 1 for pixels in off), off
-        at = user.page.evaluate(
-            "() => ['textarea', '.prompt-mirror'].map(one => document.querySelector('#field-prompt ' + one).scrollTop)"
-        )
-        assert at[0] > 0 and at[0] == at[1]
+        marked(user, ["{red|blue}", "acts"], ["{a|b}", "acts"])
+        user.until(lambda user=user: all(abs(pixels) <= 1 for pixels in user.page.evaluate(OFF)))
+        at = "(one) => document.querySelector('#field-prompt ' + one).scrollTop"
+        user.wait(f"(at => at[0] > 0 && at[0] === at[1])(['textarea', '.prompt-mirror'].map({at}))")
 
 
 def test_completions_by_keyboard_and_mouse(visit):
@@ -78,26 +76,28 @@ def test_completions_by_keyboard_and_mouse(visit):
     user.type("prompt", "a [[")
     options = page.get_by_role("option")
     options.first.wait_for()
-    assert options.first.text_content().startswith("[[...]]")
-    assert box.get_attribute("aria-activedescendant") == "completion-0"
+    expect(options.first).to_have_text(re.compile(r"^\[\[\.\.\.\]\]"))
+    expect(box).to_have_attribute("aria-activedescendant", "completion-0")
     page.keyboard.press("ArrowDown")
-    assert box.get_attribute("aria-activedescendant") == "completion-1"
+    expect(box).to_have_attribute("aria-activedescendant", "completion-1")
     page.keyboard.press("Enter")
-    assert box.input_value() == "a [[...20]]"
+    expect(box).to_have_value("a [[...20]]")
     page.keyboard.press("Control+Z")
-    assert box.input_value() == "a [["
+    expect(box).to_have_value("a [[")
     page.keyboard.press("End")
     page.keyboard.type(".")
     options.first.wait_for()
     page.keyboard.press("Escape")
     options.first.wait_for(state="detached")
-    assert page.locator(f"{AREA}:focus").count() == 1
+    expect(page.locator(f"{AREA}:focus")).to_have_count(1)
     page.keyboard.type(".")
     options.nth(1).click()
-    assert box.input_value() == "a [[...20]]" and page.locator(f"{AREA}:focus").count() == 1
+    expect(box).to_have_value("a [[...20]]")
+    expect(page.locator(f"{AREA}:focus")).to_have_count(1)
     page.keyboard.type(" plain")
     page.keyboard.press("Tab")
-    assert box.input_value() == "a [[...20]] plain" and page.locator(f"{AREA}:focus").count() == 0
+    expect(box).to_have_value("a [[...20]] plain")
+    expect(page.locator(f"{AREA}:focus")).to_have_count(0)
 
 
 def test_the_preview_shows_what_the_model_is_given(visit):
@@ -142,13 +142,13 @@ def test_styles_are_saved_used_and_deleted(visit):
     page.keyboard.press("Escape")
     user.type("prompt", "<style:f")
     page.get_by_role("option", name="<style:fable>").click()
-    wait_until(lambda: marked(user, 1) == [["<style:fable>", "acts"]])  # not what was typed before
+    marked(user, ["<style:fable>", "acts"])
     page.get_by_role("button", name="Styles (1)").click()
     panel.get_by_role("checkbox", name="fable").press("Space")
     page.get_by_role("button", name="Styles (1)").wait_for(state="detached")
     panel.get_by_role("button", name="Delete fable").click()
     panel.get_by_text("None saved yet.").wait_for()
-    assert marked(user, 1) == [["<style:fable>", "acts"]]
+    marked(user, ["<style:fable>", "acts"])
     page.keyboard.press("Escape")
     page.locator(AREA).click()
     page.keyboard.type(" ")

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.e2e.conftest import PATIENCE, User
+from tests.e2e.conftest import User
 
 pytestmark = pytest.mark.e2e
 PATH = "/tools/text"
@@ -65,11 +65,9 @@ def proxy(upstream: str, host: str | None = None) -> Iterator[str]:
 
 
 @pytest.fixture
-def page(browser) -> Iterator:
-    context = browser.new_context(viewport={"width": 1400, "height": 900})
-    context.set_default_timeout(PATIENCE)
-    yield context.new_page()
-    context.close()
+def page(profiles, site) -> Iterator:
+    with profiles.take(site.url, {}) as profile:
+        yield profile.context.new_page()
 
 
 def test_everything_works_under_a_path(page, site):

@@ -7,6 +7,7 @@ import json
 
 import httpx
 import pytest
+from playwright.sync_api import expect
 
 from tests.e2e.conftest import HOSTILE
 
@@ -36,10 +37,11 @@ def paste(page, text: str) -> None:
 def as_saved(user) -> None:
     user.wait("document.querySelector('#field-prompt textarea').value === 'A fox'")
     user.wait("document.querySelector('#field-steps input').value === '6'")
-    assert [user.shown(field) for field in ("seed", "length", "temperature")] == ["5", "8", "0.5"]
+    for field, value in (("seed", "5"), ("length", "8"), ("temperature", "0.5")):
+        user.shows(field, value)
     if not user.page.locator("#field-logit_bias-more").count():
         user.page.locator("#extension-logit_bias > button").click()
-    assert user.shown("logit_bias-more") == "fox"
+    user.shows("logit_bias-more", "fox")
 
 
 def test_a_dropped_file_restores_every_parameter_and_can_be_undone(visit, saved, tmp_path):
@@ -50,10 +52,10 @@ def test_a_dropped_file_restores_every_parameter_and_can_be_undone(visit, saved,
     user.type("steps", "3")
     user.drop(file)
     as_saved(user)
-    assert user.page.locator(".drop-here").is_hidden()
+    expect(user.page.locator(".drop-here")).to_be_hidden()
     user.page.locator(".notice").get_by_role("button", name="Undo").click()
     user.wait("document.querySelector('#field-prompt textarea').value === 'Something of mine'")
-    assert user.shown("steps") == "3"
+    user.shows("steps", "3")
 
 
 def test_a_file_dropped_before_the_controls_are_drawn(visit, saved, tmp_path):
@@ -92,7 +94,7 @@ def test_pasted_into_the_prompt_it_is_offered(visit, saved):
     user = visit()
     user.type("prompt", "mine ")
     paste(user.page, json.dumps(saved["request"]))
-    assert '"seed"' in user.shown("prompt"), "it is pasted as text, too"
+    user.until(lambda: '"seed"' in user.shown("prompt"))  # it is pasted as text, too
     user.page.locator(".notice").get_by_role("button", name="Restore", exact=True).click()
     as_saved(user)
 
@@ -101,8 +103,9 @@ def test_an_ordinary_paste_is_ordinary(visit):
     user = visit()
     user.page.locator("#field-prompt textarea").click()
     paste(user.page, "{ a fox }")
-    assert user.shown("prompt") == "{ a fox }"
-    assert user.page.locator("#alert").is_hidden() and user.page.locator(".notice").is_hidden()
+    user.shows("prompt", "{ a fox }")
+    expect(user.page.locator("#alert")).to_be_hidden()
+    expect(user.page.locator(".notice")).to_be_hidden()
 
 
 def test_fields_of_missing_extensions_are_kept_and_sent(visit, saved, tmp_path):
@@ -113,7 +116,7 @@ def test_fields_of_missing_extensions_are_kept_and_sent(visit, saved, tmp_path):
     user.drop(file)
     as_saved(user)
     user.page.locator("tdw-unknown", has_text="gone").wait_for()
-    assert "gone" in user.page.locator(".notice").text_content()
+    expect(user.page.locator(".notice")).to_contain_text("gone")
     user.done()  # the saved text is shown
     user.generate()
     user.done(jobs=2)
@@ -133,25 +136,24 @@ def test_a_missing_sampler_is_named(visit, saved, tmp_path):
     as_saved(user)
 
 
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
+def test_anything_else_is_one_sentence_and_loses_nothing(visit, tmp_path):
+    user = visit()
+    user.type("prompt", "Something of mine")
+    for name, content in (
         ("notes.txt", "not JSON"),
         (f"{HOSTILE[:30].replace('/', '')}.json", "{"),
         ("list.json", "[1, 2]"),
         ("bad.json", '{"request": {"steps": "x"}}'),
-    ],
-)
-def test_anything_else_is_one_sentence_and_loses_nothing(visit, tmp_path, name, content):
-    file = tmp_path / name
-    file.write_text(content, "utf-8")
-    user = visit()
-    user.type("prompt", "Something of mine")
-    user.drop(file)
-    user.page.locator("#alert:not([hidden])").wait_for()
-    assert user.complaint().endswith(".")
-    assert user.shown("prompt") == "Something of mine"
-    assert user.page.locator("#alert b, #alert img").count() == 0
+    ):
+        file = tmp_path / name
+        file.write_text(content, "utf-8")
+        user.drop(file)
+        user.page.locator("#alert:not([hidden])").wait_for()
+        assert user.complaint().endswith("."), name
+        expect(user.page.locator("#alert b, #alert img")).to_have_count(0)
+        user.shows("prompt", "Something of mine")
+        user.page.get_by_role("button", name="Dismiss").click()
+        user.page.locator("#alert").wait_for(state="hidden")
 
 
 def test_a_draft_of_an_earlier_version_is_read_with_the_former_names(visit):
@@ -163,7 +165,7 @@ def test_a_draft_of_an_earlier_version_is_read_with_the_former_names(visit):
     user.page.add_init_script(f"sessionStorage.setItem('tdw.draft', JSON.stringify({json.dumps(draft)}))")
     user.page.reload()
     user.wait("document.querySelector('#field-prompt textarea')?.value === 'A fox'")
-    assert user.shown("guidance-negative_prompt") == "rain"
+    user.shows("guidance-negative_prompt", "rain")
 
 
 def test_a_text_that_continues_a_canvas_is_restored_with_it(visit, site, tmp_path):

@@ -3,8 +3,11 @@ history."""
 
 from __future__ import annotations
 
+import re
+
 import httpx
 import pytest
+from playwright.sync_api import expect
 
 from tests.conftest import wait_until
 
@@ -37,18 +40,18 @@ def test_every_setting_has_a_control_made_from_the_schema(visit, http):
     page = settings(visit())
     for name, value in answer["values"].items():
         field = page.locator(f"#setting-{name}")
-        assert field.count() == 1, name
+        expect(field, name).to_have_count(1)
         assert field.is_enabled() == (name in answer["changeable"]), name
         assert page.locator(f"label[for=setting-{name}]").text_content().strip()
         assert page.locator(f".setting:has(#setting-{name}) .help").text_content().strip()
         if isinstance(value, bool):
             assert field.is_checked() == value
         elif isinstance(value, int | str) and field.evaluate("node => node.tagName") == "INPUT":
-            assert field.input_value() == str(value)
-    assert answer["file"] in page.locator("tdw-settings").text_content()
+            expect(field).to_have_value(str(value))
+    expect(page.locator("tdw-settings")).to_contain_text(answer["file"])
     for name in answer["restart"]:
         if name in answer["changeable"]:
-            assert "restart" in page.locator(f".setting:has(#setting-{name}) .help").text_content()
+            expect(page.locator(f".setting:has(#setting-{name}) .help")).to_contain_text("restart")
 
 
 def test_theme_and_palette_act_at_once_and_stay(visit, http):
@@ -58,17 +61,16 @@ def test_theme_and_palette_act_at_once_and_stay(visit, http):
     light = page.evaluate(paper)
     page.locator("#setting-theme").select_option(label="Dark")
     saved(page, "theme")
-    assert page.evaluate(paper) != light
+    user.wait(f"{paper} !== {light!r}")
     page.locator("#setting-palette").select_option(label="Colour-blind safe")
     saved(page, "palette")
-    assert page.evaluate("document.documentElement.dataset.palette") == "colour-blind"
+    expect(page.locator("html")).to_have_attribute("data-palette", "colour-blind")
     assert http.get("/settings").json()["values"]["theme"] == "dark"
     page.reload()
     page.wait_for_selector("#generate", state="attached")
-    assert page.evaluate(
-        "[document.documentElement.dataset.theme, document.body.classList.contains('dark')]"
-    ) == ["dark", True]
-    assert page.evaluate(paper) != light
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    expect(page.locator("body")).to_have_class(re.compile(r"\bdark\b"))
+    user.wait(f"{paper} !== {light!r}")
 
 
 def test_language_acts_at_once_and_what_was_typed_stays(visit, http):
@@ -81,7 +83,7 @@ def test_language_acts_at_once_and_what_was_typed_stays(visit, http):
     page.get_by_role("link", name="Schreiben").click()
     page.get_by_role("button", name="Erzeugen").wait_for()
     user.wait("document.querySelector('#field-prompt textarea')?.value === 'Half a thought'")
-    assert page.locator("html").get_attribute("lang") == "de"
+    expect(page.locator("html")).to_have_attribute("lang", "de")
 
 
 def test_quick_settings_act_at_once(visit, http):
@@ -99,11 +101,11 @@ def test_quick_settings_act_at_once(visit, http):
     user.wait("document.querySelectorAll('.picker li').length === 2")
     wait_until(lambda: http.get("/settings").json()["values"]["quick_settings"] == paths)
     page.get_by_role("link", name="Write").click()
-    assert page.locator("tdw-quick #field-steps").is_visible()
-    assert page.locator("tdw-quick #field-logit_bias-strength").is_visible()
-    assert page.locator(".grid #field-temperature").is_visible(), (
-        "what was on top is in its usual place again"
-    )
+    expect(page.locator("tdw-quick #field-steps")).to_be_visible()
+    expect(page.locator("tdw-quick #field-logit_bias-strength")).to_be_visible()
+    expect(
+        page.locator(".grid #field-temperature"), "what was on top is in its usual place again"
+    ).to_be_visible()
     user.type("steps", "4")
     user.generate()
     user.done()
@@ -112,8 +114,9 @@ def test_quick_settings_act_at_once(visit, http):
 
 def test_the_default_checkpoint_is_chosen_from_those_that_are_there(visit, http):
     page = settings(visit())
-    choices = page.locator("#setting-model option").all_text_contents()
-    assert sorted(choices) == ["other", "storyteller"]
+    choices = page.locator("#setting-model option")
+    expect(choices).to_have_count(2)
+    assert sorted(choices.all_text_contents()) == ["other", "storyteller"]
     page.locator("#setting-model").select_option(label="other")
     saved(page, "model")
     assert http.get("/settings").json()["values"]["model"] == "other"
@@ -126,12 +129,14 @@ def test_a_wrong_value_is_a_sentence_beside_its_field(visit, http):
     page.keyboard.press("Enter")
     fault = page.locator(".setting:has(#setting-notify_after) .fault:not([hidden])")
     fault.wait_for()
-    assert fault.text_content().endswith(".") and page.locator("#setting-notify_after").input_value() == "-5"
+    expect(page.locator("#setting-notify_after")).to_have_value("-5")
+    assert fault.text_content().endswith(".")
     assert http.get("/settings").json()["values"]["notify_after"] != -5
     user.enter(page.locator("#setting-notify_after"), "30")
     page.keyboard.press("Enter")
     saved(page, "notify_after")
-    assert fault.count() == 0 and http.get("/settings").json()["values"]["notify_after"] == 30
+    expect(fault).to_have_count(0)
+    assert http.get("/settings").json()["values"]["notify_after"] == 30
 
 
 def test_a_switch_is_worked_by_the_keyboard(visit, http):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from playwright.sync_api import expect
 
 pytestmark = pytest.mark.e2e
 
@@ -22,12 +23,12 @@ def test_a_chosen_token_shows_what_else_was_likely(visit):
     row.get_by_role("button", name="Tokens").click()
     row.locator(".tokens .word:not(:empty)").nth(2).click()
     panel = row.locator(".alternatives")
-    assert "were not kept" in panel.text_content()
+    expect(panel).to_contain_text("were not kept")
     panel.get_by_role("button", name="Make it again with them").click()
     user.done(jobs=2)
     row = page.locator(".job").first
     assert user.texts() == text, "the same seed, the same text"
-    assert "Alternatives" not in page.locator(".chips").text_content(), "the controls are as they were"
+    expect(page.locator(".chips"), "the controls are as they were").not_to_contain_text("Alternatives")
 
     row.get_by_role("button", name="Tokens").focus()
     page.keyboard.press("Enter")
@@ -39,17 +40,18 @@ def test_a_chosen_token_shows_what_else_was_likely(visit):
     panel.locator("li").first.wait_for()
     shares = [float(share.split()[0]) for share in panel.locator(".share").all_text_contents()]
     assert 5 <= len(shares) <= 6 and shares[:5] == sorted(shares[:5], reverse=True)
-    assert panel.locator("li[aria-current]").count() == 1, "the committed token is among them"
+    expect(panel.locator("li[aria-current]"), "the committed token is among them").to_have_count(1)
     chosen = panel.locator("li[aria-current] bdi").text_content().strip("“”")
     assert re.search(re.escape(chosen.strip()), text[0])
     panel.get_by_role("button", name="Close").press("Escape")
-    assert panel.count() == 0 and board.evaluate("one => one === document.activeElement")
+    expect(panel).to_have_count(0)
+    expect(board).to_be_focused()
 
     row.get_by_role("button", name="Replay").click()
     row.get_by_role("button", name="Pause").click()
     row.get_by_role("slider").press("End")
     row.locator(".tokens .word:not(:empty)").nth(1).click()
-    assert row.locator(".alternatives li").count() >= 5
+    user.until(lambda: row.locator(".alternatives li").count() >= 5)
 
 
 def changed(user) -> list[str]:
@@ -77,19 +79,19 @@ def test_the_same_seed_with_and_without_a_weight_or_a_setting(visit):
     assert first.startswith("Without nothing") and second.startswith("Without (fox:5)")
     job = page.locator(".job").first
     sections = job.locator(".changed section .text")
-    assert sections.nth(0).text_content() == text, "with it is the text that was asked about"
+    expect(sections.nth(0), "with it is the text that was asked about").to_have_text(text)
     marked = sections.nth(1).locator("del, ins").count()
     assert marked or "no word changed" in second
-    assert user.shown("prompt") == "a (fox:5) ran", "the controls are as they were"
+    user.shows("prompt", "a (fox:5) ran")
     job.get_by_role("button", name="Texts").click()
-    assert job.locator(".final:not([hidden])").count() == 2
+    expect(job.locator(".final:not([hidden])")).to_have_count(2)
 
     page.get_by_role("button", name="With and without…").click()
     dialog.get_by_role("button", name="(fox:5)").wait_for()
-    assert "0.2" in dialog.text_content()
+    expect(dialog).to_contain_text("0.2")
     dialog.get_by_role("button", name="Temperature").click()
     user.done(jobs=3)
     assert changed(user)[1].startswith("Without temperature")
     page.get_by_role("button", name="With and without…").click()
     page.keyboard.press("Escape")
-    assert dialog.count() == 0
+    expect(dialog).to_have_count(0)

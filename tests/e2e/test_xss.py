@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
+from playwright.sync_api import expect
 
 from tests.conftest import Running, serve_all_along, wait_until
 from tests.e2e.hostile import AUDIT, EVIL, LONG, NAME, NUL, QUICK, STRINGS, TURNED, write
@@ -64,13 +65,13 @@ def test_what_a_checkpoint_and_an_extension_say(visit, look):
     page = user.page
     look(user, "the page")
     for text in STRINGS:
-        assert text in page.locator("#guide").text_content()
+        expect(page.locator("#guide")).to_contain_text(text)
     page.locator("#guide .example").first.click()
-    assert user.shown("prompt") == EVIL
+    user.shows("prompt", EVIL)
     page.locator("#extension-hostile > button").click()
     page.locator("#field-hostile-words [data-testid=block-info]").hover()
     look(user, "help of a control")
-    assert STRINGS[0] in page.locator("#extension-hostile").text_content()
+    expect(page.locator("#extension-hostile")).to_contain_text(STRINGS[0])
     page.locator("#field-hostile-choice input").click()
     page.get_by_role("option").nth(1).wait_for()
     look(user, "a list of choices")
@@ -78,10 +79,8 @@ def test_what_a_checkpoint_and_an_extension_say(visit, look):
     page.locator(".models-chip").click()
     page.locator("#models-pop h3").first.wait_for(state="visible")
     look(user, "the checkpoint's details")
-    assert (
-        STRINGS[0] in page.locator("#models-pop").text_content()
-        and "refused <img" in page.locator("#models-pop").text_content()
-    )
+    expect(page.locator("#models-pop")).to_contain_text(STRINGS[0])
+    expect(page.locator("#models-pop")).to_contain_text("refused <img")
     page.keyboard.press("Escape")
     page.locator("#field-model input").click()
     # The other dropdown gets the focus back as the popover closes, and its list may still be there.
@@ -114,14 +113,16 @@ def test_what_a_model_says_in_every_view_of_it(visit, look, api):
     look(user, "a text")
     for name in ("Markdown", "Tokens", "Heat map", "Replay"):
         row.get_by_role("button", name=name, exact=True).click()
-        page.wait_for_timeout(300)
+        if name == "Markdown":
+            row.locator(".markdown > *").first.wait_for()
+        user.drawn()
         look(user, name)
     row.get_by_role("button", name="Tokens", exact=True).click()
     for word in row.locator(".tokens .word").filter(has_text=re.compile(r"\w")).all()[:6]:
         word.hover()
         look(user, "a token's tip")
     row.locator("summary").click()
-    assert EVIL in row.locator("dl").text_content()
+    expect(row.locator("dl")).to_contain_text(EVIL)
     look(user, "parameters")
     for place in (0, 1):
         page.locator("article.row").nth(place).get_by_role("button", name="More").click()
@@ -133,7 +134,7 @@ def test_what_a_model_says_in_every_view_of_it(visit, look, api):
     row.get_by_role("button", name="Send to controls").click()
     user.wait(f"document.querySelector('#field-prompt textarea').value.startsWith({json.dumps(STRINGS[0])})")
     watch(user, made(api, prompt=EVIL, hostile={"number": 9}))
-    assert STRINGS[0] in page.locator(".row-error").text_content()
+    expect(page.locator(".row-error")).to_contain_text(STRINGS[0])
     look(user, "an error")
     watch(user, made(api, prompt=f"{EVIL} | {EVIL} | b", steps=1, prompt_matrix={"enabled": True}))
     look(user, "a table of texts")
@@ -153,17 +154,19 @@ def test_what_stands_in_the_history(visit, look):
     for words in ("n0n", "n3n"):
         user.enter(page.locator(".history-search"), words)  # other tests' texts may stand above
         page.locator(".history-row").filter(has_text=words).locator(".history-prompt").click()
-        page.locator(".history-pane .tdw-result").wait_for()
-        page.wait_for_timeout(300)
+        page.locator(".history-pane .history-asked", has_text=words).wait_for()
+        user.drawn()
         look(user, f"a saved text, {words}")
     user.enter(page.locator(".history-search"), "n0n")
     page.locator(".history-row").filter(has_text="n0n").locator(".history-prompt").click()
     pane = page.locator(".history-pane")
-    pane.locator(".final").wait_for()
+    pane.locator(".history-asked", has_text="n0n").wait_for()
     assert all(string.strip() in pane.locator(".final").text_content() for string in STRINGS)
     for name in ("Markdown", "Tokens", "Heat map", "Replay"):
         pane.get_by_role("button", name=name, exact=True).click()
-        page.wait_for_timeout(300)
+        if name == "Markdown":
+            pane.locator(".markdown > *").first.wait_for()
+        user.drawn()
         look(user, f"a saved text as {name}")
     pane.locator("summary").first.click()
     look(user, "its parameters")
@@ -183,16 +186,17 @@ def test_queue_extensions_settings_and_presets(visit, look, api):
     made(api, prompt=f"{EVIL} {NUL}", model=NAME)
     user.view("queue")
     page.locator(".queue-item").nth(1).wait_for()
-    assert any(STRINGS[0] in text for text in page.locator(".queue-item").all_text_contents())
+    page.locator(".queue-item", has_text=STRINGS[0]).first.wait_for()
     look(user, "queue")
     user.view("extensions")
     page.locator("tdw-extensions summary").first.click()
     page.locator("tdw-extensions summary").nth(1).click()
     look(user, "extensions")
-    assert all(string.strip() in page.locator("tdw-extensions").text_content() for string in STRINGS)
+    for string in STRINGS:
+        expect(page.locator("tdw-extensions")).to_contain_text(string.strip())
     user.view("settings")
     page.locator("#setting-allowed_hosts").wait_for()
-    assert page.locator("#setting-allowed_hosts").input_value().startswith(STRINGS[0])
+    user.until(lambda: page.locator("#setting-allowed_hosts").input_value().startswith(STRINGS[0]))
     look(user, "settings")
     user.view("write")
     page.locator("tdw-presets button").first.click()
@@ -235,7 +239,9 @@ def test_on_a_phone_in_the_dark(visit, look, api):
     look(user, "the page")
     user.page.locator("article.row").first.get_by_role("button", name="Tokens", exact=True).click()
     look(user, "tokens")
-    for name in ("history", "queue", "extensions", "settings"):
+    shown = (".history-row", ".queue-item", "tdw-extensions .card", "#setting-allowed_hosts")
+    for name, sign in zip(("history", "queue", "extensions", "settings"), shown, strict=True):
         user.view(name)
-        user.page.wait_for_timeout(500)
+        user.page.locator(sign).first.wait_for()
+        user.drawn()
         look(user, name)

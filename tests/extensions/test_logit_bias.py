@@ -202,12 +202,20 @@ def test_the_strength_field_is_for_words_without_a_number(app):
     )
 
 
+@pytest.fixture(scope="module")
+def plain_texts():
+    """The texts that nothing was raised in, by sampler."""
+    return {}
+
+
 @pytest.mark.parametrize("phrase", ["a cat", "golden ring", "zebra", "猫"])
 @pytest.mark.parametrize("sampler", ["low_confidence", "random", "threshold"])
 @pytest.mark.parametrize("strength", [6, 12, 50])
-def test_a_raised_phrase_comes_whole_and_does_not_flood(app, phrase, sampler, strength):
+def test_a_raised_phrase_comes_whole_and_does_not_flood(app, plain_texts, phrase, sampler, strength):
     """Of the tokens that a phrase is spelled in, none comes alone: whoever has one in a row has them all."""
-    plain = all_texts(app, sampler=sampler, length=24)
+    if sampler not in plain_texts:
+        plain_texts[sampler] = all_texts(app, sampler=sampler, length=24)
+    plain = plain_texts[sampler]
     texts = all_texts(app, sampler=sampler, length=24, logit_bias={"more": f"{phrase}:{strength}"})
     counts = [len(re.findall(re.escape(phrase), text, re.IGNORECASE)) for text in texts]
     assert max(counts) <= (3 if strength < 50 else 4), texts

@@ -82,7 +82,7 @@ def test_who_connects_again_gets_a_snapshot(client):
     id = client.submit(**SLOW)
     client.running(id, progress=0.1)
     first = client.updates(id, 2)
-    time.sleep(0.3)
+    client.running(id, progress=first[-1]["progress"])
     again = client.updates(id, 1)
     before, after = canvases(first)["0"], canvases(again)["0"]
     assert len(after) > len(before) and after.items() >= before.items()

@@ -392,13 +392,13 @@ def test_jobs_of_a_page_that_is_gone_end_only_if_they_are_not_kept(keep):
 
 def test_a_page_that_comes_back_in_time_keeps_its_jobs():
     stage = Stage()
-    jobs = stage.jobs = JobQueue(stage.run, cells_of, keep=lambda: False, grace=0.2)
+    jobs = stage.jobs = JobQueue(stage.run, cells_of, keep=lambda: False, grace=1.0)
     try:
         mine = jobs.submit(Request(seed=1), "me")
         with jobs.watched("me"):
             pass
         with jobs.watched("me"):
-            time.sleep(0.5)
+            time.sleep(1.5)
             assert not mine.cancelled()
     finally:
         stage.go.release(100)

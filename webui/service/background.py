@@ -59,7 +59,7 @@ class Command:
     @property
     def state(self) -> State:
         """What it does, or how it ended."""
-        status = self._process.poll()
+        status = self._status()
         if status is None or any(reader.is_alive() for reader in self._readers):
             return "running"
         if status == 0:
@@ -71,11 +71,10 @@ class Command:
 
     def stop(self) -> None:
         """Asks it to end, and ends it if it has not after PATIENCE seconds."""
-        if self._asked or self._process.poll() is not None:
+        if self._asked or self._status() is not None:
             return
         self._asked = True
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        self._close_input()
         timer = threading.Timer(PATIENCE, self._process.kill)
         timer.daemon = True
         timer.start()
@@ -88,7 +87,19 @@ class Command:
             return False
         for reader in self._readers:
             reader.join(seconds)
+        self._close_input()
         return True
+
+    def _status(self) -> int | None:
+        """The process's exit status, or None while it runs."""
+        status = self._process.poll()
+        if status is not None:
+            self._close_input()
+        return status
+
+    def _close_input(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
 
     def _complain(self, line: str) -> None:
         self._complaint = line or self._complaint

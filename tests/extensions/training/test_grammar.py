@@ -68,9 +68,10 @@ def test_same_seed_same_story(grammar, stories):
     assert stories[0] != stories[1]
 
 
-def test_hundred_thousand_stories_are_unique(grammar):
-    texts = {hash(grammar.story(seed).text) for seed in range(100_000)}
-    assert len(texts) > 99_900
+def test_stories_are_unique(grammar):
+    """Of 25,000 at most 6 come twice: in 100,000, with 16 times the pairs, that is at most 100."""
+    texts = {hash(grammar.story(seed).text) for seed in range(25_000)}
+    assert len(texts) >= 24_994
 
 
 def test_keywords_are_whole_words_of_the_text(stories):

@@ -85,20 +85,20 @@ def test_the_expected_weight_of_a_token_is_one(tiny, rows):
     assert total / 80 == pytest.approx(1.0, abs=0.05)
 
 
-def test_a_minute_of_training_teaches(tiny, rows, made):
-    """Fixed seed, fixed fall: what an untrained network finds as likely as anything becomes several nats
-    likelier."""
-    trainer = Trainer(tiny, rows, made, MASK)
+def test_half_a_minute_of_training_teaches(tiny, rows, made):
+    """Fixed seed, fixed fall: what an untrained network finds as likely as anything becomes likelier by more
+    than a nat."""
+    trainer = Trainer(tiny.with_steps(120), rows, made, MASK)
     held = rows.batch(10_000)
     counted = held.kinds == TEXT
     start, count = sampling.bound(trainer.averaged(), held.tokens, counted, MASK)
     began = time.monotonic()
-    while trainer.step < tiny.plan.steps:
+    while trainer.step < 120:
         trainer.advance()
     end, _ = sampling.bound(trainer.averaged(), held.tokens, counted, MASK)
     print(f"{start / count:.3f} -> {end / count:.3f} nats per token in {time.monotonic() - began:.0f} s")
     assert start / count == pytest.approx(6.9, abs=0.3)
-    assert end / count < 5.3
+    assert end / count < 5.8
 
 
 def test_a_shorter_end_moves_the_phases(tiny):
@@ -142,7 +142,7 @@ def start(folder: Path, *more: str) -> subprocess.Popen:
     (folder / "short.toml").write_text(
         (ROOT / "extensions/training/recipes/tiny.toml")
         .read_text()
-        .replace("steps = 240", "steps = 36")
+        .replace("steps = 240", "steps = 24")
         .replace('name = "tiny"', 'name = "short"\nsave_minutes = 0.005\nexport_minutes = 60.0')
         .replace("report = 20", "report = 1")
         .replace("tokens = 1536", "tokens = 768")
@@ -184,16 +184,15 @@ def test_killed_at_any_moment_and_resumed_equals_never_interrupted(tmp_path):
     whole.mkdir(), torn.mkdir()
     finish(start(whole))
     dice = random.Random(os.getpid())
-    for _ in range(2):
-        process = start(torn)
-        until = dice.randrange(4, 14)
-        for line in process.stdout:  # let some steps pass and a state be kept, then a random moment
-            until -= " step " in f" {line}"
-            if until <= 0 and (torn / "state" / state.FILE).exists():
-                break
-        time.sleep(dice.random() * 0.3)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+    process = start(torn)
+    until = dice.randrange(4, 14)
+    for line in process.stdout:  # let some steps pass and a state be kept, then a random moment
+        until -= " step " in f" {line}"
+        if until <= 0 and (torn / "state" / state.FILE).exists():
+            break
+    time.sleep(dice.random() * 0.3)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
     assert "from step 0 " not in finish(start(torn, "--resume"))
     for file in ("state/state.safetensors", "out/model.safetensors"):
         assert (whole / file).read_bytes() == (torn / file).read_bytes(), file
@@ -260,14 +259,13 @@ def test_a_later_leg_goes_on_from_the_weights_of_the_one_before(tmp_path):
     one, two = state.read(tmp_path / "second")[1], state.read(tmp_path)
     assert one["before"] == first and two is None
     assert one["identity"]["seed"] == 2
-    process = start(tmp_path, "--leg", "0")
-    assert "no leg 0" in process.communicate(timeout=60)[0] and process.returncode == 2
 
 
 def test_a_recipe_without_a_table_of_legs_has_one_only(tiny):
     assert tiny.leg(1, "x") is tiny
-    with pytest.raises(ValueError, match="no leg 2"):
-        tiny.leg(2, "x")
+    for number in (0, 2):
+        with pytest.raises(ValueError, match=f"no leg {number}"):
+            tiny.leg(number, "x")
     cpu = recipe.read("cpu")
     later = cpu.leg(3, "storyteller")
     assert later.seed == cpu.seed + 2 and later.start == "storyteller" and later.plan.causal == 0

@@ -39,6 +39,7 @@ const press = (button) => document.getElementById(button)?.click();
 const waiting = []; // for `gathered`
 let sure = false; // whether the cost of what is sent was confirmed
 let refusedValues; // what the controls showed when the request was refused
+let refusal = ""; // the sentence that it was refused with
 
 const tdw = {
   payload: "", // what the next press of a hidden button sends ("fill", "merge")
@@ -64,8 +65,7 @@ const tdw = {
       watch(answer.job);
     } else {
       showState();
-      refusedValues = plan.values;
-      showError(answer?.error ?? say("page.no_answer"));
+      refuse(answer?.error ?? say("page.no_answer"));
     }
   },
 
@@ -113,7 +113,8 @@ const tdw = {
   /** What Generate would do now. */
   planned(answer) {
     plan.answer(answer);
-    if (plan.current && !plan.error && plan.values !== refusedValues) showError(""); // what it was about is mended
+    const mended = plan.current && !plan.error && plan.values !== refusedValues;
+    if (mended && document.querySelector("#alert span")?.textContent === refusal) showError(""); // not what is about a file, say
   },
 
   /** The request that the controls show, as {request} or {error}. */
@@ -231,14 +232,18 @@ document.addEventListener("click", (event) => {
   if (example) write(example.textContent);
   if (!origin(event).closest?.("#generate")) return;
   const refused = away() ? say("page.away") : plan.current && plan.error;
-  if (refused) {
-    refusedValues = plan.values;
-    showError(refused);
-  }
+  if (refused) refuse(refused);
   const costly = !refused && !sure && plan.current && plan.confirm;
   if (costly) void askCost();
   if (refused || costly || document.body.dataset.tdw === "sending") event.stopImmediatePropagation(); // not twice by a double click
 }, true);
+
+/** Shows why the request cannot be made; it goes once the controls show one that can. */
+function refuse(sentence) {
+  refusedValues = plan.values;
+  refusal = sentence;
+  showError(sentence);
+}
 
 /** Generates after a question that says what so many texts cost. */
 async function askCost() {
