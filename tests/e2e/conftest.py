@@ -28,7 +28,7 @@ ARGUMENTS = (
     "--process-per-site",  # see Profiles
 )
 PATIENCE = int(
-    os.environ.get("TDW_PATIENCE", "40000")
+    os.environ.get("TDW_PATIENCE", "60000")
 )  # ms until a condition that should hold counts as failed
 HOSTILE = "<b>bold</b> <script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"> ${1+1} {{value}}"
 PROFILE = {

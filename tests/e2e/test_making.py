@@ -26,7 +26,7 @@ def test_a_newcomer_makes_a_lora_from_a_text_and_writes_with_it(visit, site, tmp
         page.locator("#training-steps").fill("20")
         page.get_by_role("button", name="Train", exact=True).click()
         run = page.locator(".run")
-        run.locator(".state.done").wait_for(timeout=8 * PATIENCE)  # a process that imports torch
+        run.locator(".state.done").wait_for(timeout=4 * PATIENCE)  # a process that imports torch
         expect(run.locator("bdi").first).to_have_text("My poems")
         assert run.locator("svg.curve path.loss").get_attribute("d").count("L") == 1
         expect(run.locator(".samples li")).to_have_count(1)
@@ -71,7 +71,7 @@ def test_two_checkpoints_are_merged_on_the_page(visit, site):
         page.locator("#merger-out").fill("mixed")
         page.get_by_role("button", name="Merge", exact=True).click()
         recipe = page.locator(".recipe")
-        recipe.wait_for(timeout=8 * PATIENCE)
+        recipe.wait_for(timeout=4 * PATIENCE)
         expect(recipe.locator("h4")).to_have_text("mixed")
         expect(recipe.locator(".facts")).to_contain_text("Slerp")
         expect(recipe.locator("li bdi")).to_have_text(["storyteller", "other"])

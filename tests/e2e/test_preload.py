@@ -38,7 +38,7 @@ def test_what_is_typed_while_the_checkpoint_is_loaded_stays_and_generates(visit)
     user.type("prompt", "A fox")
     user.type("length", "8")
     user.generate()
-    user.page.locator(".models-chip[data-state=loaded]").wait_for(timeout=4 * PATIENCE)  # torch is imported
+    user.page.locator(".models-chip[data-state=loaded]").wait_for(timeout=3 * PATIENCE)  # torch is imported
     user.done()
     assert user.texts() and (user.shown("prompt"), user.shown("length")) == ("A fox", "8")
     expect(user.page.locator("#alert")).to_be_hidden()
