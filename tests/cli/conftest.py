@@ -122,7 +122,7 @@ class Commands:
         reader.start()
         status = self.wait()
         os.close(slave)
-        reader.join(10)
+        reader.join(60)
         os.close(master)
         return status, bytes(written)
 
@@ -132,7 +132,7 @@ def commands(tmp_path_factory, flags) -> Iterator[Commands]:
     commands = Commands(flags, tmp_path_factory.mktemp("commands"))
     yield commands
     commands.process.stdin.close()
-    commands.process.wait(10)
+    commands.process.wait(60)
     commands.process.stdout.close()
 
 

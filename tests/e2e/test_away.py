@@ -22,8 +22,10 @@ def _restart_without(user: User, running, name: str) -> None:
     card.get_by_role("button", name="Disable").click()
     card.locator(".state.disabled").wait_for()
     page.locator(".restart-bar").get_by_role("button", name="Restart now").click()
-    user.wait(
-        "!document.querySelector('#extension-loopback') && window.tdw && document.querySelector('tdw-canvas')?.jobs"
+    page.wait_for_function(  # the program starts again, which takes a minute on a busy machine
+        "!document.querySelector('#extension-loopback') && window.tdw && document.querySelector('tdw-canvas')?.jobs",
+        timeout=4 * PATIENCE,
+        polling=100,
     )
     assert running.process.poll() is None, "the same process serves again"
     page.locator("article.card", has_text=f"extensions/{name}").locator(".state.disabled").wait_for()
