@@ -85,6 +85,8 @@ class Emphasis(Extension):
         words: dict[str, tuple[tuple[str, float], ...]] = {}
         for name, prompt in tuple(row.prompts.items()):
             scan = prompt.scan(SYNTAX, row.request.syntax)
+            for warning in scan.warnings if row.request.syntax == "full" else ():
+                row = row.note(warning)
             if not scan.acts:
                 row = row.with_prompt(name, Prompt(scan.literal))
                 continue
@@ -95,8 +97,6 @@ class Emphasis(Extension):
                 if group.nearly and group.span:
                     values = {"text": group.nearly, "weight": f"{group.weight:.4g}"}
                     row = row.note(cls.explanations["nearly"].format(column=group.span[0] + 1, **values))
-            for warning in scan.warnings if row.request.syntax == "full" else ():
-                row = row.note(warning)
             if method == "attention" or not read.weighted:
                 row = row.with_prompt(name, read)
                 continue

@@ -131,6 +131,7 @@ def test_off_is_off():
 
 def test_warnings_say_the_column():
     assert prepared("a (b [c)", "full").notes == ('Column 6: "[" is never closed.',)
+    assert prepared("(unclosed", "full").notes == ('Column 1: "(" is never closed.',)
     assert prepared("hi :( and (a:2)", "safe").notes == ()
     (note,) = prepared("a (b:1.5.2)", "full").notes
     assert note == "Column 3: 1.5.2 is no number, so it is text and the group counts 1.1 times."

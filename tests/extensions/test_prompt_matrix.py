@@ -192,3 +192,23 @@ def test_cells_are_the_texts_that_their_prompts_alone_give(tmp_path):
         assert write(app, prompt=part.request.prompt, temperature=0.8).text == part.text
     assert len({part.text for part in cells(grid)}) == 4
     app.close()
+
+
+@pytest.mark.parametrize(
+    "prompt, hinted",
+    [
+        ("a | b", True),
+        ("a {b|c} | d", True),
+        (r"a \{ | d", True),
+        ("a {b", False),
+        ("a {b|c", False),  # a choice that is being typed
+        ("a {b|c}", False),
+        ("a [b|c", False),
+        ("a {b|{c|d}|e", False),
+        ("a | {b|c", True),
+        ("{" * 20_000 + "|", False),
+    ],
+)
+def test_a_bar_that_is_text_is_pointed_out_but_not_within_a_bracket_that_is_open(registry, prompt, hinted):
+    found = list(registry.off(Typed(prompt, registry.Request(prompt=prompt))))
+    assert ("prompt_matrix.enabled" in [one.path for one in found]) is hinted

@@ -48,6 +48,7 @@ from webui.extension.typed import (
     Underline,
     completed,
     explained,
+    still_open,
 )
 from webui.settings import ROOT, Settings
 
@@ -249,8 +250,8 @@ class Registry:
 
     def off(self, typed: Typed) -> Iterator[Off]:
         """Constructs in a text that would act if one more option of their extension were on: for each option
-        that is a switch and off, the first mark that the extension makes with it and not without it. An
-        extension that fails makes none; it says so in `marks`."""
+        that is a switch and off, the first mark that the extension makes with it and not without it, unless a
+        bracket before it is still open. An extension that fails makes none; it says so in `marks`."""
         for kind in self.chain("marks"):
             options = getattr(typed.request, kind.name, None)
             for name, info in kind.Options.model_fields.items():
@@ -264,7 +265,7 @@ class Registry:
                 except ValueError:
                     continue
                 new = next((mark for mark in then if (mark.start, mark.end) not in now), None)
-                if new is not None:
+                if new is not None and not still_open(typed.text, new.start):
                     yield Off(f"{kind.name}.{name}", typed.text[new.start : new.end])
 
     def metrics(self, result: Result) -> tuple[dict[str, int | float | bool], dict[str, str]]:

@@ -86,6 +86,23 @@ class Explained:
     about: str
 
 
+def still_open(text: str, at: int) -> bool:
+    """Whether before character `at` a brace or square bracket opens that the text does not close: somebody is
+    typing what belongs into it."""
+    opened: list[int] = []
+    escaped = False
+    for i, sign in enumerate(text):
+        if escaped:
+            escaped = False
+        elif sign == "\\":
+            escaped = True
+        elif sign in "{[":
+            opened.append(i)
+        elif opened and sign == {"{": "}", "[": "]"}[text[opened[-1]]]:
+            opened.pop()
+    return bool(opened) and opened[0] < at
+
+
 @dataclass(frozen=True)
 class Off:
     """A construct that is taken as text because the option at `path` ("extension.option") is off."""
