@@ -1,4 +1,4 @@
-"""Whether every text matches: `python -m benchmarks.constraint_matches [--texts 20] [--length 40] [--model M]`.
+"""Whether every text matches: `python -m benchmarks.constraint_matches [--texts 20] [--length 40] [--model M] [--only RULE]`.
 
 25 rules, each over `texts` texts: half of them at temperature 0 and half at 1, at 1, 2, 4 and 8 tokens per forward pass, with guidance and
 emphasis on. By default on the default checkpoint and on a tiny random one whose byte-level BPE splits characters. A text is checked by `re`, `json`
@@ -147,6 +147,7 @@ def main() -> int:
     parser.add_argument("--texts", type=int, default=20, help="of each rule")
     parser.add_argument("--length", type=int, default=40)
     parser.add_argument("--model", help="one checkpoint only")
+    parser.add_argument("--only", help="rules with this in their name")
     args = parser.parse_args()
     good, every, began = Counter(), Counter(), time.process_time()
     with tempfile.TemporaryDirectory() as folder:
@@ -159,7 +160,8 @@ def main() -> int:
             app = App(settings)
             try:
                 for name, options, matches in rules():
-                    _texts(app, model, args, name, options, matches, good, every)
+                    if not args.only or args.only in name:
+                        _texts(app, model, args, name, options, matches, good, every)
             finally:
                 app.close()
     for key in every:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import sys
 from collections import Counter
 from dataclasses import replace
 
@@ -270,7 +271,11 @@ def test_rows_of_different_rules_are_as_alone(app):
         ({"gaps": "a = @never"}, "there is no preset @never"),
     ],
 )
-def test_what_cannot_be_is_refused_in_one_sentence_before_the_first_forward(app, fields, sentence):
+def test_what_cannot_be_is_refused_in_one_sentence_before_the_first_forward(
+    app, fields, sentence, monkeypatch
+):
+    module = app.registry.extensions["constraints"].__module__
+    monkeypatch.setattr(sys.modules[f"{module}.automaton"], "SECONDS", 2.0)
     calls = []
     hook = app.checkpoints.load("LLaDA").body.register_forward_pre_hook(lambda *_: calls.append(1))
     try:
