@@ -54,9 +54,6 @@ class Settings(BaseModel):
     add_extensions: bool = setting(
         True, "Whether page and API may add extensions, while no other machine can reach them."
     )
-    disabled: tuple[Annotated[str, Field(pattern=NAME, max_length=60)], ...] = setting(
-        (), "Extensions that are not loaded, by name.", "restart", max_length=1000
-    )
     safe_mode: bool = setting(False, "Whether only the built-in extensions are loaded.")
     data: Path = setting(ROOT / "data", "Folder of history and settings.toml.")
     model: str = setting(
@@ -98,6 +95,9 @@ class Settings(BaseModel):
         "Fields at the top of the page: temperature, or for an extension's option extension.option.",
         "now",
         max_length=20,
+    )
+    disabled: tuple[Annotated[str, Field(pattern=NAME, max_length=60)], ...] = setting(
+        (), "Extensions that are not loaded, by name.", "restart", max_length=1000
     )
     notify_after: int = setting(
         20,

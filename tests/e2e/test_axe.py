@@ -9,10 +9,12 @@ import pytest
 
 pytestmark = pytest.mark.e2e
 
-VIEWS = ("write", "text", "history", "queue", "extensions", "settings")
+VIEWS = ("write", "text", "history", "queue", "checkpoint_merger", "training", "extensions", "settings")
 SIGNS = {  # what is there once the view has all that it shows
     "history": ".history-row",
     "queue": ".queue-item",
+    "checkpoint_merger": "#view-checkpoint_merger button",
+    "training": "#view-training button",
     "extensions": "tdw-extensions .card",
     "settings": "tdw-settings form .setting",
 }

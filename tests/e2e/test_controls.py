@@ -181,6 +181,29 @@ def test_what_differs_from_the_preset_is_marked(visit):
     page.locator("#field-steps:not([data-changed])").wait_for()
 
 
+COVERED = """() => {
+    const tip = document.querySelector('#help');
+    if (tip.hidden || tip.matches('.unseen')) return [];
+    const box = tip.getBoundingClientRect();
+    return [...document.querySelectorAll('input:not([type=hidden]), textarea, select')].filter((field) => {
+        const { left, right, top, bottom } = field.getBoundingClientRect();
+        return field.checkVisibility() && left < box.right && right > box.left && top < box.bottom && bottom > box.top;
+    }).map((field) => field.closest('[id]')?.id);
+}"""
+
+
+@pytest.mark.parametrize("width", [1400, 420])
+def test_help_by_keyboard_covers_no_field(visit, width):
+    page = visit(width=width).page
+    page.locator("#field-prompt textarea").click()
+    shown = 0
+    for _ in range(14):
+        page.keyboard.press("Tab")
+        assert page.evaluate(COVERED) == []
+        shown += page.locator("#help:not([hidden])").count()
+    assert shown, "help is shown by keyboard where there is room"
+
+
 def test_help_on_hover_by_tab_and_by_touch(visit):
     user = visit()
     page = user.page

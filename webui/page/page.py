@@ -141,9 +141,15 @@ class _Page(Desk):
                     "Generate", variant="primary", elem_id="generate", scale=3, min_width=0
                 )
                 self.interrupt = gr.Button("Interrupt", elem_id="interrupt", scale=1, min_width=0)
-                _html("<tdw-settle></tdw-settle>", "settle")
+                blocks = self._shorter_blocks()
+                _html(f"<tdw-settle{'' if blocks else ' hidden'}></tdw-settle>", "settle")
                 _html("<tdw-repeat></tdw-repeat>", "repeat")
         self.guide = _html("", "guide")
+
+    def _shorter_blocks(self) -> bool:
+        """Whether the preset denoises in blocks, as settle.js finds out later."""
+        length, block = (preset_value(self._all[name,], self._start) for name in ("length", "block_length"))
+        return bool(length and block and block < length)
 
     def _parameters(self) -> None:
         rest = [

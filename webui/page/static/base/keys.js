@@ -67,10 +67,14 @@ class Keys extends HTMLElement {
 
 function list() {
   const rows = KEYS.map(([keys, text]) => {
-    const names = keys.flatMap((key, index) => [...(index && keys.length === 2 && key !== "↓" ? ["+"] : []), element("kbd", "", key)]);
+    const names = keys.flatMap((key, index) => [...(index && keys.length === 2 && key !== "↓" ? ["+"] : []), element("kbd", "", nameOfKey(key))]);
     return element("div", "", element("dt", "", ...names), element("dd", "", say(text)));
   });
   return element("dl", "", ...rows);
+}
+
+function nameOfKey(key) {
+  return { Ctrl: say("page.key.ctrl"), Enter: say("page.key.enter"), Space: say("page.key.space") }[key] ?? key;
 }
 
 customElements.define("tdw-keys", Keys);

@@ -65,7 +65,7 @@ class Extensions extends HTMLElement {
 
   /** Turning a built-in extension off and on. */
   switched(facts) {
-    const node = element("div", "managed");
+    const node = element("div", "managed switched");
     const press = button(say(facts.enabled ? "extensions.disable" : "extensions.enable"), async () => {
       const { answer, error } = await asked("PATCH", `/${encodeURIComponent(facts.name)}`, { enabled: !facts.enabled });
       if (error) return node.append(fault(error));
@@ -122,7 +122,10 @@ function loaded(one, state) {
     element("tr", "", element("th", "", element("code", "", hook)), element("td", "", say("extensions.place", { place, all })), element("td", "", String(order))));
   if (!rows.length) return card(one, state);
   const heads = ["hook", "turn", "order"].map((key) => element("th", "", say(`extensions.${key}`)));
-  return card(one, state, element("table", "", element("thead", "", element("tr", "", ...heads)), element("tbody", "", ...rows)));
+  const table = element("table", "", element("thead", "", element("tr", "", ...heads)), element("tbody", "", ...rows));
+  const hooks = element("details", "", element("summary", "", say("extensions.hooks", { number: rows.length })), table);
+  hooks.dataset.key = `hooks ${one.name}`;
+  return card(one, state, hooks);
 }
 
 function broken(one) {
