@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from webui import Canvas, tensors, write
+from webui import tensors, write
 
 from .merging import NOT_COPIED, copy_bytes
 
@@ -133,6 +133,8 @@ def loss(model: Any, some: Sequence[Example], dice: random.Random) -> Tensor:
     """Of each row its masked-diffusion loss, in nats per token: (rows,). Masks are drawn from `dice`, shares
     of masked tokens spread evenly over the rows."""
     import torch
+
+    from webui import Canvas
 
     order = list(range(len(some)))
     dice.shuffle(order)
