@@ -19,6 +19,7 @@ MAX_NESTED = 8192  # states of a grammar's automaton
 ENOUGH = 2048  # states of a grammar's automaton, beyond which it is not expanded deeper unasked
 MEMORY = 768 << 20  # bytes that the compiler may take
 SECONDS = 6.0  # of processor time until a compilation is given up
+GRAMMAR_SECONDS = 20.0  # the same of a grammar, whose expansion is bounded by states long before
 WAIT = 60.0  # of wall clock
 DEAD = -1
 START = """
@@ -162,7 +163,7 @@ def _compiled(kind: str, text: str, depth: int, patience: Patience) -> tuple[Byt
     """The automata, or why there are none: a job of many rows asks for each of them."""
     most = MAX_NESTED if kind == "grammar" else MAX_STATES
     asked = {kind: text, "states": most, "depth": depth, "enough": ENOUGH}
-    sent = json.dumps({**asked, "memory": MEMORY, "seconds": SECONDS})
+    sent = json.dumps({**asked, "memory": MEMORY, "seconds": _seconds(kind)})
     program = [sys.executable, "-I", "-c", START, str(Path(__file__).parent)]
     try:
         status, out, told = _run(program, sent.encode(), patience)
@@ -222,10 +223,14 @@ def _reason(said: str) -> str:
     return "it is no regular expression, or looks around (?=...) or back \\1, which automata cannot."
 
 
+def _seconds(kind: str) -> float:
+    return GRAMMAR_SECONDS if kind == "grammar" else SECONDS
+
+
 def _too_large(kind: str, text: str) -> str:
     return (
-        f"{_subject(kind, text)} takes more than {SECONDS:.0f} seconds or {MEMORY >> 20} MiB to compile; "
-        "make its repetitions smaller."
+        f"{_subject(kind, text)} takes more than {_seconds(kind):.0f} seconds or {MEMORY >> 20} MiB "
+        "to compile; make its repetitions smaller."
     )
 
 
