@@ -165,9 +165,8 @@ class Bench:
             times: dict[str, list[float]] = {name: [] for name in cases}
             for _ in range(self.args.rounds + 1):
                 for name, (tag, merging) in cases.items():
-                    request = app.Request(
-                        prompt=f"dragon, cake {tag}", count=self.args.rows, seed=1, lora={"merged": merging}
-                    )
+                    fields = {"prompt": f"dragon, cake {tag}", "count": self.args.rows, "seed": 1}
+                    request = app.Request.model_validate({**fields, "lora": {"merged": merging}})
                     began = self.now()
                     job = app.queue.submit(request)
                     job.wait()

@@ -201,12 +201,12 @@ class Lora(Extension):
                 [said, *descent(network.description.family, network.description.ancestor, adapter)]
             )
         with ExitStack() as stack:
-            merged = next((self._merged(row) for row in self.rows if row is not None), None)
+            whole = next((self._merged(row) for row in self.rows if row is not None), None)
             hooked = None
-            if merged is not None:  # for every row: see `apart`
+            if whole is not None:  # for every row: see `apart`
                 from .merged import exchanged, weights
 
-                made, hooked = weights(modules, loaded[merged.name], merged.weight)
+                made, hooked = weights(modules, loaded[whole.name], whole.weight)
                 stack.enter_context(exchanged(made))
             patch = Patch(network, loaded, uses)
             stack.callback(patch.leave)
