@@ -9,7 +9,7 @@ import pytest
 from tests.contract.program import cells, program, write
 from webui.checkpoints.likelihood import bounds
 from webui.core.errors import NotFound
-from webui.denoising.scoring import Text, text_of
+from webui.denoising.scoring import DRAWS, Text, text_of
 
 GRID = {"x_field": "seed", "x_values": "1-9", "y_field": "length", "y_values": "4, 9"}
 
@@ -61,7 +61,7 @@ def test_it_is_the_bound_in_bits_for_each_byte_of_the_text(app):
     model = app.checkpoints.load(None)
     text = text_of(part, packed_of(app, part), model)
     assert text is not None and text.bytes == len(part.text.encode())
-    (nats,) = bounds(model, [text], alike=True)
+    (nats,) = bounds(model, [text], draws=DRAWS, alike=True)
     assert app.engine.bounds([part], bool)[part.id] == pytest.approx(nats / math.log(2) / text.bytes)
 
 
@@ -75,7 +75,7 @@ def test_given_text_and_what_follows_the_end_are_not_scored(app):
     end = next(iter(model.ends))
     (part,) = cells(write(app, prompt="a", length=8, end_of_text="ban"))
     packed = packed_of(app, part)
-    ended = part.model_copy(update={"tokens": (*part.tokens[:5], end, end, end)})
+    ended = part.model_copy(update={"tokens": (*part.tokens[:5], end, None, end)})
     text = text_of(ended, packed, model)
     assert text is not None and text.answer == [*part.tokens[:5], end] and list(text.scored) == [*range(6)]
     assert text_of(part.model_copy(update={"tokens": (*part.tokens[:7], None)}), packed, model) is None

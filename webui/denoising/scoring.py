@@ -11,6 +11,8 @@ from webui.checkpoints.model import Model
 from webui.core.result import Result
 from webui.denoising.packing import PackedRow
 
+DRAWS = 32  # of masks for each text: with 8 the bound of a text of 100 tokens varies by 7 to 17 % over them
+
 
 @dataclass(frozen=True)
 class Text:
@@ -26,12 +28,15 @@ class Text:
 
 def text_of(result: Result, packed: PackedRow, model: Model) -> Text | None:
     """The text of a result, whose row is `packed`; None if the model wrote nothing that can be scored."""
-    answer = [token for token in result.tokens if token is not None]
-    if len(answer) < len(result.tokens):
-        return None  # it was stopped: some positions are masked
-    given = packed.given if len(packed.given) == len(answer) else (False,) * len(answer)
-    while len(answer) > 1 and {answer[-1], answer[-2]} <= set(model.ends) and not given[len(answer) - 1]:
-        answer.pop()  # what follows the end of the text is no part of it
+    tokens, given = result.tokens, packed.given
+    if len(given) != len(tokens):
+        given = (False,) * len(tokens)
+    if not any(given):  # a text ends with its first end-of-text token; what follows may still be masked
+        end = next((i for i, token in enumerate(tokens) if token in model.ends), len(tokens))
+        tokens = tokens[: end + 1]
+    answer = [token for token in tokens if token is not None]
+    if len(answer) < len(tokens):
+        return None  # it was stopped
     scored = [i for i in range(len(answer)) if not given[i]]
     written = model.tokenizer.decode([answer[i] for i in scored if answer[i] not in model.ends])
     size = len(written.removeprefix(model.description.prefix).encode())
@@ -47,7 +52,7 @@ def bits_per_byte(
     is nothing to score are left out. All are scored together, and as they would be alone."""
     texts = {name: text_of(result, packed, model) for name, (result, packed) in rows.items()}
     found = {name: text for name, text in texts.items() if text is not None}
-    nats = bounds(model, list(found.values()), progress=progress, alike=True)
+    nats = bounds(model, list(found.values()), draws=DRAWS, progress=progress, alike=True)
     return {
         name: total / math.log(2) / text.bytes
         for (name, text), total in zip(found.items(), nats, strict=True)
