@@ -89,7 +89,7 @@ EXTENSIONS: dict[str, dict | None] = {
     "why": {"why": {"without": ["temperature"]}},
     "constraints": {"constraints": {"regex": "[a-z]+( [a-z]+)*"}},
     "training": None,
-    "checkpoint_merger": None,
+    "checkpoint_merger": None,  # acts with a second checkpoint: tests/extensions/test_merged_weights.py
 }
 
 
