@@ -166,6 +166,7 @@ def tokens(gallery: Gallery, page: Page) -> None:
 def more(gallery: Gallery, page: Page) -> None:
     gallery.finished(page)
     page.locator(".row-tools").get_by_role("button", name="More").click()
+    page.wait_for_timeout(500)  # it fades in
 
 
 def compare(gallery: Gallery, page: Page) -> None:
@@ -221,6 +222,28 @@ def presets(gallery: Gallery, page: Page) -> None:
     page.wait_for_timeout(300)
 
 
+def tool(name: str, ready: str) -> Callable[[Gallery, Page], None]:
+    """What a button below the prompts opens."""
+
+    def act(gallery: Gallery, page: Page) -> None:
+        page.locator("#tokens").get_by_role("button", name=name, exact=True).click()
+        page.locator(ready).first.wait_for()
+        page.wait_for_timeout(500)
+
+    return act
+
+
+def table(name: str) -> Callable[[Gallery, Page], None]:
+    """The texts of a matrix in another of their views."""
+
+    def act(gallery: Gallery, page: Page) -> None:
+        matrix(gallery, page)
+        page.locator(".job").first.get_by_role("button", name=name, exact=True).click()
+        page.wait_for_timeout(900)
+
+    return act
+
+
 STATES: MappingProxyType[str, Callable[[Gallery, Page], None]] = MappingProxyType(
     {
         "empty": lambda gallery, page: None,
@@ -235,12 +258,19 @@ STATES: MappingProxyType[str, Callable[[Gallery, Page], None]] = MappingProxyTyp
         "more": more,
         "compare": compare,
         "matrix": matrix,
+        "changes": table("Changes"),
+        "table": table("Table"),
+        "chart": table("Chart"),
         "refused": refused,
         "models": models,
         "presets": presets,
+        "loras": tool("LoRA", ".lora-cards article"),
+        "styles": tool("Styles", ".sheet:popover-open"),
         "history": history,
         "history-list": history_list,
         "queue": queue,
+        "merger": lambda gallery, page: view(page, "checkpoint_merger", "#view-checkpoint_merger button"),
+        "training": lambda gallery, page: view(page, "training", "#view-training button"),
         "extensions": lambda gallery, page: view(page, "extensions", "tdw-extensions .card"),
         "settings": lambda gallery, page: view(page, "settings", "tdw-settings .setting"),
     }

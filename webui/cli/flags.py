@@ -52,7 +52,10 @@ class Parser(argparse.ArgumentParser):
         if "expected one argument" in message:
             sentence += " A value that begins with a dash is written --flag=-value."
         elif "unrecognized arguments: -" in message:
-            sentence += " A prompt that begins with a dash comes last, after --."
+            sentence += (
+                " A prompt that begins with a dash comes last, after --; the program's own flags, such as"
+                " --data, stand before the command."
+            )
         self.exit(2, f"{sentence} See {self.prog} --help.\n")
 
 
