@@ -49,7 +49,7 @@ def english(site) -> set[str]:
     settings = httpx.get(f"{site.url}/api/v1/settings", timeout=60).json()["schema"]["properties"]
     declared |= {field.get("description", "") for field in settings.values()}
     german = set(words["de"].values())
-    same = {"AND", "Form"}  # the same word in German, in an extension's own languages/
+    same = {"AND", "Form", "LoRA"}  # the same word in German, in an extension's own languages/
     return {text for text in declared if len(text) > 2 and text not in german} - UNTRANSLATED - same
 
 
