@@ -31,7 +31,7 @@ def test_it_stops_within_seconds_in_the_middle_of_everything(flags, tmp_path):
     status is 0."""
     with (
         serve("--api", "--port", "0", *flags, data=tmp_path) as running,
-        Client(base_url=f"{running.url}/api/v1/") as client,
+        Client(base_url=f"{running.url}/api/v1/", timeout=60) as client,
     ):
         first = client.submit(**{**SLOW, "length": 250, "steps": 250, "rehearsal": {"seconds": 1}})
         client.submit(**SLOW)
