@@ -47,6 +47,7 @@ def test_top_p_drops_what_sorting_drops(kind, vocabulary):
 def test_top_k_keeps_the_k_likeliest_and_their_equals(kind, k):
     logits = KINDS[kind](torch.randn(6, 3000, generator=torch.Generator().manual_seed(k)))
     logits[:, 3] = 4.0
-    left = draw._filtered(spread(logits, temperature=1.0, top_k=k), logits)
+    canvas = spread(logits, temperature=1.0, top_k=k)
+    left = draw.processed(canvas, logits)
     least = logits.topk(k, dim=1).values[:, -1:]
     assert torch.equal(left, logits.masked_fill(logits < least, -torch.inf))
