@@ -9,8 +9,10 @@ from typing import Literal, get_args, get_origin
 import pytest
 
 from extensions.xyz_grid.values import items, numbers
+from tests.adapter_files import for_tiny_checkpoints
 from tests.contract import EXTENSIONS
 from tests.contract.program import cells, program, texts, write
+from tests.tiny_checkpoints import llada
 from webui import axis_fields
 from webui.core.flags import leaves
 from webui.extension.registry import Registry
@@ -25,6 +27,9 @@ def registry() -> Registry:
 @pytest.fixture(scope="module")
 def app(tmp_path_factory):
     folder = tmp_path_factory.mktemp("grid")
+    for seed, name in enumerate(("second", "third"), 7):
+        llada(folder / "models" / "checkpoints" / name, seed=seed)
+    for_tiny_checkpoints(folder / "models")
     app = program(folder, families=("LLaDA", "Dream"), dtype="float64")
     styles = folder / "models" / "styles" / "weather.csv"
     styles.parent.mkdir(parents=True)
@@ -353,6 +358,13 @@ VALUES = {
     "parallel.gamma": "0, 100",
     "parallel.threshold": "0, 1",
     "parallel.low": "0, 1",
+    "checkpoint_merger.b": '"", second',
+    "checkpoint_merger.weight": "0, 1",
+    "checkpoint_merger.method": "weighted_sum, slerp, ties, dare",
+    "checkpoint_merger.c": "LLaDA, third",
+    "checkpoint_merger.density": "0.1, 1",
+    "checkpoint_merger.seed": "1, 2",
+    "constraints.depth": "1, 4",
 }
 TEXTS = {
     "prompt": ("prompt.text", "a cat, the dog in the rain"),
@@ -365,6 +377,10 @@ TEXTS = {
     "constraints.json_schema": (
         "constraints.json_schema.text",
         '"{""type"": ""integer""}", "{""type"": ""boolean""}"',
+    ),
+    "constraints.grammar": (
+        "constraints.grammar.text",
+        '"start: ""cat"" | ""dog""", "start: NUMBER\nNUMBER: /[0-9]+/"',
     ),
     "constraints.gaps": ("constraints.gaps.text", "when = [0-9]+, when = [a-z]+"),
 }
@@ -380,6 +396,18 @@ ACTING = {  # what makes a field matter, besides the contract's example of its e
     "infill.passage": {"prompt": "a [[...]] b"},
     "sampler": {"temperature": 0.0},
     **{f"constraints.{name}": {"constraints": {}} for name in ("preset", "choices", "json_schema")},
+    "constraints.grammar": {"constraints": {}},
+    "constraints.depth": {"constraints": {"grammar": 'start: "(" start start ")" | /[a-z]/'}},
+    **{
+        f"checkpoint_merger.{name}": {"checkpoint_merger": {"b": "second", "weight": 2, **options}}
+        for name, options in {
+            "weight": {},
+            "method": {},
+            "c": {"method": "add_difference"},
+            "density": {"method": "ties"},
+            "seed": {"method": "dare", "density": 0.2},
+        }.items()
+    },
     "constraints.gaps": {"constraints": {}, "prompt": "at [[when:...6]] or later"},
     "variation_seed": {"variation_strength": 0.7},
     "variation_strength": {"variation_seed": 8},
@@ -407,6 +435,7 @@ NO_DIFFERENCE = {
     "system",
     "syntax",
     "cache",  # what it changes needs more than one block
+    "lora.merged",  # the same weights in another way
     "guidance.empty",  # a tokenizer without a template has no frame
     "loopback.curve",
     "loopback.template",
