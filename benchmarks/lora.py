@@ -103,7 +103,7 @@ class Bench:
         """What merges an adapter into the weights for a batch, as the extension does."""
         file = adapter(self.model, self.folder / "merged.safetensors", rank)
         fitted = Adapter.read(file).fit(self.modules, self.model.native, "random")
-        return lambda: merged.exchanged(merged.weights(self.modules, fitted, 0.8)[0])
+        return lambda: self.model.exchanged(merged.weights(self.modules, fitted, 0.8)[0])
 
     def forward(self) -> None:
         """The factors of a model call."""

@@ -13,6 +13,8 @@ from webui import Command, Extension, Options, Row, Tab, field, fingerprint
 from .methods import METHODS
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from webui import Network, Result
 
 FOLDER = "checkpoints"  # of the models folder
@@ -119,7 +121,7 @@ class CheckpointMerger(Extension):
     @contextmanager
     def patch(self, network: Network) -> Iterator[None]:
         from .merging import Recipe
-        from .trying import exchanged, folder_of, weights
+        from .trying import folder_of, stamps, weights
 
         row = next(row for row in self.rows if row is not None)  # all are alike: see `apart`
         options, base = self.options(row), self.models / FOLDER
@@ -128,11 +130,17 @@ class CheckpointMerger(Extension):
         if not own.is_dir():
             raise ValueError(f"{network.description.name} lies outside of {base.name}/; save the merge.")
         folders = [own, *(folder_of(base, name) for name in names)]
-        prints = [network.description.fingerprint, *(fingerprint(folder) for folder in folders[1:])]
-        parents = tuple(zip((network.description.name, *names), prints, strict=True))
+
+        def made() -> tuple[tuple[tuple[str, str], ...], Mapping[Tensor, Tensor]]:
+            prints = [network.description.fingerprint, *(fingerprint(folder) for folder in folders[1:])]
+            parents = tuple(zip((network.description.name, *names), prints, strict=True))
+            recipe = Recipe(options.method, options.weight, parents, (), options.density, options.seed)
+            return parents, weights(network, recipe, folders)
+
+        key = tuple(value for _, value in options), *(stamps(folder) for folder in folders)
+        parents, merged = network.kept(self.name, key, made)
         self._said = {letter: ", weights ".join(one) for letter, one in zip("ABC", parents, strict=False)}
-        recipe = Recipe(options.method, options.weight, parents, (), options.density, options.seed)
-        with exchanged(weights(network, recipe, folders)):
+        with network.exchanged(merged):
             yield
 
     def finish(self, row: Row, result: Result) -> Mapping[str, str]:

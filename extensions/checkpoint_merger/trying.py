@@ -1,11 +1,11 @@
 """A merge that is tried without being saved: for one batch the model has the weights that the saved
-checkpoint would have, bit for bit. Its own are kept aside meanwhile and put back as they were.
+checkpoint would have, bit for bit. Its own are kept aside meanwhile and put back as they were
+(`Network.exchanged`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,12 @@ def folder_of(checkpoints: Path, name: str) -> Path:
     if not plain or "\0" in name or not (folder / "config.json").is_file():
         raise ValueError(f"there is no checkpoint {name!r} in {checkpoints.name}/.")
     return folder
+
+
+def stamps(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    """What changes when a file of a checkpoint does: name, mtime and size of each."""
+    there = ((file.name, file.stat()) for file in sorted(folder.iterdir()))
+    return tuple((name, one.st_mtime_ns, one.st_size) for name, one in there)
 
 
 def weights(network: Network, recipe: Recipe, folders: Sequence[Path]) -> Mapping[Tensor, Tensor]:
@@ -63,16 +69,3 @@ def _dtype(name: str) -> str:
     from .merging import FLOATS
 
     return FLOATS[name]
-
-
-@contextmanager
-def exchanged(made: Mapping[Tensor, Tensor]) -> Iterator[None]:
-    """The model has these weights in this context, and its own ones again behind it: the same memory."""
-    kept = {there: there.data for there in made}
-    try:
-        for there, new in made.items():
-            there.data = new
-        yield
-    finally:
-        for there, before in kept.items():
-            there.data = before

@@ -191,11 +191,11 @@ class Lora(Extension):
 
         uses = [() if row is None else row.own[self.name] for row in self.rows]
         modules = dict(network.module.named_modules())
-        loaded = {}
+        loaded, hashes = {}, {}
         for name in sorted({use.name for some in uses for use in some if use.weight}):
             adapter = Adapter.read(find_adapter(self.models / FOLDER, name), name)
             fitted = adapter.fit(modules, network.native, network.description.name)
-            loaded[name] = fitted
+            loaded[name], hashes[name] = fitted, adapter.hash
             said = about(adapter, fitted.parts, fitted.unmatched)
             self._said[name] = "; ".join(
                 [said, *descent(network.description.family, network.description.ancestor, adapter)]
@@ -204,10 +204,16 @@ class Lora(Extension):
             whole = next((self._merged(row) for row in self.rows if row is not None), None)
             hooked = None
             if whole is not None:  # for every row: see `apart`
-                from .merged import exchanged, weights
+                from .merged import weights
 
-                made, hooked = weights(modules, loaded[whole.name], whole.weight)
-                stack.enter_context(exchanged(made))
+                fitted = loaded[whole.name]
+                scales = frozenset((name, part.scale) for name, part in fitted.parts.items())
+                made, hooked = network.kept(
+                    self.name,
+                    (hashes[whole.name], scales, whole.weight),
+                    lambda: weights(modules, fitted, whole.weight),
+                )
+                stack.enter_context(network.exchanged(made))
             patch = Patch(network, loaded, uses)
             stack.callback(patch.leave)
             patch.enter(modules, hooked)

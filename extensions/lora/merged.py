@@ -1,10 +1,10 @@
 """One LoRA merged into the weights for a batch: W + w (W' - W), computed in fp32 or better and rounded once.
-The model's own weights are kept aside meanwhile and put back as they were; nothing is ever subtracted."""
+The model's own weights are kept aside meanwhile and put back as they were (`Network.exchanged`); nothing is
+ever subtracted."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -50,16 +50,3 @@ def _added(one: Term, own: Tensor, embedding: bool) -> Tensor:
     if one.weight is not None:
         total = total + one.weight
     return total
-
-
-@contextmanager
-def exchanged(made: Mapping[Tensor, Tensor]) -> Iterator[None]:
-    """The model has these weights in this context, and its own ones again behind it: the same memory."""
-    kept = {there: there.data for there in made}
-    try:
-        for there, new in made.items():
-            there.data = new
-        yield
-    finally:
-        for there, before in kept.items():
-            there.data = before

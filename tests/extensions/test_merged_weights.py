@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -43,7 +44,7 @@ def test_a_merged_lora_computes_what_its_hooks_do(app, tmp_path, name, weight):
         wanted = double(canvas)
     modules, before = dict(double.module.named_modules()), double(canvas)
     made, hooked = merged.weights(modules, loaded["x"], weight)
-    with merged.exchanged(made):
+    with double.exchanged(made):
         from extensions.lora.patch import Patch
 
         patch = Patch(double, loaded, [[Use("x", weight)]] * 3)
@@ -64,7 +65,7 @@ def test_in_bf16_the_base_is_bit_exact_after_many_merges(app):
     for number in range(20):
         made, hooked = merged.weights(modules, fitted, 0.37 * (number + 1))
         assert len(made) == 14 and not hooked
-        with merged.exchanged(made):
+        with low.exchanged(made):
             assert not torch.equal(low.module.model.layers[0].mlp.up_proj.weight, kept[UP][0])
     for name, value in low.module.named_parameters():
         assert torch.equal(value, kept[name][0]) and value.data_ptr() == kept[name][1]
@@ -167,6 +168,36 @@ def test_the_weight_is_an_axis_of_the_grid(app):
             guidance={"scale": scale},
         )
         assert part.tokens == alone.tokens, (weight, scale)
+
+
+def test_merged_weights_are_kept_while_nothing_changed(app, monkeypatch):
+    """A batch of the same merge, or the same merged LoRA on it, computes no weights again; another weight, a file
+    that was written anew, and a LoRA on other weights do. One value is kept for each extension."""
+    from extensions.checkpoint_merger import trying
+
+    made = []
+    for module, letter in ((merged, "lora"), (trying, "merge")):
+        real = module.weights
+        monkeypatch.setattr(module, "weights", lambda *a, r=real, n=letter: (made.append(n), r(*a))[1])
+
+    def text(prompt="a cat <lora:poet:1>", **options):
+        made.clear()
+        lora = {"merged": True}
+        return write(app, prompt=prompt, length=8, seed=3, model="A", lora=lora, checkpoint_merger=options)
+
+    first = text(b="B", weight=0.4)
+    assert made == ["merge", "lora"]
+    assert text(b="B", weight=0.4).tokens == first.tokens and made == []
+    assert text(b="B", weight=0.6).tokens and made == ["merge", "lora"]
+    plain = text()
+    assert made == ["lora"] and text().tokens == plain.tokens and made == []
+    assert text("a cat <lora:poet:0.5>") and made == ["lora"]
+    assert text("a cat", b="B", weight=0.6) and made == []
+    file = next((app.settings.models / "checkpoints" / "B").glob("*.safetensors"))
+    os.utime(file, ns=(1, 1))
+    assert text("a cat", b="B", weight=0.6) and made == ["merge"]
+    assert len(app.checkpoints.load("A")._kept) == 2
+    assert text(b="B", weight=0.4).tokens == first.tokens
 
 
 def test_with_a_lora_on_top(app):

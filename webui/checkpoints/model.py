@@ -3,11 +3,11 @@ nothing else."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from webui.checkpoints.weights import native_name
 # in numbers of rows not a multiple of it, matrix products round some rows differently (see noise.py,
 # determinism)
 HEAD_ROWS = 8
+Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ class Model:
         self.device = next(module.parameters()).device
         self.running: Canvas | None = None  # what the forward pass under way computes: see the hook `patch`
         self.varying: list[Callable[[Count], Hashable]] = []  # see `varies`
+        self._exchanged: list[Mapping[Tensor, Tensor]] = []  # see `exchanged`, outermost first
+        self._kept: dict[str, tuple[Hashable, Sequence[Mapping[Tensor, Tensor]], Any]] = {}  # see `kept`
         self._head_rows = 0  # of the hidden states that the head gets, 0 outside it
 
     @contextmanager
@@ -73,6 +76,35 @@ class Model:
             yield
         finally:
             self.varying.remove(by)
+
+    @contextmanager
+    def exchanged(self, weights: Mapping[Tensor, Tensor]) -> Iterator[None]:
+        """The model has these weights in this context, and its own ones again behind it: the same memory."""
+        before = {there: there.data for there in weights}
+        try:
+            for there, new in weights.items():
+                there.data = new
+            self._exchanged.append(weights)
+            yield
+        finally:
+            self._exchanged = [one for one in self._exchanged if one is not weights]
+            for there, own in before.items():
+                there.data = own
+
+    def kept(self, owner: str, key: Hashable, make: Callable[[], Kept]) -> Kept:
+        """What `make` returned for this owner and key while the same weights were exchanged. A value of
+        another key is given up before the new one is made, with those that were made inside of it."""
+        before = self._kept.get(owner)
+        if before is not None and before[0] == key:
+            there = zip(before[1], self._exchanged, strict=False)
+            if len(before[1]) == len(self._exchanged) and all(one is other for one, other in there):
+                return before[2]
+        depth = len(self._exchanged)
+        self._kept = {name: one for name, one in self._kept.items() if name != owner and len(one[1]) <= depth}
+        del before
+        value = make()
+        self._kept[owner] = key, tuple(self._exchanged), value
+        return value
 
     @property
     def places(self) -> Tensor | None:
@@ -144,6 +176,7 @@ class Model:
             many = canvas.tokens.shape[0]
             if many == 1:
                 raise
+            self._kept.clear()  # what is exchanged now is held by its batch
             torch.cuda.empty_cache()
             half = many // 2
             parts = canvas.take(range(half)), canvas.take(range(half, many))

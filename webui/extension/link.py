@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Protocol, overload
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
     from webui.canvas import Canvas, Count, Template
+
+Kept = TypeVar("Kept")
 
 
 class Link(Protocol):
@@ -106,6 +108,16 @@ class Network(Protocol):
     def varies(self, by: Callable[[Count], Hashable]) -> AbstractContextManager[None]:
         """To be entered by a patch whose effect on a row changes while the row is denoised: `by` gives what
         it depends on. What a cache keeps of a row is used only as long as this stays the same."""
+        ...
+
+    def exchanged(self, weights: Mapping[Tensor, Tensor]) -> AbstractContextManager[None]:
+        """Inside, these weights of `module` have these values; behind it they have their own again, the same
+        memory, bit for bit. It may be nested."""
+        ...
+
+    def kept(self, owner: str, key: Hashable, make: Callable[[], Kept]) -> Kept:
+        """What `make` returned for this key, made anew if the key or what is `exchanged` now is another. One
+        value is kept for each owner, until the checkpoint is unloaded or memory runs out."""
         ...
 
     @property

@@ -36,7 +36,6 @@ def flags(folder: Path, *more: str, data: str = "poems.txt", out: str = "poet") 
     return [*settings, "finetune", *own, *SMALL, *more]
 
 
-@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # PEFT reads it
 def test_a_text_becomes_a_lora(folder, capsys):
     assert main(flags(folder, "--steps", "24", "--rate", "0.02", "--trigger", "thou")) == 0
     said = capsys.readouterr().out
