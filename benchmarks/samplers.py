@@ -29,6 +29,8 @@ SETTINGS: tuple[dict[str, Any], ...] = (
     *({"sampler": "entropy_bound", "parallel": {"gamma": value}} for value in (0.1, 0.5, 1.5)),
     *({"sampler": "hierarchical", "parallel": {"threshold": value}} for value in (0.7, 0.9)),
     {"sampler": "prophet"},
+    *({"sampler": "klass", "klass": {"threshold": value}} for value in (0.6, 0.9)),
+    {"sampler": "klass", "klass": {"threshold": 0.6, "kl_threshold": 0.1, "history": 1}},
     *({"sampler": "wino", "wino": {"threshold": value}} for value in (0.5, 0.6, 0.8)),
     *({"sampler": "p2", "p2": {"judge": "unseen"}, "steps": steps} for steps in (32, 64, 104, 132)),
 )

@@ -62,6 +62,7 @@ SAMPLERS = (
     "entropy_bound",
     "hierarchical",
     "prophet",
+    "klass",
 )
 # one of each kind, crossed with everything: what only selects, by itself or by a threshold; what replaces; what
 # orders all positions anew; what masks by chance and by memory; what is judged unseen

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tests.denoising.test_samplers import answers, ask
-from tests.reference import block_refinement, dream, parallel
+from tests.reference import block_refinement, dream, klass, parallel
 from tests.reference.toy import MASK, canvas, toy
 from webui.canvas import Canvas
 from webui.denoising import noise, samplers
@@ -21,7 +21,9 @@ from webui.denoising.samplers import SamplerOptions
 ROWS, PROMPT = 3, 4
 
 
-def ours(sampler: str, case: tuple, own: dict, confidence: str, steps: int, **options) -> list[list[int]]:
+def ours(
+    sampler: str, case: tuple, own: dict, confidence: str, steps: int, model=toy, **options
+) -> list[list[int]]:
     """A toy's text by our sampler; seeds of the rows are 0, 1, 2."""
     seed, length, block, filled = case
     tokens, answer = canvas(seed, rows=ROWS, prompt=PROMPT, length=length, filled=filled)
@@ -30,7 +32,9 @@ def ours(sampler: str, case: tuple, own: dict, confidence: str, steps: int, **op
     made = samplers.prepare(made, [row] * ROWS)
     while made.masked.any():
         active = samplers.activate(made)
-        made = samplers.commit(active, samplers.choose(active, ask(active, [toy(seed)] * ROWS)))
+        logits = ask(active, [model(seed)] * ROWS)
+        active = samplers.observe(active, logits)
+        made = samplers.commit(active, samplers.choose(active, logits))
     return answers(made)
 
 
@@ -201,3 +205,73 @@ REFINED_MUTANTS: dict[str, Callable] = {
 def test_mutants_of_block_refinement_are_told_apart(name):
     with patch.object(block_refinement, "taken", REFINED_MUTANTS[name]):
         assert any(refined(case) != refinement(case) for case in REFINED)
+
+
+# -- KLASS ---------------------------------------------------------------------------------------------------
+
+
+def calm(seed: int) -> Callable[[Tensor], Tensor]:
+    """The toy with a share of its logits that the canvas does not change, another one in each column: some
+    positions are stable from step to step, others are not."""
+
+    def logits_fn(tokens: Tensor) -> Tensor:
+        still = toy(seed + 1)(torch.full_like(tokens, MASK))
+        share = 0.4 ** (torch.arange(tokens.shape[1]) % 6 + 1.0)[None, :, None]
+        return still + share * (toy(seed)(tokens) - still)
+
+    return logits_fn
+
+
+KLASS = [
+    ((seed, length, block, filled), {"threshold": threshold, "kl_threshold": kl, "history": history})
+    for seed, (length, block, filled) in enumerate([(24, 24, 0.0), (24, 24, 0.4), (24, 8, 0.0)])
+    for threshold, kl, history in [(0.9, 0.01, 2), (0.5, 0.1, 1), (0.6, 0.05, 3)]
+]
+
+
+@cache
+def stable_ones(number: int) -> list[list[int]]:
+    shape, own = KLASS[number]
+    return ours("klass", shape, own, "probability", steps=shape[1], model=calm)
+
+
+def klass_expected(number: int) -> list[list[int]]:
+    (seed, length, block, filled), own = KLASS[number]
+    tokens, answer = canvas(seed, rows=ROWS, prompt=PROMPT, length=length, filled=filled)
+    options = {"steps": block, "block_length": block, "mask_id": MASK, "banned": (MASK,), "forgets": True}
+    return klass.sample(calm(seed), tokens, answer, **options, **own)[:, answer:].tolist()
+
+
+@pytest.mark.parametrize("number", range(len(KLASS)), ids=lambda number: str(KLASS[number]))
+def test_klass_is_the_reference(number):
+    assert stable_ones(number) == klass_expected(number)
+
+
+def test_with_one_block_the_published_program_forgets_nothing_that_ours_keeps():
+    for number, ((seed, length, block, filled), own) in enumerate(KLASS):
+        if length == block:
+            tokens, answer = canvas(seed, rows=ROWS, prompt=PROMPT, length=length, filled=filled)
+            options = {"steps": block, "block_length": block, "mask_id": MASK, "banned": (MASK,)}
+            published = klass.sample(calm(seed), tokens, answer, **options, **own)
+            assert stable_ones(number) == published[:, answer:].tolist()
+
+
+DIVERGENCE, STABLE = klass.divergence, klass.stable
+KLASS_MUTANTS: dict[str, tuple[str, Callable]] = {
+    "the divergence the other way": ("divergence", lambda now, before: DIVERGENCE(before, now)),
+    "one step less": ("stable", lambda past, bound, history: STABLE(past, bound, max(history - 1, 1))),
+    "stable once": ("stable", lambda past, bound, history: torch.stack(past[-history:]).lt(bound).any(0)),
+    "stability alone": ("sure", lambda confidence, threshold: confidence >= 0),
+    "confidence alone": ("stable", lambda past, bound, history: torch.ones_like(past[0]).bool()),
+    "the first of what is masked": (
+        "fallback",
+        lambda confidence, masked, count: masked & (masked.cumsum(0) <= count),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", KLASS_MUTANTS)
+def test_mutants_of_klass_are_told_apart(name):
+    part, wrong = KLASS_MUTANTS[name]
+    with patch.object(klass, part, wrong):
+        assert any(stable_ones(number) != klass_expected(number) for number in range(len(KLASS)))

@@ -206,6 +206,12 @@ def test_a_text_can_start_from_tokens(app, whole):
     assert any(change.token is None and change.column % 3 for change in remasked.trace), "it is not given"
 
 
+def test_a_sampler_that_has_forgotten_its_steps_is_noted(app):
+    (result,) = run(app, asked(app, sampler="klass", steps=4))
+    (again,) = run(app, onwards(result, 2))
+    assert not result.notes and "klass remembers the last steps" in again.notes[0]
+
+
 def test_subscribers_see_what_was_there_when_a_text_goes_on(app, whole):
     result = whole["remasking"]
     request = onwards(result, 6)

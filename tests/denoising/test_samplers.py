@@ -27,7 +27,15 @@ SAMPLERS = {name: sampler for name, sampler in BUILT_IN.samplers.items() if not 
 SCHEDULES, CONFIDENCES = BUILT_IN.schedules, BUILT_IN.confidences
 
 ROOT = Path(__file__).resolve().parents[2]
-OWN = {"alg_temp": 0.0, "eps": 1e-3, "factor": 1.0, "gamma": 0.1, "low": 0.4}  # options of single samplers
+OWN = {
+    "alg_temp": 0.0,
+    "eps": 1e-3,
+    "factor": 1.0,
+    "gamma": 0.1,
+    "low": 0.4,
+    "kl_threshold": 5.0,
+    "history": 1,
+}  # options of single samplers
 LogitsFn = Callable[[Tensor], Tensor]  # tokens (B, L) without padding -> logits (B, L, V)
 
 
@@ -48,7 +56,9 @@ def ask(canvas: Canvas, models: Sequence[LogitsFn]) -> Tensor:
 def advance(canvas: Canvas, models: Sequence[LogitsFn]) -> Canvas:
     """One step, as the engine makes it."""
     canvas = samplers.activate(canvas)
-    return samplers.commit(canvas, samplers.choose(canvas, ask(canvas, models)))
+    logits = ask(canvas, models)
+    canvas = samplers.observe(canvas, logits)
+    return samplers.commit(canvas, samplers.choose(canvas, logits))
 
 
 def finish(canvas: Canvas, models: Sequence[LogitsFn], steps: int = 1000) -> Canvas:

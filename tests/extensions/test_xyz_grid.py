@@ -358,6 +358,9 @@ VALUES = {
     "parallel.gamma": "0, 100",
     "parallel.threshold": "0, 1",
     "parallel.low": "0, 1",
+    "klass.threshold": "0, 1",
+    "klass.kl_threshold": "0, 1000",
+    "klass.history": "1, 5",
     "checkpoint_merger.b": '"", second',
     "checkpoint_merger.weight": "0, 1",
     "checkpoint_merger.method": "weighted_sum, slerp, ties, dare",
@@ -428,6 +431,10 @@ ACTING = {  # what makes a field matter, besides the contract's example of its e
     "parallel.gamma": {"sampler": "entropy_bound", "steps": 8},
     "parallel.threshold": {"sampler": "hierarchical", "steps": 8, "parallel": {"low": 1.0}},
     "parallel.low": {"sampler": "hierarchical", "steps": 8},
+    **{
+        f"klass.{name}": {"sampler": "klass", "steps": 8, "klass": {"threshold": 0.0, "kl_threshold": 1000}}
+        for name in ("threshold", "kl_threshold", "history")
+    },
 }
 # not with this checkpoint and prompt, or with the few loops of the contract's example
 NO_DIFFERENCE = {

@@ -18,7 +18,7 @@ class SamplerState:
 
     `sampler`, `schedule` and `confidence` are numbers into the tuples of names. `own` holds what single
     samplers add, under "sampler.name": tensors (B,), or (B, L) with one value per column of the canvas, which
-    are padded and cut together with it.
+    are padded and cut together with it, or (B, ...) of more dimensions, whose columns are no canvas's.
     """
 
     sampler: Tensor  # (B,) long

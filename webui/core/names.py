@@ -41,6 +41,7 @@ SAMPLERS: Mapping[str, str] = MappingProxyType(
         "(EB-Sampler).",
         "hierarchical": "Commits the best position of each masked run, and all above a threshold (dInfer).",
         "prophet": "Commits the rest at once as soon as the likeliest tokens lead by far (Prophet).",
+        "klass": "Commits every position that is confident and has not changed for some steps (KLASS).",
     }
 )
 SAMPLER_OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -56,6 +57,7 @@ SAMPLER_OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "factor": ("parallel.factor",),
         "entropy_bound": ("parallel.gamma",),
         "hierarchical": ("parallel.threshold", "parallel.low"),
+        "klass": ("klass.threshold", "klass.kl_threshold", "klass.history"),
     }
 )  # options of the request that act with each built-in sampler alone
 SCHEDULES: Mapping[str, str] = MappingProxyType(

@@ -15,7 +15,7 @@ from pydantic import ValidatorFunctionWrapHandler, field_validator
 from webui.core.fields import field, options_field
 from webui.core.options import Options, validate
 from webui.core.renamed import Renamed, current
-from webui.core.sampler_options import Dream, Parallel, PathPlanning, Remdm, Wino
+from webui.core.sampler_options import Dream, Klass, Parallel, PathPlanning, Remdm, Wino
 from webui.core.start import Start
 from webui.core.unknown import FIELD, OLD_FIELD, Checked, part, plain
 
@@ -222,6 +222,7 @@ class Request(Options):
     wino: Wino = options_field(Wino, "WINO")
     dream: Dream = options_field(Dream, "Dream")
     parallel: Parallel = options_field(Parallel, "Parallel samplers")
+    klass: Klass = options_field(Klass, "KLASS")
     canvas: Start | None = field(
         None,
         label="Canvas",

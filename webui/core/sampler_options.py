@@ -141,3 +141,23 @@ class Parallel(Options):
         label="Hierarchical: low threshold",
         help="The best of each run of masked positions is committed above it.",
     )
+
+
+class Klass(Options):
+    """KLASS: commits what is confident and stable."""
+
+    threshold: float = field(
+        0.9, ge=0, le=1, step=0.01, label="KLASS: threshold", help="Positions above it can be committed."
+    )
+    kl_threshold: float = field(
+        0.01,
+        ge=0,
+        le=1000,
+        step=0.001,
+        label="KLASS: stable below",
+        help="A position is stable in a step if its distribution diverges by less than this from that of the "
+        "step before, in nats.",
+    )
+    history: int = field(
+        2, ge=1, le=64, label="KLASS: stable for", help="Steps for which a position has to be stable."
+    )

@@ -128,7 +128,8 @@ class Batch:
             self._ban_ends(canvas, logits)
             logits, something_left = self.chain.banned(canvas, logits)
             checks += something_left
-            choice = samplers.choose(canvas, logits, self.table)
+            kept = samplers.observe(canvas, logits, self.table)
+            choice = samplers.choose(kept, logits, self.table)
             choice, more = self.chain.pick(canvas, logits, choice)
             chosen, failed = self._read(host, choice, [*checks, *more])
         except HookError:
@@ -139,8 +140,8 @@ class Batch:
         chosen, read = self._reviewed(host, chosen, failed), chosen
         if chosen is not read:
             choice = replace(choice, commit=chosen.commit.to(canvas.tokens.device))
-        self.host = samplers.commit(host, chosen)
-        self.canvas = samplers.commit(canvas, choice) if self._apart else self.host
+        self.host = samplers.commit(host if self._apart else kept, chosen)
+        self.canvas = samplers.commit(kept, choice) if self._apart else self.host
         changes = self._changes(host, chosen, failed)
         self._look_around(host, logits, changes)
         return Step(changes, failed)

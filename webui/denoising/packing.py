@@ -167,7 +167,7 @@ def tokenize(
             raise Unfit(
                 f"The {name} prompt takes {taken} tokens; beside the answer there is room for {left}."
             )
-    row = _cache_noted(row, block)
+    row = _noted(row, block, table)
     if start is not None:
         check(start, answer, mask, vocabulary or len(tokenizer))
         answer = _laid_over(answer, given, start.tokens, mask)
@@ -184,9 +184,15 @@ def tokenize(
     )
 
 
-def _cache_noted(row: Row, block: int) -> Row:
-    """The row with a note where its cache is not what it seems."""
+def _noted(row: Row, block: int, table: SamplerTable) -> Row:
+    """The row with a note where its cache is not what it seems, or its sampler has forgotten something."""
     mode, start = row.request.cache, row.request.canvas
+    sampler = table.known("sampler", row.request.sampler)
+    if sampler.observe is not None and start is not None and start.steps:
+        row = row.note(
+            f"The sampler {row.request.sampler} remembers the last steps, which a trace does not hold: the "
+            "text can differ from one that was never interrupted."
+        )
     if block and mode == "dual":
         return row.note("The cache dual is prefix here: this checkpoint never sees what comes after a block.")
     if not block and mode in ("prefix", "dual") and start is not None and start.steps:

@@ -3,7 +3,8 @@ and logits in, Choice out.
 
 Every part works on all rows at once; rows of different samplers share a forward pass, and each part is
 evaluated once per kind that the batch holds. All state is tensors in `canvas.sampler`. A batch is
-`prepare`d once; each step is `activate`, the model call, `choose`, `commit`, until all rows are `finished`.
+`prepare`d once; each step is `activate`, the model call, `observe`, `choose`, `commit`, until all rows are
+`finished`.
 """
 
 from webui.denoising.samplers.plan import Plan
@@ -14,6 +15,7 @@ from webui.denoising.samplers.state import (
     commit,
     counted,
     finished,
+    observe,
     prepare,
 )
 from webui.denoising.samplers.table import BUILT_IN, Sampler, SamplerTable
@@ -29,5 +31,6 @@ __all__ = [
     "commit",
     "counted",
     "finished",
+    "observe",
     "prepare",
 ]

@@ -178,17 +178,27 @@ def finished(canvas: Canvas, table: SamplerTable = BUILT_IN) -> Tensor:
     return done
 
 
+def observe(canvas: Canvas, logits: Tensor, table: SamplerTable = BUILT_IN) -> Canvas:
+    """The canvas with what its samplers keep of the step that has given these logits (N, V); `choose`
+    takes this canvas."""
+    kept = [name for name in canvas.state.samplers if table.samplers[name].observe is not None]
+    if not kept:
+        return canvas
+    state, seen = canvas.state, _seen(canvas, _wide(logits), table)
+    for name in kept:
+        state = state.with_own(**table.samplers[name].observe(canvas, seen))  # type: ignore[misc]
+    return canvas.with_sampler(state)
+
+
 def choose(canvas: Canvas, logits: Tensor, table: SamplerTable = BUILT_IN) -> Choice:
     """Draws a token for every active position of `logits` (N, V), measures confidence, and selects what is
     committed and what is masked again."""
-    logits = logits.double() if logits.dtype == torch.float64 else logits.float()
+    logits = _wide(logits)
     state = canvas.state
     token = draw(canvas, logits)
     probability = token_probability(logits, token)
     at = canvas.at[0]
-    seen = _processed(canvas, logits, table)
-    if canvas.ends and "late" in state.draws:
-        seen = _without_ends(canvas, seen)
+    seen = _seen(canvas, logits, table)
 
     def measured(name: str) -> Tensor:
         likelihood = probability if seen is logits else token_probability(seen, token)
@@ -235,6 +245,17 @@ def counted(state: SamplerState, at: tuple[Tensor, Tensor], new: Tensor, probabi
     memory = memory.clone()
     memory[rows, columns] = torch.where(new, probability.to(memory.dtype), memory[rows, columns])
     return state.with_own(probability=memory)
+
+
+def _wide(logits: Tensor) -> Tensor:
+    """In float32, or float64 if that is what they are."""
+    return logits.double() if logits.dtype == torch.float64 else logits.float()
+
+
+def _seen(canvas: Canvas, logits: Tensor, table: SamplerTable) -> Tensor:
+    """The logits that confidence is measured on, without what ends a text in rows that end late."""
+    seen = _processed(canvas, logits, table)
+    return _without_ends(canvas, seen) if canvas.ends and "late" in canvas.state.draws else seen
 
 
 def _processed(canvas: Canvas, logits: Tensor, table: SamplerTable) -> Tensor:

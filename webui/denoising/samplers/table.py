@@ -14,6 +14,7 @@ from webui.core.names import SAMPLERS
 from webui.denoising.samplers import (
     confidences,
     dream,
+    klass,
     parallel,
     path_planning,
     remasking,
@@ -47,6 +48,8 @@ class Sampler:
                 Two of them say how a sampler that revises judges what is committed: "standing", by the
                 probability of the token that is there instead of the confidence of the one drawn;
                 "unseen", by logits that the model gives as if the position were masked
+    observe     canvas, logits (N, V) that confidence is measured on -> what it keeps of a step, as further
+                state, known when it selects. A text that goes on from its trace begins without
     begin       canvas -> further state that it needs from the first step on; see `SamplerState.own`. It has
                 to follow from the options: a text that goes on from its trace gets it anew
     """
@@ -61,6 +64,7 @@ class Sampler:
     processed: bool = False
     remembers: bool = False
     options: Callable[[Any], Mapping[str, float]] = lambda request: {}
+    observe: Callable[[Canvas, Tensor], Mapping[str, Tensor]] | None = None
     begin: Callable[[Canvas], Mapping[str, Tensor]] = lambda canvas: {}
 
     @property
@@ -228,6 +232,17 @@ BUILT_IN = SamplerTable(
                 },
             ),
             "prophet": Sampler(SAMPLERS["prophet"], select=parallel.prophet),
+            "klass": Sampler(
+                SAMPLERS["klass"],
+                select=klass.select,
+                observe=klass.observe,
+                begin=klass.begin,
+                options=lambda request: {
+                    "threshold": request.klass.threshold,
+                    "kl_threshold": request.klass.kl_threshold,
+                    "history": request.klass.history,
+                },
+            ),
         }
     ),
     MappingProxyType({"even": schedules.even, "cosine": schedules.cosine, "linear": schedules.linear}),
