@@ -67,7 +67,7 @@ SAMPLERS = (
 # one of each kind, crossed with everything: what only selects, by itself or by a threshold; what replaces; what
 # orders all positions anew; what masks by chance and by memory; what is judged unseen
 CROSSED_SAMPLERS = ("low_confidence", "threshold", "editing", "p2", "remdm_conf", "wino")
-SCHEDULES = ("even", "cosine", "linear")
+SCHEDULES = ("even", "cosine", "linear", "bernoulli")
 CONFIDENCES = ("probability", "margin", "entropy", "random", "logit_gap", "leftmost")
 EXTENSIONS: dict[str, dict | None] = {
     "infill": {"prompt": "The naïve ____ sat\n[[...3]] 猫."},

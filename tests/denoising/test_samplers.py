@@ -253,7 +253,7 @@ def test_every_later_block_keeps_a_step_however_few_its_gaps_are():
 
 def left_masked(schedule: str, n: int, steps: int) -> list[int]:
     s = torch.arange(steps)
-    return SCHEDULES[schedule](torch.full_like(s, n), s, torch.full_like(s, steps)).tolist()
+    return SCHEDULES[schedule](torch.full_like(s, n), s, torch.full_like(s, steps), None).tolist()
 
 
 @pytest.mark.parametrize("steps", range(1, 33))

@@ -65,6 +65,7 @@ SCHEDULES: Mapping[str, str] = MappingProxyType(
         "even": "The same number of positions each step (LLaDA).",
         "cosine": "Few positions at first, many at the end (MaskGIT).",
         "linear": "The step's share of the positions; with more steps than positions, over all of them (P2).",
+        "bernoulli": "As many as if each masked position were committed by chance (MDLM).",
     }
 )
 CONFIDENCES: Mapping[str, str] = MappingProxyType(

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 # Streams: token, the rest as one, inside the rest, random order, commit by chance, remask by chance, which
-# positions draw from the variation seed.
-DRAW, REST, INSIDE, ORDER, COMMIT, REMASK, VARIATION = range(7)
+# positions draw from the variation seed, in which step how many are committed.
+DRAW, REST, INSIDE, ORDER, COMMIT, REMASK, VARIATION, SCHEDULE = range(8)
 _LOW = 0xFFFFFFFF
 
 

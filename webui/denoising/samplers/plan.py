@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from webui.canvas import Canvas
-from webui.denoising.samplers.schedules import Schedule
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,7 @@ class Plan:
     """
 
     canvas: Canvas
-    schedule: Schedule
+    schedule: Callable[[Tensor, Tensor, Tensor], Tensor]
     measured: Callable[[str], Tensor]
 
     @property

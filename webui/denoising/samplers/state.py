@@ -274,7 +274,9 @@ def _plan(canvas: Canvas, table: SamplerTable, measured: Callable[[str], Tensor]
     state = canvas.state
 
     def schedule(size: Tensor, step: Tensor, steps: Tensor) -> Tensor:
-        return _each(state.schedules, state.schedule, lambda name: table.schedules[name](size, step, steps))
+        return _each(
+            state.schedules, state.schedule, lambda name: table.schedules[name](size, step, steps, canvas)
+        )
 
     return Plan(canvas, schedule, measured)
 

@@ -245,7 +245,14 @@ BUILT_IN = SamplerTable(
             ),
         }
     ),
-    MappingProxyType({"even": schedules.even, "cosine": schedules.cosine, "linear": schedules.linear}),
+    MappingProxyType(
+        {
+            "even": schedules.even,
+            "cosine": schedules.cosine,
+            "linear": schedules.linear,
+            "bernoulli": schedules.bernoulli,
+        }
+    ),
     MappingProxyType(
         {
             "probability": confidences.probability,
