@@ -53,6 +53,7 @@ _HOMES = MappingProxyType(
         "Underline": "webui.extension.typed",
         "adapter_entry": "webui.checkpoints.adapters",
         "adapters": "webui.checkpoints.adapters",
+        "alone": "webui.core.alone",
         "axis_fields": "webui.core.fields",
         "bounds": "webui.checkpoints.likelihood",
         "field": "webui.core.fields",
@@ -91,6 +92,7 @@ if TYPE_CHECKING:
     from webui.checkpoints.adapters import Adapter, AdapterEntry, adapter_entry, adapters, find_adapter
     from webui.checkpoints.likelihood import bounds
     from webui.checkpoints.weights import fingerprint, tensors
+    from webui.core.alone import alone
     from webui.core.atomic import write
     from webui.core.events import Event, Failed, Finished, Loop
     from webui.core.fields import axis_fields, field

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from webui import fingerprint
+from webui import alone, fingerprint
 
 from .extraction import ABOUT as EXTRACT_ABOUT
 from .extraction import EXTRACT
@@ -76,19 +76,21 @@ def run(app: Any, options: argparse.Namespace) -> int:
     folders = [app.checkpoints.entry(name).folder for name in names]
     lora = options.method == EXTRACT
     out = (app.settings.models / "loras" if lora else app.settings.checkpoints) / options.out
-    if out.exists():
-        what = "LoRA" if lora else "checkpoint"
-        raise ValueError(f"There is a {what} {options.out} already; give another --out.")
     merging.check(folders)
     merging.check_room(folders[0])
     progress = _progress(options.json)
+    what = "LoRA" if lora else "checkpoint"
+    lock = out.with_name(f".merging-{out.name}.lock")
     try:
-        if lora:
-            _extract(app, options, names, folders, out, progress)
-        elif options.method == PRUNE:
-            _prune(app, options, folders[0], out, progress)
-        else:
-            _merge(app, options, names, folders, out, progress)
+        with alone(lock, f"Another command is making the {what} {options.out}; give another --out, or wait."):
+            if out.exists():
+                raise ValueError(f"There is a {what} {options.out} already; give another --out.")
+            if lora:
+                _extract(app, options, names, folders, out, progress)
+            elif options.method == PRUNE:
+                _prune(app, options, folders[0], out, progress)
+            else:
+                _merge(app, options, names, folders, out, progress)
     except OSError as error:
         raise ValueError(
             f"The disk refused: {error.strerror or error}. The same command goes on from here."

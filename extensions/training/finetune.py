@@ -18,13 +18,13 @@ import random
 import re
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from webui import Command
+from webui import Command, alone
 
 from . import state
 from .team import Team
@@ -144,8 +144,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(app: Any, options: argparse.Namespace) -> int:
     """Train as the flags say; resumes by itself. ValueError with one sentence."""
-    from .main import _signals, _tell
-
     _check(options)
     if options.kind == "qlora":
         from .quantized import library
@@ -154,6 +152,16 @@ def run(app: Any, options: argparse.Namespace) -> int:
     team = Team.here()
     if options.batch < team.size:
         raise ValueError(f"--batch must be at least {team.size}, a row for each process.")
+    lock = app.settings.models / KINDS[options.kind].folder / f".training-{options.out}.lock"
+    taken = f"{options.out} is being trained by another command; stop it first, or give another --out."
+    with alone(lock, taken) if team.first else nullcontext():
+        return _run(app, options, team)
+
+
+def _run(app: Any, options: argparse.Namespace, team: Team) -> int:
+    """The same, by nobody else."""
+    from .main import _signals, _tell
+
     model = app.checkpoints.load(options.model)
     examples = read(options.data, model, options.length)
     plan = Plan(
@@ -175,6 +183,10 @@ def run(app: Any, options: argparse.Namespace) -> int:
     kind = KINDS[options.kind]
     place = app.settings.models / kind.folder
     folder, keep = place / options.out, place / f".training-{options.out}"
+    if options.kind == "full" and team.first:
+        from .full import named
+
+        named(folder)
     found = None if options.fresh else state.read(keep)
     made = folder.with_name(f"{folder.name}{kind.suffix}")
     if found is None and made.exists() and (not options.fresh or options.kind == "full"):

@@ -81,7 +81,7 @@ class FullTuner(Tuner):
 
     def save(self, folder: Path) -> None:
         """The checkpoint. It gets its name when all is there; the one of before is there until then."""
-        draft, old = (folder.with_name(f".{what}-{folder.name}") for what in ("writing", "former"))
+        draft, old = _beside(folder)
         for stale in (draft, old):
             shutil.rmtree(stale, ignore_errors=True)
         draft.mkdir(parents=True)
@@ -127,6 +127,20 @@ class FullTuner(Tuner):
                 "",
             ]
         )
+
+
+def named(folder: Path) -> None:
+    """Finishes what a kill between the two renames of `save` left: the new checkpoint gets its name. While
+    the one of before is aside, the new one is whole."""
+    draft, old = _beside(folder)
+    if old.is_dir() and not folder.exists():
+        os.rename(draft if draft.is_dir() else old, folder)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _beside(folder: Path) -> tuple[Path, Path]:
+    """Where a checkpoint is written, and where the one of before is while names change."""
+    return folder.with_name(f".writing-{folder.name}"), folder.with_name(f".former-{folder.name}")
 
 
 def _raw(weight: Tensor, dtype: str) -> bytes:

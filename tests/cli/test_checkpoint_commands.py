@@ -59,22 +59,25 @@ def test_a_selftest_lists_every_name_that_does_not_match(run, tmp_path):
 
 
 def test_the_bound_is_that_of_a_plain_sum(models):
+    """Over every set of masked tokens, each size as likely: where the draws are many."""
+    from itertools import combinations
+    from math import comb
+
     from webui.canvas import Canvas
-    from webui.checkpoints.bound import bound
+    from webui.checkpoints.likelihood import Whole, bounds
 
     model = Checkpoints(Settings(models=models, device="cpu", dtype="float64")).load("storyteller")
-    tokens, rows = [5, 80, 31, 7], 4
-    total = 0.0
-    for row in range(rows):
-        order = torch.randperm(4, generator=torch.Generator().manual_seed(row)).tolist()
-        hidden = order[: row + 1]
-        answer = [model.mask if i in hidden else token for i, token in enumerate(tokens)]
-        canvas = Canvas.build([[]], [answer], [0], model.mask)
-        logits = model(canvas.activate(canvas.masked))
-        logits[:, model.mask] = -torch.inf
-        lost = [-logits.log_softmax(-1)[k, tokens[i]] for k, i in enumerate(sorted(hidden))]
-        total += float(sum(lost)) / len(lost)
-    assert bound(model, tokens, rows) == pytest.approx(total / rows, abs=1e-9)
+    tokens, total = [5, 80, 31], 0.0
+    for count in (1, 2, 3):
+        for masked in combinations(range(3), count):
+            answer = [model.mask if i in masked else token for i, token in enumerate(tokens)]
+            canvas = Canvas.build([[]], [answer], [0], model.mask)
+            logits = model(canvas.activate(canvas.masked))
+            logits[:, model.mask] = -torch.inf
+            lost = [-logits.log_softmax(-1)[k, tokens[i]] for k, i in enumerate(masked)]
+            total += float(sum(lost)) / count / comb(3, count)
+    (found,) = bounds(model, [Whole(tokens)], draws=384)
+    assert found == pytest.approx(total, rel=0.02)
 
 
 def test_convert_is_a_command(run, tmp_path):

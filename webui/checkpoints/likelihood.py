@@ -29,6 +29,18 @@ class Scored(Protocol):
 
 
 @dataclass(frozen=True)
+class Whole:
+    """A text without a prompt, all of which is scored."""
+
+    answer: Sequence[int]
+    prompt: Sequence[int] = ()
+
+    @property
+    def scored(self) -> Sequence[int]:
+        return range(len(self.answer))
+
+
+@dataclass(frozen=True)
 class _Row:
     """One draw: these positions of a passage's answer are masked; the sum of their losses counts `weight`
     times."""

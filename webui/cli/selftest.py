@@ -14,6 +14,7 @@ from webui.cli.terminal import harmless
 HELP = "whether a checkpoint runs: names that do not match, the bound of a masked sentence, a first text"
 SENTENCE = "The sun rose over the hills, and the children walked to school."
 SHOWN = 12  # names of a kind
+DRAWS = 32  # of masks for the bound
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,13 +64,16 @@ def selftest(app: App, parsed: argparse.Namespace) -> int:
 
 def _run(app: App, name: str, parsed: argparse.Namespace) -> int:
     """Loads it, and prints the bound and a text."""
-    from webui.checkpoints.bound import bound
+    from webui.checkpoints.likelihood import Whole, bounds
 
     model = app.checkpoints.load(name)
     facts = model.description
     _say("loaded", f"{facts.dtype} on {facts.device}, fingerprint {facts.fingerprint}")
     tokens = model.tokenizer.encode(parsed.sentence)
-    value, chance = bound(model, tokens), math.log(model.vocabulary - 1)
+    if not tokens:
+        raise ValueError("The sentence has no tokens.")
+    (nats,) = bounds(model, [Whole(tokens)], draws=DRAWS)
+    value, chance = nats / len(tokens), math.log(model.vocabulary - 1)
     _say("bound", f"{value:.3f} nats a token over {len(tokens)} tokens (by chance {chance:.3f})")
     request: dict[str, Any] = {"prompt": parsed.prompt, "model": name, "length": parsed.length, "seed": 0}
     job = app.queue.submit(app.Request(**request))

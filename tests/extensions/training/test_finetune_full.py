@@ -7,6 +7,8 @@ import builtins
 import json
 import random
 import shutil
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,10 +16,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.conftest import ENVIRONMENT, PYTHON
 from tests.contract.program import program, write
 from tests.extensions.training.test_finetune import TEXT, flags
 from tests.tiny_checkpoints import llada
+from webui import alone
 from webui.cli.main import main
+from webui.settings import ROOT
 
 FULL = ["--kind", "full", "--rate", "0.01"]
 
@@ -62,34 +67,55 @@ def test_every_weight_learns_and_the_result_is_a_checkpoint(folder, capsys):
         app.close()
 
 
-class Killed(BaseException):
-    """Ends a run as SIGKILL does, as far as files are concerned: nothing catches it."""
-
-
-def test_a_killed_run_goes_on_bit_for_bit(folder, monkeypatch):
-    """Killed while the checkpoint is written for the second time, between its two renames."""
-    from extensions.training import full
-
-    steps, real, calls = [*FULL, "--steps", "12"], full.os.rename, []
-
-    def rename(*given):
-        calls.append(1)
-        if len(calls) == 3:
-            raise Killed
-        real(*given)
-
-    with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr(full.os, "rename", rename)
-        main(flags(folder, *steps))
-    assert main(flags(folder, *steps)) == 0
+def test_a_killed_run_goes_on_bit_for_bit(folder):
+    """SIGKILL while the checkpoint is written for the second time, between its two renames: the same command finds both
+    of them, and the one that was whole has its name at once."""
+    steps = [*FULL, "--steps", "12"]
+    code = (
+        f"import os, sys; sys.path.insert(0, {str(ROOT)!r})\n"
+        "from extensions.training import full\n"
+        "real, calls = os.rename, []\n"
+        "def rename(*given):\n"
+        "    calls.append(1)\n"
+        "    if len(calls) == 3:\n"
+        f"        os.kill(os.getpid(), {int(signal.SIGKILL)})\n"
+        "    real(*given)\n"
+        "full.os.rename = rename\n"
+        "from webui.cli.main import main\n"
+        f"main({flags(folder, *steps)!r})\n"
+    )
+    done = subprocess.run([PYTHON[0], "-c", code], env=ENVIRONMENT, capture_output=True, timeout=240)
+    assert done.returncode == -signal.SIGKILL, done.stderr
     there = folder / "models" / "checkpoints"
+    hidden = [".former-poet", ".training-poet", ".training-poet.lock", ".writing-poet"]
+    assert sorted(file.name for file in there.glob(".*")) == hidden and not (there / "poet").exists()
+    new = {file.name: file.read_bytes() for file in (there / ".writing-poet").iterdir()}
+    assert main(flags(folder, *steps, "--stop", "4")) == 0  # where its state is: it computes nothing
+    assert {file.name: file.read_bytes() for file in (there / "poet").iterdir()} == new
+    assert main(flags(folder, *steps)) == 0
     made = {file.name: file.read_bytes() for file in (there / "poet").iterdir()}
-    hidden = [file.name for file in there.glob(".*")]
-    assert hidden == [".training-poet"]
+    assert [file.name for file in there.glob(".*")] == [".training-poet"]
     for name in ("poet", ".training-poet"):
         shutil.rmtree(there / name)
     assert main(flags(folder, *steps)) == 0
     assert {file.name: file.read_bytes() for file in (there / "poet").iterdir()} == made
+
+
+def test_two_at_once_are_refused(folder, capsys):
+    """A lock, not a file: what a killed run left holds nobody up (see above)."""
+    place = folder / "models" / "checkpoints"
+    with alone(place / ".training-poet.lock", "taken"):
+        assert main(flags(folder, *FULL)) == 2
+    assert "poet is being trained by another command; stop it first, or give another --out." in (
+        capsys.readouterr().err
+    )
+    with alone(place / ".merging-new.lock", "taken"):
+        merge = ["merge", "--a", "LLaDA", "--b", "LLaDA", "--out", "new"]
+        assert main(["--models", str(folder / "models"), "--data", str(folder / "data"), *merge]) == 2
+    assert "Another command is making the checkpoint new; give another --out, or wait." in (
+        capsys.readouterr().err
+    )
+    assert [file.name for file in place.iterdir()] == ["LLaDA"]
 
 
 @pytest.mark.parametrize(
