@@ -1,7 +1,6 @@
 """Pictures of the page from real runs of the program, and its film: needs chromium and requirements-test.txt.
 
-python -m benchmarks.screenshots                   the README's:
-  docs/images/{before,during,after,dark,phone,history}.png
+python -m benchmarks.screenshots                   those of README.md and docs/views.md, in docs/images
 python -m benchmarks.screenshots --out DIR  every state at 1400 and 420 px, light and dark, two of them
   in German
 python -m benchmarks.screenshots --film            docs/images/film.gif: a run saved by the page's own More >
@@ -56,6 +55,29 @@ README = MappingProxyType(
         "history": ("history", "wide"),
     }
 )
+# docs/views.md: each of these at 1400 px, and at 420 px as NAME-phone.png
+VIEWS = (
+    "table",
+    "chart",
+    "compare",
+    "replay",
+    "heat",
+    "presets",
+    "models",
+    "loras",
+    "styles",
+    "history",
+    "queue",
+    "merger",
+    "training",
+    "extensions",
+    "settings",
+)
+SHOWN = README | {
+    f"{state}{'' if variant == 'wide' else '-' + variant}": (state, variant)
+    for state in VIEWS
+    for variant in ("wide", "phone")
+}
 OVER = "['done', 'failed', 'cancelled'].includes(document.querySelector('.job')?.dataset.state)"
 WATCHED = "job => document.querySelector('tdw-canvas').job?.id === job"
 PART = "Number(document.querySelector('.job-bar')?.getAttribute('aria-valuenow')) >= 35"
@@ -358,9 +380,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     whole = {f"{state}-{variant}": (state, variant) for state in STATES for variant in args.variant}
     wanted = {
-        name: at
-        for name, at in (whole if args.out else README).items()
-        if not args.only or at[0] in args.only
+        name: at for name, at in (whole if args.out else SHOWN).items() if not args.only or at[0] in args.only
     }
     with served(*(["--model", args.model] if args.model else [])) as site, chromium() as browser:
         gallery = Gallery(site, folder)

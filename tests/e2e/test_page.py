@@ -331,3 +331,22 @@ def test_a_job_knows_the_browser_it_came_from(visit):
     jobs = httpx.get(f"{user.url}/api/v1/jobs", headers={"X-TDW-Client": client}, timeout=60).json()
     mine = user.page.evaluate("localStorage.getItem('tdw.job')")
     assert [job["client_is_you"] for job in jobs if job["id"] == mine] == [True]
+
+
+SHIFTS = """() => new Promise((done) => {
+  const total = (entries) => entries.filter((one) => !one.hadRecentInput).reduce((sum, one) => sum + one.value, 0);
+  const observer = new PerformanceObserver((list) => done(total(list.getEntries())));
+  observer.observe({ type: "layout-shift", buffered: true });
+  setTimeout(() => done(0), 1000);
+})"""
+
+
+@pytest.mark.parametrize("width", [1400, 420])
+def test_hardly_anything_moves_while_the_page_comes(visit, width):
+    """The cumulative layout shift until controls, quick settings and the line of tokens are there."""
+    page = visit(width=width, height=860).page
+    page.locator("tdw-quick #field-temperature").wait_for()
+    page.locator("#tokens", has_text="tokens used").wait_for()
+    assert page.evaluate(SHIFTS) < 0.05, (
+        "0.24 and 0.07 before the row of quick settings had its height at once"
+    )

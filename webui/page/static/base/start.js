@@ -38,6 +38,7 @@
   setLanguage();
   new MutationObserver(setLanguage).observe(root, { attributeFilter: ["lang"] }); // Gradio sets the browser's language
   window.tdwStart = { look, applyLook, language: chosen };
+  root.toggleAttribute("data-quick", Boolean(look.quick_settings?.length)); // keeps room for the row on top: see quick.js
 
   // Behind a reverse proxy the page may have a path that the server does not know: Gradio calls the server where the page is.
   if (window.gradio_config) window.gradio_config.root = new URL(".", location.href).href.replace(/\/$/, "");

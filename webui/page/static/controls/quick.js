@@ -20,7 +20,8 @@ export class Quick extends HTMLElement {
     else if (left) setTimeout(() => this.wait(left - 1), 50);
   }
 
-  /** Moves the controls of these fields here, in this order; unknown fields are skipped. */
+  /** Moves the controls of these fields here, in this order; unknown fields are skipped. Until then the row has its height
+   * already (data-quick), so that nothing moves when they come. */
   async arrange(paths) {
     const turn = (this.turn = {}); // a newer call stops an older one that still waits
     for (const [control, mark] of this.places) mark.replaceWith(control);
@@ -34,6 +35,7 @@ export class Quick extends HTMLElement {
       this.places.set(control, mark);
       this.append(control);
     }
+    document.documentElement.toggleAttribute("data-quick", this.places.size > 0);
   }
 
   /** The control of a field. Gradio draws a fold's controls when it is first opened: it is opened and closed for that. */
