@@ -164,9 +164,12 @@ def test_a_grid_is_typed_estimated_compared_and_goes_on(visit, site):
     user.type("prompt", "a dragon")
     user.unfold("X/Y/Z grid")
     for letter, field, values in (("x", "temperature", "0, 2"), ("y", "seed", "1-3"), ("z", "top_k", "1, 9")):
-        user.type(f"xyz_grid-{letter}_field", field)
+        user.shows(f"xyz_grid-{letter}_field", "nothing")  # no field, not a preset
+        user.page.locator(f"#field-xyz_grid-{letter}_field input").click()
+        user.page.keyboard.type(field)  # takes the place of what stands there
         user.page.keyboard.press("Tab")
-        user.type(f"xyz_grid-{letter}_values", values)
+        expect(user.page.locator("[role=option]")).to_have_count(0)  # its list is closed
+        user.page.keyboard.type(values)
     user.wait("document.querySelector('.hints .cost')?.textContent.includes('12 texts')")
     expect(user.page.locator(".hints .cost")).to_contain_text("at most 16 model calls")
     user.generate()

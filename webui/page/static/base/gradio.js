@@ -42,3 +42,18 @@ export const foldFor = (path) => document.getElementById(path.includes(".") ? `e
 export function toggle(fold) {
   fold?.querySelector(":scope > button")?.click();
 }
+
+const isDropdown = (target) => target instanceof HTMLInputElement && target.role === "combobox";
+
+// What stands in a dropdown is selected when it is opened, so that what is typed takes its place and finds a choice: Gradio puts the
+// cursor behind it, and "nothingtemperature" is none.
+document.addEventListener("focusin", ({ target }) => {
+  if (!isDropdown(target)) return;
+  const select = () => target.selectionStart === target.selectionEnd && target.select();
+  select();
+  target.addEventListener("click", select, { once: true }); // the press that opened it put the cursor somewhere
+  target.addEventListener("blur", () => target.removeEventListener("click", select), { once: true });
+});
+
+// Gradio opens a dropdown's list at every key but Escape, Tab too, when focus has left already; so it does not see that key.
+window.addEventListener("keydown", (event) => event.key === "Tab" && isDropdown(event.target) && event.stopPropagation(), true);

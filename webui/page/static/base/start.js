@@ -57,7 +57,8 @@
       props.label = words[`${key}.label`] ?? props.label;
       props.info = words[`${key}.help`] ?? props.info;
       props.placeholder = words[`${key}.placeholder`] ?? (props.placeholder === "preset" ? words["page.preset"] : props.placeholder);
-      props.choices = props.choices?.map(([name, value]) => [value === "" ? words["page.preset"] : words[`${key}.${value}`] ?? name, value]);
+      const nothing = words[props.choices?.some(([name]) => name === "preset") ? "page.preset" : "page.empty"]; // see controls.py
+      props.choices = props.choices?.map(([name, value]) => [value === "" ? nothing : words[`${key}.${value}`] ?? name, value]);
     } else if (props.elem_id) {
       const text = words[`page.${props.elem_id}`] ?? words[props.elem_id.replace(/^extension-(.+)$/, "extension.$1.title")];
       if (text && "label" in props) props.label = text;
