@@ -23,6 +23,7 @@ _HOMES = MappingProxyType(
         "Completion": "webui.extension.typed",
         "Construct": "webui.core.prompt",
         "Continued": "webui.service.job",
+        "Cost": "webui.extension.extension",
         "Count": "webui.canvas.canvas",
         "Draft": "webui.core.prompt",
         "Event": "webui.core.events",
@@ -56,6 +57,7 @@ _HOMES = MappingProxyType(
         "alone": "webui.core.alone",
         "axis_fields": "webui.core.fields",
         "bounds": "webui.checkpoints.likelihood",
+        "counted": "webui.core.request",
         "field": "webui.core.fields",
         "find_adapter": "webui.checkpoints.adapters",
         "fingerprint": "webui.checkpoints.weights",
@@ -98,14 +100,14 @@ if TYPE_CHECKING:
     from webui.core.fields import axis_fields, field
     from webui.core.options import Options
     from webui.core.prompt import Construct, Draft, Gap, Passage, Piece, Prompt, Scan
-    from webui.core.request import Cell, Request
+    from webui.core.request import Cell, Request, counted
     from webui.core.result import Result
     from webui.core.start import Start
     from webui.core.syntax import Bracket, Syntax
     from webui.core.tags import nearest, tag
     from webui.denoising.samplers import Plan, Sampler, remasking
     from webui.denoising.samplers.draw import processed
-    from webui.extension.extension import Command, Extension, Tab
+    from webui.extension.extension import Command, Cost, Extension, Tab
     from webui.extension.link import Link, Network
     from webui.extension.row import Row
     from webui.extension.typed import Completion, Typed, Underline

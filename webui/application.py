@@ -85,7 +85,7 @@ class App:
             __version__,
             [name for name, one in self.registry.origins.items() if one.origin != "installed"],
         )
-        self.pace = Pace()
+        self.pace = Pace(settings.data / "pace.json" if settings.keep_history else None)
         self.bounds = Bounds(self._bounds, self.queue.call, self.experiments.keep_bounds)
         self.tables = Tables(self.registry, (self.bounds.of, self.experiments.votes))
         self.elsewhere: Generate | None = None  # what makes the cells of jobs in the engine's place
@@ -186,7 +186,7 @@ class App:
         return FORMATS[format].write(self.tables.of(job), job)
 
     def _cost(self, cells: Sequence[Cell]) -> Estimate:
-        return estimate(cells, self.checkpoints, self.pace, self.settings.batch_rows)
+        return estimate(cells, self.checkpoints, self.pace, self.settings.batch_rows, self.registry.cost)
 
     def samplers(self) -> Mapping[str, str]:
         """Samplers by name, each with what it does. Needs torch only where an extension brings some."""
@@ -250,7 +250,16 @@ class App:
 
     def _run(self, job: Job) -> Iterator[Event]:
         events = self.engine.run(job, self.experiments.open(job))
-        return self.pace.watch(self.experiments.watch(job, events))
+        cells, rows = {cell.id: cell.request for cell in job.cells}, {}
+
+        def rows_of(cell: str) -> float:
+            """Rows of a batch that a cell has."""
+            if cell not in rows:
+                preset = self.checkpoints.profile(self.checkpoints.entry(cells[cell].model).name)["preset"]
+                rows[cell] = self.registry.cost(cells[cell], preset).rows
+            return rows[cell]
+
+        return self.pace.watch(self.experiments.watch(job, events), rows_of)
 
     def _bounds(self, results: Sequence[Result], stopped: Callable[[], bool]) -> dict[str, float]:
         return self.engine.bounds(results, stopped)

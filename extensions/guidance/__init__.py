@@ -8,7 +8,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
-from webui import Extension, Options, Prompt, Row, field
+from webui import Cost, Extension, Options, Prompt, Request, Row, field
 
 from . import adaptive
 
@@ -110,6 +110,13 @@ class Guidance(Extension):
         if cls.neutral(row):
             return row.note("The negative prompt does nothing at guidance scale 1; raise the scale.")
         return row.with_prompt("negative", Prompt.of(options.negative_prompt))
+
+    @classmethod
+    def cost(cls, request: Request) -> Cost:
+        options = cls.options(request)
+        if options.scale in (None, 1.0):
+            return Cost()
+        return Cost(rows=1 + max(0.0, options.end - options.start))  # the base is a row of its own
 
     @classmethod
     def neutral(cls, row: Row) -> bool:

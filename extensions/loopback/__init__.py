@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from webui import (
     Cell,
+    Cost,
     Event,
     Extension,
     Failed,
@@ -15,6 +16,7 @@ from webui import (
     Options,
     Piece,
     Prompt,
+    Request,
     Result,
     Row,
     Start,
@@ -125,6 +127,18 @@ class Loopback(Extension):
                     yield Failed.of(name, error)
             if not cells:
                 return
+
+    @classmethod
+    def cost(cls, request: Request) -> Cost:
+        """Each loop has as many steps as the first text, or one for each position that it masks. A text that
+        a loop leaves as it was is done earlier."""
+        options = cls.options(request)
+        if options.into == "prompt":
+            return Cost(passes=1.0 + options.loops)
+        most = (request.length or 1) / (request.steps or request.length or 1)  # positions masked at each step
+        curve = (options.strength, options.final_strength, options.curve)
+        shares = [strength(*curve, k, options.loops) for k in range(options.loops)]
+        return Cost(passes=1.0 + sum(min(1.0, share * most) for share in shares))
 
     @classmethod
     def _next(cls, name: str, first: Result, result: Result, sure: Mapping[int, float], k: int) -> Cell:

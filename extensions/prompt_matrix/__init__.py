@@ -8,7 +8,19 @@ from collections.abc import Callable, Iterator, Sequence
 from types import MappingProxyType
 from typing import Any, Literal
 
-from webui import Cell, Construct, Extension, Options, Prompt, Request, Syntax, Typed, Underline, field
+from webui import (
+    Cell,
+    Construct,
+    Extension,
+    Options,
+    Prompt,
+    Request,
+    Syntax,
+    Typed,
+    Underline,
+    counted,
+    field,
+)
 
 SYNTAX = Syntax(patterns={"bar": r"\|"}, outside="()[]{}")
 MAX_OPTIONS = 32
@@ -77,9 +89,14 @@ class PromptMatrix(Extension):
         numbers = range(len(choices))
         chosen = ((i,) for i in numbers) if options.one_of else _combinations(len(choices))
         axes = _one_axis(choices) if options.one_of else _axis_each(choices)
-        return (
-            cls._cell(i, request, joint.join(filter(None, (base, *(choices[k] for k in some)))), axes(some))
-            for i, some in enumerate(chosen)
+        return counted(
+            len(choices) if options.one_of else 1 << len(choices),
+            (
+                cls._cell(
+                    i, request, joint.join(filter(None, (base, *(choices[k] for k in some)))), axes(some)
+                )
+                for i, some in enumerate(chosen)
+            ),
         )
 
     @classmethod

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import product
+from math import prod
 from typing import Any
 
-from webui import Cell, Command, Extension, Options, Request, field
+from webui import Cell, Command, Extension, Options, Request, counted, field
 
 from . import axes as kinds
 from . import command
@@ -72,9 +73,12 @@ class XyzGrid(Extension):
         found = list(cls._axes(request))
         kinds.check(found)
         axes = [axis for _, axis in reversed(found)]  # the outermost first; X is the fastest
-        return (
-            cls._cell(i, request, axes, chosen)
-            for i, chosen in enumerate(product(*(axis.values for axis in axes)))
+        return counted(
+            prod(len(axis.values) for axis in axes),
+            (
+                cls._cell(i, request, axes, chosen)
+                for i, chosen in enumerate(product(*(axis.values for axis in axes)))
+            ),
         )
 
     @classmethod

@@ -38,6 +38,28 @@ def test_texts_that_are_alike_cost_nothing(app):
     assert found == Estimate(texts=3, different=1, forwards=8, seconds=found.seconds)
 
 
+@pytest.mark.parametrize("into", ["canvas", "prompt"])
+def test_loops_and_guidance_are_counted(app, into):
+    """Against what it then takes: model calls of loops, rows of guidance."""
+    options = {"loops": 3, "into": into, "strength": 0.5, "template": "{output} b"}
+    request = app.Request(
+        prompt="a", length=8, steps=8, seed=1, model="LLaDA", loopback=options, temperature=2
+    )
+    write(app, prompt="a", length=8, steps=8, model="LLaDA")
+    plain, found = app.estimate(request.replace(loopback={})), app.estimate(request)
+    assert (plain.forwards, found.forwards) == (8, 8 + 3 * (4 if into == "canvas" else 8))
+    assert found.seconds == pytest.approx(plain.seconds * found.forwards / 8)
+    guided = app.estimate(request.replace(guidance={"scale": 2}, loopback={}))
+    assert guided.forwards == 8 and guided.seconds == pytest.approx(2 * plain.seconds)
+    calls = []
+    hook = app.checkpoints.load("LLaDA").body.register_forward_pre_hook(lambda *_: calls.append(1))
+    try:
+        finished(app, request)
+    finally:
+        hook.remove()
+    assert len(calls) == found.forwards
+
+
 def test_each_checkpoint_has_batches_of_its_own(app):
     grid = {"x_field": "model", "x_values": "*", "y_field": "seed", "y_values": "1-4"}
     found = app.estimate(app.Request(prompt="a", length=8, seed=1, xyz_grid=grid))
@@ -53,10 +75,11 @@ def test_seconds_are_known_once_the_checkpoint_was_measured(app):
     assert 0 < small < large
 
 
-def test_pace_is_the_time_between_steps_of_a_batch(monkeypatch):
-    clock = iter([10.0, 11.0, 12.0, 50.0, 52.0])
+def test_pace_is_the_time_between_steps_of_a_batch(monkeypatch, tmp_path):
+    clock = iter([10.0, 11.0, 12.0, 50.0, 52.0, 55.0])
     monkeypatch.setattr("webui.service.estimate.time.monotonic", lambda: next(clock))
     step = Progress({}, {"0": 1, "1": 1})
+    alone = Progress({}, {"1": 1})
     result = write_result("here")
     events = [
         Started("0", 10, 4),
@@ -66,23 +89,32 @@ def test_pace_is_the_time_between_steps_of_a_batch(monkeypatch):
         step,
         Loop(1, 2),  # what lies between two passes is no step
         step,
-        Progress({}, {"1": 1}),
+        alone,
+        alone,
         Finished(result, "1"),
     ]
-    pace = Pace()
-    assert pace.of("here") is None
-    assert list(pace.watch(iter(events))) == events
-    assert pace.of("here") == pytest.approx((1 + 1 + 2) / (40 + 40 + 30))
-    assert pace.of("elsewhere") is None
+    pace = Pace(tmp_path / "pace.json")
+    assert pace.of("here") is None and pace.share("here", "random") == 1
+    assert list(pace.watch(iter(events), lambda cell: 1 + 0.4 * int(cell))) == events
+    for known in pace, Pace(tmp_path / "pace.json"):  # another process
+        assert known.of("here", 2) == known.of("here", 50) == pytest.approx((1 + 1) / (2 * (10 + 1.4 * 30)))
+        assert known.of("here") == pytest.approx((2 + 3) / (2 * 1.4 * 30))
+        assert known.share("here", "random") == 3 / 4
+        assert known.of("elsewhere") is None
+    (tmp_path / "pace.json").write_text('{"here": 5}')
+    assert Pace(tmp_path / "pace.json").of("here") is None
 
 
 def write_result(checkpoint: str):
     from webui.core.request import Request
-    from webui.core.result import Provenance, Result
+    from webui.core.result import Provenance, Result, Statistics
 
     names = ("program", "fingerprint", "family", "device", "dtype", "torch", "created", "job", "cell")
     provenance = Provenance(checkpoint=checkpoint, **dict.fromkeys(names, ""))
-    return Result(id="1", text="", complete=True, request=Request(), provenance=provenance)
+    request, statistics = Request(sampler="random"), Statistics(forwards=3)
+    return Result(
+        id="1", text="", complete=True, request=request, provenance=provenance, statistics=statistics
+    )
 
 
 def test_more_than_a_thousand_texts_are_confirmed_with_what_they_cost(app):

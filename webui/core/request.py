@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import secrets
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Self
@@ -285,3 +286,20 @@ class Cell:
     request: Request
     axes: tuple[tuple[str, Any, str], ...] = ()
     cleared: Mapping[str, Any] = dataclasses.field(default_factory=dict, compare=False)
+
+
+class _Counted(Iterator[Cell]):
+    def __init__(self, number: int, cells: Iterable[Cell]):
+        self._number, self._cells = number, iter(cells)
+
+    def __next__(self) -> Cell:
+        return next(self._cells)
+
+    def __length_hint__(self) -> int:
+        return min(self._number, sys.maxsize)
+
+
+def counted(number: int, cells: Iterable[Cell]) -> Iterator[Cell]:
+    """Cells that are made one after the other, with their number: too many are refused before the first one
+    is made."""
+    return _Counted(number, cells)

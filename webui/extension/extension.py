@@ -57,6 +57,18 @@ class Tab:
     label: str
 
 
+@dataclass(frozen=True)
+class Cost:
+    """What an extension makes a text cost, as factors.
+
+    passes  how often it is written, each time with model calls of its own
+    rows    how many rows of a batch each of its model calls has
+    """
+
+    passes: float = 1.0
+    rows: float = 1.0
+
+
 class Extension:
     """Subclass this in `extensions/<name>/__init__.py`. The folder's name is the extension's name
     everywhere."""
@@ -120,6 +132,13 @@ class Extension:
         running backwards. Not called if all its options have their default values. Used by: loopback.
         """
         yield from generate(cells)
+
+    @classmethod
+    def cost(cls, request: Request) -> Cost:
+        """By how much this extension makes a text of the request, whose presets are resolved, cost more, for
+        what is said before it runs. A pure function that is called for each cell. Used by: guidance,
+        loopback."""
+        return Cost()
 
     @classmethod
     def samplers(cls) -> Mapping[str, Any]:
@@ -321,6 +340,7 @@ class Extension:
 HOOKS = (
     "expand",
     "run",
+    "cost",
     "samplers",
     "prompt",
     "neutral",

@@ -13,6 +13,7 @@ from dataclasses import replace
 from itertools import islice
 from keyword import iskeyword
 from math import isfinite
+from operator import length_hint
 from pathlib import Path
 from threading import current_thread, main_thread
 from types import MappingProxyType
@@ -31,7 +32,7 @@ from webui.core.result import Result
 from webui.core.syntax import Mode
 from webui.core.tags import TAGS
 from webui.extension.assets import check_assets, check_tab
-from webui.extension.extension import HOOKS, Choices, Command, Extension
+from webui.extension.extension import HOOKS, Choices, Command, Cost, Extension
 from webui.extension.faults import Faults
 from webui.extension.finding import MANIFEST, Found, in_folder, named
 from webui.extension.manifest import Manifest
@@ -174,8 +175,12 @@ class Registry:
         """What one extension makes of a cell, at most `limit` cells. ValueError names the extension."""
         with self._blamed(kind):
             parts = kind.expand(cell.request)
-            if parts is None:
-                return [cell]
+            number = 0 if parts is None else length_hint(parts)
+        if parts is None:
+            return [cell]
+        if number >= limit:
+            self._check_number(self.max_cells + 1 - limit + number)
+        with self._blamed(kind):
             made = list(islice(parts, limit))
             if not made:
                 raise ValueError("makes no text from this request; give it at least one value.")
@@ -187,8 +192,24 @@ class Registry:
     def _check_number(self, texts: int) -> None:
         if texts > self.max_cells:
             raise ValueError(
-                f"The request makes more than {self.max_cells} texts; the setting max_cells allows no more."
+                f"The request makes {texts:,} texts or more; the setting max_cells allows {self.max_cells:,}."
             )
+
+    def cost(self, request: Request, preset: Mapping[str, Any]) -> Cost:
+        """By how much the extensions make a text of the request cost more, with the preset of its checkpoint.
+        ValueError names the extension that failed."""
+        passes, rows = 1.0, 1.0
+        for kind in self.chain("cost"):
+            options, default = kind.options(request), preset.get(kind.name)
+            default = default if isinstance(default, Mapping) else {}
+            if inner := {name: default[name] for name, own in options if own is None and name in default}:
+                request = request.model_copy(update={kind.name: options.model_copy(update=inner)})
+            with self._blamed(kind):
+                cost = kind.cost(request)
+                if not all(isfinite(factor) and factor > 0 for factor in (cost.passes, cost.rows)):
+                    raise ValueError("gave a cost that is no number above 0.")
+            passes, rows = passes * cost.passes, rows * cost.rows
+        return Cost(passes, rows)
 
     def prepare(self, row: Row) -> Row:
         """The row after every extension's `prompt`. ValueError names the extension that refused it."""

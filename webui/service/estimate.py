@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import math
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from webui.checkpoints.loading import Checkpoints
+from webui.core.atomic import write
 from webui.core.events import Event, Finished, Loop, Progress, Started
 from webui.core.request import Cell, Request
+from webui.extension.extension import Cost
 
 CONFIRMED = 1000  # texts; a request for more of them has to be confirmed
 DEFAULT_LENGTH = 128  # tokens, where neither request nor preset says
+DEFAULT_SAMPLER = "low_confidence"
 
 
 @dataclass(frozen=True)
@@ -22,8 +29,7 @@ class Estimate:
 
     texts      that it asks for
     different  of them; those with the same request are computed once
-    forwards   model calls for rows of a batch together, at most; an extension that writes texts several times
-               makes more
+    forwards   model calls for rows of a batch together, at most
     seconds    roughly; None while nothing has been measured with its checkpoints
     """
 
@@ -38,60 +44,144 @@ class Estimate:
 
 
 class Pace:
-    """How long a step of one position takes with each checkpoint, as the last jobs measured it. For any
-    threads."""
+    """How long a model call takes with each checkpoint, by position and by the number of rows that share it,
+    and what share of their steps texts need with each sampler; as the last jobs measured it. For any threads.
 
-    def __init__(self) -> None:
-        self._paces: dict[str, float] = {}
+    path  a file that keeps it, None: it is forgotten. One that cannot be read or written is as none
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
         self._lock = threading.Lock()
+        self._paces: dict[str, dict[int, float]] = {}  # seconds of a position, by checkpoint and `_size_of`
+        self._shares: dict[str, dict[str, float]] = {}  # by checkpoint and sampler
+        with suppress(OSError, ValueError, AttributeError, TypeError):
+            self._read({} if path is None else json.loads(path.read_text("utf-8")))
 
-    def watch(self, events: Iterator[Event]) -> Iterator[Event]:
-        """The events of a job, measured on their way."""
-        lengths: dict[str, int] = {}
-        seconds, positions, last = 0.0, 0, 0.0
+    def watch(self, events: Iterator[Event], rows: Callable[[str], float]) -> Iterator[Event]:
+        """The events of a job, measured on their way. rows: of a cell, how many rows of a batch it has."""
+        started: dict[str, Started] = {}
+        spent: dict[int, tuple[float, float]] = {}  # seconds and positions, by `_size_of`
+        taken: dict[str, tuple[int, int]] = {}  # model calls and steps, by sampler
+        last, checkpoint = 0.0, ""
         for event in events:
             if isinstance(event, Started):
-                lengths[event.cell] = event.length
+                started[event.cell] = event
             if isinstance(event, Progress):
                 now = time.monotonic()
                 if last:
-                    seconds += now - last
-                    positions += sum(lengths.get(cell, 0) for cell in event.step)
+                    shares = {cell: rows(cell) for cell in event.step}
+                    size = _size_of(sum(shares.values()))
+                    positions = sum(started[cell].length * n for cell, n in shares.items() if cell in started)
+                    seconds, before = spent.get(size, (0.0, 0.0))
+                    spent[size] = seconds + now - last, before + positions
                 last = now
             elif isinstance(event, Started | Loop):
                 last = 0.0  # what lies between two batches is no step
-            elif isinstance(event, Finished) and event.result.provenance and positions:
-                with self._lock:
-                    self._paces[event.result.provenance.checkpoint] = seconds / positions
-                seconds, positions = 0.0, 0
+            elif isinstance(event, Finished) and (made := event.result.provenance) is not None:
+                if checkpoint not in ("", made.checkpoint):
+                    self._learn(checkpoint, spent, taken)
+                    spent, taken = {}, {}
+                checkpoint = made.checkpoint
+                if event.cell in started:
+                    sampler = event.result.request.sampler or ""
+                    calls, steps = taken.get(sampler, (0, 0))
+                    calls += event.result.statistics.forwards
+                    taken[sampler] = calls, steps + started[event.cell].steps
             yield event
+        self._learn(checkpoint, spent, taken)
+        self._write()
 
-    def of(self, checkpoint: str) -> float | None:
-        """Seconds of one step of one position; None if it was never measured."""
+    def of(self, checkpoint: str, rows: float = 1.0) -> float | None:
+        """Seconds of one position in a model call that so many rows share; None if none was measured. Where
+        no call of about as many rows was, that of the number of rows that is nearest."""
         with self._lock:
-            return self._paces.get(checkpoint)
+            paces = self._paces.get(checkpoint)
+            if not paces:
+                return None
+            size = _size_of(rows)
+            return paces[min(paces, key=lambda one: abs(one - size))]
+
+    def share(self, checkpoint: str, sampler: str) -> float:
+        """How many of its steps a text needs with this sampler: all of them if it was never measured."""
+        with self._lock:
+            return self._shares.get(checkpoint, {}).get(sampler, 1.0)
+
+    def _learn(
+        self,
+        checkpoint: str,
+        spent: Mapping[int, tuple[float, float]],
+        taken: Mapping[str, tuple[int, int]],
+    ) -> None:
+        if not checkpoint:
+            return
+        with self._lock:
+            paces = self._paces.setdefault(checkpoint, {})
+            paces |= {size: seconds / of for size, (seconds, of) in spent.items() if of}
+            shares = self._shares.setdefault(checkpoint, {})
+            shares |= {sampler: calls / steps for sampler, (calls, steps) in taken.items() if calls and steps}
+
+    def _read(self, stored: Any) -> None:
+        for checkpoint, (paces, shares) in stored.items():
+            self._paces[checkpoint] = {int(size): float(pace) for size, pace in paces.items()}
+            self._shares[checkpoint] = {sampler: float(share) for sampler, share in shares.items()}
+
+    def _write(self) -> None:
+        if self._path is None:
+            return
+        with self._lock, suppress(OSError):
+            known = {one: (paces, self._shares.get(one, {})) for one, paces in self._paces.items() if paces}
+            write(self._path, json.dumps(known))
 
 
-def estimate(cells: Sequence[Cell], checkpoints: Checkpoints, pace: Pace, batch_rows: int) -> Estimate:
-    """The cost of these cells. batch_rows: the setting. ValueError if a checkpoint is not there."""
+def _size_of(rows: float) -> int:
+    """Numbers of rows that are about as fast: 1, 2 to 3, 4 to 7, 8 to 15, ..."""
+    return max(1, round(rows)).bit_length()
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A different text: positions of its answer, model calls at most, and the rows that each of them has."""
+
+    length: int
+    calls: float
+    rows: float
+    share: float  # of the calls that it is expected to need
+
+
+def estimate(
+    cells: Sequence[Cell],
+    checkpoints: Checkpoints,
+    pace: Pace,
+    batch_rows: int,
+    cost: Callable[[Request, Mapping[str, Any]], Cost],
+) -> Estimate:
+    """The cost of these cells. ValueError if a checkpoint is not there.
+
+    batch_rows  the setting
+    cost        of the extensions, for a request and its preset
+    """
     different = {cell.request.key(): cell.request for cell in cells}
-    rows: dict[str, list[tuple[int, int]]] = {}
+    rows: dict[str, list[_Asked]] = {}
     presets: dict[str | None, tuple[str, dict[str, Any]]] = {}
     for request in different.values():
         if request.model not in presets:
             name = checkpoints.entry(request.model).name
             presets[request.model] = name, checkpoints.profile(name)["preset"]
         name, preset = presets[request.model]
-        rows.setdefault(name, []).append(_size(request, preset))
+        rows.setdefault(name, []).append(_asked(request, preset, cost, pace, name))
     limit = batch_rows or (16 if checkpoints.device() == "cpu" else 64)
     forwards, seconds = 0, 0.0
     known = True
-    for name, sizes in rows.items():
-        sizes.sort()
-        forwards += sum(max(steps for _, steps in sizes[i : i + limit]) for i in range(0, len(sizes), limit))
-        measured = pace.of(name)
-        known = known and measured is not None
-        seconds += (measured or 0) * sum(length * steps for length, steps in sizes)
+    for name, asked in rows.items():
+        asked.sort(key=lambda one: (one.length, one.calls))
+        for i in range(0, len(asked), limit):
+            batch = asked[i : i + limit]
+            forwards += math.ceil(max(one.calls for one in batch))
+            measured = pace.of(name, sum(one.rows for one in batch))
+            known = known and measured is not None
+            positions = sum(one.length * one.calls * one.rows * one.share for one in batch)
+            seconds += (measured or 0) * positions
     return Estimate(len(cells), len(different), forwards, seconds if known else None)
 
 
@@ -103,11 +193,13 @@ def refuse_unconfirmed(request: Request, found: Estimate) -> None:
         )
 
 
-def _size(request: Request, preset: dict[str, Any]) -> tuple[int, int]:
-    """Positions of the answer, and steps for them."""
+def _asked(request: Request, preset: dict[str, Any], cost: Callable, pace: Pace, name: str) -> _Asked:
     started = len(request.canvas.tokens) if request.canvas is not None else 0
     length = started or request.length or preset.get("length") or DEFAULT_LENGTH
-    return length, min(request.steps or preset.get("steps") or length, length)
+    steps = min(request.steps or preset.get("steps") or length, length)
+    found = cost(request.model_copy(update={"length": length, "steps": steps}), preset)
+    sampler = request.sampler or preset.get("sampler") or DEFAULT_SAMPLER
+    return _Asked(length, steps * found.passes, found.rows, pace.share(name, sampler))
 
 
 def _duration(seconds: float) -> str:
