@@ -1,4 +1,4 @@
-"""Tiny random checkpoints of LLaDA2, Steerling and MDLM, under the published names and with the published keys of
+"""Tiny random checkpoints of LLaDA2, Steerling, MDLM and SEDD, under the published names and with the published keys of
 config.json. Never imports webui."""
 
 from __future__ import annotations
@@ -214,6 +214,46 @@ def mdlm_shapes(config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
 def mdlm(folder: Path, *, seed: int = 0, shards: int = 1, **config: Any) -> Path:
     """Writes an MDLM checkpoint."""
     return _write(folder, mdlm_config(**config), mdlm_shapes, seed, shards)
+
+
+def sedd_config(**changes: Any) -> dict[str, Any]:
+    """config.json as sedd-small publishes it, its training options included, with small numbers; `changes` are of
+    `model`."""
+    model = {
+        "cond_dim": 16,
+        "dropout": 0.1,
+        "hidden_size": 32,
+        "length": 256,
+        "n_blocks": 2,
+        "n_heads": 4,
+        "name": "small",
+        "scale_by_sigma": True,
+        "type": "ddit",
+    }
+    return {
+        "eval": {"batch_size": 512, "perplexity": True, "perplexity_batch_size": 32},
+        "graph": {"file": "data", "report_all": False, "type": "absorb"},
+        "model": {**model, **changes},
+        "ngpus": 8,
+        "noise": {"sigma_max": 20, "sigma_min": 0.0001, "type": "loglinear"},
+        "sampling": {"noise_removal": True, "predictor": "euler", "steps": 128},
+        "tokens": ROWS - 1,
+        "training": {"accum": 1, "batch_size": 512, "ema": 0.9999, "n_iters": 1300001},
+    }
+
+
+def sedd_shapes(config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    """The published names and shapes of the weights: MDLM's, without their beginning."""
+    model = config["model"]
+    same = {"hidden_dim": model["hidden_size"], "vocab_size": config["tokens"] + 1}
+    shapes = mdlm_shapes({**model, **same})
+    found = {name.removeprefix("backbone."): shape for name, shape in shapes.items()}
+    return {**found, "rotary_emb.inv_freq": (model["hidden_size"] // model["n_heads"] // 2,)}
+
+
+def sedd(folder: Path, *, seed: int = 0, shards: int = 1, tokens: int = ROWS - 1, **model: Any) -> Path:
+    """Writes a SEDD checkpoint; the mask is one more than its tokens."""
+    return _write(folder, {**sedd_config(**model), "tokens": tokens}, sedd_shapes, seed, shards)
 
 
 def _write(folder: Path, config: dict[str, Any], shapes: Any, seed: int, shards: int) -> Path:

@@ -517,6 +517,10 @@ class Tuner:
         losses = torch.nn.functional.cross_entropy(
             logits, torch.tensor(wanted, device=logits.device), reduction="none"
         )
+        if model.description.ratios:  # score entropy (Lou et al. 2024): probabilities learn to sum to 1
+            mask = torch.tensor(model.mask, device=logits.device)
+            total = logits.index_fill(1, mask, -torch.inf).logsumexp(1)
+            losses = losses - logits.logsumexp(1) + torch.expm1(total)
         count = sum(len(example.tokens) for example in some)
         return (losses * torch.tensor(weights, device=logits.device)).sum() / count
 

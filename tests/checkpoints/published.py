@@ -17,6 +17,8 @@ from tests.tiny_mixtures import (
     llada2_shapes,
     mdlm_config,
     mdlm_shapes,
+    sedd_config,
+    sedd_shapes,
     steerling_config,
     steerling_shapes,
 )
@@ -111,6 +113,12 @@ STEERLING_8B = steerling_config(
 MDLM_OWT = mdlm_config(
     hidden_dim=768, n_blocks=12, n_heads=12, model_length=1024, vocab_size=50258, cond_dim=128
 )
+SEDD_SMALL = sedd_config(hidden_size=768, cond_dim=128, length=1024, n_blocks=12, n_heads=12) | {
+    "tokens": 50257
+}
+SEDD_MEDIUM = sedd_config(hidden_size=1024, cond_dim=128, length=1024, n_blocks=24, n_heads=16) | {
+    "tokens": 50257
+}
 
 NEMOTRON_8B = nemotron_config(
     **qwen(4096, 34, 32, 8, 14336, 131072, head_dim=128, max_position_embeddings=262144), block_size=32
@@ -149,6 +157,8 @@ CHECKPOINTS: dict[str, tuple[str, dict[str, Any], Callable[[], Shapes]]] = {
     ),
     "Steerling-8B": ("Steerling", STEERLING_8B, lambda: steerling_shapes(STEERLING_8B)),
     "mdlm-owt": ("MDLM", MDLM_OWT, lambda: mdlm_shapes(MDLM_OWT)),
+    "sedd-small": ("SEDD", SEDD_SMALL, lambda: sedd_shapes(SEDD_SMALL)),
+    "sedd-medium": ("SEDD", SEDD_MEDIUM, lambda: sedd_shapes(SEDD_MEDIUM)),
     "Nemotron-Labs-Diffusion-8B": (
         "Nemotron-Labs-Diffusion",
         NEMOTRON_8B,

@@ -22,6 +22,7 @@ FAMILIES = {
     "LLaDA2": tiny_mixtures.llada2,
     "Steerling": tiny_mixtures.steerling,
     "MDLM": tiny_mixtures.mdlm,
+    "SEDD": tiny_mixtures.sedd,
     **tiny_more.MORE,
     **tiny_masked_lms.MASKED_LMS,
 }
@@ -58,6 +59,7 @@ SAMPLERS = (
     "wino",
     "dream",
     "dream_origin",
+    "sedd",
     "factor",
     "entropy_bound",
     "hierarchical",

@@ -24,6 +24,14 @@ def mdlm_logits(
     gates of the modulation are left out, as by mistake."""
     config, weights = read(folder)
     w = {name.removeprefix("backbone."): value.to(dtype) for name, value in weights.items()}
+    return transformer(w, config["n_blocks"], config["n_heads"], tokens, level, gated)
+
+
+def transformer(
+    w: dict[str, Tensor], blocks: int, heads: int, tokens: Tensor, level: float, gated: bool = True
+) -> Tensor:
+    """The output (B, L, V) of the last layer, from the weights `w` by name."""
+    dtype = w["vocab_embed.embedding"].dtype
 
     def linear(x: Tensor, name: str) -> Tensor:
         return F.linear(x, w[f"{name}.weight"], w.get(f"{name}.bias"))
@@ -36,7 +44,7 @@ def mdlm_logits(
     wave = torch.cat([angle.cos(), angle.sin()]).to(dtype)
     condition = F.silu(linear(F.silu(linear(wave, "sigma_map.mlp.0")), "sigma_map.mlp.2"))  # (C,)
     x = w["vocab_embed.embedding"][tokens]
-    for block in range(config["n_blocks"]):
+    for block in range(blocks):
         at = f"blocks.{block}."
         moved, scaled, gate, moved_mlp, scaled_mlp, gate_mlp = linear(
             condition, f"{at}adaLN_modulation"
@@ -45,7 +53,7 @@ def mdlm_logits(
             gate = gate_mlp = torch.ones_like(gate)
         y = norm(x, f"{at}norm1") * (1 + scaled) + moved
         q, k, v = linear(y, f"{at}attn_qkv").chunk(3, dim=-1)
-        q, k, v = (part.unflatten(-1, (config["n_heads"], -1)).transpose(1, 2) for part in (q, k, v))
+        q, k, v = (part.unflatten(-1, (heads, -1)).transpose(1, 2) for part in (q, k, v))
         q, k = rotated(q, 10000.0), rotated(k, 10000.0)
         y = ((q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(-1) @ v).transpose(1, 2).flatten(2)
         x = x + gate * linear(y, f"{at}attn_out")

@@ -7,6 +7,7 @@ whole). A test that a mutant passes tests too little.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from tests.reference import (
     path_planning,
     remdm,
     remdm_llada,
+    sedd,
     wino,
 )
 
@@ -316,6 +318,39 @@ WINO = (
     Mutant("shifted", "logits taken one position to the left", wino, model=shifted),
 )
 DOUBTED = wino.doubted
+STAGGERED, TIMES, SIGMA = sedd.staggered, sedd.times, sedd.sigma
+SEDD = (
+    Mutant(
+        "no_stagger",
+        "the mask's entry is not taken back",
+        sedd,
+        {"staggered": lambda score, d: score * math.exp(d)},
+    ),
+    Mutant(
+        "made_to_sum_to_one",
+        "ratios are divided by their sum",
+        sedd,
+        {
+            "staggered": lambda score, d: STAGGERED(
+                torch.cat([score[..., :-1] / score[..., :-1].sum(-1, keepdim=True), score[..., -1:]], -1), d
+            )
+        },
+    ),
+    Mutant("backwards", "times run the other way", sedd, {"times": lambda moves: TIMES(moves)[::-1]}),
+    Mutant("to_zero", "noise of another rate", sedd, {"sigma": lambda t: SIGMA(t**2)}),
+    Mutant(
+        "one_step_too_many",
+        "one predictor step is left out",
+        sedd,
+        {"times": lambda moves: TIMES(moves)[:-1]},
+    ),
+    Mutant(
+        "stays",
+        "a masked position stays with the probability of a given one",
+        sedd,
+        {"transition": lambda tokens, rows, d: math.exp(-d) + torch.zeros(*tokens.shape, rows).double()},
+    ),
+)
 
 
 def margin_of(logits: Tensor) -> Tensor:

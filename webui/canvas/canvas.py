@@ -198,6 +198,13 @@ class Canvas:
         return self.masked.sum(1) / (self.tokens.shape[1] - self.answer).clamp(min=1)
 
     @property
+    def time(self) -> Tensor:
+        """(B,) float: how noisy the text is for models that are told, 1 all of it, 0 nothing: what the row's
+        sampler says, or `t`."""
+        said = None if self.sampler is None else self.sampler.own.get("time")
+        return self.t if said is None else torch.where(said > 0, said, self.t)
+
+    @property
     def counts(self) -> tuple[Count, ...]:
         """Per row what the host knows of it. Free on a canvas that the engine made and on those derived from
         it; others are counted, which asks the device."""

@@ -1,6 +1,6 @@
-"""The diffusion transformer of MDLM (Sahoo et al. 2024, arXiv 2406.07524), which is no class of transformers:
-blocks modulated by an embedding of the noise level (Peebles and Xie 2022, arXiv 2212.09748). Its tensors have
-the published names without `backbone.`.
+"""The diffusion transformer of MDLM (Sahoo et al. 2024, arXiv 2406.07524) and SEDD (Lou et al. 2024, arXiv
+2310.16834), which is no class of transformers: blocks modulated by an embedding of the noise level (Peebles
+and Xie 2022, arXiv 2212.09748). Its tensors have the published names without `backbone.`.
 """
 
 from __future__ import annotations
@@ -29,9 +29,11 @@ class DiffusionTransformerConfig(PretrainedConfig):
         condition_size: int = 8,
         max_position_embeddings: int = 64,
         modulated: bool = True,
+        ratios: bool = False,
         **more: Any,
     ):
         self.modulated = modulated  # by the noise level; without it norms and sums are plain
+        self.ratios = ratios  # the output is of ratios: see `Ratios`
         self.vocab_size, self.hidden_size = vocab_size, hidden_size
         self.num_hidden_layers, self.num_attention_heads = num_hidden_layers, num_attention_heads
         self.condition_size, self.max_position_embeddings = condition_size, max_position_embeddings
@@ -151,13 +153,19 @@ class DiffusionTransformer(PreTrainedModel):
         return self.output_layer.linear
 
     def hidden(
-        self, tokens: Tensor, mask: Tensor | None, position: Tensor | None, kept: Any = None
+        self,
+        tokens: Tensor,
+        mask: Tensor | None,
+        position: Tensor | None,
+        kept: Any = None,
+        level: Tensor | None = None,
     ) -> Tensor:
         if position is None:
             position = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
         condition = None
         if self.sigma_map is not None:
-            condition = F.silu(self.sigma_map(torch.zeros(tokens.shape[0], device=tokens.device)))
+            level = torch.zeros(tokens.shape[0], device=tokens.device) if level is None else level
+            condition = F.silu(self.sigma_map(level))
         x = self.vocab_embed(tokens)
         for layer, block in enumerate(self.blocks):
             x = block(x, condition, mask, position, kept, layer)
@@ -168,10 +176,30 @@ class DiffusionTransformer(PreTrainedModel):
         input_ids: Tensor,
         attention_mask: Tensor | None = None,
         position_ids: Tensor | None = None,
+        level: Tensor | None = None,
         **more: Any,
     ) -> Any:
-        x = self.hidden(input_ids, attention_mask, position_ids)
-        return MaskedLMOutput(logits=self.output_layer.linear(x))
+        x = self.hidden(input_ids, attention_mask, position_ids, level=level)
+        head = Ratios(self.output_layer.linear) if self.config.ratios else self.output_layer.linear
+        return MaskedLMOutput(logits=head(x))
+
+
+class Ratios(nn.Module):
+    """The last linear layer of a model of ratios of probabilities, p(text with another token) / p(text).
+
+    Published: the log of the ratio is the layer's output, less log(e^level - 1) and less the log of the
+    number of tokens (scale_by_sigma). In an absorbing process the ratio is the token's probability, given
+    the rest of the text, divided by e^level - 1; so the output less the log of the number of tokens is the
+    log of that probability. Over all tokens but the mask these sum to about 1, and by how much they miss it
+    matters to SEDD's sampler.
+    """
+
+    def __init__(self, linear: nn.Linear):
+        super().__init__()
+        self.linear = linear
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x) - math.log(self.linear.out_features - 1)
 
 
 class Body(nn.Module):
@@ -188,6 +216,7 @@ class Body(nn.Module):
         position_ids: Tensor | None = None,
         past_key_values: Any = None,
         use_cache: bool = False,
+        level: Tensor | None = None,
     ) -> Any:
-        hidden = self.model.hidden(input_ids, attention_mask, position_ids, past_key_values)
+        hidden = self.model.hidden(input_ids, attention_mask, position_ids, past_key_values, level)
         return BaseModelOutput(last_hidden_state=hidden)

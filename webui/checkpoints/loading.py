@@ -336,6 +336,7 @@ class Checkpoints(Catalogue):
             tuple(i for i in map(plan.tokenizer.id, plan.family.forbidden) if i is not None),
             ancestor=plan.family.ancestor,
             answer_block=plan.family.answer_block(described.config),
+            ratios=plan.family.ratios,
         )
         return models.Model(
             module,
@@ -388,9 +389,10 @@ class _Counter(MetaPathFinder):
 
 
 def _mask(config: Mapping[str, Any], entry: Entry, family: Family, tokenizer: Tokenizer) -> int:
-    """Profile, config, tokenizer, then the names the family's checkpoints use (LLaDA's declares none)."""
+    """Profile, config, tokenizer, what the family knows, then the names its checkpoints use (LLaDA's declares
+    none)."""
     declared = (entry.profile.get("mask_token_id"), config.get("mask_token_id"), tokenizer.declared_mask)
-    for value in (*declared, *map(tokenizer.id, family.mask_tokens)):
+    for value in (*declared, family.mask_id(config), *map(tokenizer.id, family.mask_tokens)):
         if value is None:
             continue
         if type(value) is not int:

@@ -43,6 +43,7 @@ class Description:
     forbidden: tuple[int, ...] = ()  # tokens that are never written
     ancestor: str = ""  # the autoregressive model that it was made from, if its family says so
     answer_block: int = 0  # columns of a block behind the prompt, if attention is causal-but-block
+    ratios: bool = False  # logits are logs of probabilities that need not sum to 1
 
 
 class Model:
@@ -195,7 +196,13 @@ class Model:
             mask = unseen.attention(mask, torch.finfo(mask.dtype).min)
         self.running = canvas
         try:
-            output = self.body(input_ids=tokens, attention_mask=mask, position_ids=positions, use_cache=False)
+            output = self.body(
+                input_ids=tokens,
+                attention_mask=mask,
+                position_ids=positions,
+                use_cache=False,
+                **({} if self.family.level is None else {"level": self.family.level(canvas.time)}),
+            )
         finally:
             self.running = None
         hidden = output.last_hidden_state

@@ -35,6 +35,8 @@ SAMPLERS: Mapping[str, str] = MappingProxyType(
         "confidence probability is maskgit_plus, margin topk_margin (Dream).",
         "dream_origin": "Commits each masked position with the probability that the time says (Dream: "
         "origin; MDLM).",
+        "sedd": "Commits each masked position with the probability that the model's ratios say, and what is "
+        "left in the last step (SEDD).",
         "factor": "Commits the m most confident positions as long as all are confident enough for m "
         "(Fast-dLLM).",
         "entropy_bound": "Commits positions in order as long as their entropies sum up to little "

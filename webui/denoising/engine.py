@@ -243,6 +243,7 @@ class Engine:
             self.samplers.table,
             model.vocabulary,
             facts.block_length,
+            facts.ratios,
         )
 
     def _batch(self, work: Work, rows: Sequence[packing.PackedRow]) -> Iterator[Event]:

@@ -114,6 +114,7 @@ def tokenize(
     table: SamplerTable = BUILT_IN,
     vocabulary: int = 0,
     block: int = 0,
+    ratios: bool = False,
 ) -> PackedRow:
     """The row in tokens, steps and length settled. Unfit if it does not fit the model's
     `max_length`, ValueError if something else is wrong with it.
@@ -122,6 +123,7 @@ def tokenize(
     it too.
     vocabulary: the model's number of tokens, if it is not the tokenizer's; embeddings may have more rows.
     block: columns of a block of the model's attention (0: none); the sampler's blocks begin with those.
+    ratios: the model's logits are logs of probabilities that need not sum to 1.
     """
     request, start = row.request, row.request.canvas
     prompt = encode(row, "main", tokenizer, mask)
@@ -177,6 +179,8 @@ def tokenize(
     options = SamplerOptions.of(request, table)
     if block:
         options = replace(options, lead=len(prompt.tokens) % options.block_length)
+    if ratios:
+        options = replace(options, own={**options.own, "ratios": 1.0})
     names = (*preset, *settled)
     weights = log_weights(row, "main", prompt)
     return PackedRow(

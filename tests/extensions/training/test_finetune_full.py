@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import builtins
 import json
+import math
 import random
 import shutil
 import signal
@@ -178,6 +179,44 @@ def test_the_parts_of_a_team_add_up_to_the_step_of_one(folder):
         assert together[0] == pytest.approx(one[0], rel=1e-5)
         for name, gradient in one[1].items():
             torch.testing.assert_close(together[1][name], gradient, rtol=1e-4, atol=1e-6)
+    finally:
+        app.close()
+
+
+def test_a_model_of_ratios_learns_by_score_entropy(tmp_path):
+    """The loss is the published one: sums of ratios, less the log of the right one by what it should be, and
+    their least value, at the noise level of the row; weighed by the rate of the noise."""
+    from extensions.training.finetune import LOW, Plan, Tuner, read
+    from tests.reference.sedd import rate, sigma
+    from tests.tiny_mixtures import sedd
+
+    sedd(tmp_path / "models" / "checkpoints" / "LLaDA")
+    (tmp_path / "poems.txt").write_text(TEXT, "utf-8")
+    app = program(tmp_path, dtype="float64")
+    try:
+        model = app.checkpoints.load("LLaDA")
+        plan = Plan("LLaDA", "", "", 4, 7, 16, 2, 4.0, 0.01, "all", "thou", 2, 1)
+        tuner = Tuner(model, read(tmp_path / "poems.txt", model, 16), plan)
+        seen = []
+        logits = model.logits
+        model.logits = lambda canvas: seen.append(logits(canvas)) or seen[-1]
+        some, dice, order, expected, at = tuner.rows[:3], random.Random("x"), [0, 1, 2], 0.0, 0
+        with tuner.hooked():
+            got = float(tuner._loss(some, random.Random("x")).detach())
+        dice.shuffle(order)
+        for example, place in zip(some, order, strict=True):
+            t = LOW + (1 - LOW) * (place + dice.random()) / 3
+            hidden = [dice.random() < t for _ in example.tokens]
+            hidden[dice.randrange(len(hidden))] = True
+            tuner._prompt(example, dice)
+            due = 1 / math.expm1(sigma(t))  # the right token's ratio
+            for token in (token for token, masked in zip(example.tokens, hidden, strict=True) if masked):
+                ratios = seen[0][at].detach().exp() * due
+                ratios[model.mask] = 0
+                entropy = ratios.sum() - due * ratios[token].log() + due * (math.log(due) - 1)
+                expected += float(entropy) * rate(t) / sum(len(one.tokens) for one in some)
+                at += 1
+        assert at == len(seen[0]) and got == pytest.approx(expected, rel=1e-6)
     finally:
         app.close()
 

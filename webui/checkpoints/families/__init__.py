@@ -25,6 +25,7 @@ from webui.checkpoints.families import (
     nemotron,
     rnd1,
     sdar,
+    sedd,
     stable_diffcoder,
     steerling,
     wedlm,
@@ -60,10 +61,10 @@ FAMILIES: tuple[Family, ...] = (
     *masked_lm.FAMILIES,
     dit.FAMILY,
     bd3lm.FAMILY,
+    sedd.FAMILY,
 )
 
 REFUSED: Mapping[str, tuple[str, str]] = {  # model_type: the family, and why it is not loaded
-    "sedd": ("SEDD", "it gives ratios of probabilities, which need a sampler of their own"),
     "diffusion_gemma": ("DiffusionGemma", "it has no mask token: it denoises random tokens"),
     "editflow-llada": ("EditFlow", "it inserts and deletes tokens, which is not built here"),
     "editflow-dream": ("EditFlow", "it inserts and deletes tokens, which is not built here"),

@@ -52,9 +52,14 @@ class Family:
                 each layer for the keys and values that are attended to
     answer_block
                 config.json -> columns of a block of causal-but-block attention; they begin behind the prompt
+    level       time of each row (B,), 1 all masked, 0 nothing -> what the body gets as `level`; None: it is
+                not told how noisy the text is
+    ratios      whether logits are logs of estimated probabilities that need not sum to 1, as those of a model
+                of ratios are
     split       loaded module -> (body, head). `body(input_ids=, attention_mask=, position_ids=, use_cache=)`
                 gives an object with `last_hidden_state` (B, L, D); `head(hidden (N, D))` gives logits (N, V).
                 The head is everything after the body, a transform before the decoder included
+    mask_id     config.json -> the mask token, if nothing declares it and the family knows
     mask_tokens names under which the mask token may be in the tokenizer, if nothing declares it
     end_tokens  names of further tokens that end a text
     frame       names of the tokens that the body gets before and after each row, unseen by samplers and
@@ -82,12 +87,15 @@ class Family:
     block_length: Callable[[Mapping[str, Any]], int] = lambda config: 0
     caches: bool = True
     answer_block: Callable[[Mapping[str, Any]], int] = lambda config: 0
+    level: Callable[[Any], Any] | None = None
+    ratios: bool = False
     split: Callable[[Any], tuple[Any, Any]] = split_causal_lm
     assemble: Callable[[str, Any], Recipe | None] = lambda name, config: None
     unused: tuple[str, ...] = ()
     computed: tuple[str, ...] = ()
     check: Callable[[Mapping[str, Any]], None] = lambda config: None
     prepare: Callable[[PreTrainedModel], None] = lambda model: None
+    mask_id: Callable[[Mapping[str, Any]], int | None] = lambda config: None
     mask_tokens: tuple[str, ...] = (
         "<|mdm_mask|>",
         "<|mask|>",

@@ -2,8 +2,7 @@
 is written in webui/checkpoints/diffusion_transformer.py.
 
 Every block is modulated by an embedding of the noise level, which these checkpoints always get as 0 (their
-time_conditioning is off). BD3-LM (bd3lm.py) and SEDD share the names; SEDD
-gives ratios instead of logits and is refused.
+time_conditioning is off). BD3-LM (bd3lm.py) and SEDD (sedd.py) share the names.
 """
 
 from __future__ import annotations

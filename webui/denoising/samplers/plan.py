@@ -18,11 +18,13 @@ class Plan:
 
     schedule    (positions, step, steps) -> positions that may still be masked after the step
     measured    name of a confidence -> that confidence of the active positions, (N,)
+    total       log of the sum of exp(logit) over all tokens at the active positions, (N,)
     """
 
     canvas: Canvas
     schedule: Callable[[Tensor, Tensor, Tensor], Tensor]
     measured: Callable[[str], Tensor]
+    total: Callable[[], Tensor]
 
     @property
     def size(self) -> Tensor:

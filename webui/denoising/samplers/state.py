@@ -139,6 +139,7 @@ def activate(canvas: Canvas, table: SamplerTable = BUILT_IN, begins: bool | None
         begins = bool(new.any())
     if begins:
         state = _begun(canvas, new, block, block_of, active)
+    state = _timed(canvas.with_sampler(state), table)
     revising = [table.samplers[name].revises for name in state.samplers]
     changes = {}
     if any(revising):
@@ -168,6 +169,19 @@ def _begun(canvas: Canvas, new: Tensor, block: Tensor, block_of: Tensor, active:
         block_masked=torch.where(new, n, state.block_masked),
         block_steps=torch.where(new, share, state.block_steps),
     )
+
+
+def _timed(canvas: Canvas, table: SamplerTable) -> SamplerState:
+    """The state with the time of the step in the rows whose sampler says it; see `Canvas.time`."""
+    state = canvas.state
+    times = [table.samplers[name].time for name in state.samplers]
+    if not any(times):
+        return state
+    found = torch.zeros(state.steps.shape, dtype=torch.float64, device=state.steps.device)
+    for number, time in enumerate(times):
+        if time is not None:
+            found = torch.where(state.sampler == number, time(canvas).double(), found)
+    return state.with_own(time=found)
 
 
 def finished(canvas: Canvas, table: SamplerTable = BUILT_IN) -> Tensor:
@@ -212,7 +226,7 @@ def choose(canvas: Canvas, logits: Tensor, table: SamplerTable = BUILT_IN) -> Ch
         there = canvas.tokens[canvas.at]
         judged = (there != canvas.mask) & (state.own["standing"][at] > 0)
         confidence = torch.where(judged, token_probability(logits, there).to(confidence.dtype), confidence)
-    plans = _plan(canvas, table, measured)
+    plans = _plan(canvas, table, measured, lambda: seen.logsumexp(1))
     commit = _each(
         state.samplers, state.sampler[at], lambda name: table.samplers[name].select(canvas, confidence, plans)
     )
@@ -269,7 +283,9 @@ def _processed(canvas: Canvas, logits: Tensor, table: SamplerTable) -> Tensor:
     return torch.where(_is_one_of(state, wanted)[at][:, None], processed(canvas, logits), logits)
 
 
-def _plan(canvas: Canvas, table: SamplerTable, measured: Callable[[str], Tensor]) -> Plan:
+def _plan(
+    canvas: Canvas, table: SamplerTable, measured: Callable[[str], Tensor], total: Callable[[], Tensor]
+) -> Plan:
     """What its own schedule asks of each row."""
     state = canvas.state
 
@@ -278,7 +294,7 @@ def _plan(canvas: Canvas, table: SamplerTable, measured: Callable[[str], Tensor]
             state.schedules, state.schedule, lambda name: table.schedules[name](size, step, steps, canvas)
         )
 
-    return Plan(canvas, schedule, measured)
+    return Plan(canvas, schedule, measured, total)
 
 
 def _stay(state: SamplerState, table: SamplerTable) -> bool:

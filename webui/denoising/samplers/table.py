@@ -20,6 +20,7 @@ from webui.denoising.samplers import (
     remasking,
     remdm_llada,
     schedules,
+    sedd,
     selections,
     wino,
 )
@@ -50,6 +51,8 @@ class Sampler:
                 "unseen", by logits that the model gives as if the position were masked
     observe     canvas, logits (N, V) that confidence is measured on -> what it keeps of a step, as further
                 state, known when it selects. A text that goes on from its trace begins without
+    time        canvas -> (B,) the time of each row's step, from 1 down to above 0, for models that are told
+                how noisy the text is; None: the share of the answer that is masked
     begin       canvas -> further state that it needs from the first step on; see `SamplerState.own`. It has
                 to follow from the options: a text that goes on from its trace gets it anew
     """
@@ -65,6 +68,7 @@ class Sampler:
     remembers: bool = False
     options: Callable[[Any], Mapping[str, float]] = lambda request: {}
     observe: Callable[[Canvas, Tensor], Mapping[str, Tensor]] | None = None
+    time: Callable[[Canvas], Tensor] | None = None
     begin: Callable[[Canvas], Mapping[str, Tensor]] = lambda canvas: {}
 
     @property
@@ -212,6 +216,7 @@ BUILT_IN = SamplerTable(
                 processed=True,
                 options=lambda request: {"eps": request.dream.eps},
             ),
+            "sedd": Sampler(SAMPLERS["sedd"], select=sedd.select, time=sedd.time),
             "factor": Sampler(
                 SAMPLERS["factor"],
                 select=parallel.factor,
