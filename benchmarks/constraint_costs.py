@@ -18,17 +18,17 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.constraint_matches import GRAMMARS, REGEXES, SCHEMAS
 from extensions.constraints import reach
 from extensions.constraints.rules import Rule
 from extensions.constraints.tokens import Vocabulary, automaton, most_states
+from tests.constraint_rules import GRAMMARS, REGEXES, SCHEMAS
 
 RULES = {
     "sentence": Rule("regex", REGEXES["sentence"]),
-    "UUID": Rule("regex", REGEXES["UUID"]),
+    "UUID": Rule("regex", REGEXES["outlines: UUID"]),
     "person": Rule("json_schema", json.dumps(SCHEMAS["schema: person"])),
-    "arithmetic": Rule("grammar", GRAMMARS["grammar: arithmetic"]),
-    "JSON": Rule("grammar", GRAMMARS["grammar: JSON"]),
+    "arithmetic": Rule("grammar", GRAMMARS["outlines: arithmetic"]),
+    "JSON": Rule("grammar", GRAMMARS["outlines: JSON"]),
 }
 
 

@@ -34,6 +34,9 @@ HEAVY = {"torch", "transformers", "gradio"}
 CACHED = {
     "extensions.constraints.automaton._compiled": "a process of its own, and every row of a job asks",
     "extensions.constraints.automaton.after_optional": "`remembered` knows rules by identity",
+    "extensions.constraints.answers.of_words": "as `remembered`",
+    "extensions.constraints.haiku.counts": "the dictionary, whose file is read once",
+    "extensions.constraints.rules.haiku": "`of_words` knows rules by identity",
     "extensions.constraints.rules.of_choices": "`remembered` knows rules by identity",
     "extensions.constraints.tokens.remembered": "the automaton over a checkpoint's tokens, asked for by every batch",
     "extensions.constraints.tokens.vocabulary": "a table of a vocabulary, asked for by every batch",

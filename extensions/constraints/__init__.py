@@ -26,11 +26,11 @@ class Constraints(Extension):
     order = 60  # `prompt` after infill, which makes the gaps; `pick` after those that choose other tokens
 
     class Options(Options):
-        preset: Literal["none", "date", "number", "list", "email", "json", "python"] = field(
+        preset: Literal["none", "date", "number", "list", "email", "json", "python", "haiku"] = field(
             "none",
             label="Form",
             help="A ready-made rule: date, number, list with hyphens, e-mail address, JSON object, header of "
-            "a Python function.",
+            "a Python function, haiku (5, 7 and 5 syllables).",
         )
         regex: str = field(
             "",
@@ -283,6 +283,8 @@ def _deepest(automata: Sequence[Any], model: Link) -> Any:
     """The deepest automaton that the vocabulary leaves room for; else the first one, which is refused."""
     from .tokens import most_states
 
+    if len(automata) == 1:
+        return automata[0]
     most = most_states(model.vocabulary) - len(model.prefix.encode()) - 1
     return [automata[0], *(one for one in automata if len(one.final) <= most)][-1]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from webui import processed
 
 from . import joint, reach
 from .automaton import Patience, after_optional
+from .haiku import Haiku
 from .reach import FREE, Answers
 from .tokens import Ints, TokenAutomaton, remembered, vocabulary
 
@@ -28,17 +30,36 @@ LOOKED_AT = 1024  # tokens until which lengths of matches are looked for
 
 def groups(segments: Sequence[Segment], model: Link) -> list[Group]:
     """The segments of each automaton. ValueError if one cannot be made."""
-    first, later = (vocabulary(words) for words in model.token_bytes())
     found: dict[TokenAutomaton, list[Segment]] = {}
     for segment in segments:
-        rule = segment.rule
-        for prefix in reversed(segment.strips):
-            rule = after_optional(rule, prefix)
-        ends = tuple(model.ends) if segment.ends else ()
-        starts = first if segment.first else later
-        automaton = remembered(rule, starts, later, ends, model.vocabulary, Patience(model.cancelled))
-        found.setdefault(automaton, []).append(segment)
+        found.setdefault(_automaton(segment, model), []).append(segment)
     return [Group(automaton, mine) for automaton, mine in found.items()]
+
+
+def _automaton(segment: Segment, model: Link) -> TokenAutomaton:
+    """The same one for segments that differ in their place only. ValueError."""
+    first, later = model.token_bytes()
+    rule, starts = segment.rule, first if segment.first else later
+    ends = tuple(model.ends) if segment.ends else ()
+    if isinstance(rule, Haiku):
+        return of_words(rule, starts, later, segment.strips, ends, model.vocabulary)
+    for prefix in reversed(segment.strips):
+        rule = after_optional(rule, prefix)
+    patience = Patience(model.cancelled)
+    return remembered(rule, vocabulary(starts), vocabulary(later), ends, model.vocabulary, patience)
+
+
+@lru_cache(maxsize=8)
+def of_words(
+    rule: Haiku,
+    first: tuple[bytes, ...],
+    later: tuple[bytes, ...],
+    strips: tuple[str, ...],
+    ends: tuple[int, ...],
+    size: int,
+) -> TokenAutomaton:
+    """`Haiku.automaton`, remembered."""
+    return rule.automaton(first, later, strips, ends, size)
 
 
 class Group:

@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from . import schemas
+
 MAX_STATES = 30_000
 MAX_NESTED = 8192  # states of a grammar's automaton
 ENOUGH = 2048  # states of a grammar's automaton, beyond which it is not expanded deeper unasked
@@ -184,7 +186,7 @@ def _compiled(kind: str, text: str, depth: int, patience: Patience) -> tuple[Byt
     if kind == "grammar":
         return f"the grammar cannot be used: {_short(said['reason'], 160)}."
     if kind == "schema" and not said["regex"]:
-        return f"the JSON Schema cannot be read: {_short(said['reason'], 160)}."
+        return f"the JSON Schema cannot be read: {_short(schemas.reason(said['reason']), 160)}."
     return f"the pattern {_short(text)} cannot be used: {_reason(said['reason'])}"
 
 

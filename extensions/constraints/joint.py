@@ -42,14 +42,50 @@ class Layer:
     classes: list[tuple[Ints, Ints]]
 
 
-def chosen(
-    answer: Answers, places: Sequence[int], scores: Floats, greedy: bool, random: Random
-) -> list[int] | None:
-    """A token for each of `places` (ascending, masked in the one `answer`), jointly; None if no assignment
-    leaves the rule satisfiable. TooMany.
+@dataclass(frozen=True)
+class Chain:
+    """The distribution of the tokens at some positions together, as a Markov chain from left to right.
+
+    layers   the sets of states before each position
+    weights  (places, K) log-probabilities of the classes; greedy: of each one's likeliest token
+    worth    per layer and one behind the last, for each set: the log of the sum (greedy: the maximum) over
+             all assignments of the positions from there on that leave the rule satisfiable
+    scores   (places, V) log-probabilities of the tokens
+    members  the tokens of each class
+    greedy   the likeliest assignment instead of draws
+    """
+
+    layers: Sequence[Layer]
+    weights: Floats
+    worth: Sequence[Floats]
+    scores: Floats
+    members: Sequence[Ints]
+    greedy: bool
+
+    def draws(self, luck: Floats) -> Ints:
+        """(n, places) tokens. luck: (n, places, 2) numbers from 0 to 1, for the class and for the token."""
+        count = len(luck)
+        tokens, at = np.zeros((count, len(self.layers)), dtype=np.int64), np.zeros(count, dtype=np.int64)
+        for i, layer in enumerate(self.layers):
+            following = np.zeros(count, dtype=np.int64)
+            for number in np.unique(at):
+                kinds, target = layer.classes[number]
+                here = np.flatnonzero(at == number)
+                values = self.weights[i][kinds] + self.worth[i + 1][target]
+                which = _drawn(values, self.greedy, luck[here, i, 0])
+                following[here] = target[which]
+                for one in np.unique(which):
+                    inside, mine = self.members[kinds[one]], here[which == one]
+                    tokens[mine, i] = inside[_drawn(self.scores[i][inside], self.greedy, luck[mine, i, 1])]
+            at = following
+        return tokens
+
+
+def chain(answer: Answers, places: Sequence[int], scores: Floats, greedy: bool = False) -> Chain | None:
+    """The joint distribution of the tokens at `places` (ascending, masked in the one `answer`); None if no
+    assignment leaves the rule satisfiable. TooMany.
 
     scores: (places, V) log-probabilities of the tokens, -inf where one is impossible
-    greedy: the likeliest assignment instead of a draw
     """
     automaton = answer.automaton
     count = len(automaton.maps)
@@ -60,8 +96,8 @@ def chosen(
         return None
     # From the right: what each set is worth, over all assignments of the positions behind it.
     worth = [np.zeros(1)]
+    together = np.max if greedy else np.logaddexp.reduce
     for layer, line in zip(reversed(layers), weights[::-1], strict=True):
-        together = np.max if greedy else np.logaddexp.reduce
         worth.append(
             np.array(
                 [
@@ -71,16 +107,18 @@ def chosen(
             )
         )
     worth.reverse()
-    if worth[0][0] == -np.inf:
+    return Chain(layers, weights, worth, scores, members, greedy) if worth[0][0] > -np.inf else None
+
+
+def chosen(
+    answer: Answers, places: Sequence[int], scores: Floats, greedy: bool, random: Random
+) -> list[int] | None:
+    """A token for each of `places`, jointly; see `chain`. TooMany."""
+    found = chain(answer, places, scores, greedy)
+    if found is None:
         return None
-    tokens, at = [], 0
-    for i, layer in enumerate(layers):
-        kinds, target = layer.classes[at]
-        which = _drawn(weights[i][kinds] + worth[i + 1][target], greedy, random)
-        inside = members[kinds[which]]
-        tokens.append(int(inside[_drawn(scores[i][inside], greedy, random)]))
-        at = int(target[which])
-    return tokens
+    luck = np.array([[random.random(), random.random()] for _ in places])
+    return found.draws(luck[None])[0].tolist()
 
 
 def one_by_one(
@@ -104,7 +142,7 @@ def one_by_one(
         if fits[drawn[i]]:
             tokens[i] = drawn[i]
         elif line.max() > -np.inf:
-            tokens[i] = _drawn(line, greedy, random)
+            tokens[i] = int(_drawn(line, greedy, np.array([random.random()]))[0])
         if tokens[i] is not None:
             classes = answer.classes.copy()
             classes[0, at] = automaton.class_of[tokens[i]]
@@ -186,9 +224,9 @@ def _by_class(scores: Floats, class_of: Ints, count: int, greedy: bool) -> Float
         return np.log(np.bincount(class_of, np.exp(scores - highest), count)) + highest
 
 
-def _drawn(scores: Floats, greedy: bool, random: Random) -> int:
-    """The likeliest of some log-probabilities, or one drawn by them."""
+def _drawn(scores: Floats, greedy: bool, luck: Floats) -> Ints:
+    """The likeliest of some log-probabilities, or for each number of `luck` one drawn by them."""
     if greedy:
-        return int(scores.argmax())
+        return np.full(len(luck), scores.argmax())
     sums = np.exp(scores - scores.max()).cumsum()
-    return min(int(np.searchsorted(sums, random.random() * sums[-1], side="right")), len(sums) - 1)
+    return np.minimum(np.searchsorted(sums, luck * sums[-1], side="right"), len(sums) - 1)

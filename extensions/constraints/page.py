@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from webui import Options
 
 from . import rules
-from .automaton import ByteAutomaton
 
 LONGEST = 200  # characters of an example that are shown
 MOST = 100_000  # characters of a text whose parts are looked for
@@ -47,7 +47,7 @@ def _found(options: Options) -> dict[str, dict[str, Any]]:
 
 def _checked(rule: rules.Rule) -> dict[str, Any]:
     try:
-        automaton: ByteAutomaton = rule.automata()[-1]
+        automaton = rule.automata()[-1]
     except ValueError as error:
         return {"wrong": str(error)}
     text = automaton.example()
@@ -63,7 +63,9 @@ def parts(options: Options, text: str) -> list[tuple[str, str]]:
     if len(text) > MOST:
         return [(text, "")]
     rule = rules.whole(options)
-    if rule is not None and rule.kind in ("regex", "preset") and rule.text != "json":
+    if rule is not None and rule.kind == "preset" and rule.text == "haiku":
+        spans = [(*line.span(), f"group {i % 4 + 1}") for i, line in enumerate(re.finditer(".+", text))]
+    elif rule is not None and rule.kind in ("regex", "preset") and rule.text != "json":
         spans = list(_groups(rules.PRESETS[rule.text] if rule.kind == "preset" else rule.text, text))
     else:
         spans = list(_of_json(text))

@@ -10,7 +10,9 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
+from . import schemas
 from .automaton import UNTIL_DONE, ByteAutomaton, Patience, compiled
+from .haiku import Haiku
 
 MAX_TEXT = 100_000  # characters of one rule
 STRING = r'"([^"\\\x00-\x1F\x7F]|\\["\\/bfnrt])*"'
@@ -34,7 +36,8 @@ PRESETS: Mapping[str, str] = MappingProxyType(
 GAP = re.compile(r"\s*([A-Za-z_]\w{0,40})\s*=\s?(.*)")
 
 
-Automata = Sequence[ByteAutomaton]  # of one rule; those of a grammar nest deeper and deeper
+NAMES = (*PRESETS, "haiku")
+Automata = Sequence[ByteAutomaton | Haiku]  # of one rule; those of a grammar nest deeper and deeper
 KINDS = ("preset", "regex", "choices", "json_schema", "grammar")
 
 
@@ -56,6 +59,8 @@ class Rule:
             return [of_choices(self.text)]
         if self.kind == "json_schema":
             return [of_schema(self.text, patience)]
+        if self.kind == "preset" and self.text == "haiku":
+            return [haiku()]
         if self.kind == "grammar":
             return compiled("grammar", self.text, self.depth, patience)
         return [of_regex(PRESETS[self.text] if self.kind == "preset" else self.text, patience)]
@@ -86,10 +91,10 @@ def of_gaps(text: str) -> dict[str, Rule]:
             raise ValueError(f"the gap {name} has two rules.")
         if pattern[:1] != "@":
             found[name] = Rule("regex", pattern)
-        elif pattern[1:].strip() in PRESETS:
+        elif pattern[1:].strip() in NAMES:
             found[name] = Rule("preset", pattern[1:].strip())
         else:
-            raise ValueError(f"there is no preset {pattern}; there are @{', @'.join(PRESETS)}.")
+            raise ValueError(f"there is no preset {pattern}; there are @{', @'.join(NAMES)}.")
     return found
 
 
@@ -100,6 +105,12 @@ def of_regex(pattern: str, patience: Patience = UNTIL_DONE) -> ByteAutomaton:
     if anchored.endswith("$") and (len(anchored) - len(anchored[:-1].rstrip("\\"))) % 2:
         anchored = anchored[:-1]
     return compiled("regex", anchored, 0, patience)[0]
+
+
+@lru_cache(maxsize=1)
+def haiku() -> Haiku:
+    """ValueError if its dictionary is missing."""
+    return Haiku()
 
 
 @lru_cache(maxsize=64)
@@ -115,8 +126,16 @@ def of_schema(text: str, patience: Patience = UNTIL_DONE) -> ByteAutomaton:
     """The automaton of the JSON texts that a JSON Schema describes. ValueError."""
     try:
         schema = json.loads(text)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ValueError("json_schema is no JSON text.") from error
+    except RecursionError as error:
+        raise ValueError("the JSON Schema cannot be read: it is nested too deep.") from error
     if not isinstance(schema, dict):
         raise ValueError("json_schema is no JSON object.")
-    return compiled("schema", json.dumps(schema), 0, patience)[0]
+    try:
+        ready = json.dumps(schemas.prepared(schema))
+    except RecursionError as error:
+        raise ValueError("the JSON Schema cannot be read: it is nested too deep.") from error
+    except ValueError as error:
+        raise ValueError(f"the JSON Schema cannot be read: {error}.") from error
+    return compiled("schema", ready, 0, patience)[0]

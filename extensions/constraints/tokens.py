@@ -170,7 +170,15 @@ def automaton(
     number[dead] = known + 1
     after = np.concatenate([number[row].astype(np.int32) for row in rows])
     final = np.array([rule.final[rule.start], *(rule.final[state] for state in found), False])
-    return _classes(*_trimmed(after, final), first, ends, size)
+    return of_table(after, final, first, ends, size)
+
+
+def of_table(
+    after: NDArray[np.int32], final: Bools, vocabulary: Vocabulary, ends: tuple[int, ...], size: int
+) -> TokenAutomaton:
+    """From the state after each token, (S, tokens), of which S is the dead one, and which states are final,
+    (S + 1,). ValueError."""
+    return _classes(*_trimmed(after, final), vocabulary, ends, size)
 
 
 def _trimmed(after: NDArray[np.int32], final: Bools) -> tuple[NDArray[np.int32], Bools]:

@@ -7,11 +7,11 @@ import itertools
 import json
 import threading
 
-import lark
 import pytest
 
 from extensions.constraints.automaton import UNTIL_DONE, Patience, compiled
 from extensions.constraints.compiler import expansion, grammars
+from tests.constraint_rules import by_lark
 from tests.contract.program import cells, finished, program, write
 from webui.settings import ROOT
 
@@ -61,27 +61,6 @@ atom: /[0-9]+/ | "(" sum ")"
 """
 
 
-def accepted(grammar: str, text: str) -> bool:
-    try:
-        lark.Lark(grammar, parser="earley", lexer="dynamic_complete").parse(text)
-    except lark.UnexpectedInput:
-        return False
-    return True
-
-
-def parser(grammar: str):
-    made = lark.Lark(grammar, parser="earley", lexer="dynamic_complete")
-
-    def reads(text: str) -> bool:
-        try:
-            made.parse(text)
-        except lark.UnexpectedInput:
-            return False
-        return True
-
-    return reads
-
-
 def accepts(level: expansion.Level, text: str) -> bool:
     state = 0
     for byte in text.encode():
@@ -100,7 +79,7 @@ def texts(letters: str, most: int):
 def test_an_expanded_grammar_accepts_what_larks_parser_accepts(name):
     letters, most, grammar = GRAMMARS[name]
     level = expansion.levels(grammars.read(grammar), 4096, 0, 2048)[-1]
-    reads = parser(grammar)
+    reads = by_lark(grammar)
     every = list(texts(letters, min(most, 5))) + list(texts(letters, most))[:: 7 if most > 5 else 1]
     assert any(accepts(level, text) for text in every)
     for text in every:
@@ -134,7 +113,7 @@ def test_a_mutant_that_forgets_what_follows_a_nested_rule_is_seen(monkeypatch):
 
     monkeypatch.setattr(expansion.Expansion, "_sequence", mutant)
     level = expansion.levels(grammars.read(grammar), 4096, 4, 2048)[-1]
-    reads = parser(grammar)
+    reads = by_lark(grammar)
     assert any(accepts(level, text) != reads(text) for text in texts(letters, 4))
 
 
@@ -160,7 +139,7 @@ def test_texts_of_grammars_are_read_by_their_parsers(app, steps):
             assert part.extras["constraints"] == {"valid": True, "depth": 2}
         made = write(app, **common, temperature=temperature, constraints={"grammar": SUM})
         for part in cells(made):
-            assert accepted(SUM, part.text), part.text
+            assert by_lark(SUM)(part.text), part.text
 
 
 @pytest.mark.parametrize(
@@ -208,7 +187,7 @@ def test_many_alternatives_and_long_circles_of_rules(app):
     assert result.text in words or {result.text[:5], result.text[5:]} <= set(words)
     deep = "\n".join(f'r{i}: "(" r{i + 1} ")" | "a"' for i in range(30))
     result = write(app, prompt="a", constraints={"grammar": f"start: r0\n{deep}\nr30: start"})
-    assert accepted('start: "(" start ")" | "a"', result.text)
+    assert by_lark('start: "(" start ")" | "a"')(result.text)
 
 
 def test_a_compilation_ends_when_its_job_is_cancelled(app):

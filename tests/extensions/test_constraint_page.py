@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from extensions.constraints import rules
+from extensions.constraints import haiku, rules
 from tests.contract.program import program, write
 from webui.settings import ROOT
 
@@ -29,6 +29,7 @@ def app(tmp_path_factory):
     [
         ({"regex": "[0-9]{4}-[0-9]{2}"}, "regex", {"example": "0000-00"}),
         ({"preset": "json"}, "preset", {"example": "{}"}),
+        ({"preset": "haiku"}, "preset", {"example": haiku.EXAMPLE}),
         ({"regex": "a{300}"}, "regex", {"example": "a" * 200 + "…"}),
         ({"choices": "yes\nno"}, "choices", {"example": "no"}),
         ({"grammar": 'start: "(" start ")" | "a"'}, "grammar", {"example": "a", "depth": 32}),
@@ -75,6 +76,7 @@ def test_parts_of_texts(app):
         ("null", "word"),
     ]
     assert parts("{not json", grammar="start:") == []
+    assert parts("a\nb", preset="haiku") == [("a", "group 1"), ("b", "group 2")]
     assert parts("🦊 é", regex="(🦊) (é)") == [("🦊", "group 1"), ("é", "group 2")]
 
 

@@ -99,8 +99,53 @@ def test_reachability_equals_trying_everything_and_mutants_do_not():
     assert differences(ahead=of_masked(reach.forward)) > 0
 
 
-def test_a_joint_choice_is_a_draw_from_the_restricted_product_and_left_to_right_is_not():
-    pattern, places, draws = "(ab|c)*a?", [0, 2, 3], 1500
+def test_200_000_joint_choices_are_draws_from_the_restricted_product_and_left_to_right_ones_are_not():
+    """A vocabulary of 5 tokens and 6 positions, all of them drawn in one step."""
+    words, end, count, draws = ("a", "b", "ab", "c", ""), 4, 6, 200_000
+    pattern, places = "(ab|c)*a?", list(range(count))
+    vocabulary = Vocabulary.of([word.encode() for word in words])
+    found = automaton(rules.of_regex(pattern), vocabulary, vocabulary, (end,), len(words))
+    answer = answers(found, [reference.MASKED] * count)
+    generator = np.random.default_rng(1)
+    shares = generator.dirichlet(np.ones(len(words)), count)
+    expected = reference.restricted(
+        shares.tolist(), lambda tokens: reference.matches(words, end, tokens, pattern)
+    )
+    whole = joint.chain(answer, places, np.log(shares))
+    assert whole is not None
+    numbers = {key: number for number, key in enumerate(expected)}
+
+    def chi_square(tokens):
+        """Per degree of freedom and above it, in standard deviations; cells of less than 5 are one."""
+        index = np.full(len(words) ** count, -1)
+        powers = len(words) ** np.arange(count)
+        index[np.array(list(numbers)) @ powers] = list(numbers.values())
+        cells = index[tokens @ powers]
+        assert cells.min() >= 0  # each one leaves the rule satisfiable
+        seen = np.bincount(cells, minlength=len(expected))
+        wanted = draws * np.array(list(expected.values()))
+        rare = wanted < 5
+        seen, wanted = (np.append(one[~rare], one[rare].sum()) for one in (seen, wanted))
+        freedom = len(wanted) - 1
+        return (((seen - wanted) ** 2 / wanted).sum() - freedom) / (2 * freedom) ** 0.5
+
+    ours = whole.draws(generator.random((draws, count, 2)))
+    assert len(expected) > 500 and abs(chi_square(ours)) < 5
+
+    # As a step does it: each position for itself, and only what does not fit is drawn anew.
+    alone = np.stack([generator.choice(len(words), draws, p=line) for line in shares], axis=1)
+    every = reach.Answers(found, found.class_of[alone], np.full(draws, count), np.zeros_like(alone))
+    fits = reach.satisfiable(every)
+    assert 0.01 < fits.mean() < 0.99
+    assert abs(chi_square(np.where(fits[:, None], alone, ours))) < 5
+
+    # The mutant takes each token as likely as its position says among those that leave a match possible.
+    blind = replace(whole, worth=[np.where(line > -np.inf, 0.0, line) for line in whole.worth])
+    assert chi_square(blind.draws(generator.random((draws, count, 2)))) > 100
+
+
+def test_a_joint_choice_of_some_positions_is_a_draw_from_the_restricted_product():
+    pattern, places, draws = "(ab|c)*a?", [0, 2, 3], 20_000
     found, canvas = made(pattern, END), [reference.MASKED] * 5
     answer = answers(found, canvas)
     shares = np.random.default_rng(1).dirichlet(np.ones(len(WORDS)), 3)
@@ -113,24 +158,15 @@ def test_a_joint_choice_is_a_draw_from_the_restricted_product_and_left_to_right_
         filled = list(canvas)
         for place, token in zip(places, tokens, strict=True):
             filled[place] = token
-        return bool(reach.satisfiable(answers(found, filled))[0])
+        return reference.satisfiable(WORDS, END, filled, pattern)
 
     expected = reference.restricted(shares.tolist(), fits)
-
-    def chi_square(draw):
-        counts = Counter(tuple(draw(random.Random(seed))) for seed in range(draws))
-        assert set(counts) <= set(expected)
-        return sum((counts[key] - draws * share) ** 2 / (draws * share) for key, share in expected.items())
-
-    def ours(luck):
-        return joint.chosen(answer, places, scores, False, luck)
-
-    def left_to_right(luck):
-        return joint.one_by_one(answer, places, [0, 0, 0], scores, [0, 1, 2], False, luck)
-
-    bound = len(expected) + 5 * (2 * len(expected)) ** 0.5
-    assert chi_square(ours) < bound
-    assert chi_square(left_to_right) > bound
+    whole = joint.chain(answer, places, scores)
+    assert whole is not None
+    drawn = Counter(map(tuple, whole.draws(np.random.default_rng(2).random((draws, 3, 2))).tolist()))
+    assert set(drawn) <= set(expected)
+    square = sum((drawn[key] - draws * share) ** 2 / (draws * share) for key, share in expected.items())
+    assert square < len(expected) + 5 * (2 * len(expected)) ** 0.5
     likeliest = max(expected, key=lambda key: expected[key])
     assert joint.chosen(answer, places, scores, True, random.Random(0)) == list(likeliest)
 

@@ -4,6 +4,7 @@ that what reads checkpoints is tested against something else."""
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -149,13 +150,13 @@ def save_weights(folder: Path, weights: dict[str, Tensor], shards: int = 1) -> N
     )
 
 
-def save_tokenizer(folder: Path, special: tuple[str, ...] = SPECIAL) -> None:
+def save_tokenizer(folder: Path, special: tuple[str, ...] = SPECIAL, merges: Sequence[str] = MERGES) -> None:
     """A byte-level BPE of some 300 tokens, special tokens last, and tokenizer_config.json with the chat
-    template."""
+    template. merges: its tokens of several bytes, in the alphabet of byte-level tokenizers."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {token: i for i, token in enumerate(alphabet + MERGES)}
-    merges = [pair(token, vocabulary) for token in MERGES]
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
+    vocabulary = {token: i for i, token in enumerate([*alphabet, *merges])}
+    pairs = [pair(token, vocabulary) for token in merges]
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=pairs))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
@@ -198,10 +199,16 @@ def write_json(path: Path, content: dict) -> None:
 
 
 def llada(
-    folder: Path, *, shards: int = 1, seed: int = 0, dtype: torch.dtype = torch.float32, **config
+    folder: Path,
+    *,
+    shards: int = 1,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float32,
+    merges: Sequence[str] = MERGES,
+    **config,
 ) -> Path:
     """Writes a whole LLaDA checkpoint to `folder` (made if missing) and returns it; `config` changes
-    config.json.
+    config.json, `merges` its tokens, of which there must be as many as there are.
 
     As published it comes with Python files, which nothing may execute: these raise.
     """
@@ -210,7 +217,7 @@ def llada(
     settings = llada_config(**config)
     write_json(folder / "config.json", settings)
     save_weights(folder, llada_weights(settings, seed, dtype), shards)
-    save_tokenizer(folder)
+    save_tokenizer(folder, merges=merges)
     for name in ("configuration_llada.py", "modeling_llada.py"):
         (folder / name).write_text(CODE, "utf-8")
     return folder
