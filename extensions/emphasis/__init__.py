@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from webui import Extension, Options, Piece, Prompt, Result, Row, Typed, Underline, field
 
-from .syntax import MOST, NUMBER, SYNTAX, Group, groups_of, weighed
+from .syntax import LONGEST, MOST, NUMBER, SYNTAX, Group, groups_of, weighed
 from .vocabulary import spellings, words_of
 
 if TYPE_CHECKING:
@@ -256,7 +256,8 @@ def _bare(text: str, group: Group) -> str:
     """What is in the brackets of a group, without its weight."""
     start, end = group.span or (0, 0)
     inner = text[start + 1 : end - 1]
-    return inner if text[start] == "[" else NUMBER.sub("", inner)
+    number = None if text[start] == "[" else NUMBER.search(inner, max(0, len(inner) - LONGEST))
+    return inner[: number.start()] if number else inner
 
 
 def _weightless(prompt: Prompt) -> Prompt:

@@ -202,14 +202,14 @@ def _outside(text: str, mark: str) -> list[int]:
     """Places of the mark outside every pair of brackets in the text."""
     waiting: list[tuple[str, int]] = []  # opening brackets, and how many marks there were before
     found: list[int] = []
-    for at, character in enumerate(text):
+    for match in re.finditer(rf"[(\[{{)\]}}{mark}]", text):
+        character = match[0]
         if character == mark:
-            found.append(at)
-        elif character in "([{":
+            found.append(match.start())
+        elif (opening := OPENS.get(character)) is None:
             waiting.append((character, len(found)))
-        elif character in OPENS:
-            if waiting and waiting[-1][0] == OPENS[character]:
-                del found[waiting.pop()[1] :]
+        elif waiting and waiting[-1][0] == opening:
+            del found[waiting.pop()[1] :]
     return found
 
 

@@ -127,17 +127,13 @@ def _brackets(
     if not brackets:
         return [], []
     closers = {bracket.closing: bracket.opening for bracket in brackets.values()}
-    special = "".join({*closers, *closers.values(), *"".join(b.inside for b in brackets.values())})
-    starts = [start for start, _ in taken]
-
-    def is_taken(at: int) -> bool:
-        i = bisect_right(starts, at) - 1
-        return i >= 0 and at < taken[i][1]
-
-    found = [m.start() for m in re.finditer(f"[{re.escape(special)}]", text) if not is_taken(m.start())]
-    escaped = {at for at in found if at and text[at - 1] == "\\" and not is_taken(at - 1)}
-    ends = {*closers, *closers.values()}
-    pairs, unclosed = _pairs([at for at in found if at not in escaped and text[at] in ends], text, closers)
+    ends = "".join({*closers, *closers.values()})
+    inside = "".join({*"".join(b.inside for b in brackets.values())}.difference(ends))
+    looked = f"[{re.escape(ends)}]" + (rf"|(?<=\\)[{re.escape(inside)}]" if inside else "")
+    found = [match.start() for match in re.finditer(looked, text)]
+    found, escaped = _not_taken(found, text, taken)
+    places = [at for at in found if text[at] in ends] if escaped or taken else found
+    pairs, unclosed = _pairs([at for at in places if at not in escaped] if escaped else places, text, closers)
 
     def kind(start: int, end: int) -> str | None:
         """The name of the construct that takes this pair; its backslashes do not count."""
@@ -152,26 +148,31 @@ def _brackets(
 
     warnings = [(at, f'"{text[at]}" is never closed') for at in sorted(unclosed)[:MAX_WARNINGS]]
     marks: list[Mark] = []
-    begin: dict[int, tuple[int, str]] = {}
-    for start, end in pairs:
-        if (name := kind(start, end)) is not None:
-            begin[start] = (end, name)
+    begin = dict(pairs)
     stack: list[tuple[int, str]] = []
     active: Counter[str] = Counter()  # what a backslash makes literal in the pairs around
-    ifs = _if_not_escaped([at for at in found if text[at] in ends], escaped, pairs, text, closers)
-    would = {at for pair in ifs if kind(*pair) is not None for at in escaped & set(pair)}
+    ifs: dict[int, list[tuple[int, int]]] = {}  # the pairs that each escaped bracket would be part of
+    for pair in _if_not_escaped(places, escaped, pairs, text, closers):
+        for at in pair:
+            if at in escaped:
+                ifs.setdefault(at, []).append(pair)
     deep = False
     for at in found:
         while stack and stack[-1][0] < at:
             _leave(stack, active, brackets)
         if at in escaped:
-            if active[text[at]] or at in would:
+            if active[text[at]] or any(kind(*pair) is not None for pair in ifs.get(at, ())):
                 marks.append(Mark("escape", at - 1, at + 1))
         elif at in begin:
-            end, name = begin[at]
-            if len(stack) >= MAX_DEPTH:
-                if not deep:
-                    warnings.append((at, f"brackets are nested more than {MAX_DEPTH} deep"))
+            full = len(stack) >= MAX_DEPTH
+            if full and deep:
+                continue
+            end = begin[at]
+            name = kind(at, end)
+            if name is None:
+                continue
+            if full:
+                warnings.append((at, f"brackets are nested more than {MAX_DEPTH} deep"))
                 deep = True
                 continue
             bracket = brackets[name]
@@ -179,6 +180,21 @@ def _brackets(
             active.update(bracket.opening + bracket.closing + bracket.inside)
             marks += [Mark("opening", at, at + 1, name), Mark("closing", end, end + 1, name)]
     return marks, sorted(warnings)
+
+
+def _not_taken(found: list[int], text: str, taken: Sequence[tuple[int, int]]) -> tuple[list[int], set[int]]:
+    """Of these places those that are in no pattern, and which of them have a backslash before them that is in
+    none either."""
+    if not taken:
+        return found, {at for at in found if at and text[at - 1] == "\\"} if "\\" in text else set()
+    starts = [start for start, _ in taken]
+
+    def is_taken(at: int) -> bool:
+        i = bisect_right(starts, at) - 1
+        return i >= 0 and at < taken[i][1]
+
+    found = [at for at in found if not is_taken(at)]
+    return found, {at for at in found if at and text[at - 1] == "\\" and not is_taken(at - 1)}
 
 
 def _if_not_escaped(
@@ -192,7 +208,7 @@ def _if_not_escaped(
     pairs: those of the brackets that are not escaped."""
     if not escaped:
         return []
-    found = [pair for pair in _pairs(places, text, closers)[0] if escaped & set(pair)]
+    found = [pair for pair in _pairs(places, text, closers)[0] if pair[0] in escaped or pair[1] in escaped]
     partner = {end: start for start, end in pairs} | dict(pairs)
     for backwards in (False, True):
         waiting: dict[str, list[int]] = {opening: [] for opening in closers.values()}
@@ -225,16 +241,25 @@ def _pairs(
     pairs: list[tuple[int, int]] = []
     unclosed: list[int] = []
     stack: list[int] = []
-    open_: Counter[str] = Counter()
+    if len(closers) == 1:
+        (opening,) = closers.values()
+        for at in places:
+            if text[at] == opening:
+                stack.append(at)
+            elif stack:
+                pairs.append((stack.pop(), at))
+        return pairs, stack
+    waiting = dict.fromkeys(closers.values(), 0)  # how many of each kind are in the stack
     for at in places:
-        wanted = closers.get(text[at])
+        character = text[at]
+        wanted = closers.get(character)
         if wanted is None:
             stack.append(at)
-            open_[text[at]] += 1
-        elif open_[wanted]:
+            waiting[character] += 1
+        elif waiting[wanted]:
             while True:
                 start = stack.pop()
-                open_[text[start]] -= 1
+                waiting[text[start]] -= 1
                 if text[start] == wanted:
                     break
                 unclosed.append(start)
