@@ -6,31 +6,16 @@ Skipped where the wheel cannot be fetched.
 
 from __future__ import annotations
 
-import hashlib
-import subprocess
-import sys
-import zipfile
-from pathlib import Path
-
 import pytest
 import torch
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 
 from tests.contract.program import write
-from tests.tiny_checkpoints import write_json
+from tests.reactions import converted, fetched
 from webui import App, Canvas
-from webui.checkpoints.convert import convert
 from webui.settings import Settings
 
 pytestmark = pytest.mark.slow
 
-WHEEL = "rxnmapper==0.4.3"
-SHA256 = "27876a4286881aafd286fd6f24a6a56a4ca6ba22d68e035a0ea120106c541ba5"
-INSIDE = "rxnmapper/models/transformers/albert_heads_8_uspto_all_1310k/"
-# what is one token in SMILES (Schwaller et al. 2019)
-ATOMS = (
-    r"\[[^\]]+\]|Br?|Cl?|N|O|S|P|F|I|b|c|n|o|s|p|\(|\)|\.|=|#|-|\+|\\|/|:|~|@|\?|>>?|\*|\$|%[0-9]{2}|[0-9]"
-)
 REACTIONS = (
     "CC(C)S.CN(C)C=O.Fc1cccnc1F.O=C([O-])[O-].[K+].[K+]>>CC(C)Sc1ncccc1F",
     "CC(=O)Cl.Nc1ccccc1.c1ccncc1>>CC(=O)Nc1ccccc1",
@@ -43,15 +28,9 @@ REACTIONS = (
 @pytest.fixture(scope="module")
 def app(tmp_path_factory):
     folder = tmp_path_factory.mktemp("reactions")
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", str(folder), WHEEL]
-    try:
-        fetched = subprocess.run(command, capture_output=True, timeout=90).returncode == 0
-    except subprocess.TimeoutExpired:
-        fetched = False
-    wheel = next(folder.glob("*.whl"), None)
-    if not fetched or wheel is None:
+    wheel = fetched(folder)
+    if wheel is None:
         pytest.skip("the wheel of rxnmapper cannot be fetched")
-    assert hashlib.sha256(wheel.read_bytes()).hexdigest() == SHA256
     converted(wheel, folder / "models" / "checkpoints" / "reactions")
     app = App(
         Settings(
@@ -60,24 +39,6 @@ def app(tmp_path_factory):
     )
     yield app
     app.close()
-
-
-def converted(wheel: Path, folder: Path) -> None:
-    """The checkpoint as safetensors, by our command, and tokenizer.json."""
-    folder.mkdir(parents=True)
-    with zipfile.ZipFile(wheel) as archive:
-        (folder / "config.json").write_bytes(archive.read(INSIDE + "config.json"))
-        (folder / "pytorch_model.bin").write_bytes(archive.read(INSIDE + "pytorch_model.bin"))
-        lines = archive.read(INSIDE + "vocab.txt").decode().splitlines()
-    assert [file.name for file in convert(folder)] == ["model.safetensors"]
-    tokenizer = Tokenizer(models.WordLevel({token: i for i, token in enumerate(lines)}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(ATOMS), behavior="isolated")
-    tokenizer.decoder = decoders.Fuse()
-    special = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-    tokenizer.add_special_tokens([AddedToken(token, special=True) for token in special])
-    tokenizer.save(str(folder / "tokenizer.json"))
-    names = {f"{name.strip('[]').lower()}_token": name for name in special}
-    write_json(folder / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast", **names})
 
 
 @pytest.mark.parametrize("share, least", [(0.15, 0.85), (0.5, 0.75)])
