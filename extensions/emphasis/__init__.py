@@ -97,7 +97,9 @@ class Emphasis(Extension):
                 if group.nearly and group.span:
                     values = {"text": group.nearly, "weight": f"{group.weight:.4g}"}
                     row = row.note(cls.explanations["nearly"].format(column=group.span[0] + 1, **values))
-            if method == "attention" or not read.weighted:
+            weights = sorted({piece.weight for piece in read.pieces if piece.text} - {1.0})
+            removed = method == "contrast" and weights == [0.0]  # the prompt without the words, and no other
+            if method == "attention" or removed or not weights:
                 row = row.with_prompt(name, read)
                 continue
             row = row.with_prompt(name, _weightless(read))
@@ -108,7 +110,6 @@ class Emphasis(Extension):
             if method == "vocabulary":
                 words[name] = tuple(words_of(read))
                 continue
-            weights = sorted({piece.weight for piece in read.pieces} - {1.0})
             contrasts[name] = tuple((f"{name}/without/{k}", weight - 1) for k, weight in enumerate(weights))
             for (without, _), weight in zip(contrasts[name], weights, strict=True):
                 row = row.with_prompt(without, _without(read, weight))

@@ -341,8 +341,9 @@ def test_contrast_at_zero_writes_as_attention_at_zero(app):
 def test_contrast_takes_one_row_for_each_weight_and_only_where_it_acts(app):
     calls = calls_of(app, "the (cat:2) (sat:2) (in:0.5)", emphasis={"method": "contrast"})
     assert all(len(call) == 3 for call in calls)
-    calls = calls_of(app, "the cat", emphasis={"method": "contrast"})
-    assert all(len(call) == 1 for call in calls)
+    for prompt in ("the cat", "the (cat:0)"):
+        calls = calls_of(app, prompt, emphasis={"method": "contrast"})
+        assert all(len(call) == 1 for call in calls)
 
 
 # -- vocabulary ----------------------------------------------------------------------------------------------
