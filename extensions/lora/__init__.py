@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ from webui import (
     find_adapter,
 )
 
-from .tags import SYNTAX, Use, read
+from .tags import SYNTAX, Use, read, writable
 
 if TYPE_CHECKING:
     from webui import Network, Result
@@ -36,6 +37,7 @@ ANCESTORS = (
     6.0  # weight at which an adapter of the autoregressive model acts as there (AR-MAP, arXiv 2602.02178)
 )
 SHOWN = 20  # names of modules that a checkpoint lacks
+UNWRITABLE = "No tag can hold its name; rename it, without < > : and line breaks, and no blanks around it."
 TYPED = re.compile(r"<lora:([^<>:\n]{0,200})$")
 
 
@@ -139,7 +141,7 @@ class Lora(Extension):
             return
         part = found[1].casefold()
         there = adapters(cls.models / FOLDER)
-        names = [name for name in there if part in name.casefold()]
+        names = [name for name in there if part in name.casefold() and writable(name)]
         for name in sorted(names, key=lambda name: not name.casefold().startswith(part)):
             entry = adapter_entry(name, there[name])
             about = entry.error or ", ".join(filter(None, [entry.base, *entry.triggers]))
@@ -158,8 +160,14 @@ class Lora(Extension):
         """{"model": a checkpoint or null} to {"model": its name, "loras": what the headers of each file
         say}."""
         entry = app.checkpoints.entry(_name(sent, "model"))
-        found = (adapter_entry(name, path) for name, path in adapters(cls.models / FOLDER).items())
-        return {"model": entry.name, "loras": [_shown(one) for one in found]}
+        return {"model": entry.name, "loras": [_shown(one) for one in cls._entries()]}
+
+    @classmethod
+    def _entries(cls) -> Iterator[AdapterEntry]:
+        """What the headers of each file say; an error for a name that no tag can hold."""
+        for name, path in adapters(cls.models / FOLDER).items():
+            entry = adapter_entry(name, path)
+            yield entry if entry.error or writable(name) else replace(entry, error=UNWRITABLE)
 
     @classmethod
     def _fit(cls, app: Any, sent: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -9,7 +9,8 @@ from webui import Syntax, tag
 
 MOST = 8.0  # adapters of the autoregressive ancestor need weights of about 6
 # a tag takes the space before it along, so that the words around it stay one space apart
-SYNTAX = Syntax(patterns={"lora": " ?" + tag("lora")})
+TAG = tag("lora")
+SYNTAX = Syntax(patterns={"lora": " ?" + TAG})
 NUMBER = r"[0-9]*\.?[0-9]+|[0-9]+\."
 ARGUMENTS = re.compile(rf"\s*([+-]?(?:{NUMBER}))\s*(?::\s*({NUMBER})\s*-\s*({NUMBER})\s*)?")
 ABOUT = "Write <lora:name:weight> or <lora:name:weight:start-end>, as in <lora:poet:0.8:0-0.5>."
@@ -35,6 +36,12 @@ class Use(NamedTuple):
         """The weight and, if it is not the whole text, the range."""
         whole = (self.start, self.end) == (0.0, 1.0)
         return f"weight {self.weight:g}" + ("" if whole else f" from {self.start:g} to {self.end:g}")
+
+
+def writable(name: str) -> bool:
+    """Whether a tag can name the adapter."""
+    found = re.fullmatch(TAG, f"<lora:{name}>")
+    return found is not None and found[1] == name
 
 
 def read(groups: tuple[str | None, ...]) -> Use:

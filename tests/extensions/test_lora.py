@@ -670,6 +670,38 @@ def test_a_faulty_file_is_one_sentence_and_the_other_rows_go_on(app, fault):
     shutil.rmtree(loras / "faulty")
 
 
+def test_what_a_tag_cannot_name_says_so(app):
+    """Otherwise a press on its card would insert text that does nothing."""
+    loras = app.settings.models / "loras"
+    names = [" blank ", "a:b", "<b>", "two\nlines"]
+    for name in names:
+        (loras / f"{name}.safetensors").write_bytes((loras / "single.safetensors").read_bytes())
+    try:
+        shown = app.registry.extensions["lora"]._list(app, {})["loras"]
+        assert sorted(one["name"] for one in shown if "No tag can hold" in (one["error"] or "")) == sorted(
+            names
+        )
+        offered, _ = app.prompts.complete({"prompt": "<lora:"}, "prompt", cursor=6)
+        assert len(offered) == 3
+    finally:
+        for name in names:
+            (loras / f"{name}.safetensors").unlink()
+
+
+def test_numbers_that_are_too_large_are_the_loras_fault(app):
+    """Not the checkpoint's alone: hooked and merged."""
+    import shutil
+
+    loras = app.settings.models / "loras"
+    shutil.copytree(loras / "poet", loras / "large")
+    rewritten(loras / "large", lambda t: [tensor.mul_(1e30) for tensor in t.values()])
+    for merged in (False, True):
+        request = app.Request(**{**WARM, "prompt": "a <lora:large:1>"}, lora={"merged": merged})
+        assert finished(app, request).error == "lora and LLaDA: gave logits that are not finite numbers."
+    shutil.rmtree(loras / "large")
+    assert write(app, **WARM).complete
+
+
 def test_a_pickle_is_named_and_never_opened(app):
     loras = app.settings.models / "loras"
     (loras / "bad.pt").write_bytes(b"\x80\x04cos\nsystem\n")

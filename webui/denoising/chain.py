@@ -352,6 +352,8 @@ class Chain:
         except HookError as error:
             return error
         except (_NotFinite, _ModelFailed):
+            if patches := self._order["patch"]:  # weights and hooks are theirs too
+                return self._error([*patches, self.model.description.name], ValueError(NOT_FINITE))
             weight = faulty_weight(self.model.module)
             reason = (
                 f"has weights that are not finite numbers, {weight} among them." if weight else NOT_FINITE
