@@ -241,7 +241,7 @@ def _segments(
 ) -> Sequence[Segment]:
     """What of a row's answer stands under which rule. ValueError."""
     rule, of_gaps = read
-    patience = Patience(model.cancelled)
+    patience = Patience(model.cancelled, model.report)
     whole = None if rule is None else _deepest(rule.automata(patience), model)
     gaps = {name: one.automata(patience)[0] for name, one in of_gaps.items()}
     length, draft = len(model.answer(number)), row.draft

@@ -45,7 +45,7 @@ def _automaton(segment: Segment, model: Link) -> TokenAutomaton:
         return of_words(rule, starts, later, segment.strips, ends, model.vocabulary)
     for prefix in reversed(segment.strips):
         rule = after_optional(rule, prefix)
-    patience = Patience(model.cancelled)
+    patience = Patience(model.cancelled, model.report)
     return remembered(rule, vocabulary(starts), vocabulary(later), ends, model.vocabulary, patience)
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ ENOUGH = 2048  # states of a grammar's automaton, beyond which it is not expande
 MEMORY = 768 << 20  # bytes that the compiler may take
 SECONDS = 6.0  # of processor time until a compilation is given up
 GRAMMAR_SECONDS = 20.0  # the same of a grammar, whose expansion is bounded by states long before
-WAIT = 60.0  # of wall clock
+WAIT = 300.0 if find_spec("resource") else 60.0  # of wall clock; the process ends itself where it can
 DEAD = -1
 START = """
 import sys
@@ -34,15 +35,18 @@ sys.exit(main())
 
 @dataclass(frozen=True)
 class Patience:
-    """Whether the job that something is computed for was cancelled. They are all equal: what is remembered of
-    a function does not depend on who asked first."""
+    """Whether the job that something is computed for was cancelled, and who is told how far it has come: a
+    stage, what is done and the most that may be. They are all equal: what is remembered of a function does
+    not depend on who asked first."""
 
     cancelled: Callable[[], bool] = field(compare=False)
+    report: Callable[[str, float, float], None] = field(default=lambda *_: None, compare=False)
 
-    def ask(self) -> None:
+    def ask(self, stage: str, done: float, most: float) -> None:
         """ValueError if it was."""
         if self.cancelled():
             raise ValueError("the job was cancelled.")
+        self.report(stage, done, most)
 
 
 UNTIL_DONE = Patience(lambda: False)
@@ -195,7 +199,7 @@ def _run(program: list[str], sent: bytes, patience: Patience) -> tuple[int, byte
     the job was cancelled (ValueError)."""
     pipe = subprocess.PIPE
     with subprocess.Popen(program, stdin=pipe, stdout=pipe, stderr=pipe) as process:
-        until, given = time.monotonic() + WAIT, sent
+        began, given = time.monotonic(), sent
         try:
             while True:
                 try:
@@ -203,8 +207,9 @@ def _run(program: list[str], sent: bytes, patience: Patience) -> tuple[int, byte
                     return process.returncode, out, told
                 except subprocess.TimeoutExpired:
                     given = None  # it has been given already
-                    patience.ask()
-                    if time.monotonic() > until:
+                    spent = time.monotonic() - began
+                    patience.ask("compiling", int(spent), WAIT)
+                    if spent > WAIT:
                         raise
         finally:
             process.kill()

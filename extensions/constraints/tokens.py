@@ -165,7 +165,7 @@ def automaton(
                 f"at most {most:,} are possible."
             )
         for part in np.array_split(new, 1 + len(new) // 64):
-            patience.ask()
+            patience.ask("tokens", sum(map(len, rows)), most)
             rows.append(later.after(table, part))
     number[dead] = known + 1
     after = np.concatenate([number[row].astype(np.int32) for row in rows])

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import itertools
 import json
-import threading
 
 import pytest
 
+from extensions.constraints import tokens
 from extensions.constraints.automaton import UNTIL_DONE, Patience, compiled
 from extensions.constraints.compiler import expansion, grammars
+from extensions.constraints.tokens import Vocabulary
 from tests.constraint_rules import by_lark
 from tests.contract.program import cells, finished, program, write
 from webui.settings import ROOT
@@ -190,12 +191,28 @@ def test_many_alternatives_and_long_circles_of_rules(app):
     assert by_lark('start: "(" start ")" | "a"')(result.text)
 
 
+def test_compiling_for_a_checkpoint_says_how_far_it_is(app):
+    told = []
+    (automaton,) = compiled("regex", "[a-z]{300}")
+    words = tuple(bytes([byte]) for byte in range(256))
+    vocabulary = Vocabulary.of(words)
+    patience = Patience(lambda: False, lambda *said: told.append(said))
+    tokens.automaton(automaton, vocabulary, vocabulary, (), 256, patience)
+    assert told and {stage for stage, *_ in told} == {"tokens"}
+    done = [one for _, one, _ in told]
+    assert done == sorted(done) and done[-1] <= 301 and {most for *_, most in told} == {4096}
+
+
 def test_a_compilation_ends_when_its_job_is_cancelled(app):
     slow = "([a-z]{1,99}[0-9]{1,99}){1,999}"
     with pytest.raises(ValueError, match="cancelled"):
         compiled("regex", slow, 0, Patience(lambda: True))
     job = app.queue.submit(app.Request(prompt="a", length=8, seed=1, constraints={"regex": slow}))
-    began = threading.Timer(0.5, job.cancel)
-    began.start()
+    reader, said = job.subscribe(), None
+    while said is None and not job.wait(0.02):
+        said = (reader.read() or {}).get("preparing")
+    job.cancel()
+    assert said["extension"] == "constraints" and said["stage"] == "compiling"
     assert job.wait(120) and job.state == "cancelled" and not job.error
+    assert reader.read()["preparing"] is None
     assert Patience(lambda: True) == UNTIL_DONE and hash(Patience(lambda: True)) == hash(UNTIL_DONE)

@@ -17,6 +17,17 @@ class Loading:
 
 
 @dataclass(frozen=True)
+class Preparing:
+    """An extension computes something before the next model call, such as an automaton: `done` of at most
+    `most`, in a unit that belongs to `stage`."""
+
+    extension: str
+    stage: str
+    done: float
+    most: float
+
+
+@dataclass(frozen=True)
 class Started:
     """A cell's canvas exists: `length` positions, of which `given` are there at the start: text that is never
     changed, or tokens that the sampler may remask."""
@@ -68,4 +79,4 @@ class Loop:
     extension: str = ""
 
 
-Event = Loading | Started | Progress | Finished | Failed | Loop
+Event = Loading | Preparing | Started | Progress | Finished | Failed | Loop

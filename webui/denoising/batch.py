@@ -11,7 +11,7 @@ from torch import Tensor
 from webui.canvas import Canvas, Choice
 from webui.checkpoints.model import Model
 from webui.checkpoints.session import open_session
-from webui.core.events import Progress, Started
+from webui.core.events import Event, Progress, Started
 from webui.core.result import Alternative, Change
 from webui.denoising import samplers
 from webui.denoising.alternatives import likeliest
@@ -72,6 +72,7 @@ class Batch:
         extensions: Iterable[type[Extension]],
         registry: SamplerRegistry | None = None,
         cancelled: Callable[[], bool] = lambda: False,
+        report: Callable[[Event], None] = lambda event: None,
     ):
         self.model, self.rows = model, rows
         self.table = table = registry.table if registry else BUILT_IN
@@ -94,7 +95,7 @@ class Batch:
         self._endless = torch.tensor([policy == "ban" for policy in self.policy], device=model.device)
         self._ends = torch.tensor(model.ends, dtype=torch.long)
         self.session = open_session(model, rows[0].row.request.cache or "exact")
-        self.chain = Chain(model, rows, extensions, self.session, cancelled)
+        self.chain = Chain(model, rows, extensions, self.session, cancelled, report)
 
     def start(self) -> list[Started | Progress]:
         """Calls the `canvas` hooks, and returns the events that describe each row at the start. HookError."""

@@ -15,6 +15,7 @@ from webui.canvas import Canvas, Choice, Template
 from webui.checkpoints.model import Model
 from webui.checkpoints.session import Session
 from webui.checkpoints.weights import faulty_weight
+from webui.core.events import Event, Preparing
 from webui.core.result import Result
 from webui.denoising.checks import (
     Check,
@@ -52,9 +53,14 @@ class ChainLink:
     """A `Link`: the model as one extension of a batch sees it."""
 
     def __init__(
-        self, model: Model, rows: Sequence[PackedRow], below: Callable[[Canvas], Tensor], chain: Chain
+        self,
+        name: str,
+        model: Model,
+        rows: Sequence[PackedRow],
+        below: Callable[[Canvas], Tensor],
+        chain: Chain,
     ):
-        self._model, self._rows, self._below, self._chain = model, rows, below, chain
+        self._name, self._model, self._rows, self._below, self._chain = name, model, rows, below, chain
         self.mask: int = model.mask
         self.ends: tuple[int, ...] = model.ends
         self.vocabulary: int = model.vocabulary
@@ -100,6 +106,9 @@ class ChainLink:
     def cancelled(self) -> bool:
         return self._chain.cancelled()
 
+    def report(self, stage: str, done: float, most: float) -> None:
+        self._chain.report(Preparing(self._name, stage, float(done), float(most)))
+
 
 class PatchError(HookError):
     """The model may still be patched: it must not be used again."""
@@ -135,8 +144,9 @@ class Chain:
         extensions: Iterable[type[Extension]],
         session: Session | None = None,
         cancelled: Callable[[], bool] = lambda: False,
+        report: Callable[[Event], None] = lambda event: None,
     ):
-        self.cancelled = cancelled
+        self.cancelled, self.report = cancelled, report
         self.of_step: tuple[Canvas, Canvas] | None = None
         self.model, self.rows = model, rows
         self.session = session or Session(model)
@@ -274,7 +284,7 @@ class Chain:
         return any(name not in self._working or self._working[name][row] is not None for name in names)
 
     def _add(self, kind: type[Extension], on: list[Row | None]) -> None:
-        link = ChainLink(self.model, self.rows, self._below, self)
+        link = ChainLink(kind.name, self.model, self.rows, self._below, self)
         self._working[kind.name] = on
         extension = _guarded(kind.name, kind, on)
         self._links[kind.name] = (extension, link)

@@ -38,14 +38,14 @@ from webui.extension.registry import Registry
 from webui.extension.row import Row
 
 Prepared = tuple[Row, tuple[str, ...]]  # a row, and the fields its preset filled
-# (cells, the job's id, whether it was cancelled, a receiver of Loading events): the cells' events
+# (cells, the job's id, whether it was cancelled, a receiver of `Work.report`): the cells' events
 Generate = Callable[[Sequence[Cell], str, Callable[[], bool], Callable[[Event], None]], Iterator[Event]]
 _NONE: Mapping[str, Result] = MappingProxyType({})
 
 
 class Job(Protocol):
-    """What the engine needs of a job: its cells, whether it was cancelled, and a receiver of Loading
-    events."""
+    """What the engine needs of a job: its cells, whether it was cancelled, and a receiver of events
+    that happen within one call."""
 
     id: str
     request: Request
@@ -60,7 +60,7 @@ class Job(Protocol):
 class Work:
     """What all batches of one job share.
 
-    report  receives Loading events, which happen within one call, where nothing can be yielded
+    report  receives Loading and Preparing events, which happen within one call, where nothing can be yielded
     model   the model in use
     """
 
@@ -252,7 +252,9 @@ class Engine:
         began, model = time.monotonic(), work.model
         assert model is not None
         try:
-            batch = Batch(model, rows, self.registry.extensions.values(), self.samplers, work.cancelled)
+            batch = Batch(
+                model, rows, self.registry.extensions.values(), self.samplers, work.cancelled, work.report
+            )
         except Stopped:
             return
         except (ValueError, HookError) as error:  # the settings of a row, or its sampler

@@ -87,6 +87,11 @@ class Link(Protocol):
         raises a ValueError if it was; what it says then is not shown."""
         ...
 
+    def report(self, stage: str, done: float, most: float) -> None:
+        """Shows how far a hook that computes for long has come: `done` of at most `most`. The page says it
+        in the words `extension.<name>.preparing.<stage>` of the extension, with {done} and {most}."""
+        ...
+
 
 class Network(Protocol):
     """The model as `patch` sees it.

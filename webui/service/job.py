@@ -7,11 +7,11 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from webui.core.errors import Abandoned, Code
-from webui.core.events import Event, Failed, Finished, Loading, Loop, Progress, Started
+from webui.core.events import Event, Failed, Finished, Loading, Loop, Preparing, Progress, Started
 from webui.core.request import Cell, Request
 from webui.core.result import Result
 
@@ -125,6 +125,7 @@ class Job:
         self.code: Code | None = None  # of the error
         self.result: Result | None = None
         self.loading: Loading | None = None  # the checkpoint it waits for
+        self.preparing: Preparing | None = None  # what an extension computes
         self.version = 1
         self._views = {cell.id: CellView(cell) for cell in cells}
         self._progress = 0.0
@@ -189,6 +190,7 @@ class Job:
                 "checkpoint": self.loading.checkpoint,
                 "done": round(self.loading.done, 3),
             }
+            preparing = self.preparing and asdict(self.preparing)
             return {
                 "id": self.id,
                 "experiment": self.experiment,
@@ -198,6 +200,7 @@ class Job:
                 "seconds": round(now - self.started, 3) if self.started else 0.0,
                 "progress": 1.0 if self.state in ENDED else round(self._progress, 4),
                 "loading": loading,
+                "preparing": preparing,
             }
 
     def subscribe(self) -> Subscription:
@@ -211,6 +214,7 @@ class Job:
                 return
             self.version += 1
             self.loading = event if isinstance(event, Loading) and event.done < 1 else None
+            self.preparing = event if isinstance(event, Preparing) else None
             if isinstance(event, Loop):
                 self._loop = event
                 for view in self._views.values():
@@ -276,7 +280,7 @@ class Job:
 
     def _end(self, state: State) -> None:
         self.version += 1
-        self.loading = None
+        self.loading = self.preparing = None
         self.state, self.ended = state, time.time()
         for view in self._views.values():
             if view.state not in ENDED:

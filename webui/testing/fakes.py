@@ -113,6 +113,9 @@ class FakeLink:
     def cancelled(self) -> bool:
         return False
 
+    def report(self, stage: str, done: float, most: float) -> None:
+        pass
+
     def _of(self, canvas: Canvas) -> Tensor:
         import torch
 

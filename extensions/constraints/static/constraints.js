@@ -6,6 +6,7 @@ import { block, call, element, say, shown, whenFinished } from "webui";
 const FIELDS = ["preset", "regex", "choices", "json_schema", "grammar", "depth", "gaps"];
 const CHECKED = FIELDS.filter((field) => field !== "depth");
 const PAUSE = 400; // milliseconds without a key
+const SLOW = 1000; // milliseconds until a check is said to take long
 const words = (key, values = {}) => say(`extension.constraints.${key}`, values);
 
 let asked = ""; // the options of the last answer, or of the question under way
@@ -38,11 +39,16 @@ async function ask() {
   asked = JSON.stringify(sent);
   busy = true;
   const rules = CHECKED.some((field) => sent[field] && sent[field] !== "none");
+  const slow = setTimeout(() => { // which field it is about is known with the answer
+    answer = Object.fromEntries(CHECKED.filter((field) => sent[field] && sent[field] !== "none").map((field) => [field, { checking: true }]));
+    say_all();
+  }, SLOW);
   try {
     answer = rules ? (await call("constraints/check", { options: sent })).rules : {};
   } catch (error) {
     answer = { regex: { wrong: error.message } };
   }
+  clearTimeout(slow);
   busy = false;
   say_all();
   look();
@@ -53,15 +59,16 @@ function say_all() {
   for (const field of CHECKED) {
     const control = block(`constraints.${field}`);
     if (!control) continue;
-    const { wrong, example, depth } = answer[field] ?? {};
+    const { wrong, example, depth, checking } = answer[field] ?? {};
     let line = control.querySelector(".rule-check");
     if (!line) {
-      if (wrong === undefined && example === undefined) continue;
+      if (wrong === undefined && example === undefined && !checking) continue;
       line = control.appendChild(element("p", "rule-check"));
       line.setAttribute("role", "status");
     }
     line.classList.toggle("refused", wrong !== undefined);
     if (wrong !== undefined) line.replaceChildren(element("bdi", "", wrong));
+    else if (checking) line.replaceChildren(words("checking"));
     else if (example === undefined) line.replaceChildren();
     else {
       const text = element("code", "", element("bdi", "", example === "" ? words("nothing") : example));

@@ -72,13 +72,23 @@ class LoadingInfo(BaseModel):
     done: float
 
 
+class PreparingInfo(BaseModel):
+    """What an extension computes before the next model call: `done` of at most `most`, in a unit that belongs
+    to `stage`."""
+
+    extension: str
+    stage: str
+    done: float
+    most: float
+
+
 class JobLine(BaseModel):
     """A job in the list. `position`: how many come before it; `progress`: 0 to 1; `created`: seconds since
     1970.
 
     `client_is_you`: whether the caller is the client that it belongs to; `prompt`: its beginning;
-    `checkpoint`: one name, or several with commas; `loading`: the checkpoint that it waits for; `experiment`:
-    the one that keeps its texts, so that it can be resumed.
+    `checkpoint`: one name, or several with commas; `loading`: the checkpoint that it waits for; `preparing`:
+    what an extension computes for it; `experiment`: the one that keeps its texts, so that it can be resumed.
     """
 
     id: str
@@ -95,6 +105,7 @@ class JobLine(BaseModel):
     texts: int
     checkpoint: str
     loading: LoadingInfo | None
+    preparing: PreparingInfo | None
 
 
 class DownloadInfo(BaseModel):
@@ -164,6 +175,7 @@ class Update(BaseModel):
     seconds: float
     progress: float
     loading: LoadingInfo | None
+    preparing: PreparingInfo | None
     cells: dict[str, CellUpdate]
 
 

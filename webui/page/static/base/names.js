@@ -1,7 +1,7 @@
 // @ts-check
 // Names for people: of a field, of an extension, of a value.
 
-import { inside, say } from "./strings.js";
+import { formatNumber, inside, say } from "./strings.js";
 
 const canvas = () => document.querySelector("tdw-canvas");
 
@@ -20,6 +20,14 @@ export function nameOfExtension(name) {
   const key = `extension.${name}.title`;
   const said = say(key);
   return said === key ? JSON.parse(canvas()?.dataset.titles || "{}")[name] ?? name : said;
+}
+
+/** What an extension computes for a job, in the extension's words if it has any.
+ *  @param {{extension: string, stage: string, done: number, most: number}} preparing */
+export function preparingBy({ extension, stage, done, most }) {
+  const key = `extension.${extension}.preparing.${stage}`;
+  const values = { done: formatNumber(done), most: formatNumber(most) };
+  return say(say(key) === key ? "canvas.preparing.by" : key, { ...values, extension: nameOfExtension(extension) });
 }
 
 /** Whether a field of an extension that is here has no control: what it holds is its own business.

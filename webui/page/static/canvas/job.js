@@ -2,7 +2,7 @@
 // One job: its state and progress, and its rows as a list, as a table of cells, as a grid of two axes, or as a table of results.
 
 import { feed } from "../base/feed.js";
-import { nameOfAxis, valueOfAxis } from "../base/names.js";
+import { nameOfAxis, preparingBy, valueOfAxis } from "../base/names.js";
 import { choice, element } from "../base/parts.js";
 import { Changed } from "../results/changed.js";
 import { Chart } from "../results/chart.js";
@@ -49,7 +49,7 @@ export class Job {
     const cells = Object.fromEntries(results.map((result, index) => [String(index), ended(result)]));
     const seconds = Math.max(...results.map(({ statistics }) => Number(statistics?.seconds) || 0));
     const state = results.every(({ complete }) => complete) ? "done" : "cancelled";
-    job.update({ state, cells, seconds, progress: 1, position: 0, error: null, loading: null }, true);
+    job.update({ state, cells, seconds, progress: 1, position: 0, error: null, loading: null, preparing: null }, true);
     return job;
   }
 
@@ -141,11 +141,15 @@ export class Job {
     const speed = seconds > 0 && committed ? say("canvas.cost.speed", { speed: formatNumber(committed / seconds, committed / seconds < 10 ? 1 : 0) }) : "";
     const slowest = rows.filter((row) => row.state === "running" && row.steps).sort((a, b) => a.step / a.steps - b.step / b.steps)[0];
     const left = state === "running" && progress > 0.02 ? (seconds / progress) * (1 - progress) : 0;
-    const preparing = loading ? say("canvas.loading", { checkpoint: loading.checkpoint, percent: Math.round(100 * loading.done) }) : say("canvas.preparing");
+    const preparing = loading
+      ? say("canvas.loading", { checkpoint: loading.checkpoint, percent: Math.round(100 * loading.done) })
+      : update.preparing
+      ? preparingBy(update.preparing)
+      : say("canvas.preparing");
     this.setStatus(
       {
         queued: loading ? preparing : position ? say("canvas.waiting.behind", { count: position }) : say("canvas.waiting"),
-        running: slowest ? say("canvas.generating") : preparing,
+        running: slowest && !update.preparing ? say("canvas.generating") : preparing,
         done: failed ? say("canvas.done.partly", { failed, texts }) : say("canvas.done"),
         failed: say("canvas.failed"),
         cancelled: say("canvas.cancelled"),

@@ -3,6 +3,7 @@
 
 import { ENDED, feed } from "../base/feed.js";
 import { abandon, callJob, interrupt, interruption } from "../base/jobs.js";
+import { preparingBy } from "../base/names.js";
 import { button, element } from "../base/parts.js";
 import { say, locale } from "../base/strings.js";
 
@@ -71,10 +72,11 @@ export class QueueItem {
   }
 }
 
-function state({ id, state, position, loading, progress, seconds }) {
+function state({ id, state, position, loading, preparing, progress, seconds }) {
   if (interruption(id)) return say("jobs.state.interrupting");
   loading ??= state === "queued" && !position ? feed.loading : null;
   if (loading) return say("jobs.state.loading", { checkpoint: loading.checkpoint, percent: Math.round(100 * loading.done) });
+  if (preparing) return preparingBy(preparing);
   if (state === "queued") return position > 1 ? say("jobs.state.queued.many", { n: position }) : say(position ? "jobs.state.queued.one" : "jobs.state.queued");
   return say(`jobs.state.${state}`, { percent: Math.round(100 * progress), time: duration(seconds) });
 }
