@@ -50,6 +50,7 @@ SAMPLERS = (
     "random",
     "threshold",
     "editing",
+    "joint_threshold",
     "p2",
     "remdm_cap",
     "remdm_rescale",

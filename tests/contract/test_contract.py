@@ -130,6 +130,22 @@ def test_every_other_sampler_gives_the_same_text_again(app, sampler, family):
     assert not unknown and write(app, **dict(again)).text == result.text
 
 
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_drafts_change_no_text(app, sampler):
+    """With guidance, gaps, blocks and late end-of-text, two texts in a batch."""
+    fields = {"model": "LLaDA", "sampler": sampler, **WARM, **EXTENSIONS["guidance"], **EXTENSIONS["infill"]}
+    fields |= {"block_length": 6, "steps": 12, "end_of_text": "late", "count": 2}
+    plain, drafted = write(app, **fields), write(app, **fields, freedave={"draft_steps": 4})
+    assert texts(plain) == texts(drafted)
+    for one, two in zip(plain.parts, drafted.parts, strict=True):
+        assert one.trace == two.trace and two.statistics.forwards <= one.statistics.forwards
+
+
+def test_drafts_with_a_cache_are_refused(app):
+    with pytest.raises(AssertionError, match="drafts need the cache exact, not dual"):
+        write(app, model="LLaDA", **WARM, cache="dual", freedave={"draft_steps": 2})
+
+
 def given_columns(app, part) -> set[int]:
     """Columns of the answer that the request gave. The canvas of a job that is done still shows them, as step
     0."""

@@ -28,6 +28,12 @@ ALL = {
     "path planning": {"sampler": "p2", "temperature": 0.7, "p2": {"judge": "unseen"}},
     "wino": {"sampler": "wino", "temperature": 0.7, "wino": {"threshold": 0.02}, "steps": 16},
     "until settled": {"sampler": "editing", "temperature": 0.7, "edit_threshold": 0.3, "steps": 16},
+    "edits of a full block": {
+        "sampler": "joint_threshold",
+        "temperature": 0.7,
+        "joint": {"post_edit_steps": 2, "penalty": 3.0},
+        "steps": 16,
+    },
     "guidance": {"guidance": {"scale": 2.0}, "temperature": 0.6},
     "words": {"logit_bias": {"more": "zebra cat:9, it", "less": "the"}, "temperature": 0.6, "length": 24},
     "infill": {

@@ -344,6 +344,11 @@ VALUES = {
     "variation_seed": "1, 2",
     "variation_strength": "0, 1",
     "p2.eta": "0, 10",
+    "joint.threshold": "0, 1",
+    "freedave.draft_steps": "1, 4",
+    "joint.edit_threshold": "0, 1",
+    "joint.post_edit_steps": "0, 16",
+    "joint.penalty": "0, 100",
     "remdm.eta": "0, 0.9",
     "remdm.t_on": "0.2, 0.9",
     "remdm.t_off": "0, 0.54",
@@ -415,6 +420,10 @@ ACTING = {  # what makes a field matter, besides the contract's example of its e
     "variation_seed": {"variation_strength": 0.7},
     "variation_strength": {"variation_seed": 8},
     "p2.eta": {"sampler": "p2", "steps": 8},
+    **{
+        f"joint.{name}": {"sampler": "joint_threshold", "steps": 24}
+        for name in ("threshold", "edit_threshold", "post_edit_steps", "penalty")
+    },
     "p2.judge": {"sampler": "p2", "steps": 8},
     "remdm.eta": {"sampler": "remdm_rescale", "steps": 8},
     **{
@@ -443,6 +452,7 @@ NO_DIFFERENCE = {
     "syntax",
     "cache",  # what it changes needs more than one block
     "lora.merged",  # the same weights in another way
+    "freedave.draft_steps",  # the same text
     "guidance.empty",  # a tokenizer without a template has no frame
     "loopback.curve",
     "loopback.template",

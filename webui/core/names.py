@@ -17,6 +17,8 @@ SAMPLERS: Mapping[str, str] = MappingProxyType(
         "(Fast-dLLM).",
         "editing": "Like threshold, and replaces committed tokens of the block where another is likely "
         "enough (LLaDA2.1).",
+        "joint_threshold": "Like editing, with a limit of edits once a block is full and a penalty on "
+        "doubled tokens (LLaDA2.x).",
         "p2": "Path planning: each step keeps the most confident positions and masks the others, committed "
         "ones too (P2).",
         "remdm_cap": "Commits by chance and masks committed positions again with a capped probability "
@@ -48,6 +50,12 @@ SAMPLERS: Mapping[str, str] = MappingProxyType(
 )
 SAMPLER_OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
+        "joint_threshold": (
+            "joint.threshold",
+            "joint.edit_threshold",
+            "joint.post_edit_steps",
+            "joint.penalty",
+        ),
         "p2": ("p2.eta", "p2.judge"),
         "remdm_cap": ("remdm.eta",),
         "remdm_rescale": ("remdm.eta",),

@@ -16,7 +16,16 @@ from pydantic import ValidatorFunctionWrapHandler, field_validator
 from webui.core.fields import field, options_field
 from webui.core.options import Options, validate
 from webui.core.renamed import Renamed, current
-from webui.core.sampler_options import Dream, Klass, Parallel, PathPlanning, Remdm, Wino
+from webui.core.sampler_options import (
+    Dream,
+    FreeDave,
+    JointThreshold,
+    Klass,
+    Parallel,
+    PathPlanning,
+    Remdm,
+    Wino,
+)
 from webui.core.start import Start
 from webui.core.unknown import FIELD, OLD_FIELD, Checked, part, plain
 
@@ -218,12 +227,14 @@ class Request(Options):
         help="Writes them. Otherwise a request for so many is refused with what it would cost.",
         axis=False,
     )
+    joint: JointThreshold = options_field(JointThreshold, "Joint threshold (LLaDA2.x)")
     p2: PathPlanning = options_field(PathPlanning, "Path planning (P2)")
     remdm: Remdm = options_field(Remdm, "ReMDM")
     wino: Wino = options_field(Wino, "WINO")
     dream: Dream = options_field(Dream, "Dream")
     parallel: Parallel = options_field(Parallel, "Parallel samplers")
     klass: Klass = options_field(Klass, "KLASS")
+    freedave: FreeDave = options_field(FreeDave, "FreeDave")
     canvas: Start | None = field(
         None,
         label="Canvas",

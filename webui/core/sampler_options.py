@@ -161,3 +161,50 @@ class Klass(Options):
     history: int = field(
         2, ge=1, le=64, label="KLASS: stable for", help="Steps for which a position has to be stable."
     )
+
+
+class JointThreshold(Options):
+    """LLaDA2.x's joint threshold: commits and edits by a threshold each, with a 2-gram penalty."""
+
+    threshold: float = field(
+        0.5, ge=0, le=1, step=0.01, label="Joint: threshold", help="Masked positions above it are committed."
+    )
+    edit_threshold: float = field(
+        0.0,
+        ge=0,
+        le=1,
+        step=0.01,
+        label="Joint: edit threshold",
+        help="A committed token is replaced where another one is likelier than this.",
+    )
+    post_edit_steps: int = field(
+        16,
+        ge=0,
+        le=4096,
+        label="Joint: edits of a full block",
+        help="Steps that a block may be edited for once nothing of it is masked.",
+    )
+    penalty: float = field(
+        0.0,
+        ge=0,
+        le=100,
+        step=0.1,
+        label="Joint: 2-gram penalty",
+        help="Taken from the logit of the token that stands before a position: fewer doubled tokens. 0 is "
+        "off.",
+    )
+
+
+class FreeDave(Options):
+    """FreeDave: draft and verify, with every sampler."""
+
+    draft_steps: int = field(
+        1,
+        ge=1,
+        le=64,
+        label="Draft steps (FreeDave)",
+        help="So many canvases of a text are computed at once: the next one, and those that follow if the "
+        "model does not change its mind. The same text in fewer model calls; 1 is off. Needs the cache "
+        "exact.",
+        place="parameters",
+    )

@@ -18,6 +18,7 @@ from webui.denoising.alternatives import likeliest
 from webui.denoising.chain import Chain
 from webui.denoising.checks import Check
 from webui.denoising.decode import Decoded, decode
+from webui.denoising.drafting import Drafts
 from webui.denoising.packing import PackedRow
 from webui.denoising.replay import replay
 from webui.denoising.sampler_registry import SamplerRegistry
@@ -36,7 +37,7 @@ class LiveRow:
 
     packed: PackedRow
     trace: list[Change] = field(default_factory=list)
-    step: int = 0  # model calls so far
+    step: int = 0  # denoising steps so far
     resumed: int = 0  # of these, the ones made in an earlier run
     alternatives: dict[tuple[int, int], tuple[Alternative, ...]] = field(default_factory=dict)
 
@@ -94,6 +95,8 @@ class Batch:
         self.policy = [packed.row.request.end_of_text for packed in rows]
         self._endless = torch.tensor([policy == "ban" for policy in self.policy], device=model.device)
         self._ends = torch.tensor(model.ends, dtype=torch.long)
+        steps = [packed.row.request.freedave.draft_steps for packed in rows]
+        self.drafts = Drafts(steps, table) if max(steps) > 1 else None
         self.session = open_session(model, rows[0].row.request.cache or "exact")
         self.chain = Chain(model, rows, extensions, self.session, cancelled, report)
 
@@ -123,12 +126,16 @@ class Batch:
         else:
             canvas = host
         self.chain.of_step = canvas, host
-        logits, finite = self.chain.logits(canvas)
+        drafts = self.drafts
+        ask = None if drafts is None else (lambda canvas, call: drafts.logits(canvas, host, call))
+        logits, finite = self.chain.logits(canvas, ask)
         checks = [finite]
         try:
             self._ban_ends(canvas, logits)
             logits, something_left = self.chain.banned(canvas, logits)
             checks += something_left
+            if drafts is not None:
+                drafts.saw(canvas, logits)
             kept = samplers.observe(canvas, logits, self.table)
             choice = samplers.choose(kept, logits, self.table)
             choice, more = self.chain.pick(canvas, logits, choice)
@@ -167,6 +174,8 @@ class Batch:
             self.host = self.host.take(stay)
             self.canvas = self.canvas.take(stay) if self._apart else self.host
             self.session.leave(rows)
+            if self.drafts is not None:
+                self.drafts.leave(rows)
             for row in rows:
                 del self.live[row]
 
@@ -178,6 +187,11 @@ class Batch:
         """The answer of a row as it stands now; the mask token where it is masked."""
         index = self.host.row.tolist().index(row)
         return self.host.tokens[index, int(self.host.answer[index]) :].tolist()
+
+    def forwards(self, row: int) -> int:
+        """The model calls that a row took part in, in this run."""
+        live = self.live[row]
+        return live.step - live.resumed - (0 if self.drafts is None else self.drafts.saved[row])
 
     def endless(self) -> dict[int, HookError]:
         """Errors of the rows that took more steps than they have positions and denoising steps, by row

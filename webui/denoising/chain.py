@@ -221,11 +221,13 @@ class Chain:
             canvas = check_canvas(name, self._call(name, "canvas", canvas), canvas)
         return canvas
 
-    def logits(self, canvas: Canvas) -> tuple[Tensor, Check]:
+    def logits(
+        self, canvas: Canvas, ask: Callable[[Canvas, Callable[[Canvas], Tensor]], Tensor] | None = None
+    ) -> tuple[Tensor, Check]:
         """(N, V): one model call through all links, in a tensor that nobody else holds; and whether they are
-        finite. HookError."""
+        finite. HookError. ask: gets the canvas and the call, and may make it with another canvas."""
         try:
-            logits = self._below(canvas)
+            logits = self._below(canvas) if ask is None else ask(canvas, self._below)
         except _ModelFailed as failure:
             raise self._error(self._blame_model(failure.error), failure.error) from failure.error
         # Of NaN neither is true. (`aminmax` takes ten times as long.)

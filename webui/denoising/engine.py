@@ -351,7 +351,7 @@ class Engine:
             trace=tuple(live.trace),
             alternatives=_alternatives(live),
             statistics=Statistics(
-                forwards=live.step - live.resumed,
+                forwards=batch.forwards(row),
                 tokens=_written(live.trace),
                 prompt_tokens=len(packed.prompt.tokens),
                 seconds=round(time.monotonic() - began, 4),

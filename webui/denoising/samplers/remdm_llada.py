@@ -52,5 +52,5 @@ def _plan(canvas: Canvas, plan: Plan) -> tuple[Tensor, Tensor]:
     first = torch.minimum(first, filling - 1).clamp(min=1)  # a step is left to fill the rest
     inside = (made >= first) & (made < first + loops)
     counted = torch.where(made < first, made, torch.where(inside, first - 1, made - loops))
-    after = linear(plan.size, counted, filling)
+    after = linear(plan.size, counted, filling, canvas)
     return after, torch.where(inside, torch.minimum(state.own["again"].long(), plan.size - after), 0)

@@ -13,6 +13,7 @@ from torch import Tensor
 from webui.canvas import Canvas, Choice, SamplerState
 from webui.denoising.samplers.confidences import token_probability
 from webui.denoising.samplers.draw import draw, processed
+from webui.denoising.samplers.joint_threshold import FULL, full_since, may_edit
 from webui.denoising.samplers.plan import Plan
 from webui.denoising.samplers.table import BUILT_IN, SamplerTable
 
@@ -145,6 +146,9 @@ def activate(canvas: Canvas, table: SamplerTable = BUILT_IN, begins: bool | None
     if any(revising):
         committed = inside & ~canvas.given & ~masked
         active = active | (committed & _is_one_of(state, revising)[:, None])
+        if FULL in state.own:
+            full = full_since(canvas, (masked & inside).any(1))
+            state = state.with_own(**{FULL: torch.where(new, -1, full)})
         if "unseen" in state.own:
             changes["unseen"] = committed & (state.own["unseen"] > 0)[:, None]
     return replace(canvas, active=active, sampler=state, **changes)
@@ -198,7 +202,7 @@ def observe(canvas: Canvas, logits: Tensor, table: SamplerTable = BUILT_IN) -> C
     kept = [name for name in canvas.state.samplers if table.samplers[name].observe is not None]
     if not kept:
         return canvas
-    state, seen = canvas.state, _seen(canvas, _wide(logits), table)
+    state, seen = canvas.state, _seen(canvas, _adjusted(canvas, logits, table), table)
     for name in kept:
         state = state.with_own(**table.samplers[name].observe(canvas, seen))  # type: ignore[misc]
     return canvas.with_sampler(state)
@@ -207,7 +211,7 @@ def observe(canvas: Canvas, logits: Tensor, table: SamplerTable = BUILT_IN) -> C
 def choose(canvas: Canvas, logits: Tensor, table: SamplerTable = BUILT_IN) -> Choice:
     """Draws a token for every active position of `logits` (N, V), measures confidence, and selects what is
     committed and what is masked again."""
-    logits = _wide(logits)
+    logits = _adjusted(canvas, logits, table)
     state = canvas.state
     token = draw(canvas, logits)
     probability = token_probability(logits, token)
@@ -261,9 +265,15 @@ def counted(state: SamplerState, at: tuple[Tensor, Tensor], new: Tensor, probabi
     return state.with_own(probability=memory)
 
 
-def _wide(logits: Tensor) -> Tensor:
-    """In float32, or float64 if that is what they are."""
-    return logits.double() if logits.dtype == torch.float64 else logits.float()
+def _adjusted(canvas: Canvas, logits: Tensor, table: SamplerTable) -> Tensor:
+    """In float32, or float64 if that is what they are, as each row's sampler wants them."""
+    logits = logits.double() if logits.dtype == torch.float64 else logits.float()
+    state = canvas.state
+    for number, name in enumerate(state.samplers):
+        if (adjust := table.samplers[name].adjust) is not None:
+            mine = (state.sampler == number)[canvas.at[0]]
+            logits = torch.where(mine[:, None], adjust(canvas, logits), logits)
+    return logits
 
 
 def _seen(canvas: Canvas, logits: Tensor, table: SamplerTable) -> Tensor:
@@ -312,6 +322,8 @@ def _running(canvas: Canvas, table: SamplerTable) -> Tensor:
         inside = canvas.masked & (canvas.block == state.block[:, None])
         settled = (made > 0) & (state.changed == 0) & ~inside.any(1)
         staying = staying & ~(_is_one_of(state, until_settled) & settled)
+        if FULL in state.own:
+            staying = staying & may_edit(canvas, inside.any(1))
     return staying & (state.block_masked > 0) & (made < state.block_steps)
 
 

@@ -14,6 +14,7 @@ from webui.core.names import SAMPLERS
 from webui.denoising.samplers import (
     confidences,
     dream,
+    joint_threshold,
     klass,
     parallel,
     path_planning,
@@ -48,7 +49,10 @@ class Sampler:
     options     request -> numbers that this sampler alone needs; in `canvas.state.own`, a (B,) float each.
                 Two of them say how a sampler that revises judges what is committed: "standing", by the
                 probability of the token that is there instead of the confidence of the one drawn;
-                "unseen", by logits that the model gives as if the position were masked
+                "unseen", by logits that the model gives as if the position were masked. A third,
+                "post_edit_steps", is one more than the steps it may stay once nothing is masked, 0: any
+    adjust      canvas, logits (N, V) -> those that its rows draw from and measure confidence on; other rows
+                keep theirs
     observe     canvas, logits (N, V) that confidence is measured on -> what it keeps of a step, as further
                 state, known when it selects. A text that goes on from its trace begins without
     time        canvas -> (B,) the time of each row's step, from 1 down to above 0, for models that are told
@@ -67,6 +71,7 @@ class Sampler:
     processed: bool = False
     remembers: bool = False
     options: Callable[[Any], Mapping[str, float]] = lambda request: {}
+    adjust: Callable[[Canvas, Tensor], Tensor] | None = None
     observe: Callable[[Canvas, Tensor], Mapping[str, Tensor]] | None = None
     time: Callable[[Canvas], Tensor] | None = None
     begin: Callable[[Canvas], Mapping[str, Tensor]] = lambda canvas: {}
@@ -135,6 +140,20 @@ BUILT_IN = SamplerTable(
                 options=lambda request: {
                     "threshold": request.threshold,
                     "edit_threshold": request.edit_threshold,
+                },
+            ),
+            "joint_threshold": Sampler(
+                SAMPLERS["joint_threshold"],
+                select=selections.edited,
+                revises=True,
+                until="settled",
+                adjust=joint_threshold.penalized,
+                begin=joint_threshold.begin,
+                options=lambda request: {
+                    "threshold": request.joint.threshold,
+                    "edit_threshold": request.joint.edit_threshold,
+                    "post_edit_steps": request.joint.post_edit_steps + 1,
+                    "penalty": request.joint.penalty,
                 },
             ),
             "p2": Sampler(
