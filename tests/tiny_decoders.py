@@ -139,9 +139,14 @@ PUBLISHED: dict[str, dict[str, Any]] = {
     },
     "DiffuLLaMA": {"shape": "llama", **LLAMA, "model_type": "llama", "named": True},
     "Open-dLLM": {"shape": "qwen2", **QWEN2, "model_type": "qwen2", "named": True},
+    "Adapted Llama": {"shape": "llama", **LLAMA, "model_type": "llama", "named": True},
+    "Adapted Qwen2": {"shape": "qwen2", **QWEN2, "model_type": "qwen2", "named": True},
+    "Adapted Qwen3": {"shape": "qwen3", **QWEN3, "model_type": "qwen3", "named": True},
 }
 # how each computes: whether the output at a column predicts the next one, and columns of a block
-SHIFTED = {"Dream", "Fast-dLLM v2", "RND1", "DiffuLLaMA", "Open-dLLM"}
+SHIFTED = {"Dream", "Fast-dLLM v2", "RND1", "DiffuLLaMA", "Open-dLLM"} | {
+    f"Adapted {kind}" for kind in ("Llama", "Qwen2", "Qwen3")
+}
 BLOCKS = {
     "DreamReasoner": 8,
     "SDAR": 4,

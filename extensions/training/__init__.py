@@ -30,8 +30,9 @@ class Training(Extension):
 
     @classmethod
     def commands(cls) -> Mapping[str, Command]:
-        """`train`, `finetune` and `evaluate`."""
+        """`train`, `finetune`, `adapt` and `evaluate`."""
         from . import main  # here, so that `python -m extensions.training.main` imports it once
+        from .adapt import COMMAND as ADAPT
         from .evaluation import COMMAND as EVALUATE
         from .finetune import COMMAND as FINETUNE
 
@@ -43,5 +44,6 @@ class Training(Extension):
         return {
             "train": Command(about, train, main.arguments),
             "finetune": FINETUNE,
+            "adapt": ADAPT,
             "evaluate": EVALUATE,
         }

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import random
 import re
 import time
@@ -60,7 +61,8 @@ KINDS = MappingProxyType(
 )
 RUN = "run.json"  # the flags of a run, beside its state
 REMEMBERED = tuple(
-    "out kind model steps batch length rank alpha rate targets trigger keywords seed every sample".split()
+    "out kind model steps batch length rank alpha rate targets trigger keywords template seed every "
+    "sample".split()
 )
 SHOWN = 10  # steps between two losses in the log
 NAME = re.compile(r"[\w][\w .+-]{0,99}")
@@ -93,6 +95,7 @@ class Plan:
     keywords: int
     seed: int
     kind: str = "lora"
+    template: str = "auto"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -132,6 +135,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=2,
         help="words of a text that are its prompt in half of the rows, where the data has none (default: 2)",
+    )
+    parser.add_argument(
+        "--template",
+        choices=("auto", "raw"),
+        default="auto",
+        help="raw: rows have nothing of the checkpoint's chat template around them",
     )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--every", type=int, default=50, help="steps between measurements (default: 50)")
@@ -179,6 +188,7 @@ def _run(app: Any, options: argparse.Namespace, team: Team) -> int:
         keywords=options.keywords,
         seed=options.seed,
         kind=options.kind,
+        template=options.template,
     )
     kind = KINDS[options.kind]
     place = app.settings.models / kind.folder
@@ -216,7 +226,7 @@ def _run(app: Any, options: argparse.Namespace, team: Team) -> int:
     with tuner.hooked():
         if tuner.best is None:
             tuner.best = tuner.bound()
-            _tell(f"held out without it: {tuner.best:.4f} nats per token")
+            _tell(f"held out without it: {tuner.best:.4f} nats per token, {tuner.bits(tuner.best)}")
             tuner.first = tuner.best
             tuner.keep(keep)
             log.add(step=0, held_out=tuner.best)
@@ -231,7 +241,8 @@ def _run(app: Any, options: argparse.Namespace, team: Team) -> int:
                 bound = tuner.bound()
                 sample = "" if options.sample is None else _sample(app, options)
                 tuner.preview = sample or tuner.preview
-                _tell(f"step {tuner.step}/{plan.steps} held out {bound:.4f} {sample!r}".removesuffix(" ''"))
+                now = f"step {tuner.step}/{plan.steps} held out {bound:.4f}, {tuner.bits(bound)}"
+                _tell(f"{now} {sample!r}".removesuffix(" ''"))
                 if bound < tuner.best:
                     tuner.best, tuner.best_step = bound, tuner.step
                     tuner.save(folder)
@@ -244,7 +255,8 @@ def _run(app: Any, options: argparse.Namespace, team: Team) -> int:
         raise ValueError("No step was better than the checkpoint alone; give more data or a lower --rate.")
     else:
         _tell(
-            f"{made}: held out {tuner.first:.4f} without, {tuner.best:.4f} with it (step {tuner.best_step})"
+            f"{made}: held out {tuner.first:.4f} without, {tuner.best:.4f} with it (step {tuner.best_step}), "
+            f"{tuner.bits(tuner.best)}"
         )
     return 0
 
@@ -487,6 +499,12 @@ class Tuner:
                 ) * len(some)
         return total / len(self.held)
 
+    def bits(self, nats: float) -> str:
+        """A bound per token of the held-out rows in bits per byte of their text."""
+        text = sum(len(self.model.tokenizer.decode(one.tokens).encode()) for one in self.held)
+        tokens = sum(len(one.tokens) for one in self.held)
+        return f"{nats * tokens / max(1, text) / math.log(2):.3f} bits per byte"
+
     def _loss(self, some: Sequence[Example], dice: random.Random, team: Team | None = None) -> Tensor:
         """Nats per token of these rows; of a team this process's part, which add up to that. Prompts and
         masks are drawn alike in every process."""
@@ -533,12 +551,14 @@ class Tuner:
         there = sorted(set(map(str.lower, WORD.findall(example.text))))
         many = self.plan.keywords if dice.random() < 0.5 else 0
         tokens = self._asked(", ".join(dice.sample(there, min(many, len(there)))))
-        return tokens if len(tokens) <= room else list(self.model.tokenizer.prompt("").tokens)
+        return tokens if len(tokens) <= room else self._framed("")
 
     def _asked(self, words: str) -> list[int]:
         """The tokens of a prompt of these words behind the trigger."""
-        text = ", ".join(filter(None, [self.plan.trigger, words]))
-        return list(self.model.tokenizer.prompt(text).tokens)
+        return self._framed(", ".join(filter(None, [self.plan.trigger, words])))
+
+    def _framed(self, text: str) -> list[int]:
+        return list(self.model.tokenizer.prompt(text, template=self.plan.template).tokens)
 
     def _named(self, before: str) -> Iterator[tuple[str, Tensor]]:
         for name in self.modules:

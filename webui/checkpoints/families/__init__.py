@@ -9,6 +9,7 @@ from typing import Any
 
 from webui.checkpoints.families import (
     a2d,
+    adapted,
     bd3lm,
     converted,
     diffugpt,
@@ -53,6 +54,9 @@ FAMILIES: tuple[Family, ...] = (
     a2d.QWEN3_BLOCKS,
     converted.DIFFULLAMA,
     converted.OPEN_DLLM,
+    adapted.LLAMA,
+    adapted.QWEN2,
+    adapted.QWEN3,
     diffugpt.FAMILY,
     dllm_var.FAMILY,
     wedlm.FAMILY,
