@@ -12,6 +12,7 @@ from typing import Any
 from tests.tiny_checkpoints import (
     CODE,
     EOS,
+    EOT,
     MASK,
     ROWS,
     random_weights,
@@ -47,6 +48,13 @@ MOE = {
 # what tells a family's config.json from others', with the shape of its weights
 PUBLISHED: dict[str, dict[str, Any]] = {
     "Dream": {"shape": "qwen2", **QWEN2, "model_type": "Dream", "architectures": ["DreamModel"]},
+    "DreamOn": {
+        "shape": "qwen2",
+        **QWEN2,
+        "model_type": "Dream",
+        "architectures": ["DreamModel"],
+        "expand_token_id": EOT,
+    },
     "DreamReasoner": {
         "shape": "qwen3",
         **QWEN3,
@@ -144,7 +152,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
     "Adapted Qwen3": {"shape": "qwen3", **QWEN3, "model_type": "qwen3", "named": True},
 }
 # how each computes: whether the output at a column predicts the next one, and columns of a block
-SHIFTED = {"Dream", "Fast-dLLM v2", "RND1", "DiffuLLaMA", "Open-dLLM"} | {
+SHIFTED = {"Dream", "DreamOn", "Fast-dLLM v2", "RND1", "DiffuLLaMA", "Open-dLLM"} | {
     f"Adapted {kind}" for kind in ("Llama", "Qwen2", "Qwen3")
 }
 BLOCKS = {

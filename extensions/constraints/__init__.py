@@ -117,6 +117,10 @@ class Constraints(Extension):
     def canvas(self, canvas: Canvas, model: Link) -> Canvas:
         from .answers import groups
 
+        if bool(canvas.absent.any()):
+            raise ValueError(
+                "a rule is for an answer that keeps its length: take another sampler than dreamon."
+            )
         self._segments = [
             segment
             for number, row in enumerate(self.rows)

@@ -165,6 +165,8 @@ class Infill(Extension):
         ]
         self._rules = torch.zeros(len(self.rows), width, len(RULES), device=model.device)
         self._rules[torch.tensor(ruled, device=model.device).unbind(1)] = 1
+        resizes = [row is not None and row.request.sampler == "dreamon" for row in self.rows]
+        self._resizes = torch.tensor(resizes, device=model.device)
         return canvas
 
     @staticmethod
@@ -187,10 +189,15 @@ class Infill(Extension):
 
     def ban(self, canvas: Canvas, model: Link) -> Tensor | None:
         """In gaps: no token without a text (as end-of-text is), and none that would double a blank or grow
-        the word before."""
+        the word before; but those by which a sampler makes gaps longer and shorter."""
         rows, columns = canvas.at
         rules = self._rules[canvas.row[rows], columns - canvas.answer[rows]]
-        return rules @ self._barred.float() > 0
+        banned = rules @ self._barred.float() > 0
+        if canvas.nothing >= 0:
+            resizes = self._resizes[canvas.row[rows]]
+            for token in (*canvas.ends, canvas.nothing):
+                banned.select(1, token).masked_fill_(resizes, False)
+        return banned
 
 
 def _given(pieces: Sequence[Piece], end: int | None) -> tuple[Piece, ...]:

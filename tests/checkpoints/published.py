@@ -136,6 +136,7 @@ CHECKPOINTS: dict[str, tuple[str, dict[str, Any], Callable[[], Shapes]]] = {
     ),
     "LLaDA2.0-mini": ("LLaDA2", LLADA2_MINI, lambda: llada2_shapes(LLADA2_MINI)),
     "Dream-v0-Instruct-7B": decoder("Dream", **QWEN25_7B),
+    "DreamOn-v0-7B": decoder("DreamOn", **QWEN25_7B),
     "DreamReasoner-8B": decoder("DreamReasoner", **QWEN3_8B),
     "SDAR-8B-Chat": decoder("SDAR", **QWEN3_8B),
     "SDAR-30B-A3B": decoder("SDAR-MoE", **QWEN3_30B),

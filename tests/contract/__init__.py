@@ -61,6 +61,7 @@ SAMPLERS = (
     "dream",
     "dream_origin",
     "sedd",
+    "dreamon",
     "factor",
     "entropy_bound",
     "hierarchical",

@@ -359,6 +359,8 @@ VALUES = {
     "wino.threshold_back": "0, 1",
     "dream.alg_temp": "0, 5",
     "dream.eps": "0.001, 0.9",
+    "dreamon.begin": "1, 3",
+    "dreamon.most": "1, 9",
     "parallel.factor": "0, 50",
     "parallel.gamma": "0, 100",
     "parallel.threshold": "0, 1",
@@ -453,6 +455,8 @@ NO_DIFFERENCE = {
     "cache",  # what it changes needs more than one block
     "lora.merged",  # the same weights in another way
     "freedave.draft_steps",  # the same text
+    "dreamon.begin",  # only DreamOn has a token for it
+    "dreamon.most",
     "guidance.empty",  # a tokenizer without a template has no frame
     "loopback.curve",
     "loopback.template",

@@ -105,6 +105,7 @@ class Canvas:
     step: Tensor  # (B,) long: the row's own model calls so far
     mask: int  # the mask token
     ends: tuple[int, ...] = ()  # tokens that end a text
+    nothing: int = -1  # the token of a position that is not there; -1: all are
     branches: tuple[str, ...] = ("",)
     sampler: SamplerState | None = None  # options and progress of the rows' samplers
     known: _Known | None = None  # see `counts`
@@ -120,10 +121,12 @@ class Canvas:
         device: torch.device | str = "cpu",
         given: Sequence[Sequence[bool]] | None = None,
         weights: Sequence[Sequence[float] | None] = (),
+        nothing: int = -1,
     ) -> Canvas:
         """A canvas from prompts and answers in tokens; positions of an answer that hold `mask` are masked.
         `given`: which positions of each answer are never changed; by default those that are not masked.
-        `weights`: for each row the log-weights of its prompt's tokens as attention keys, or None."""
+        `weights`: for each row the log-weights of its prompt's tokens as attention keys, or None.
+        `nothing`: the token in an answer of a position that is not there."""
         rows = len(answers)
         length = _aligned(max(len(p) + len(a) for p, a in zip(prompts, answers, strict=True)))
         tokens = torch.full((rows, length), mask, dtype=torch.long)
@@ -132,6 +135,7 @@ class Canvas:
             line = torch.tensor([*prompt, *answer], dtype=torch.long)
             tokens[i, length - len(line) :] = line
             own = line[len(prompt) :] != mask if given is None else torch.tensor(given[i], dtype=torch.bool)
+            own = own if nothing < 0 else own | (line[len(prompt) :] == nothing)
             fixed[i, length - len(answer) :] = own
         keys = torch.zeros((rows, length))
         for i, line in enumerate(weights):
@@ -153,6 +157,7 @@ class Canvas:
             step=torch.zeros_like(counter),
             mask=mask,
             ends=tuple(ends),
+            nothing=nothing,
         )
         return whole.to(device)
 
@@ -181,11 +186,26 @@ class Canvas:
         return torch.div(column, state.block_length[:, None], rounding_mode="floor")
 
     @property
+    def absent(self) -> Tensor:
+        """(B, L) bool: columns of the answer that only keep room for a position that is not there: they are
+        no position, given, and not attended to."""
+        if self.nothing < 0:
+            return torch.zeros_like(self.given)
+        return (self.tokens == self.nothing) & self.given & (self.column >= 0)
+
+    @property
     def position(self) -> Tensor:
         """(B, L) long: position within the row, as the model counts it; 0 in the padding."""
-        return (torch.arange(self.tokens.shape[1], device=self.tokens.device) - self.start[:, None]).clamp(
-            min=0
-        )
+        count = torch.arange(self.tokens.shape[1], device=self.tokens.device) - self.start[:, None]
+        return (count if self.nothing < 0 else count - self.absent.cumsum(1)).clamp(min=0)
+
+    def before(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """(N,) long: the column of the position before each of these, the same where a row begins."""
+        if self.nothing < 0:
+            return torch.maximum(columns - 1, self.start[rows])
+        every = torch.arange(self.tokens.shape[1], device=self.tokens.device)
+        there = torch.where(self.absent, 0, every).cummax(1).values
+        return torch.maximum(there[rows, (columns - 1).clamp(min=0)], self.start[rows])
 
     @property
     def padding(self) -> Tensor:
@@ -346,6 +366,7 @@ class Canvas:
 
         tensors = {name: getattr(self, name) for name in _TENSORS}
         host: dict = {"mask": self.mask, "ends": self.ends, "branches": self.branches}
+        host["nothing"] = self.nothing
         if (state := self.sampler) is not None:
             tensors |= {f"sampler.{name}": getattr(state, name) for name in COLUMNS}
             tensors |= {f"own.{name}": value for name, value in state.own.items()}
@@ -384,6 +405,7 @@ class Canvas:
             mask=host["mask"],
             ends=tuple(host["ends"]),
             branches=tuple(host["branches"]),
+            nothing=host.get("nothing", -1),
             sampler=state,
         )
 

@@ -337,6 +337,7 @@ class Checkpoints(Catalogue):
             ancestor=plan.family.ancestor,
             answer_block=plan.family.answer_block(described.config),
             ratios=plan.family.ratios,
+            expand=plan.family.expand(described.config),
         )
         return models.Model(
             module,

@@ -44,6 +44,7 @@ class Description:
     ancestor: str = ""  # the autoregressive model that it was made from, if its family says so
     answer_block: int = 0  # columns of a block behind the prompt, if attention is causal-but-block
     ratios: bool = False  # logits are logs of probabilities that need not sum to 1
+    expand: int | None = None  # the token that stands for two masked positions
 
 
 class Model:
@@ -171,7 +172,7 @@ class Model:
         rows, columns = canvas.at
         try:
             if self.family.shift:
-                columns = torch.maximum(columns - 1, canvas.start[rows])
+                columns = canvas.before(rows, columns)
             return self._forward(canvas)[rows, columns]
         except torch.OutOfMemoryError:
             many = canvas.tokens.shape[0]
@@ -245,7 +246,8 @@ class Model:
         """(B, 1, L, L): what is added to the attention logits of each query (rows) and key (columns)."""
         length, dtype = canvas.tokens.shape[1], self.dtype
         least = torch.finfo(dtype).min  # minus infinity would be NaN where a query sees no key at all
-        keys = canvas.weights.to(dtype).clamp(min=least).masked_fill(canvas.padding, least)
+        unseen = canvas.padding if canvas.nothing < 0 else canvas.padding | canvas.absent
+        keys = canvas.weights.to(dtype).clamp(min=least).masked_fill(unseen, least)
         mask = keys[:, None, None, :].expand(-1, 1, length, -1)
         if self.family.attention == "bidirectional":
             return mask

@@ -37,6 +37,8 @@ SAMPLERS: Mapping[str, str] = MappingProxyType(
         "confidence probability is maskgit_plus, margin topk_margin (Dream).",
         "dream_origin": "Commits each masked position with the probability that the time says (Dream: "
         "origin; MDLM).",
+        "dreamon": "Commits one position each step, the surest first; gaps grow and shrink where the model "
+        "has a token for it (DreamOn).",
         "sedd": "Commits each masked position with the probability that the model's ratios say, and what is "
         "left in the last step (SEDD).",
         "factor": "Commits the m most confident positions as long as all are confident enough for m "
@@ -64,6 +66,7 @@ SAMPLER_OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "wino": ("wino.threshold", "wino.threshold_back"),
         "dream": ("dream.alg_temp", "dream.eps"),
         "dream_origin": ("dream.eps",),
+        "dreamon": ("dreamon.begin", "dreamon.most"),
         "factor": ("parallel.factor",),
         "entropy_bound": ("parallel.gamma",),
         "hierarchical": ("parallel.threshold", "parallel.low"),

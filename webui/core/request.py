@@ -18,6 +18,7 @@ from webui.core.options import Options, validate
 from webui.core.renamed import Renamed, current
 from webui.core.sampler_options import (
     Dream,
+    DreamOn,
     FreeDave,
     JointThreshold,
     Klass,
@@ -232,6 +233,7 @@ class Request(Options):
     remdm: Remdm = options_field(Remdm, "ReMDM")
     wino: Wino = options_field(Wino, "WINO")
     dream: Dream = options_field(Dream, "Dream")
+    dreamon: DreamOn = options_field(DreamOn, "DreamOn")
     parallel: Parallel = options_field(Parallel, "Parallel samplers")
     klass: Klass = options_field(Klass, "KLASS")
     freedave: FreeDave = options_field(FreeDave, "FreeDave")

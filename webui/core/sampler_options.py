@@ -111,6 +111,25 @@ class Dream(Options):
     )
 
 
+class DreamOn(Options):
+    """DreamOn: gaps that grow and shrink."""
+
+    begin: int = field(
+        4,
+        ge=1,
+        le=32768,
+        label="DreamOn: begins with",
+        help="Masked positions of an answer at first, and of a gap that does not say its number.",
+    )
+    most: int = field(
+        64,
+        ge=1,
+        le=32768,
+        label="DreamOn: most",
+        help="Positions that a gap can grow to, and how often positions are doubled in all.",
+    )
+
+
 class Parallel(Options):
     """Samplers that commit as many positions as can be trusted together."""
 

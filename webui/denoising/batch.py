@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -88,6 +89,7 @@ class Batch:
             model.ends,
             given=[packed.given for packed in rows],
             weights=[packed.weights for packed in rows],
+            nothing=self._nothing(),
         )
         canvas = samplers.prepare(canvas, [packed.options for packed in rows], table)
         self.host = replay(canvas, [packed.row.request.canvas for packed in rows], table, cancelled)
@@ -148,10 +150,10 @@ class Batch:
         chosen, read = self._reviewed(host, chosen, failed), chosen
         if chosen is not read:
             choice = replace(choice, commit=chosen.commit.to(canvas.tokens.device))
-        self.host = samplers.commit(host if self._apart else kept, chosen)
-        self.canvas = samplers.commit(kept, choice) if self._apart else self.host
+        self.host = samplers.commit(host if self._apart else kept, chosen, self.table)
+        self.canvas = samplers.commit(kept, choice, self.table) if self._apart else self.host
         changes = self._changes(host, chosen, failed)
-        self._look_around(host, logits, changes)
+        self._look_around(host, logits, chosen, changes)
         return Step(changes, failed)
 
     def ended(self) -> list[int]:
@@ -219,6 +221,23 @@ class Batch:
             endless = self._endless[canvas.row[canvas.at[0]]]
             for end in self.model.ends:
                 logits.select(1, end).masked_fill_(endless, -torch.inf)
+        if (expand := self.model.description.expand) is not None:
+            if canvas.nothing >= 0:
+                rows = torch.tensor(self._resizing, device=canvas.row.device)[canvas.row]
+                logits.select(1, expand).masked_fill_(~samplers.may_expand(canvas, rows), -torch.inf)
+            else:
+                logits.select(1, expand).fill_(-torch.inf)
+
+    def _nothing(self) -> int:
+        """The token of positions that are not there, if some row's sampler adds and takes away positions;
+        else -1."""
+        expand = self.model.description.expand
+        return expand if expand is not None and any(self._resizing) else -1
+
+    @cached_property
+    def _resizing(self) -> list[bool]:
+        """Of each row whether its sampler adds and takes away positions."""
+        return [self.table.samplers[packed.options.sampler].resize is not None for packed in self.rows]
 
     def _read(
         self, host: Canvas, choice: Choice, checks: Sequence[Check]
@@ -278,12 +297,34 @@ class Batch:
                 step, text = self.live[number].step + 1, self.model.words[token]
                 made = Change(step, column - starts[index], token, text, _exact(probability))
                 changes[number].append(made)
+        for index, number in enumerate(numbers):
+            if host.nothing >= 0 and self._resizing[number] and number in changes:
+                changes[number] = self._resized(host, index, starts[index], self.live[number].step + 1)
         for row, made in changes.items():
             self.live[row].step += 1
             self.live[row].trace += made
         return {row: tuple(made) for row, made in changes.items()}
 
-    def _look_around(self, host: Canvas, logits: Tensor, changes: Mapping[int, Sequence[Change]]) -> None:
+    def _resized(self, host: Canvas, index: int, start: int, step: int) -> list[Change]:
+        """What a step changed of a row whose sampler adds and takes away positions: tokens that moved, too,
+        with the probability that they were committed with."""
+        old, new = host.tokens[index], self.host.tokens[index]
+        was, now = host.state.own["probability"][index], self.host.state.own["probability"][index]
+        there = (new != host.mask) & (new != host.nothing)
+        moved = ~self.host.given[index] & there & (was != now)
+        made = []
+        for column in ((old != new) | moved).nonzero()[:, 0].tolist():
+            token = int(new[column])
+            if token == host.mask:
+                made.append(Change(step, column - start, None, "", None))
+            else:
+                probability = _exact(float(now[column]))
+                made.append(Change(step, column - start, token, self.model.words[token], probability))
+        return made
+
+    def _look_around(
+        self, host: Canvas, logits: Tensor, chosen: Choice, changes: Mapping[int, Sequence[Change]]
+    ) -> None:
         """Keeps the likeliest tokens of what was committed, for the rows that ask for them: a second transfer
         from the device, of a few numbers for each token."""
         asked = {row: self.rows[row].row.request.alternatives for row in changes}
@@ -291,18 +332,24 @@ class Batch:
             return
         starts, counts = host.answer.tolist(), host.counts
         places = {
-            (counts[index].row, column - starts[index]): n
-            for n, (index, column) in enumerate(zip(*(part.tolist() for part in host.at), strict=True))
+            (counts[index].row, column - starts[index], token): n
+            for n, (index, column, token) in enumerate(
+                zip(*(part.tolist() for part in (*host.at, chosen.token)), strict=True)
+            )
         }
         committed = [
             (row, change)
             for row, made in changes.items()
             for change in made
-            if asked[row] and change.token is not None
+            if asked[row] and change.token is not None and (row, change.column, change.token) in places
         ]
         found = likeliest(
             logits,
-            [places[row, change.column] for row, change in committed],
+            [
+                places[row, change.column, change.token]
+                for row, change in committed
+                if change.token is not None
+            ],
             max(asked.values()),
         )
         for (row, change), tokens in zip(committed, found, strict=True):

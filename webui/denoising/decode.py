@@ -30,7 +30,12 @@ class Decoded:
 def decode(model: Model, packed: PackedRow, tokens: Sequence[int]) -> Decoded:
     """The answer `tokens` of a packed row as text. A text ends before its first end-of-text token, a draft
     where its last part does."""
-    pieces = model.tokenizer.pieces([None if token == model.mask else token for token in tokens])
+    expand = model.description.expand  # in an answer: a position that is not there
+    there = [i for i, token in enumerate(tokens) if token != expand]
+    read = model.tokenizer.pieces([None if tokens[i] == model.mask else tokens[i] for i in there])
+    pieces: list[str | None] = [""] * len(tokens)
+    for i, piece in zip(there, read, strict=True):
+        pieces[i] = piece
     prefix = model.description.prefix
     draft = packed.row.draft
     if draft is not None:

@@ -244,6 +244,7 @@ class Engine:
             model.vocabulary,
             facts.block_length,
             facts.ratios,
+            facts.expand,
         )
 
     def _batch(self, work: Work, rows: Sequence[packing.PackedRow]) -> Iterator[Event]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from webui.checkpoints.tokenizer import Encoded, Tokenizer
 from webui.core.options import Options
@@ -36,6 +36,15 @@ FALLBACK: dict[str, Any] = {
 
 class Unfit(ValueError):
     """Prompt and answer take more tokens than the checkpoint has room for."""
+
+
+class Growth(NamedTuple):
+    """How gaps grow: masked positions they begin with unless they say a number, positions they can grow to,
+    and the token that keeps the room."""
+
+    begin: int
+    most: int
+    token: int
 
 
 @dataclass(frozen=True)
@@ -115,6 +124,7 @@ def tokenize(
     vocabulary: int = 0,
     block: int = 0,
     ratios: bool = False,
+    expand: int | None = None,
 ) -> PackedRow:
     """The row in tokens, steps and length settled. Unfit if it does not fit the model's
     `max_length`, ValueError if something else is wrong with it.
@@ -124,9 +134,27 @@ def tokenize(
     vocabulary: the model's number of tokens, if it is not the tokenizer's; embeddings may have more rows.
     block: columns of a block of the model's attention (0: none); the sampler's blocks begin with those.
     ratios: the model's logits are logs of probabilities that need not sum to 1.
+    expand: the token that stands for two masked positions, which also fills the room that gaps have to grow.
     """
     request, start = row.request, row.request.canvas
     prompt = encode(row, "main", tokenizer, mask)
+    grows = None
+    if table.known("sampler", request.sampler).resize is not None and mask != NO_MASK:
+        if expand is None:
+            row = row.note(
+                "This checkpoint has no token that makes gaps longer: the answer keeps its length."
+            )
+        elif request.cache != "exact":
+            raise ValueError(
+                f"The sampler {request.sampler} moves positions, and no cache follows: take the cache exact."
+            )
+        elif request.freedave.draft_steps > 1:
+            raise ValueError(
+                f"The sampler {request.sampler} moves positions, and no draft follows: "
+                "set freedave.draft_steps to 1."
+            )
+        else:
+            grows = Growth(request.dreamon.begin, request.dreamon.most, expand)
     room = max_length - len(prompt.tokens)
     if room < 1:
         raise Unfit(
@@ -138,7 +166,7 @@ def tokenize(
             raise Unfit(f"The gaps take {gaps} tokens; beside the prompt there is room for {room}.")
         length = request.length or 0
         length = min(length, room) if "length" in preset else length
-        answer, given, parts = _draft(row.draft, tokenizer, mask, prefix, length)
+        answer, given, parts = _draft(row.draft, tokenizer, mask, prefix, length, grows)
         spans = tuple(
             span for part, span in zip(row.draft.parts, parts, strict=True) if isinstance(part, Gap)
         )
@@ -162,6 +190,9 @@ def tokenize(
             )
         request = request.replace(length=length)
         answer, given = (mask,) * length, (False,) * length
+        if grows is not None:
+            first = min(grows.begin, length)
+            answer = (mask,) * first + (grows.token,) * (length - first)
         spans, parts = ((0, length),), ()
     for name in row.prompts.keys() - {"main"}:
         taken, left = len(encode(row, name, tokenizer, mask).tokens), max_length - len(answer)
@@ -176,9 +207,13 @@ def tokenize(
             "the draft steps to 1."
         )
     if start is not None:
-        check(start, answer, mask, vocabulary or len(tokenizer))
+        free = (mask,) if grows is None else (mask, grows.token)
+        check(start, answer, free, mask, vocabulary or len(tokenizer))
         answer = _laid_over(answer, given, start.tokens, mask)
-    settled = {"steps": answer.count(mask) or 1} if request.steps is None else {}
+    steps = answer.count(mask)
+    if grows is not None:  # what is doubled is committed twice, or deleted
+        steps += 2 * grows.most
+    settled = {"steps": min(steps, 4096) or 1} if request.steps is None else {}
     settled |= {"block_length": len(answer)} if request.block_length is None else {}
     request = request.replace(**settled)
     options = SamplerOptions.of(request, table)
@@ -250,11 +285,17 @@ def batches(
 
 
 def _draft(
-    draft: Draft, tokenizer: Tokenizer, mask: int, prefix: str, length: int
+    draft: Draft, tokenizer: Tokenizer, mask: int, prefix: str, length: int, grows: Growth | None = None
 ) -> tuple[tuple[int, ...], tuple[bool, ...], tuple[Span, ...]]:
     """The draft in tokens, which of them are given, and the span of each part in them. A gap without a number
-    of tokens gets what is left of `length`. ValueError if that is nothing."""
+    of tokens gets what is left of `length`, and one that can grow has room for it behind. ValueError if that
+    is nothing."""
     pieces = _in_tokens(draft, tokenizer, mask, prefix)
+    if grows is not None:
+        for i, part in enumerate(draft.parts):
+            if isinstance(part, Gap):
+                begin = [mask] * (part.tokens or grows.begin)
+                pieces[i] = begin + [grows.token] * max(0, grows.most - len(begin))
     taken = sum(len(more) for more in pieces if more is not None)
     if None in pieces and taken >= length:
         raise ValueError(

@@ -35,7 +35,7 @@ def replay(
     for step, after in zip(moments, (*moments[1:], end), strict=True):
         if cancelled():
             raise Stopped
-        canvas = _changed(canvas, entries.get(step, ()))
+        canvas = samplers.spent(canvas, _changed(canvas, entries.get(step, ())))
         if every and step:
             canvas = _counted(canvas, entries.get(step, ()), [last >= step for last in steps])
         if step < end:
@@ -66,7 +66,10 @@ def _changed(canvas: Canvas, entries: Sequence[tuple[int, Entry]]) -> Canvas:
         [canvas.mask if token is None else token for _, _, token, _ in last.values()]
     )
     given[rows, columns] = torch.tensor(
-        [token is not None and confidence is None for _, _, token, confidence in last.values()]
+        [
+            token is not None and (confidence is None or token == canvas.nothing)
+            for _, _, token, confidence in last.values()
+        ]
     )
     return replace(canvas, tokens=tokens, given=given)
 
@@ -83,9 +86,9 @@ def _counted(canvas: Canvas, entries: Sequence[tuple[int, Entry]], running: Sequ
     return canvas.with_sampler(replace(after, changed=changed))
 
 
-def check(start: Start, answer: Sequence[int], mask: int, vocabulary: int) -> None:
+def check(start: Start, answer: Sequence[int], free: Sequence[int], mask: int, vocabulary: int) -> None:
     """ValueError if a start does not fit the answer of its row: positions that are not there, tokens that the
-    checkpoint does not have, given text that it would change."""
+    checkpoint does not have, given text that it would change. free: tokens of the answer that may change."""
     for _, column, token, confidence in start.entries:
         if column >= len(answer):
             raise ValueError(
@@ -93,7 +96,7 @@ def check(start: Start, answer: Sequence[int], mask: int, vocabulary: int) -> No
             )
         if token is not None and (token >= vocabulary or token == mask):
             raise ValueError(f"canvas: {token} in the trace is no token of this checkpoint.")
-        if answer[column] != mask and confidence is not None:
+        if answer[column] not in free and confidence is not None:
             raise ValueError(f"canvas: the trace changes position {column}, which is given.")
     for token in start.tokens:
         if token is not None and not 0 <= token < vocabulary:

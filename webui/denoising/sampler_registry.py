@@ -56,6 +56,7 @@ def _samplers(kind: type[Extension]) -> dict[str, Sampler]:
 def _guarded(name: str, sampler: Sampler) -> Sampler:
     """The sampler with its functions checked."""
     select, remask, options, begin = sampler.select, sampler.remask, sampler.options, sampler.begin
+    time = sampler.time
     observe = sampler.observe
 
     def checked_select(canvas: Canvas, confidence: Tensor, plan: Any) -> Tensor:
@@ -83,6 +84,7 @@ def _guarded(name: str, sampler: Sampler) -> Sampler:
         remask=checked_remask if remask is not None else None,
         options=checked_options,
         observe=None if observe is None else lambda canvas, logits: _call(name, observe, canvas, logits),
+        time=None if time is None else lambda canvas: _call(name, time, canvas),
         begin=lambda canvas: _call(name, begin, canvas),
     )
 

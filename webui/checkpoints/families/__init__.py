@@ -40,6 +40,7 @@ FAMILIES: tuple[Family, ...] = (
     llada_moe.FAMILY,
     llada2.FAMILY,
     illada.FAMILY,
+    dream.RESIZING,
     dream.FAMILY,
     dream_reasoner.FAMILY,
     sdar.FAMILY,

@@ -59,6 +59,8 @@ class Family:
     split       loaded module -> (body, head). `body(input_ids=, attention_mask=, position_ids=, use_cache=)`
                 gives an object with `last_hidden_state` (B, L, D); `head(hidden (N, D))` gives logits (N, V).
                 The head is everything after the body, a transform before the decoder included
+    expand      config.json -> the token that stands for two masked positions, in models whose gaps grow and
+                shrink; None in the others
     mask_id     config.json -> the mask token, if nothing declares it and the family knows
     mask_tokens names under which the mask token may be in the tokenizer, if nothing declares it
     end_tokens  names of further tokens that end a text
@@ -95,6 +97,7 @@ class Family:
     computed: tuple[str, ...] = ()
     check: Callable[[Mapping[str, Any]], None] = lambda config: None
     prepare: Callable[[PreTrainedModel], None] = lambda model: None
+    expand: Callable[[Mapping[str, Any]], int | None] = lambda config: None
     mask_id: Callable[[Mapping[str, Any]], int | None] = lambda config: None
     mask_tokens: tuple[str, ...] = (
         "<|mdm_mask|>",

@@ -7,6 +7,7 @@ evaluated once per kind that the batch holds. All state is tensors in `canvas.sa
 `finished`.
 """
 
+from webui.denoising.samplers.dreamon import may_expand, spent
 from webui.denoising.samplers.plan import Plan
 from webui.denoising.samplers.state import (
     SamplerOptions,
@@ -31,6 +32,8 @@ __all__ = [
     "commit",
     "counted",
     "finished",
+    "may_expand",
     "observe",
     "prepare",
+    "spent",
 ]

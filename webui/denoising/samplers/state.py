@@ -244,12 +244,17 @@ def choose(canvas: Canvas, logits: Tensor, table: SamplerTable = BUILT_IN) -> Ch
     return choice
 
 
-def commit(canvas: Canvas, choice: Choice) -> Canvas:
-    """The canvas after the choice: committed positions filled, remasked ones masked, one step further."""
+def commit(canvas: Canvas, choice: Choice, table: SamplerTable = BUILT_IN) -> Canvas:
+    """The canvas after the choice: committed positions filled, remasked ones masked, one step further; and
+    where a sampler resizes, positions added and taken away."""
     after = canvas if choice.remask is None else canvas.remask(choice.remask)
     new = choice.commit & (choice.token != canvas.tokens[canvas.at])
     state = counted(canvas.state, canvas.at, new, choice.probability)
-    return replace(after.fill(choice.commit, choice.token), step=canvas.step + 1, sampler=state)
+    made = replace(after.fill(choice.commit, choice.token), step=canvas.step + 1, sampler=state)
+    for number, name in enumerate(state.samplers):
+        if canvas.nothing >= 0 and (resize := table.samplers[name].resize) is not None:
+            made = resize(canvas, made, state.sampler == number)
+    return made
 
 
 def counted(state: SamplerState, at: tuple[Tensor, Tensor], new: Tensor, probability: Tensor) -> SamplerState:

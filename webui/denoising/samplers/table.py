@@ -14,6 +14,7 @@ from webui.core.names import SAMPLERS
 from webui.denoising.samplers import (
     confidences,
     dream,
+    dreamon,
     joint_threshold,
     klass,
     parallel,
@@ -57,6 +58,8 @@ class Sampler:
                 state, known when it selects. A text that goes on from its trace begins without
     time        canvas -> (B,) the time of each row's step, from 1 down to above 0, for models that are told
                 how noisy the text is; None: the share of the answer that is masked
+    resize      canvas before and after a commit, rows (B,) of this sampler -> the canvas with positions added
+                and taken away, where a model has a token for it. Needs `remembers`
     begin       canvas -> further state that it needs from the first step on; see `SamplerState.own`. It has
                 to follow from the options: a text that goes on from its trace gets it anew
     """
@@ -74,6 +77,7 @@ class Sampler:
     adjust: Callable[[Canvas, Tensor], Tensor] | None = None
     observe: Callable[[Canvas, Tensor], Mapping[str, Tensor]] | None = None
     time: Callable[[Canvas], Tensor] | None = None
+    resize: Callable[[Canvas, Canvas, Tensor], Canvas] | None = None
     begin: Callable[[Canvas], Mapping[str, Tensor]] = lambda canvas: {}
 
     @property
@@ -234,6 +238,16 @@ BUILT_IN = SamplerTable(
                 select=dream.origin,
                 processed=True,
                 options=lambda request: {"eps": request.dream.eps},
+            ),
+            "dreamon": Sampler(
+                SAMPLERS["dreamon"],
+                confidence="entropy",
+                select=dreamon.select,
+                processed=True,
+                remembers=True,
+                resize=dreamon.resize,
+                begin=dreamon.begin,
+                options=lambda request: {"most": request.dreamon.most},
             ),
             "sedd": Sampler(SAMPLERS["sedd"], select=sedd.select, time=sedd.time),
             "factor": Sampler(
