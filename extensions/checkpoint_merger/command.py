@@ -19,7 +19,7 @@ from .methods import BAKE, BAKE_ABOUT, METHODS
 from .pruning import ABOUT as PRUNE_ABOUT
 from .pruning import CHOICES, PRUNE, WHAT
 
-NAME = re.compile(r"\w[\w .+-]{0,99}")
+NAME = re.compile(r"\w(?:[\w .+-]{0,98}[\w+-])?")  # one that a tag and every disk can hold
 MOST = 10.0
 MOST_RANK = 1024
 OTHERS = {BAKE: BAKE_ABOUT, EXTRACT: EXTRACT_ABOUT, PRUNE: PRUNE_ABOUT}  # methods that mix no checkpoints
@@ -109,7 +109,7 @@ def _check(options: argparse.Namespace) -> None:
         if getattr(options, name) not in (None, "") and method not in methods:
             raise ValueError(f"The method {method} has no use for --{name}.")
     if not NAME.fullmatch(options.out):
-        raise ValueError("--out is a name of letters, digits, blanks, dots, + and -.")
+        raise ValueError("--out is a name of letters, digits, blanks, dots, + and -, no dot or blank last.")
     if not abs(options.weight) <= MOST:
         raise ValueError(f"--weight must be -{MOST:g} to {MOST:g}.")
     if not 0 < options.density <= 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -67,6 +68,12 @@ def start(app: Any, sent: Mapping[str, Any]) -> Mapping[str, Any]:
             raise ValueError(f"There is no field {name!r}.")
         if value is not None and (isinstance(value, bool) or not isinstance(value, FIELDS[name])):
             raise ValueError(f"{name}: {'a text' if str in FIELDS[name] else 'a number'} is expected.")
+        try:
+            str(value).encode()
+        except UnicodeEncodeError:
+            raise ValueError(
+                f"{name}: contains half of a surrogate pair, which is not a character."
+            ) from None
     values = {name: value for name, value in sent.items() if value not in (None, "")}
     method = values.get("method", "weighted_sum")
     if method not in NEEDED:
@@ -78,7 +85,8 @@ def start(app: Any, sent: Mapping[str, Any]) -> Mapping[str, Any]:
             raise ValueError(sentences.get(name, f"Choose {WORDS.get(name, name)}."))
     if not NAME.fullmatch(values["out"]):
         raise ValueError(
-            "A name has letters, digits, blanks, dots, + and -, and begins with a letter or digit."
+            "A name has letters, digits, blanks, dots, + and -, begins with a letter or digit, and does not "
+            "end in a blank or dot."
         )
     place = app.settings.models / "loras" if method == EXTRACT else app.settings.checkpoints
     if (place / values["out"]).exists():
@@ -88,9 +96,10 @@ def start(app: Any, sent: Mapping[str, Any]) -> Mapping[str, Any]:
             raise ValueError(
                 "Files of the server's machine are only read where it serves that machine alone."
             )
-        values["data"] = str(Path(data).expanduser().resolve())
-        if not Path(values["data"]).is_file():
-            raise ValueError(f"There is no file {Path(data).name}.")
+        file = Path(os.path.expanduser(data))
+        if not file.is_file():
+            raise ValueError(f"There is no file {file.name or file}.")
+        values["data"] = str(file.resolve())
     flags = [f"--{name}={value}" for name, value in values.items()]
     app.background.start(KEY, "merge", [*flags, "--json"])
     return state(app, {})

@@ -65,7 +65,7 @@ REMEMBERED = tuple(
     "sample".split()
 )
 SHOWN = 10  # steps between two losses in the log
-NAME = re.compile(r"[\w][\w .+-]{0,99}")
+NAME = re.compile(r"\w(?:[\w .+-]{0,98}[\w+-])?")  # one that a tag and every disk can hold
 
 
 @dataclass(frozen=True)
@@ -163,8 +163,13 @@ def run(app: Any, options: argparse.Namespace) -> int:
         raise ValueError(f"--batch must be at least {team.size}, a row for each process.")
     lock = app.settings.models / KINDS[options.kind].folder / f".training-{options.out}.lock"
     taken = f"{options.out} is being trained by another command; stop it first, or give another --out."
-    with alone(lock, taken) if team.first else nullcontext():
-        return _run(app, options, team)
+    try:
+        with alone(lock, taken) if team.first else nullcontext():
+            return _run(app, options, team)
+    except OSError as error:
+        raise ValueError(
+            f"The disk refused: {error.strerror or error}. The same command goes on from here."
+        ) from error
 
 
 def _run(app: Any, options: argparse.Namespace, team: Team) -> int:
@@ -346,7 +351,7 @@ def _check(options: argparse.Namespace) -> None:
     if options.rate is not None and not 0 < options.rate <= 1:
         raise ValueError("--rate must be above 0 and at most 1.")
     if not NAME.fullmatch(options.out):
-        raise ValueError("--out is a name of letters, digits, blanks, dots, + and -.")
+        raise ValueError("--out is a name of letters, digits, blanks, dots, + and -, no dot or blank last.")
     if not options.data.is_file():
         raise ValueError(f"There is no file {options.data}.")
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -53,10 +54,7 @@ def upload(app: Any, sent: Mapping[str, Any]) -> Mapping[str, Any]:
     if suffix not in SUFFIXES:
         raise ValueError("Send a text (.txt) or lines of JSON (.jsonl).")
     file = folder / f"{DATA}{suffix}"
-    try:
-        data = values["text"].encode()
-    except UnicodeEncodeError:
-        raise ValueError("text: contains half of a surrogate pair, which is not a character.") from None
+    data = values["text"].encode()
     if not values.get("more"):
         folder.mkdir(parents=True, exist_ok=True)
         for other in SUFFIXES:
@@ -83,14 +81,14 @@ def start(app: Any, sent: Mapping[str, Any]) -> Mapping[str, Any]:
             raise ValueError(
                 "Files of the server's machine are only read where it serves that machine alone."
             )
-        data = Path(path).expanduser()
+        data = Path(os.path.expanduser(path))
     else:
         found = [folder / f"{DATA}{suffix}" for suffix in SUFFIXES if (folder / f"{DATA}{suffix}").is_file()]
         if not found:
             raise ValueError("Choose a text to learn from.")
         data = found[0]
     if not data.is_file():
-        raise ValueError(f"There is no file {data.name}.")
+        raise ValueError(f"There is no file {data.name or data}.")
     flags = {key: values[key] for key in FLAGS if values.get(key) not in (None, "")}
     _start(app, name, {"data": str(data.resolve()), **flags}, folder)
     return _run(app, name)
@@ -219,7 +217,8 @@ def _folder(app: Any, name: str) -> Path:
     no name."""
     if not NAME.fullmatch(name):
         raise ValueError(
-            "A name has letters, digits, blanks, dots, + and -, and begins with a letter or digit."
+            "A name has letters, digits, blanks, dots, + and -, begins with a letter or digit, and does not "
+            "end in a blank or dot."
         )
     places = [place / f"{PREFIX}{name}" for place in _places(app)]
     return next((place for place in places if place.is_dir()), places[0])
@@ -281,6 +280,12 @@ def _checked(
             not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)
         ):
             raise ValueError(f"{name}: {'a text' if str in kinds else 'a number'} is expected.")
+        try:
+            str(value).encode()
+        except UnicodeEncodeError:
+            raise ValueError(
+                f"{name}: contains half of a surrogate pair, which is not a character."
+            ) from None
     values = {name: value for name, value in sent.items() if value is not None}
     for name in needed:
         if name not in values:

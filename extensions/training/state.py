@@ -42,13 +42,18 @@ def read(folder: Path) -> tuple[dict[str, Tensor], dict] | None:
 
 
 def replace(path: Path, blob: bytes) -> None:
-    """Write a file beside `path`, bring it to the disk, then rename it over `path`."""
+    """Write a file beside `path`, bring it to the disk, then rename it over `path`. OSError if the disk
+    refuses; nothing has changed then."""
     draft = path.with_name(path.name + ".new")
-    with open(draft, "wb") as file:
-        file.write(blob)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(draft, path)
+    try:
+        with open(draft, "wb") as file:
+            file.write(blob)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

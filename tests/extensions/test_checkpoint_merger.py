@@ -223,7 +223,10 @@ def test_a_killed_merge_goes_on(folder):
         (["--layers", "all"], "--layers says 'all'; write 0-3=0.2,7=0.8."),
         (["--b", "nobody"], "nobody"),
         (["--out", "A"], "There is a checkpoint A already; give another --out."),
-        (["--out", "../x"], "--out is a name of letters, digits, blanks, dots, + and -."),
+        (
+            ["--out", "../x"],
+            "--out is a name of letters, digits, blanks, dots, + and -, no dot or blank last.",
+        ),
     ],
 )
 def test_refusals(folder, capsys, more, sentence):

@@ -93,6 +93,12 @@ def test_a_merge_is_cancelled(app):
         ({"method": "extract", "a": "A", "b": "B"}, "Give the new LoRA a name."),
         ({"method": "prune", "a": "A", "out": "x"}, "Choose a text."),
         ({"method": "prune", "a": "A", "out": "x", "data": "nothing.txt"}, "There is no file nothing.txt."),
+        ({"method": "prune", "a": "A", "out": "x", "data": "a\0b"}, "There is no file a\0b."),
+        ({"method": "prune", "a": "A", "out": "x", "data": "~nobody/x"}, "There is no file x."),
+        (
+            {"method": "prune", "a": "A", "out": "x", "data": "\ud800"},
+            "data: contains half of a surrogate pair",
+        ),
         ({"method": "stir", "a": "A", "out": "x"}, "There is no method 'stir'."),
         ({"aa": "A"}, "There is no field 'aa'."),
     ],

@@ -114,13 +114,33 @@ def test_a_killed_run_goes_on_bit_for_bit(folder):
     assert adapter_of(folder) == killed and kept.read_bytes() == state
 
 
+def test_a_full_disk_is_one_sentence_and_the_same_command_goes_on(folder, capsys):
+    """The limit is below the size of a state: what is written before is there."""
+    import resource
+
+    steps = ["--steps", "4", "--rate", "0.02"]
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        assert main(flags(folder, *steps)) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "The disk refused: File too large. The same command goes on from here." in capsys.readouterr().err
+    kept = [file.name for file in (folder / "models" / "loras").rglob("*") if file.is_file()]
+    assert sorted(kept) == ["log.jsonl", "run.json"]
+    assert main(flags(folder, *steps)) == 0
+
+
 @pytest.mark.parametrize(
     "more, sentence",
     [
         (["--data", "nothing.txt"], "There is no file nothing.txt."),
         (["--steps", "0"], "--steps must be 1 to 10000000."),
         (["--rate", "0"], "--rate must be above 0 and at most 1."),
-        (["--out", "../poet"], "--out is a name of letters, digits, blanks, dots, + and -."),
+        (
+            ["--out", "../poet"],
+            "--out is a name of letters, digits, blanks, dots, + and -, no dot or blank last.",
+        ),
         (["--targets", "c_attn"], "No linear layer's name ends in one of c_attn."),
         (["--model", "nobody"], "nobody"),
     ],

@@ -102,6 +102,7 @@ def test_a_run_that_fails_says_why(server):
     [
         ("start", {"name": "poet"}, "Choose a text to learn from."),
         ("start", {"name": "../poet"}, "A name has letters, digits, blanks, dots, + and -"),
+        ("start", {"name": "poet "}, "A name has letters, digits, blanks, dots, + and -, begins"),
         ("start", {"name": "poet", "path": "/nowhere/poems.txt"}, "There is no file poems.txt."),
         ("start", {"name": "poet", "steps": "many"}, "steps: a number is expected."),
         ("start", {"name": "poet", "steps": True}, "steps: a number is expected."),
