@@ -151,6 +151,21 @@ PUBLISHED: dict[str, dict[str, Any]] = {
     "Adapted Qwen2": {"shape": "qwen2", **QWEN2, "model_type": "qwen2", "named": True},
     "Adapted Qwen3": {"shape": "qwen3", **QWEN3, "model_type": "qwen3", "named": True},
 }
+
+
+def dreamon(folder: Path, seed: int = 0) -> Path:
+    """A DreamOn to which the token that expands and end-of-text are often the likeliest."""
+    from safetensors.torch import load_file, save_file
+
+    decoder(folder, seed=seed, **PUBLISHED["DreamOn"])
+    file = next(folder.glob("*.safetensors"))
+    weights = load_file(file)
+    weights["lm_head.weight"][EOT] *= 7.0
+    weights["lm_head.weight"][EOS] *= 4.0
+    save_file(weights, file, {"format": "pt"})
+    return folder
+
+
 # how each computes: whether the output at a column predicts the next one, and columns of a block
 SHIFTED = {"Dream", "DreamOn", "Fast-dLLM v2", "RND1", "DiffuLLaMA", "Open-dLLM"} | {
     f"Adapted {kind}" for kind in ("Llama", "Qwen2", "Qwen3")

@@ -117,7 +117,7 @@ class Constraints(Extension):
     def canvas(self, canvas: Canvas, model: Link) -> Canvas:
         from .answers import groups
 
-        if bool(canvas.absent.any()):
+        if canvas.nothing >= 0 and bool(canvas.absent.any()):
             raise ValueError(
                 "a rule is for an answer that keeps its length: take another sampler than dreamon."
             )

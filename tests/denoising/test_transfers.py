@@ -13,7 +13,9 @@ import pytest
 import torch
 
 from tests.denoising.transfers import DEVICE, Transfers, on_device
-from tests.tiny_checkpoints import llada
+from tests.tiny_checkpoints import EOT, llada
+from tests.tiny_decoders import dreamon
+from tests.tiny_mixtures import sedd
 from webui.checkpoints.loading import Checkpoints
 from webui.core.prompt import Prompt
 from webui.core.request import Cell
@@ -99,7 +101,8 @@ def pack(model: Any, rows: list[dict[str, Any]]) -> list[packing.PackedRow]:
         common["steps"] = 6
         request, preset = packing.resolve(REGISTRY.Request(**{**common, **fields}), {})
         row = REGISTRY.prepare(Row(Cell(str(i), request), request, {"main": Prompt.of(request.prompt)}))
-        packed.append(packing.tokenize(row, preset, model.tokenizer, model.mask, 256))
+        facts = {"ratios": model.description.ratios, "expand": model.description.expand}
+        packed.append(packing.tokenize(row, preset, model.tokenizer, model.mask, 256, **facts))
     return packed
 
 
@@ -142,6 +145,31 @@ def test_a_step_reads_once_and_sends_nothing(loaded, kind):
     first, *later = steps  # in the first, options of the rows may be sent that stay there
     assert later == [(1, 0)] * len(later) and len(later) > 2 and first[0] == 1
     assert answers == expected
+
+
+def test_gaps_that_grow_and_noise_levels_ask_the_device_nothing(tmp_path):
+    """DreamOn's gaps, which double and delete positions, and SEDD's times, beside rows of other samplers."""
+    folder = tmp_path / "checkpoints"
+    dreamon(folder / "DreamOn")
+    sedd(folder / "SEDD")
+    there = Checkpoints(Settings(models=tmp_path, model="DreamOn", device="cpu", dtype="float64"))
+    grows = {"sampler": "dreamon", "dreamon": {"begin": 3, "most": 9}, "temperature": 1.0, "steps": 18}
+    kinds = {
+        "DreamOn": [
+            grows,
+            {"temperature": 0.5},
+            {**grows, "prompt": "a[[...2]]sea", "guidance": {"scale": 1.5}},
+        ],
+        "SEDD": [{"sampler": "sedd", "temperature": 1.0, "steps": 8}, {"temperature": 0.5}],
+    }
+    for name, rows in kinds.items():
+        model = there.load(name)
+        expected = run(Batch(model, pack(model, rows), REGISTRY.extensions.values()))
+        if name == "DreamOn":
+            lengths = {sum(token != EOT for token in answer) for answer in expected.values()}
+            assert len(lengths) > 1 and max(lengths) > 3
+        answers, steps = counted(model, rows)
+        assert steps[1:] == [(1, 0)] * len(steps[1:]) and answers == expected, name
 
 
 def test_alternatives_are_one_reading_more(loaded):

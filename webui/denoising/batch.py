@@ -223,7 +223,7 @@ class Batch:
                 logits.select(1, end).masked_fill_(endless, -torch.inf)
         if (expand := self.model.description.expand) is not None:
             if canvas.nothing >= 0:
-                rows = torch.tensor(self._resizing, device=canvas.row.device)[canvas.row]
+                rows = self._resizing_on_device[canvas.row]
                 logits.select(1, expand).masked_fill_(~samplers.may_expand(canvas, rows), -torch.inf)
             else:
                 logits.select(1, expand).fill_(-torch.inf)
@@ -233,6 +233,10 @@ class Batch:
         else -1."""
         expand = self.model.description.expand
         return expand if expand is not None and any(self._resizing) else -1
+
+    @cached_property
+    def _resizing_on_device(self) -> Tensor:
+        return torch.tensor(self._resizing, device=self.model.device)
 
     @cached_property
     def _resizing(self) -> list[bool]:
