@@ -85,8 +85,12 @@ def _jsonl(text: str) -> Iterator[Line]:
             continue
         try:
             data = json.loads(line)
-        except (ValueError, RecursionError) as error:
+        except json.JSONDecodeError as error:
             raise ValueError(f"line {number}: it is not JSON: {error}.") from None
+        except RecursionError:
+            raise ValueError(f"line {number}: it is nested too deeply.") from None
+        except ValueError:  # what Python says of it is about Python
+            raise ValueError(f"line {number}: a number in it has too many digits.") from None
         if isinstance(data, str):
             data = {"prompt": data}
         if not isinstance(data, dict):

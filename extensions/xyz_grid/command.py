@@ -112,8 +112,14 @@ def _read(app: App, path: Path) -> Request:
         raise ValueError(f"{path} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
         raise ValueError(f"{path} is not text in UTF-8.") from None
-    except (tomllib.TOMLDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except RecursionError:
+        raise ValueError(f"{path} cannot be read: it is nested too deeply.") from None
+    except (tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} cannot be read: {error}.") from None
+    except ValueError:  # what Python says of it is about Python
+        raise ValueError(f"{path} cannot be read: a number in it has too many digits.") from None
+    if not isinstance(data, dict):
+        raise ValueError(f"{path} is no request: it has no fields.")
     request, unknown = app.Request.read(data)
     if unknown:
         name, value = next(iter(unknown.items()))

@@ -101,6 +101,23 @@ def test_what_is_wrong_is_one_sentence(run, experiment, text, sentence):
     assert ran.status == 2 and sentence in ran.err and ran.err.count("\n") == 1 and ran.out == ""
 
 
+@pytest.mark.parametrize(
+    "name, text, sentence",
+    [
+        ("a.json", "[1]", "is no request: it has no fields."),
+        ("a.json", '"a"', "is no request: it has no fields."),
+        ("a.json", "[" * 100_000, "cannot be read: it is nested too deeply."),
+        ("a.json", '{"seed": ' + "9" * 5000 + "}", "cannot be read: a number in it has too many digits."),
+        ("a.toml", "seed = " + "9" * 5000, "cannot be read: a number in it has too many digits."),
+        ("a.toml", "a = " + "[" * 5000, "cannot be read: it is nested too deeply."),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_one_sentence(run, experiment, name, text, sentence):
+    path = experiment(text, name)
+    ran = run("grid", str(path))
+    assert ran.status == 2 and f"{path} {sentence}" in ran.err and ran.err.count("\n") == 1
+
+
 def test_a_file_that_is_not_there(run, tmp_path):
     ran = run("grid", str(tmp_path / "none.toml"))
     assert ran.status == 2 and "none.toml cannot be read" in ran.err

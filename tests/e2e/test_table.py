@@ -131,6 +131,23 @@ def test_axes_have_the_names_of_the_page_s_language(visit, site):
     expect(column(user, 3).nth(1)).to_have_text("2")
 
 
+def test_lines_that_are_no_grid_are_listed_and_a_scrolled_axis_keeps_its_head(visit, site):
+    user = visit(width=700)
+    lines = {"format": "csv", "text": "prompt,temperature\na,0.1\nb,0.2\nc,0.3"}
+    user.open(submitted(site, length=4, steps=1, prompts_from_file=lines, xyz_grid={}))
+    user.done()
+    expect(user.page.locator("table.cells td")).to_have_count(3)
+    expect(user.page.locator("table.crossed")).to_have_count(0)
+    as_table(user)
+    user.until(lambda: "words" in heads(user))
+    box = user.page.locator(".table-box")
+    box.hover()
+    user.page.mouse.wheel(150, 0)
+    user.until(lambda: box.evaluate("box => box.scrollLeft") > 100)
+    head, cell = user.page.locator(".results thead th").first, user.page.locator(".results tbody th").first
+    assert head.bounding_box()["x"] == cell.bounding_box()["x"] >= box.bounding_box()["x"]
+
+
 def test_a_cell_that_fails_has_its_sentence_in_the_table(visit, site):
     user = visit()
     grid = {"x_field": "length", "x_values": "4, 32768"}

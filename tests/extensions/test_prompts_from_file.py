@@ -90,6 +90,8 @@ def test_only_files_of_that_folder(registry, tmp_path, name):
         ('{"prompt": 1}', "jsonl", "line 1: prompt: input should be a valid string"),
         ('"a"\n{"prompt": }', "jsonl", "line 2: it is not JSON"),
         ("[1]", "jsonl", "line 1: it is no object of fields"),
+        ('{"seed": ' + "9" * 5000 + "}", "jsonl", "line 1: a number in it has too many digits."),
+        ("[" * 100_000, "jsonl", "line 1: it is nested too deeply."),
         ('{"guidance": {"scales": 1}}', "jsonl", "line 1: 'guidance.scales' is no field"),
         ('{"prompts_from_file": {"text": "a"}}', "jsonl", "line 1: 'prompts_from_file.text' is no field"),
     ],

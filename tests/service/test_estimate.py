@@ -39,18 +39,19 @@ def test_texts_that_are_alike_cost_nothing(app):
 
 
 @pytest.mark.parametrize("into", ["canvas", "prompt"])
-def test_loops_and_guidance_are_counted(app, into):
+def test_loops_and_guidance_are_counted(app, into, tmp_path, monkeypatch):
     """Against what it then takes: model calls of loops, rows of guidance."""
     options = {"loops": 3, "into": into, "strength": 0.5, "template": "{output} b"}
     request = app.Request(
         prompt="a", length=8, steps=8, seed=1, model="LLaDA", loopback=options, temperature=2
     )
-    write(app, prompt="a", length=8, steps=8, model="LLaDA")
+    (tmp_path / "pace.json").write_text('{"LLaDA": [{"4": [8, 2.0]}, {}]}', "utf-8")
+    monkeypatch.setattr(app, "pace", Pace(tmp_path / "pace.json"))
     plain, found = app.estimate(request.replace(loopback={})), app.estimate(request)
     assert (plain.forwards, found.forwards) == (8, 8 + 3 * (4 if into == "canvas" else 8))
-    assert found.seconds == pytest.approx(plain.seconds * found.forwards / 8)
+    assert (plain.seconds, found.seconds) == pytest.approx((16, 2 * found.forwards))
     guided = app.estimate(request.replace(guidance={"scale": 2}, loopback={}))
-    assert guided.forwards == 8 and guided.seconds == pytest.approx(2 * plain.seconds)
+    assert guided.forwards == 8 and guided.seconds == pytest.approx(16 * 2**0.75)
     calls = []
     hook = app.checkpoints.load("LLaDA").body.register_forward_pre_hook(lambda *_: calls.append(1))
     try:
@@ -82,7 +83,7 @@ def test_pace_is_the_time_between_steps_of_a_batch(monkeypatch, tmp_path):
     alone = Progress({}, {"1": 1})
     result = write_result("here")
     events = [
-        Started("0", 10, 4),
+        Started("0", 100, 4),
         Started("1", 30, 4),
         step,
         step,
@@ -94,15 +95,17 @@ def test_pace_is_the_time_between_steps_of_a_batch(monkeypatch, tmp_path):
         Finished(result, "1"),
     ]
     pace = Pace(tmp_path / "pace.json")
-    assert pace.of("here") is None and pace.share("here", "random") == 1
+    assert pace.of("here", 1) is None and pace.share("here", "random") == 1
     assert list(pace.watch(iter(events), lambda cell: 1 + 0.4 * int(cell))) == events
     for known in pace, Pace(tmp_path / "pace.json"):  # another process
-        assert known.of("here", 2) == known.of("here", 50) == pytest.approx((1 + 1) / (2 * (10 + 1.4 * 30)))
-        assert known.of("here") == pytest.approx((2 + 3) / (2 * 1.4 * 30))
+        assert known.of("here", 100 + 1.4 * 30) == pytest.approx(1)
+        assert known.of("here", 1.4 * 30) == pytest.approx(2.5)
+        assert known.of("here", (142 * 42) ** 0.5) == pytest.approx(2.5**0.5)  # between the two
+        assert known.of("here", 142 * 16) == pytest.approx(8) and known.of("here", 21) < 2.5
         assert known.share("here", "random") == 3 / 4
-        assert known.of("elsewhere") is None
+        assert known.of("elsewhere", 1) is None
     (tmp_path / "pace.json").write_text('{"here": 5}')
-    assert Pace(tmp_path / "pace.json").of("here") is None
+    assert Pace(tmp_path / "pace.json").of("here", 1) is None
 
 
 def write_result(checkpoint: str):

@@ -21,7 +21,7 @@ from webui.service.job import Job
 from webui.service.table import Tables
 
 HOSTILE = "</script><script>alert(1)</script> <img src=x onerror=alert(1)> | `a` \u2028 [x](javascript:1)"
-FORMULAS = ("=1+1", "+1", "-1", "@sum", "\tx", "\rx")
+FORMULAS = ("=1+1", "+1", "-1", "@sum", "\tx", "\rx", " \n=1", "\uff1d1")
 
 
 @pytest.fixture(scope="module")

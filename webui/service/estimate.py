@@ -21,6 +21,9 @@ from webui.extension.extension import Cost
 CONFIRMED = 1000  # texts; a request for more of them has to be confirmed
 DEFAULT_LENGTH = 128  # tokens, where neither request nor preset says
 DEFAULT_SAMPLER = "low_confidence"
+# The time of a model call grows with its positions to the power of this, where nothing else was measured:
+# between the square root and in proportion, so that over a factor of 16 it is wrong by 2 at most.
+GROWTH = 0.75
 
 
 @dataclass(frozen=True)
@@ -43,9 +46,12 @@ class Estimate:
         return f"{self.texts} texts, {self.forwards} model calls{duration}"
 
 
+Call = tuple[float, float]  # its positions and its seconds
+
+
 class Pace:
-    """How long a model call takes with each checkpoint, by position and by the number of rows that share it,
-    and what share of their steps texts need with each sampler; as the last jobs measured it. For any threads.
+    """How long a model call takes with each checkpoint, by the positions of the answers in it, and what share
+    of their steps texts need with each sampler; as the last jobs measured it. For any threads.
 
     path  a file that keeps it, None: it is forgotten. One that cannot be read or written is as none
     """
@@ -53,7 +59,7 @@ class Pace:
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._paces: dict[str, dict[int, float]] = {}  # seconds of a position, by checkpoint and `_size_of`
+        self._paces: dict[str, dict[int, Call]] = {}  # by checkpoint and about so many positions
         self._shares: dict[str, dict[str, float]] = {}  # by checkpoint and sampler
         with suppress(OSError, ValueError, AttributeError, TypeError):
             self._read({} if path is None else json.loads(path.read_text("utf-8")))
@@ -61,7 +67,7 @@ class Pace:
     def watch(self, events: Iterator[Event], rows: Callable[[str], float]) -> Iterator[Event]:
         """The events of a job, measured on their way. rows: of a cell, how many rows of a batch it has."""
         started: dict[str, Started] = {}
-        spent: dict[int, tuple[float, float]] = {}  # seconds and positions, by `_size_of`
+        spent: dict[int, list[Call]] = {}
         taken: dict[str, tuple[int, int]] = {}  # model calls and steps, by sampler
         last, checkpoint = 0.0, ""
         for event in events:
@@ -70,11 +76,10 @@ class Pace:
             if isinstance(event, Progress):
                 now = time.monotonic()
                 if last:
-                    shares = {cell: rows(cell) for cell in event.step}
-                    size = _size_of(sum(shares.values()))
-                    positions = sum(started[cell].length * n for cell, n in shares.items() if cell in started)
-                    seconds, before = spent.get(size, (0.0, 0.0))
-                    spent[size] = seconds + now - last, before + positions
+                    positions = sum(
+                        started[cell].length * rows(cell) for cell in event.step if cell in started
+                    )
+                    spent.setdefault(round(positions).bit_length(), []).append((positions, now - last))
                 last = now
             elif isinstance(event, Started | Loop):
                 last = 0.0  # what lies between two batches is no step
@@ -92,15 +97,21 @@ class Pace:
         self._learn(checkpoint, spent, taken)
         self._write()
 
-    def of(self, checkpoint: str, rows: float = 1.0) -> float | None:
-        """Seconds of one position in a model call that so many rows share; None if none was measured. Where
-        no call of about as many rows was, that of the number of rows that is nearest."""
+    def of(self, checkpoint: str, positions: float) -> float | None:
+        """Seconds of a model call with so many positions; None if none was measured. Between two that were,
+        it grows by a power of the positions."""
         with self._lock:
-            paces = self._paces.get(checkpoint)
-            if not paces:
-                return None
-            size = _size_of(rows)
-            return paces[min(paces, key=lambda one: abs(one - size))]
+            known = sorted(self._paces.get(checkpoint, {}).values())
+        if not known or positions <= 0:
+            return None
+        below = [one for one in known if one[0] <= positions][-1:]
+        above = [one for one in known if one[0] > positions][:1]
+        (size, seconds), *_ = near = below + above
+        growth = GROWTH
+        if len(near) == 2:
+            (_, _), (larger, longer) = near
+            growth = math.log(longer / seconds) / math.log(larger / size)
+        return seconds * (positions / size) ** growth
 
     def share(self, checkpoint: str, sampler: str) -> float:
         """How many of its steps a text needs with this sampler: all of them if it was never measured."""
@@ -110,20 +121,26 @@ class Pace:
     def _learn(
         self,
         checkpoint: str,
-        spent: Mapping[int, tuple[float, float]],
+        spent: Mapping[int, Sequence[Call]],
         taken: Mapping[str, tuple[int, int]],
     ) -> None:
         if not checkpoint:
             return
         with self._lock:
             paces = self._paces.setdefault(checkpoint, {})
-            paces |= {size: seconds / of for size, (seconds, of) in spent.items() if of}
+            for size, calls in spent.items():
+                positions, seconds = (math.fsum(one) / len(calls) for one in zip(*calls, strict=True))
+                if positions and seconds:
+                    paces[size] = positions, seconds
             shares = self._shares.setdefault(checkpoint, {})
             shares |= {sampler: calls / steps for sampler, (calls, steps) in taken.items() if calls and steps}
 
     def _read(self, stored: Any) -> None:
         for checkpoint, (paces, shares) in stored.items():
-            self._paces[checkpoint] = {int(size): float(pace) for size, pace in paces.items()}
+            known = {
+                int(size): (float(positions), float(seconds)) for size, (positions, seconds) in paces.items()
+            }
+            self._paces[checkpoint] = {size: call for size, call in known.items() if min(call) > 0}
             self._shares[checkpoint] = {sampler: float(share) for sampler, share in shares.items()}
 
     def _write(self) -> None:
@@ -132,11 +149,6 @@ class Pace:
         with self._lock, suppress(OSError):
             known = {one: (paces, self._shares.get(one, {})) for one, paces in self._paces.items() if paces}
             write(self._path, json.dumps(known))
-
-
-def _size_of(rows: float) -> int:
-    """Numbers of rows that are about as fast: 1, 2 to 3, 4 to 7, 8 to 15, ..."""
-    return max(1, round(rows)).bit_length()
 
 
 @dataclass(frozen=True)
@@ -178,10 +190,11 @@ def estimate(
         for i in range(0, len(asked), limit):
             batch = asked[i : i + limit]
             forwards += math.ceil(max(one.calls for one in batch))
-            measured = pace.of(name, sum(one.rows for one in batch))
-            known = known and measured is not None
+            calls = max(one.calls * one.share for one in batch)
             positions = sum(one.length * one.calls * one.rows * one.share for one in batch)
-            seconds += (measured or 0) * positions
+            call = pace.of(name, positions / calls)
+            known = known and call is not None
+            seconds += calls * (call or 0)
     return Estimate(len(cells), len(different), forwards, seconds if known else None)
 
 

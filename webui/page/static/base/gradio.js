@@ -43,6 +43,7 @@ export function toggle(fold) {
   fold?.querySelector(":scope > button")?.click();
 }
 
+/** @param {EventTarget | null} target @returns {target is HTMLInputElement} */
 const isDropdown = (target) => target instanceof HTMLInputElement && target.role === "combobox";
 
 // What stands in a dropdown is selected when it is opened, so that what is typed takes its place and finds a choice: Gradio puts the
@@ -55,5 +56,11 @@ document.addEventListener("focusin", ({ target }) => {
   target.addEventListener("blur", () => target.removeEventListener("click", select), { once: true });
 });
 
-// Gradio opens a dropdown's list at every key but Escape, Tab too, when focus has left already; so it does not see that key.
-window.addEventListener("keydown", (event) => event.key === "Tab" && isDropdown(event.target) && event.stopPropagation(), true);
+// Gradio opens a dropdown's list a moment after every key but Escape, Tab too, when focus may have left already: then it stays.
+document.addEventListener("focusout", ({ target }) => {
+  if (!isDropdown(target)) return;
+  setTimeout(() => {
+    const open = document.activeElement !== target && target.getAttribute("aria-expanded") === "true";
+    if (open) target.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
+  }, 50);
+});

@@ -253,7 +253,7 @@ function table(entries, rows) {
   return node;
 }
 
-/** The two innermost axes as a grid, one for each combination of the others' values; null if several cells share a place. */
+/** The two innermost axes as a grid, one for each combination of the others' values; null if that is no grid. */
 function facets(names, entries, rows) {
   if (names.length < 2) return null;
   const [down, across] = names.slice(-2);
@@ -273,22 +273,21 @@ function facets(names, entries, rows) {
   return nodes.includes(null) ? null : nodes;
 }
 
-/** Two axes as a grid, or null if several cells share a place. */
+/** Two axes as a grid, or null if several cells share a place, or places are empty: lines of a file need not be a grid. */
 function grid(down, across, entries, rows) {
   const found = (cell, name) => cell.axes.find((axis) => axis[0] === name) ?? [name, null, ""];
   const key = (cell, name) => String(found(cell, name)[2]);
   const places = new Map(entries.map(([id, cell]) => [JSON.stringify([key(cell, down), key(cell, across)]), id]));
-  if (places.size < entries.length) return null;
   const values = (name) => new Map(entries.map(([, cell]) => [key(cell, name), titled(found(cell, name))]));
-  const columns = values(across);
+  const [lines, columns] = [values(down), values(across)];
+  if (places.size < entries.length || places.size < lines.size * columns.size) return null;
   const node = element("table", "cells crossed");
   node.append(element("thead", "", line("th", ["", ...columns.values()])));
   const body = element("tbody");
-  for (const [value, name] of values(down)) {
+  for (const [value, name] of lines) {
     const tr = line("th", [name]);
     for (const column of columns.keys()) {
-      const row = rows.get(places.get(JSON.stringify([value, column])));
-      tr.append(element("td", "", ...(row ? [row.node] : [])));
+      tr.append(element("td", "", rows.get(places.get(JSON.stringify([value, column]))).node));
     }
     body.append(tr);
   }
