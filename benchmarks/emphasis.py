@@ -1,4 +1,4 @@
-"""What emphasis does and costs: `python -m benchmarks.emphasis [--parts inclusion cost] [--model M] [--texts 64] [--steps 40]`.
+"""What emphasis does and costs: `python -m benchmarks.emphasis [--parts inclusion cost] [--methods attention ...] [--model M] [--texts 64] [--steps 40]`.
 
 Measured on the text of the answers alone, with 95 % Wilson intervals; the seeds are the same at every point.
 
@@ -47,9 +47,13 @@ def inclusion(bench: Bench, prompts: Sequence[str], weights: Sequence[float], sc
         absent = held(before.rstrip(", ") + comma + after, word, "attention")
         print(f"\n{prompt!r}, guidance {scale:g}; with the word absent {rate(absent, count)}")
         print(f"{'weight':12}" + "".join(f"{weight:<23g}" for weight in weights))
-        for method in METHODS:
-            hits = [held(f"{before}({word}:{weight:g}){comma}{after}", word, method) for weight in weights]
-            print(f"{method:12}" + "".join(f"{rate(hit, count):23}" for hit in hits), flush=True)
+        for method in bench.args.methods:
+            hits: list[int] = []
+            print(f"{method:12}", end="", flush=True)
+            for weight in weights:
+                hits.append(held(f"{before}({word}:{weight:g}){comma}{after}", word, method))
+                print(f"{rate(hits[-1], count):23}", end="", flush=True)
+            print()
             bounds = [wilson(hit, count) for hit in hits]
             rises = all(high >= max(low for low, _ in bounds[: k + 1]) for k, (_, high) in enumerate(bounds))
             bench.claim(f"{method}: the rate of {word!r} does not fall as its weight rises", rises)
@@ -96,6 +100,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
     parser.add_argument("--model")
     parser.add_argument("--texts", type=int, default=64)
     parser.add_argument("--steps", type=int, default=40)
