@@ -129,12 +129,14 @@ def _merge(
     from .baking import changes
 
     lora: str | None = options.lora  # None for every method but bake
+    weights = layers(options.layers)
+    merging.check_layers(folders[0], [layer for layer, _ in weights])
     made, digest = changes(app, options.a, lora, folders[0]) if lora is not None else ({}, "")
     recipe = merging.Recipe(
         options.method,
         options.weight,
         merging.parents(folders, names),
-        layers(options.layers),
+        weights,
         options.density,
         options.seed,
         (lora, digest) if lora is not None else None,
@@ -207,8 +209,9 @@ def layers(text: str) -> tuple[tuple[int, float], ...]:
     found: dict[int, float] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         match = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?=(-?\d*\.?\d+)", part)
-        if match is None or abs(float(match[3])) > MOST:
-            raise ValueError(f"--layers says {part!r}; write 0-3=0.2,7=0.8.")
+        backwards = match is not None and int(match[2] or match[1]) < int(match[1])
+        if match is None or backwards or abs(float(match[3])) > MOST:
+            raise ValueError(f"--layers says {part[:40]!r}; write 0-3=0.2,7=0.8.")
         for layer in range(int(match[1]), int(match[2] or match[1]) + 1):
             found[layer] = float(match[3])
     return tuple(sorted(found.items()))

@@ -78,6 +78,14 @@ def check(folders: Sequence[Path]) -> None:
             raise ValueError(f"{names} have different mask tokens, {masks[0]} and {masks[1]}.")
 
 
+def check_layers(folder: Path, numbers: Sequence[int]) -> None:
+    """ValueError for the number of a layer that a checkpoint does not have."""
+    there = {int(found[1]) for one in tensors(folder) if (found := LAYER.search(one.name))}
+    if lacking := sorted({*numbers} - there):
+        known = f"its layers are {min(there)} to {max(there)}" if there else "it has none"
+        raise ValueError(f"--layers names layer {lacking[0]}, which {folder.name} does not have: {known}.")
+
+
 def check_room(folder: Path) -> None:
     """ValueError if the disk of a checkpoint has no room for another of its size."""
     free = shutil.disk_usage(folder).free

@@ -88,10 +88,10 @@ class Found:
 
 def read(file: Path, model: Any) -> list[Example]:
     """Rows of a text, which is cut, or of a .jsonl with `text`, or `prompt` and `answer`. ValueError."""
+    if not file.is_file():  # a pipe or a device would never end
+        raise ValueError(f"There is no file {file}.")
     try:
         text = file.read_text("utf-8-sig")
-    except OSError:
-        raise ValueError(f"There is no file {file}.") from None
     except UnicodeDecodeError:
         raise ValueError(f"{file} is not text in UTF-8.") from None
     prefix, empty = model.description.prefix, list(model.tokenizer.prompt("").tokens)

@@ -221,6 +221,8 @@ def test_a_killed_merge_goes_on(folder):
         (["--weight", "nan"], "--weight must be -10 to 10."),
         (["--density", "0"], "--density must be above 0 and at most 1."),
         (["--layers", "all"], "--layers says 'all'; write 0-3=0.2,7=0.8."),
+        (["--layers", "1-0=1"], "--layers says '1-0=1'; write 0-3=0.2,7=0.8."),
+        (["--layers", "0-7=1"], "--layers names layer 2, which A does not have: its layers are 0 to 1."),
         (["--b", "nobody"], "nobody"),
         (["--out", "A"], "There is a checkpoint A already; give another --out."),
         (
