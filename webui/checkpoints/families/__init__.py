@@ -70,7 +70,10 @@ FAMILIES: tuple[Family, ...] = (
 )
 
 REFUSED: Mapping[str, tuple[str, str]] = {  # model_type: the family, and why it is not loaded
-    "diffusion_gemma": ("DiffusionGemma", "it has no mask token: it denoises random tokens"),
+    "diffusion_gemma": (
+        "DiffusionGemma",
+        "it has no mask token: it denoises random tokens, knowing its last guesses",
+    ),
     "editflow-llada": ("EditFlow", "it inserts and deletes tokens, which is not built here"),
     "editflow-dream": ("EditFlow", "it inserts and deletes tokens, which is not built here"),
 }
