@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from functools import cached_property
 from itertools import islice
 from keyword import iskeyword
 from math import isfinite
@@ -195,11 +196,16 @@ class Registry:
                 f"The request makes {texts:,} texts or more; the setting max_cells allows {self.max_cells:,}."
             )
 
+    @cached_property
+    def _costly(self) -> list[type[Extension]]:
+        """Asked for each of thousands of cells."""
+        return self.chain("cost")
+
     def cost(self, request: Request, preset: Mapping[str, Any]) -> Cost:
         """By how much the extensions make a text of the request cost more, with the preset of its checkpoint.
         ValueError names the extension that failed."""
         passes, rows = 1.0, 1.0
-        for kind in self.chain("cost"):
+        for kind in self._costly:
             options, default = kind.options(request), preset.get(kind.name)
             default = default if isinstance(default, Mapping) else {}
             if inner := {name: default[name] for name, own in options if own is None and name in default}:

@@ -15,8 +15,9 @@ from webui.page.controls import PRESET, Control, preset_value, request_of, show,
 from webui.page.languages import ENGLISH, languages
 from webui.service.attempt import Attempt
 from webui.service.estimate import CONFIRMED
+from webui.service.queue import SUBMIT_SECONDS
 
-PLAN_SECONDS = 5.0  # that extensions may take to say what a request would make
+PLAN_SECONDS = SUBMIT_SECONDS  # to say what a request would make; what can be queued has a cost
 
 EMBEDDING, EMBEDDED = "\u202a\u202b\u202d\u202e", "\u202c"  # direction marks, and those that end them
 ISOLATING, ISOLATED = "\u2066\u2067\u2068", "\u2069"
