@@ -63,6 +63,12 @@ class Settings(BaseModel):
     dtype: Literal["auto", "float32", "bfloat16", "float64"] = setting(
         "auto", "Precision of the weights: auto is float32 on a CPU, bfloat16 on a GPU.", "restart"
     )
+    quantize: Literal["none", "int8", "fp8", "nf4"] = setting(
+        "none",
+        "Weights in 8 or 4 bits: less memory, nearly the same texts. int8 and fp8 need torchao, nf4 needs "
+        "bitsandbytes.",
+        "restart",
+    )
     preload: bool = setting(True, "Whether the checkpoint is loaded as soon as the server is up.", "restart")
     memory_budget: float = setting(
         0.0,

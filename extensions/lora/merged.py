@@ -16,7 +16,7 @@ from .patch import Term, exact_term
 def weights(modules: Mapping[str, Any], fitted: Any, weight: float) -> tuple[dict[Tensor, Tensor], set[str]]:
     """For each weight or bias that a LoRA changes what it is at a weight, in its dtype; and the names of the
     modules that need hooks all the same: those that share their weight with another module, as an embedding
-    with the head, and those that would get a bias they do not have."""
+    with the head, those that would get a bias they do not have, and quantized ones."""
     users: dict[int, int] = {}
     for module in modules.values():
         for own in module.parameters(recurse=False):
@@ -27,7 +27,7 @@ def weights(modules: Mapping[str, Any], fitted: Any, weight: float) -> tuple[dic
         module, one = modules[name], exact_term(modules[name], part)
         bias = getattr(module, "bias", None)
         lacks_bias = bias is None and (one.bias is not None or one.own_bias is not None)
-        if users[id(module.weight)] > 1 or lacks_bias:
+        if users[id(module.weight)] > 1 or lacks_bias or type(module.weight) is not torch.nn.Parameter:
             hooked.add(name)
             continue
         exact = torch.promote_types(module.weight.dtype, torch.float32)

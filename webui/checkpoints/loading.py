@@ -13,6 +13,7 @@ from importlib.abc import MetaPathFinder
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from webui.checkpoints import memory, weights
+from webui.checkpoints import quantize as quantizing
 from webui.checkpoints.catalogue import Catalogue, Described, Entry, Stamp, stamp_of, with_state
 from webui.checkpoints.families import FAMILIES
 from webui.checkpoints.families.base import Family
@@ -275,6 +276,7 @@ class Checkpoints(Catalogue):
     def _plan(self, described: Described, tokenizer: Tokenizer, transformers: Any, meter: Meter) -> Plan:
         """Everything about a checkpoint but its weights. Refusal says in a sentence why it cannot be
         loaded."""
+        quantizing.check(self._settings.quantize, self.device())
         transformers.utils.logging.set_verbosity_error()
         transformers.utils.logging.disable_progress_bar()
         entry, config, family = described.entry, described.config, described.family
@@ -317,6 +319,9 @@ class Checkpoints(Catalogue):
         except torch.OutOfMemoryError as error:
             raise Refusal(f"The memory of {self.device()} is too small for it.") from error
         plan.family.prepare(module)
+        quantized = self._settings.quantize
+        if quantized != "none":
+            quantizing.quantize(module, plan.family.split(module)[0], quantized)
         if stamp_of(entry.folder) != described.stamp:
             raise Refusal("Its files changed while they were read; load it again.")
         profile = self.profile(entry.name)
@@ -326,7 +331,7 @@ class Checkpoints(Catalogue):
             plan.family.name,
             identity,
             self.device(),
-            self.dtype(),
+            self.dtype() if quantized == "none" else f"{self.dtype()}, {quantized}",
             self.max_length(entry.name),
             profile["preset"],
             profile.get("answer_prefix", ""),
@@ -412,7 +417,8 @@ def _frame(family: Family, tokenizer: Tokenizer) -> tuple[int, int] | None:
 
 def _bytes(model: Model) -> int:
     """The memory that its weights take."""
-    return sum(value.numel() * value.element_size() for value in model.module.parameters())
+    parts = (one for value in model.module.parameters() for one in quantizing.stored(value))
+    return sum(one.numel() * one.element_size() for one in parts)
 
 
 def _sentence(name: str, error: Exception) -> str:

@@ -17,6 +17,7 @@ from webui.checkpoints.families.base import Family
 from webui.checkpoints.tokenizer import Tokenizer
 from webui.checkpoints.unseen import Unseen
 from webui.checkpoints.weights import native_name
+from webui.core.errors import Refusal
 
 # in numbers of rows not a multiple of it, matrix products round some rows differently (see noise.py,
 # determinism)
@@ -81,7 +82,10 @@ class Model:
 
     @contextmanager
     def exchanged(self, weights: Mapping[Tensor, Tensor]) -> Iterator[None]:
-        """The model has these weights in this context, and its own ones again behind it: the same memory."""
+        """The model has these weights in this context, and its own ones again behind it: the same memory.
+        Refusal if some are quantized."""
+        if any(type(there) not in (Tensor, torch.nn.Parameter) for there in weights):
+            raise Refusal("Weights in fewer bits cannot be exchanged for others; set quantize = none.")
         before = {there: there.data for there in weights}
         try:
             for there, new in weights.items():

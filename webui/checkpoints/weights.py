@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from webui.checkpoints import recipes
 from webui.checkpoints.files import check_pointer, label, printable, read_json, status
+from webui.checkpoints.quantize import stored
 from webui.checkpoints.recipes import Recipe, Take
 from webui.core.errors import Refusal
 
@@ -494,6 +495,7 @@ def faulty_weight(module: Any) -> str | None:
     import torch
 
     for name, value in (*module.named_parameters(), *module.named_buffers()):
-        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            return name
+        for one in stored(value):
+            if one.is_floating_point() and not bool(torch.isfinite(one).all()):
+                return name
     return None
