@@ -135,7 +135,7 @@ def test_drafts_change_no_text(app, sampler):
     """With guidance, gaps, blocks and late end-of-text, two texts in a batch."""
     fields = {"model": "LLaDA", "sampler": sampler, **WARM, **EXTENSIONS["guidance"], **EXTENSIONS["infill"]}
     fields |= {"block_length": 6, "steps": 12, "end_of_text": "late", "count": 2}
-    plain, drafted = write(app, **fields), write(app, **fields, freedave={"draft_steps": 4})
+    plain, drafted = write(app, **fields), write(app, **fields, draft_steps=4)
     assert texts(plain) == texts(drafted)
     for one, two in zip(plain.parts, drafted.parts, strict=True):
         assert one.trace == two.trace and two.statistics.forwards <= one.statistics.forwards
@@ -143,7 +143,7 @@ def test_drafts_change_no_text(app, sampler):
 
 def test_drafts_with_a_cache_are_refused(app):
     with pytest.raises(AssertionError, match="drafts need the cache exact, not dual"):
-        write(app, model="LLaDA", **WARM, cache="dual", freedave={"draft_steps": 2})
+        write(app, model="LLaDA", **WARM, cache="dual", draft_steps=2)
 
 
 def given_columns(app, part) -> set[int]:

@@ -42,7 +42,7 @@ def got(case) -> tuple[list[list[int]], list[int]]:
     texts, calls = [], []
     for row in tokens:
         model = Counted(MODELS[name](seed))
-        (text,) = ours(model, row[None], answer, block_length=block, freedave={"draft_steps": draft_steps})
+        (text,) = ours(model, row[None], answer, block_length=block, draft_steps=draft_steps)
         texts.append(text)
         calls.append(model.calls)
     return texts, calls
@@ -81,7 +81,7 @@ def test_the_reference_is_stepwise_denoising_in_fewer_passes(case):
 def test_rows_of_a_batch_have_drafts_of_their_own_or_none():
     tokens, answer = canvas(3, rows=4, prompt=4, length=16)
     plain = ours(Toy(calm(3)), tokens, answer, temperature=0.7)
-    assert ours(Toy(calm(3)), tokens, answer, temperature=0.7, freedave={"draft_steps": 4}) == plain
+    assert ours(Toy(calm(3)), tokens, answer, temperature=0.7, draft_steps=4) == plain
 
 
 MOST, ACCEPTED = free_dave.most_confident, free_dave.accepted

@@ -33,6 +33,7 @@ PATIENCE = int(
 HOSTILE = "<b>bold</b> <script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"> ${1+1} {{value}}"
 PROFILE = {
     "preset": {"steps": 16, "length": 16, "block_length": 16, "temperature": 1.0, "end_of_text": "ban"},
+    "presets": {"hasty": {"steps": 4, "guidance": {"scale": 3}}},
     "understands": f"Nothing: its weights are random. {HOSTILE}",
     "examples": ["A story about a fox", HOSTILE],
 }

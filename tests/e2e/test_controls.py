@@ -95,6 +95,9 @@ def test_using_a_preset_can_be_undone_and_the_checkpoints_is_apart(visit, http):
     page.locator("tdw-unknown", has_text="gone").wait_for()
     page.locator(".notice").get_by_role("button", name="Undo").click()
     user.wait("document.querySelector('#field-steps input').value === '11'")
+    open_presets(page).get_by_role("button", name="hasty", exact=True).click()  # the checkpoint's too
+    user.wait("document.querySelector('#field-steps input').value === '4'")
+    user.shows("length", "8")
     open_presets(page).get_by_role("button", name="Checkpoint's preset").click()
     user.wait("document.querySelector('#field-steps input').value === '16'")
     user.shows("length", "16")

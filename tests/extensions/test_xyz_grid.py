@@ -345,7 +345,7 @@ VALUES = {
     "variation_strength": "0, 1",
     "p2.eta": "0, 10",
     "joint.threshold": "0, 1",
-    "freedave.draft_steps": "1, 4",
+    "draft_steps": "1, 4",
     "joint.edit_threshold": "0, 1",
     "joint.post_edit_steps": "0, 16",
     "joint.penalty": "0, 100",
@@ -454,9 +454,9 @@ NO_DIFFERENCE = {
     "syntax",
     "cache",  # what it changes needs more than one block
     "lora.merged",  # the same weights in another way
-    "freedave.draft_steps",  # the same text
     "dreamon.begin",  # only DreamOn has a token for it
     "dreamon.most",
+    "draft_steps",  # the same text
     "guidance.empty",  # a tokenizer without a template has no frame
     "loopback.curve",
     "loopback.template",

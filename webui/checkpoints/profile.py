@@ -18,6 +18,7 @@ from webui.core.unknown import part
 KINDS = MappingProxyType(
     {
         "preset": dict,
+        "presets": dict,
         "family": str,
         "license": str,
         "answer_prefix": str,
@@ -29,6 +30,7 @@ KINDS = MappingProxyType(
 )
 NAMES = MappingProxyType({dict: "JSON object", str: "text", int: "whole number", list: "list of texts"})
 RANGES = MappingProxyType({"mask_token_id": (0, 2**31), "max_length": (1, 2**31)})
+NOT_IN_PRESETS = ("prompt", "model", "seed", "canvas")  # what presets under a name leave as it is
 LEXICON = "lexicon.txt"
 MAX_CARD = 1 << 16  # bytes of README.md that are looked at
 FRONT = re.compile(r"---[ \t]*\r?\n(.*?)\n---", re.DOTALL)
@@ -61,7 +63,24 @@ def read_profile(folder: Path, request: type[Request] = Request) -> dict[str, An
         validate(request, part(request, current(preset, request.renamed))[0])
     except ValueError as error:
         raise Refusal(f"{here}: preset: {error}") from error
+    for name, fields in profile.get("presets", {}).items():
+        _check_named(here, name, fields, request)
     return profile
+
+
+def _check_named(here: str, name: str, fields: Any, request: type[Request]) -> None:
+    """Refusal if a preset that the checkpoint offers under a name cannot be one."""
+    at = f"{here}: presets.{printable(name)}"
+    if not name.strip() or len(name) > 80 or printable(name) != name:
+        raise Refusal(f"{at}: a preset's name is 1 to 80 characters without control characters.")
+    if not isinstance(fields, dict):
+        raise Refusal(f"{at} must be a {NAMES[dict]}.")
+    if wrong := [field for field in NOT_IN_PRESETS if field in fields]:
+        raise Refusal(f"{at}.{wrong[0]}: a preset cannot have this field.")
+    try:
+        validate(request, part(request, current(fields, request.renamed))[0])
+    except ValueError as error:
+        raise Refusal(f"{at}: {error}") from error
 
 
 def _may_be_preset(name: str) -> bool:

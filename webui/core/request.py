@@ -19,7 +19,6 @@ from webui.core.renamed import Renamed, current
 from webui.core.sampler_options import (
     Dream,
     DreamOn,
-    FreeDave,
     JointThreshold,
     Klass,
     Parallel,
@@ -205,6 +204,16 @@ class Request(Options):
         "above 0.",
         place="parameters",
     )
+    draft_steps: int = field(
+        1,
+        ge=1,
+        le=64,
+        label="Draft steps",
+        help="So many canvases of a text are computed at once: the next one, and those that follow if the "
+        "model does not change its mind (FreeDave). The same text in fewer model calls; 1 is off. Needs the "
+        "cache exact.",
+        place="parameters",
+    )
     count: int = field(
         1,
         ge=1,
@@ -236,7 +245,6 @@ class Request(Options):
     dreamon: DreamOn = options_field(DreamOn, "DreamOn")
     parallel: Parallel = options_field(Parallel, "Parallel samplers")
     klass: Klass = options_field(Klass, "KLASS")
-    freedave: FreeDave = options_field(FreeDave, "FreeDave")
     canvas: Start | None = field(
         None,
         label="Canvas",

@@ -212,18 +212,3 @@ class JointThreshold(Options):
         help="Taken from the logit of the token that stands before a position: fewer doubled tokens. 0 is "
         "off.",
     )
-
-
-class FreeDave(Options):
-    """FreeDave: draft and verify, with every sampler."""
-
-    draft_steps: int = field(
-        1,
-        ge=1,
-        le=64,
-        label="Draft steps (FreeDave)",
-        help="So many canvases of a text are computed at once: the next one, and those that follow if the "
-        "model does not change its mind. The same text in fewer model calls; 1 is off. Needs the cache "
-        "exact.",
-        place="parameters",
-    )

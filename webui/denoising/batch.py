@@ -97,7 +97,7 @@ class Batch:
         self.policy = [packed.row.request.end_of_text for packed in rows]
         self._endless = torch.tensor([policy == "ban" for policy in self.policy], device=model.device)
         self._ends = torch.tensor(model.ends, dtype=torch.long)
-        steps = [packed.row.request.freedave.draft_steps for packed in rows]
+        steps = [packed.row.request.draft_steps for packed in rows]
         self.drafts = Drafts(steps, table) if max(steps) > 1 else None
         self.session = open_session(model, rows[0].row.request.cache or "exact")
         self.chain = Chain(model, rows, extensions, self.session, cancelled, report)

@@ -201,9 +201,9 @@ def tokenize(
                 f"The {name} prompt takes {taken} tokens; beside the answer there is room for {left}."
             )
     row = _noted(row, block, table)
-    if request.freedave.draft_steps > 1 and request.cache != "exact":
+    if request.draft_steps > 1 and request.cache != "exact":
         raise ValueError(
-            f"freedave.draft_steps: drafts need the cache exact, not {request.cache}; set it to exact, or "
+            f"draft_steps: drafts need the cache exact, not {request.cache}; set it to exact, or "
             "the draft steps to 1."
         )
     if start is not None:

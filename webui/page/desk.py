@@ -149,16 +149,19 @@ class Desk:
 
     def guide_of(self, model: str | None) -> str:
         """What the checkpoint understands and examples of prompts, as HTML, with the preset's value of every
-        control."""
+        control and the presets that it offers under a name."""
         preset = self.preset(model)
         values = [
             [".".join(c.path), show(c, preset_value(c, preset)), *self._former(c)] for c in self.controls
         ]
-        mark = f"<div class=preset data-values='{html.escape(json.dumps(values, default=str))}' hidden></div>"
+        shown = html.escape(json.dumps(values, default=str))
         try:
             profile = self.app.checkpoints.profile(model)
         except ValueError as error:
+            mark = f"<div class=preset data-values='{shown}' hidden></div>"
             return f"{mark}<p class=understands>{html.escape(str(error))}</p>"
+        offered = html.escape(json.dumps(profile.get("presets", {})))
+        mark = f"<div class=preset data-values='{shown}' data-presets='{offered}' hidden></div>"
         words = (
             f"<p class=understands>{html.escape(profile['understands'])}</p>"
             if profile.get("understands")

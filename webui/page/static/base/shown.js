@@ -19,6 +19,11 @@ class Shown {
   watchers = new Set();
   drawn = new Promise((resolve) => (this.ready = resolve)); // before that Gradio takes no values, or the draft overwrites them
 
+  /** The presets that the checkpoint offers under a name. @returns {Record<string, object>} */
+  get offered() {
+    return JSON.parse(document.querySelector("#guide .preset")?.dataset.presets ?? "{}");
+  }
+
   /** [path, the preset's value, ...former paths] of every control, in the order of `values`. */
   get preset() {
     return JSON.parse(document.querySelector("#guide .preset")?.dataset.values ?? "[]");

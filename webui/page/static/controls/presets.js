@@ -1,5 +1,5 @@
 // @ts-check
-// <tdw-presets>: the checkpoint's preset and saved ones. A preset holds everything but prompt, checkpoint and seed.
+// <tdw-presets>: the checkpoint's preset, others that it offers, and saved ones. A preset holds everything but prompt, checkpoint and seed.
 
 import { showError, showNotice } from "../base/notice.js";
 import { button, element } from "../base/parts.js";
@@ -36,8 +36,14 @@ class Presets extends HTMLElement {
     const theirs = button(say("page.preset_checkpoint"), () => (panel.hidePopover(), reset(), this.apply(null)));
     theirs.append(element("small", "", say("page.preset_checkpoint_help")));
     theirs.className = "whole";
+    const offered = Object.entries(shown.offered).map(([name, request]) => {
+      const use = button("", () => (panel.hidePopover(), this.use(name, request)));
+      use.append(element("bdi", "", name));
+      use.className = "whole";
+      return use;
+    });
     const part = (key, ...nodes) => [element("h3", "", say(key)), ...nodes];
-    panel.replaceChildren(...part("page.presets_checkpoint", theirs), ...part("page.presets_own", own, form), element("p", "hint", say("page.preset_hint")));
+    panel.replaceChildren(...part("page.presets_checkpoint", theirs, ...offered), ...part("page.presets_own", own, form), element("p", "hint", say("page.preset_hint")));
     const presets = await this.call("GET", "");
     own.replaceChildren(...(presets ?? []).map((preset) => this.item(preset)));
     if (!presets?.length) own.replaceChildren(element("li", "none", say("page.presets_none")));
