@@ -58,7 +58,7 @@ class Toy:
     def __init__(self, logits_fn: LogitsFn, dtype: torch.dtype = torch.float32):
         self.mask, self.ends, self.vocabulary, self.device = MASK, (EOS,), VOCAB, torch.device("cpu")
         self.tokenizer, self.words = Numbers(), tuple(map(str, range(VOCAB)))
-        self.description = SimpleNamespace(name="toy", prefix="", forbidden=())
+        self.description = SimpleNamespace(name="toy", prefix="", forbidden=(), expand=None)
         self._logits_fn, self._dtype = logits_fn, dtype
 
     def __call__(self, canvas) -> Tensor:

@@ -189,7 +189,7 @@ def test_in_a_batch_gone_on_from_any_step_and_as_saved(app):
 def test_what_cannot_follow_is_refused_by_name(app):
     for more, sentence in (
         ({"cache": "dual"}, "The sampler dreamon moves positions"),
-        ({"freedave": {"draft_steps": 4}}, "set freedave.draft_steps to 1"),
+        ({"draft_steps": 4}, "set draft_steps to 1"),
         ({"constraints": {"regex": "[a-z ]*"}}, "take another sampler than dreamon"),
     ):
         result = finished(app, app.Request(**{"seed": 1, **SMALL, **more}))

@@ -109,7 +109,7 @@ class Drafts:
             canvas = canvas.take(rows)
             logits = self._stale(canvas)
             kept = samplers.observe(canvas, logits, self._table)
-            canvas = samplers.commit(kept, samplers.choose(kept, logits, self._table))
+            canvas = samplers.commit(kept, samplers.choose(kept, logits, self._table), self._table)
             masked = (~samplers.finished(canvas, self._table)).tolist()
             if not any(masked):
                 break

@@ -148,10 +148,9 @@ def tokenize(
             raise ValueError(
                 f"The sampler {request.sampler} moves positions, and no cache follows: take the cache exact."
             )
-        elif request.freedave.draft_steps > 1:
+        elif request.draft_steps > 1:
             raise ValueError(
-                f"The sampler {request.sampler} moves positions, and no draft follows: "
-                "set freedave.draft_steps to 1."
+                f"The sampler {request.sampler} moves positions, and no draft follows: set draft_steps to 1."
             )
         else:
             grows = Growth(request.dreamon.begin, request.dreamon.most, expand)
