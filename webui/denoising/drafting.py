@@ -124,8 +124,10 @@ class Drafts:
         going = []
         for active, count in zip(canvas.active, canvas.counts, strict=True):
             last = self._last.get(count.row)
-            wanted = last is not None and made < self._steps[count.row]
-            going.append(wanted and bool((last.place[active] >= 0).all()))
+            if last is None or made >= self._steps[count.row]:
+                going.append(False)
+            else:
+                going.append(bool((last.place[active] >= 0).all()))
         return going
 
     def _stale(self, canvas: Canvas) -> Tensor:
