@@ -417,6 +417,22 @@ def test_positions_of_all_are_those_of_each(stage):
     )
 
 
+def test_cells_that_wait_for_their_batch_count():
+    """Three batches of two cells of two steps, one of them failed before it began: no batch is the whole."""
+    request = Request(count=7)
+    job, shares = Job(request, cells_of(request)), []
+    job.begin()
+    job.take(Failed("6", "It failed."))
+    for first in (0, 2, 4):
+        for cell in (str(first), str(first + 1)):
+            job.take(Started(cell, 4, 2))
+        for step in (1, 2):
+            names = (str(first), str(first + 1))
+            job.take(Progress(dict.fromkeys(names, ()), dict.fromkeys(names, step)))
+            shares.append(job.line()["progress"])
+    assert shares == pytest.approx([k / 6 for k in range(1, 7)], abs=1e-4)
+
+
 def test_an_event_costs_no_look_at_every_cell(monkeypatch):
     """Ten thousand cells have as many events: their sums are kept up to date, whatever the events are."""
     request, dice = Request(seed=1), random.Random(3)

@@ -132,6 +132,7 @@ class Job:
         self._steps = self._done = (
             0  # of all cells; kept up to date, for ten thousand cells have as many events
         )
+        self._waiting, self._begun = len(cells), 0  # cells that nothing is known of yet; with steps
         self._loop = Loop(0, 1)  # the pass over all cells that is under way
         self._changed = threading.Condition()
         self._cancel = threading.Event()
@@ -261,15 +262,19 @@ class Job:
             self._end("failed" if self.error else "cancelled" if stopped else "done")
 
     def _share(self) -> float:
-        """How much of all steps is done, 0 to 1."""
-        share = min(1.0, self._done / self._steps) if self._steps else 0.0
-        return (self._loop.k + share) / self._loop.of if self._steps else 0.0
+        """How much of all steps is done, 0 to 1. Cells that wait for a batch have as many as the others."""
+        if not self._steps:
+            return 0.0
+        steps = self._steps * (1 + self._waiting / self._begun)
+        return (self._loop.k + min(1.0, self._done / steps)) / self._loop.of
 
     def _enter(self, cell: str, event: Started | Failed | Finished) -> None:
         """Enters an event about one cell, and what it changes in the sums."""
         view = self._view(cell)
-        steps, done = view.steps, view.done
+        state, steps, done = view.state, view.steps, view.done
         view.enter(event)
+        self._waiting -= state == "queued"
+        self._begun += (view.steps > 0) - (steps > 0)
         self._steps += view.steps - steps
         self._done += view.done - done
 
