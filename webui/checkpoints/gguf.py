@@ -82,7 +82,8 @@ class Gguf:
         version, tensors, facts = _numbers(stream, "IQQ")
         if version != VERSION:
             raise Refusal(f"{label(self.file)} is a GGUF file of version {version}; only {VERSION} is read.")
-        _bound(tensors, MAX_TENSORS), _bound(facts, MAX_FACTS)
+        _bound(tensors, MAX_TENSORS)
+        _bound(facts, MAX_FACTS)
         known: dict[str, Any] = {}
         for _ in range(facts):
             key = _text(stream)
