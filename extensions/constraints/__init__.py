@@ -114,6 +114,8 @@ class Constraints(Extension):
             )
         return row
 
+    _segments: Sequence[Segment] = ()  # none while the rules are compiled
+
     def canvas(self, canvas: Canvas, model: Link) -> Canvas:
         from .answers import groups
 
@@ -150,7 +152,8 @@ class Constraints(Extension):
 
     def finish(self, row: Row, result: Result) -> Mapping[str, bool | int]:
         mine = [segment for segment in self._segments if self.rows[segment.row] is row]
-        found: dict[str, bool | int] = {"valid": all(segment.valid(result) for segment in mine)}
+        valid = bool(mine) and all(segment.valid(result) for segment in mine)
+        found: dict[str, bool | int] = {"valid": valid}
         if (depth := max((segment.rule.depth for segment in mine), default=-1)) >= 0:
             found["depth"] = depth
         return found

@@ -7,10 +7,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -197,16 +199,19 @@ def _compiled(kind: str, text: str, depth: int, patience: Patience) -> tuple[Byt
 def _run(program: list[str], sent: bytes, patience: Patience) -> tuple[int, bytes, bytes]:
     """Exit status, output and errors of a process. It is killed when it takes too long (TimeoutExpired) or
     the job was cancelled (ValueError)."""
-    pipe = subprocess.PIPE
-    with subprocess.Popen(program, stdin=pipe, stdout=pipe, stderr=pipe) as process:
-        began, given = time.monotonic(), sent
+    pipe, began = subprocess.PIPE, time.monotonic()
+    with ExitStack() as stack:
+        # A file: `communicate` loses the rest of what a pipe has not taken when its timeout expires.
+        given = stack.enter_context(TemporaryFile())
+        given.write(sent)
+        given.seek(0)
+        process = stack.enter_context(subprocess.Popen(program, stdin=given, stdout=pipe, stderr=pipe))
         try:
             while True:
                 try:
-                    out, told = process.communicate(given, timeout=0.2)
+                    out, told = process.communicate(timeout=0.2)
                     return process.returncode, out, told
                 except subprocess.TimeoutExpired:
-                    given = None  # it has been given already
                     spent = time.monotonic() - began
                     patience.ask("compiling", int(spent), WAIT)
                     if spent > WAIT:

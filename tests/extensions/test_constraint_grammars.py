@@ -11,6 +11,7 @@ import pytest
 from extensions.constraints import tokens
 from extensions.constraints.automaton import UNTIL_DONE, Patience, compiled
 from extensions.constraints.compiler import expansion, grammars
+from extensions.constraints.rules import Rule
 from extensions.constraints.tokens import Vocabulary
 from tests.constraint_rules import by_lark
 from tests.contract.program import cells, finished, program, write
@@ -152,9 +153,11 @@ def test_texts_of_grammars_are_read_by_their_parsers(app, steps):
         ({"grammar": 'begin: "a"'}, "the grammar cannot be used: "),
         ({"grammar": 'start: start "a"'}, "its rules derive no finite text"),
         ({"grammar": 'start: "(" start ")"'}, "its rules derive no finite text"),
-        ({"grammar": "start: /a(?=b)/"}, "the grammar cannot be used: "),
+        ({"grammar": "start: /a(?=b)/"}, "the terminal /a(?=b)/ is no regular expression"),
         ({"grammar": "start: A\n%declare A"}, "the terminal A has no pattern"),
-        ({"grammar": 'start: "a"\n%import .secrets.A'}, "the grammar cannot be used: "),
+        ({"grammar": 'start: "a"\n%import .secrets.A'}, "which does not come with Lark"),
+        ({"grammar": 'start: "a"\n%ignore /a*/'}, "zero-width regexps"),
+        ({"grammar": "start: " + "(" * 500 + '"a"' + ")" * 500}, "its rules refer to each other too often"),
         ({"grammar": 'root ::= "a" other'}, "line 1: there is no rule other"),
         ({"grammar": 'root ::= "a" )'}, "line 1 is not GBNF"),
         ({"grammar": 'root ::= "a"{5,2}'}, "line 1 repeats from 5 to 2 times"),
@@ -203,6 +206,29 @@ def test_compiling_for_a_checkpoint_says_how_far_it_is(app):
     assert done == sorted(done) and done[-1] <= 301 and {most for *_, most in told} == {4096}
 
 
+@pytest.mark.parametrize("kind", ["regex", "choices", "grammar"])
+def test_ten_thousand_alternatives(kind):
+    words = [f"{i * 7919 % 65536:04x}" for i in range(10_000)]  # 60 to 70 kB: more than a pipe holds
+    grammar = "root ::= " + "|".join(f'"{word}"' for word in words)
+    text = {"regex": "|".join(words), "choices": "\n".join(words), "grammar": grammar}[kind]
+    rule = Rule(kind, text).automata()[-1]
+    known = set(words)
+    assert all(rule.accepts(word) for word in words[::97])
+    assert not any(
+        rule.accepts(word) for word in (f"{i:04x}" for i in range(0, 65536, 499)) if word not in known
+    )
+
+
+def test_hostile_recursion_is_expanded():
+    for grammar, text, other in (
+        ('start: start start start | "(" start ")" | "a"', "(aa(aaa))a", "(a"),
+        ('start: e start "a" | "b"\ne: "x" |', "xxbaaa", "xxba"),
+        ("start: /(a+)+b/", "aaab", "aaa"),
+    ):
+        rule = Rule("grammar", grammar, 3).automata()[-1]
+        assert rule.accepts(text) == by_lark(grammar)(text) and not rule.accepts(other)
+
+
 def test_a_compilation_ends_when_its_job_is_cancelled(app):
     slow = "([a-z]{1,99}[0-9]{1,99}){1,999}"
     with pytest.raises(ValueError, match="cancelled"):
@@ -215,4 +241,5 @@ def test_a_compilation_ends_when_its_job_is_cancelled(app):
     assert said["extension"] == "constraints" and said["stage"] == "compiling"
     assert job.wait(120) and job.state == "cancelled" and not job.error
     assert reader.read()["preparing"] is None
+    assert job.result.extras["constraints"] == {"valid": False}
     assert Patience(lambda: True) == UNTIL_DONE and hash(Patience(lambda: True)) == hash(UNTIL_DONE)

@@ -326,7 +326,12 @@ def _parts(edges: Mapping[str, Sequence[str]]) -> list[list[str]]:
 def _table(terminal: Terminal) -> patterns.Table:
     """A terminal's automaton over bytes."""
     if terminal.regex:
-        return patterns.table(terminal.text)
+        try:
+            return patterns.table(terminal.text)
+        except ValueError as error:
+            raise ValueError(
+                f"the terminal /{terminal.text[:40]}/ is no regular expression of automata"
+            ) from error
     text = terminal.text.encode("utf-8", "replace")
     return [*({byte: i + 1} for i, byte in enumerate(text)), {}], [*(False for _ in text), True]
 

@@ -49,8 +49,12 @@ def _lark(text: str) -> Grammar:
         raise ValueError(
             f"line {line} is not Lark's syntax" if line and line > 0 else "it ends early"
         ) from error
-    except (lark.exceptions.LarkError, OSError, re.error) as error:
-        raise ValueError(str(error).strip().splitlines()[0].rstrip(".")) from error
+    except OSError as error:
+        raise ValueError(f"it imports {error.filename}, which does not come with Lark") from error
+    except (lark.exceptions.LarkError, re.error) as error:
+        said = error.args[0] if error.args else error
+        said = said[0] if isinstance(said, tuple) else said
+        raise ValueError(str(said).strip().splitlines()[0].rstrip(".")) from error
     terminals = {definition.name: _terminal(definition.pattern) for definition in read.terminals}
     rules: dict[str, list[Sequence[Symbol]]] = {}
     for rule in read.rules:
