@@ -38,8 +38,9 @@ def ordered(user, number: int, reverse: bool = False) -> None:
     """Waits until a column's numbers are sorted."""
 
     def sorted_by_it() -> bool:
-        values = [int(text) for text in column(user, number).all_text_contents()]
-        return values == sorted(values, reverse=reverse)
+        texts = column(user, number).all_text_contents()
+        values = [int(text) for text in texts if text]  # a text's metrics come a moment after it
+        return len(values) == len(texts) and values == sorted(values, reverse=reverse)
 
     user.until(sorted_by_it)
 
