@@ -106,7 +106,7 @@ def test_nothing_of_the_size_of_a_gap_is_made_before_the_gaps_are_counted(monkey
 
     monkeypatch.setattr(packing, "_draft", built)
     monkeypatch.setattr(packing, "encode", lambda *_: Encoded((1, 2), (True, True)))
-    request = Request(prompt="", length=8)
+    request = Request(prompt="", length=8, sampler="random")
     row = Row(Cell("0", request), request, {"main": Prompt()}, Draft((Gap(32768),) * 100_000))
     with pytest.raises(packing.Unfit, match="The gaps take 3276800000 tokens"):
         packing.tokenize(row, (), None, packing.NO_MASK, 256)
