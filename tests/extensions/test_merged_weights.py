@@ -174,6 +174,7 @@ def test_merged_weights_are_kept_while_nothing_changed(app, monkeypatch):
     """A batch of the same merge, or the same merged LoRA on it, computes no weights again; another weight, a file
     that was written anew, and a LoRA on other weights do. One value is kept for each extension."""
     from extensions.checkpoint_merger import trying
+    from extensions.lora import merged  # as it is loaded now: a test may have had extensions read anew
 
     made = []
     for module, letter in ((merged, "lora"), (trying, "merge")):
