@@ -193,6 +193,15 @@ def visit(profiles, site) -> Iterator[Callable]:
     assert all("owned" not in title for title in titles)
 
 
+STATE = """() => ({
+  state: document.body.dataset.tdw,
+  alert: document.querySelector("#alert")?.textContent,
+  away: document.querySelector(".away")?.textContent,
+  reason: document.querySelector(".hints")?.textContent,
+  jobs: [...document.querySelectorAll(".job")].map((job) => job.dataset.state + ": " + job.textContent.slice(0, 80)),
+})"""
+
+
 class User:
     """What a person does on the page, and what they see."""
 
@@ -272,7 +281,14 @@ class User:
 
     def wait(self, condition: str) -> None:
         """Until a JavaScript expression holds."""
-        self.page.wait_for_function(condition, timeout=PATIENCE, polling=50)
+        from playwright.sync_api import Error
+
+        try:
+            self.page.wait_for_function(condition, timeout=PATIENCE, polling=50)
+        except Error as error:
+            raise AssertionError(
+                f"not within {PATIENCE / 1000} s; the page: {self.page.evaluate(STATE)}"
+            ) from error
 
     def until(self, condition: Callable):
         """Until a Python expression holds, while the page goes on."""

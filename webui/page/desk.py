@@ -83,16 +83,16 @@ class Desk:
             self.app.queue.retire(attempt)
 
     def switch(self, old: str, *shown: Any) -> list[Any]:
-        """Another checkpoint was chosen: controls that show the old preset show the new one, changed ones
-        stay. Gradio may call it twice for one choice, the second time with what it is still drawing: nothing
-        changes then."""
+        """Another checkpoint was chosen: controls that show the old preset show the new one. The others are
+        left alone, so that what is typed meanwhile stays. Gradio may call it twice for one choice, the second
+        time with what it is still drawing: nothing changes then."""
         if self._chosen(shown) == (old or self.model):
             return [gr.skip()] * (2 + len(shown))
         before, after = self.preset(old), self.preset(self._chosen(shown))
         values = [
             show(c, preset_value(c, after))
             if c.empty and c.path != ("model",) and _read(c, s) == preset_value(c, before)
-            else s
+            else gr.skip()
             for c, s in zip(self.controls, shown, strict=True)
         ]
         return [self._chosen(shown), self.guide_of(self._chosen(shown)), *values]
