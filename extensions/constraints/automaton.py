@@ -37,9 +37,9 @@ sys.exit(main())
 
 @dataclass(frozen=True)
 class Patience:
-    """Whether the job that something is computed for was cancelled, and who is told how far it has come: a
-    stage, what is done and the most that may be. They are all equal: what is remembered of a function does
-    not depend on who asked first."""
+    """Cancellation and progress of the job that an automaton is compiled for. `report` takes the stage, the
+    states made and their limit. All instances are equal, so that cached results do not depend on the job
+    that asked first."""
 
     cancelled: Callable[[], bool] = field(compare=False)
     report: Callable[[str, float, float], None] = field(default=lambda *_: None, compare=False)

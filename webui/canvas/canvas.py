@@ -219,8 +219,8 @@ class Canvas:
 
     @property
     def time(self) -> Tensor:
-        """(B,) float: how noisy the text is for models that are told, 1 all of it, 0 nothing: what the row's
-        sampler says, or `t`."""
+        """(B,) float: the diffusion time for models conditioned on it, 1 fully masked, 0 clean: the time of
+        the row's sampler, or `t`."""
         said = None if self.sampler is None else self.sampler.own.get("time")
         return self.t if said is None else torch.where(said > 0, said, self.t)
 

@@ -22,7 +22,7 @@ FP8_SINCE = (8, 9)  # compute capability of the GPUs that multiply fp8
 
 
 def check(kind: str, device: str) -> None:
-    """Refusal with the reason if a kind cannot be had here. "none" always can."""
+    """Refusal with the reason if a kind is not available here. "none" always is."""
     if kind == "none":
         return
     library = LIBRARIES[kind]

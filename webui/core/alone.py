@@ -13,7 +13,7 @@ from pathlib import Path
 def alone(file: Path, sentence: str) -> Iterator[None]:
     """Nobody else is inside with this file, in any process of the machine. ValueError with the sentence if
     somebody is. The file is empty, is made for it, and is gone afterwards; one that a killed process left
-    holds nobody up."""
+    blocks nobody."""
     file.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(file, os.O_RDWR | os.O_CREAT)
     try:
@@ -22,14 +22,14 @@ def alone(file: Path, sentence: str) -> Iterator[None]:
         try:
             yield
         finally:
-            with contextlib.suppress(OSError):  # Windows removes no open file: it stays, and holds nobody up
+            with contextlib.suppress(OSError):  # Windows removes no open file: it stays, and blocks nobody
                 file.unlink()
     finally:
         os.close(handle)
 
 
 def _locked(handle: int) -> bool:
-    """Whether the lock on an open file could be had."""
+    """Whether the lock on an open file was acquired."""
     try:
         try:
             import fcntl

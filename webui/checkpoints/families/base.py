@@ -53,7 +53,7 @@ class Family:
     answer_block
                 config.json -> columns of a block of causal-but-block attention; they begin behind the prompt
     level       time of each row (B,), 1 all masked, 0 nothing -> what the body gets as `level`; None: it is
-                not told how noisy the text is
+                not conditioned on the noise level
     ratios      whether logits are logs of estimated probabilities that need not sum to 1, as those of a model
                 of ratios are
     split       loaded module -> (body, head). `body(input_ids=, attention_mask=, position_ids=, use_cache=)`

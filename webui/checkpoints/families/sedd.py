@@ -1,5 +1,5 @@
-"""SEDD (Lou, Meng and Ermon 2024, arXiv 2310.16834): the diffusion transformer of dit.py, which is told the
-noise level and gives ratios of probabilities (score entropy). Absorbing process, log-linear noise,
+"""SEDD (Lou, Meng and Ermon 2024, arXiv 2310.16834): the diffusion transformer of dit.py, conditioned
+on the noise level; it predicts ratios of probabilities (score entropy). Absorbing process, log-linear noise,
 scale_by_sigma.
 
 Published sampler: the analytic predictor with as many steps as tokens; the sampler `sedd`. Its config.json is
@@ -86,7 +86,7 @@ FAMILY = replace(
     preset={**dit.FAMILY.preset, "sampler": "sedd", "top_p": 1.0},
     covers="SEDD-small, SEDD-medium",
     proof="ab",
-    about="absorbing graph; the model is told the time, by which keys change, so that no cache keeps them; "
-    "GPT-2's tokenizer must lie beside it",
+    about="absorbing graph; conditioned on the noise level, so keys change in every step and cannot be "
+    "cached; GPT-2's tokenizer must lie beside it",
     license="MIT",
 )

@@ -56,8 +56,8 @@ class Sampler:
                 keep theirs
     observe     canvas, logits (N, V) that confidence is measured on -> what it keeps of a step, as further
                 state, known when it selects. A text that goes on from its trace begins without
-    time        canvas -> (B,) the time of each row's step, from 1 down to above 0, for models that are told
-                how noisy the text is; None: the share of the answer that is masked
+    time        canvas -> (B,) the time of each row's step, from 1 down to above 0, for models that
+                are conditioned on it; None: the share of the answer that is masked
     resize      canvas before and after a commit, rows (B,) of this sampler -> the canvas with positions added
                 and taken away, where a model has a token for it. Needs `remembers`
     begin       canvas -> further state that it needs from the first step on; see `SamplerState.own`. It has
