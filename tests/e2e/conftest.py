@@ -164,8 +164,10 @@ def visit(profiles, site) -> Iterator[Callable]:
             faults.append(f"a request to {request.url}")
 
     def wrong(line) -> bool:
-        """Whether a console line is an error. Chromium also logs one for input that the API refuses."""
-        return line.type == "error" and "status of 422" not in line.text
+        """Whether a console line is an error. Chromium also logs one for input that the API refuses, and for a
+        request that a test aborts."""
+        expected = any(words in line.text for words in ("status of 422", "net::ERR_FAILED"))
+        return line.type == "error" and not expected
 
     with ExitStack() as taken:
 

@@ -259,9 +259,9 @@ class _Page(Desk):
         ).then(None, self.reply, js="reply => window.tdw.submitted(reply)", **QUIET)
         self.interrupt.click(None, js="() => window.tdw.interrupt()", **QUIET)
         refused = {"fn": None, "inputs": self.reply, "js": "reply => window.tdw.refused(reply)"}
-        self._on(self.picker.input, self.switch, [old, *everything], [*about, *everything]).then(
-            **changed, **QUIET
-        )
+        self._on(
+            self.picker.input, self.switch, [old, *everything], [*about, *everything], mode="always_last"
+        ).then(**changed, **QUIET)
         self.reset.click(None, js="() => window.tdw.reset()", **QUIET)
         self._on(
             _hidden("plan").click, self.plan, [*everything, self.payload], self.planned, js=browser
@@ -288,10 +288,19 @@ class _Page(Desk):
         ).then(None, self.reply, js=resumed, **QUIET).then(**changed, **QUIET)
         gr.on([c.change for c in everything], **changed, **QUIET)
 
-    def _on(self, event: Any, handler: Any, inputs: Any, outputs: Any, js: str | None = None) -> Any:
+    def _on(
+        self,
+        event: Any,
+        handler: Any,
+        inputs: Any,
+        outputs: Any,
+        js: str | None = None,
+        mode: str = "multiple",
+    ) -> Any:
         """Calls a handler on an event. If it does not answer the page says so, and can go on: Gradio calls
-        `then` after an answer only."""
-        called = event(handler, inputs, outputs, js=js, **RAW)
+        `then` after an answer only. mode: what comes of an event while the one before has no answer yet;
+        Gradio's own "once" drops it."""
+        called = event(handler, inputs, outputs, js=js, trigger_mode=mode, **RAW)
         called.failure(None, js=f"() => window.tdw?.failed({json.dumps(handler.__name__)})", **QUIET)
         return called
 

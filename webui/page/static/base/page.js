@@ -37,6 +37,10 @@ import { open } from "./views.js";
 const canvas = () => document.querySelector("tdw-canvas");
 const press = (button) => document.getElementById(button)?.click();
 const waiting = []; // for `gathered`
+const ACKNOWLEDGED_MS = 3000; // until Gradio has passed on a press; past that nothing will come of it
+let taken = 0; // the timer of a press that Gradio has not passed on yet
+let sending = false; // whether a request was sent and has no answer yet
+let kept = 0; // presses of Generate meanwhile
 let sure = false; // whether the cost of what is sent was confirmed
 let refusedValues; // what the controls showed when the request was refused
 let refusal = ""; // the sentence that it was refused with
@@ -52,18 +56,22 @@ const tdw = {
 
   /** Generate was pressed: the request is sent now. */
   submitting() {
+    clearTimeout(taken);
     showError("");
+    sending = true;
     document.body.dataset.tdw = "sending";
   },
 
   /** The server's answer to Generate. */
   submitted(answer) {
-    sure = false;
+    sure = sending = false;
     if (answer?.job) {
       keep(shown.get("prompt"));
       ran();
       watch(answer.job);
+      if (kept) (kept--, press("generate"));
     } else {
+      kept = 0;
       showState();
       refuse(answer?.error ?? say("page.no_answer"));
     }
@@ -72,11 +80,9 @@ const tdw = {
   /** The server answered with an error of its own, or to a page that is older than its last start. */
   failed(handler) {
     if (handler === "plan") return plan.answer(null);
-    sure = false;
-    const sending = document.body.dataset.tdw === "sending";
     const error = say("page.failed");
-    if (sending) showState();
-    if (waiting.length) return tdw.gathered({ error });
+    if (handler === "gather") return tdw.gathered({ error });
+    if (handler === "submit") unanswered();
     showError(error);
     // Refused before it came to Gradio, such as behind a proxy with another host name: the API says why.
     fetch("api/v1/tokens", { method: "POST", headers: { "Content-Type": "application/json" }, body: '{"text": ""}' })
@@ -207,9 +213,9 @@ function showCount(view, count) {
 function showState() {
   const job = canvas().job;
   const { current, active } = canvas();
-  document.body.dataset.tdw = current ? "running" : "idle";
+  document.body.dataset.tdw = sending ? "sending" : current ? "running" : "idle";
   document.title = current?.rows ? `${current.bar.getAttribute("aria-valuenow")} % – ${title()}` : title();
-  document.querySelector("tdw-repeat")?.ended(active.length, job?.state);
+  if (!sending) document.querySelector("tdw-repeat")?.ended(active.length, job?.state);
 }
 
 function scrollBehavior() {
@@ -235,8 +241,19 @@ document.addEventListener("click", (event) => {
   if (refused) refuse(refused);
   const costly = !refused && !sure && plan.current && plan.confirm;
   if (costly) void askCost();
-  if (refused || costly || document.body.dataset.tdw === "sending") event.stopImmediatePropagation(); // not twice by a double click
+  if (!refused && !costly && sending && event.detail < 2) kept++; // sent after the answer; not the second press of a double click
+  if (refused || costly || sending) return event.stopImmediatePropagation();
+  clearTimeout(taken);
+  taken = setTimeout(() => tdw.failed("submit"), ACKNOWLEDGED_MS);
 }, true);
+
+/** No answer to the request that was sent will come. */
+function unanswered() {
+  clearTimeout(taken);
+  sure = sending = false;
+  kept = 0;
+  showState();
+}
 
 /** Shows why the request cannot be made; it goes once the controls show one that can. */
 function refuse(sentence) {
@@ -253,7 +270,7 @@ async function askCost() {
 }
 
 document.addEventListener("tdw:away", (/** @type {any} */ { detail: gone }) => {
-  if (gone && document.body.dataset.tdw === "sending") showState(); // no answer will come
+  if (gone && sending) unanswered();
   if (!gone) showError("");
 });
 

@@ -40,6 +40,18 @@
   window.tdwStart = { look, applyLook, language: chosen };
   root.toggleAttribute("data-quick", Boolean(look.quick_settings?.length)); // keeps room for the row on top: see quick.js
 
+  // Gradio ignores every event after one call that did not get through, and then loads the page anew: for it such a call is an answer.
+  const send = window.fetch;
+  window.fetch = async (...asked) => {
+    try {
+      return await send(...asked);
+    } catch (error) {
+      const url = asked[0] instanceof Request ? asked[0].url : String(asked[0]);
+      if (!url.includes("/gradio_api/run/")) throw error;
+      return Response.json({ error: String(error) }, { status: 503 });
+    }
+  };
+
   // Behind a reverse proxy the page may have a path that the server does not know: Gradio calls the server where the page is.
   if (window.gradio_config) window.gradio_config.root = new URL(".", location.href).href.replace(/\/$/, "");
 
