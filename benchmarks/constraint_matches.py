@@ -1,21 +1,27 @@
-"""Whether every text matches: `python -m benchmarks.constraint_matches [--texts 20] [--length 40] [--model M] [--only RULE]`.
+"""Whether every text matches: `python -m benchmarks.constraint_matches [--texts 20] [--length 40] [--model M] [--only RULE] [--suite FOLDER]`.
 
 The 25 rules of tests/constraint_rules.py, each over `texts` texts: half of them at temperature 0 and half at 1, at 1, 2, 4 and 8 tokens per
 forward pass, with guidance and emphasis on, of three checkpoints: the default one, `tiny`, a random one with a byte-level BPE, and `split`, a
 random one whose tokens end within characters and begin within others. A text is checked by `re`, `json` and `jsonschema`, Lark's parser or the
 dictionary, never by the program's own automata. The claim: all match. Exit status 1 if one does not.
+
+With `--suite` the rules are the schemas of a folder of JSON-Schema-Test-Suite instead, such as its tests/draft2020-12, which is no part of the
+program; those that the program refuses are counted and left out.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
-from tests.constraint_rules import rules
+from extensions.constraints.rules import of_schema
+from tests.constraint_rules import Check, by_schema, rules
 from webui.application import App
 from webui.settings import Settings
 from webui.testing.tiny import MERGES, llada
@@ -38,12 +44,29 @@ def byte_letters() -> dict[int, str]:
     return {byte: chr(byte) for byte in plain} | {byte: chr(256 + i) for i, byte in enumerate(rest)}
 
 
+def suite(folder: Path) -> Iterator[tuple[str, dict[str, str], Check]]:
+    """The rules of a folder of JSON-Schema-Test-Suite, without those that are refused."""
+    refused, taken = Counter(), 0
+    for path in sorted(folder.glob("*.json")):
+        for group in json.loads(path.read_text("utf-8")):
+            schema, text = group["schema"], json.dumps(group["schema"])
+            try:
+                of_schema(text)
+            except ValueError:
+                refused[path.stem] += 1
+                continue
+            taken += 1
+            yield f"{path.stem}: {group['description']}", {"json_schema": text}, by_schema(schema)
+    print(f"{taken} schemas; refused {refused.total()}: {dict(refused)}", flush=True)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.constraint_matches", description=__doc__)
     parser.add_argument("--texts", type=int, default=20, help="of each rule")
     parser.add_argument("--length", type=int, default=40)
     parser.add_argument("--model", help="one checkpoint only")
     parser.add_argument("--only", help="rules with this in their name")
+    parser.add_argument("--suite", type=Path, help="a folder of JSON-Schema-Test-Suite")
     args = parser.parse_args()
     good, every, began = Counter(), Counter(), time.process_time()
     with tempfile.TemporaryDirectory() as folder:
@@ -55,7 +78,7 @@ def main() -> int:
             settings = Settings(keep_history=False, **({"models": tiny, "model": model} if small else {}))
             app = App(settings)
             try:
-                for name, options, matches in rules():
+                for name, options, matches in suite(args.suite) if args.suite else rules():
                     if not args.only or args.only in name:
                         before = good.total(), every.total()
                         _texts(app, model, args, name, options, matches, good, every)

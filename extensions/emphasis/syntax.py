@@ -77,17 +77,21 @@ def weighed(parts: Sequence[Piece | Construct]) -> Prompt:
         if not math.isfinite(group.weight) or abs(group.weight) > MOST:
             column = group.span[0] + 1 if group.span else 1
             raise ValueError(f"column {column}: a weight is not above {MOST:g}.")
-    return Prompt(tuple(_pieces(parts, 1.0)))
+    return Prompt(tuple(_pieces(parts, 1.0, [])))
 
 
-def _pieces(parts: Sequence[Piece | Construct], weight: float) -> Iterator[Piece]:
+def _pieces(parts: Sequence[Piece | Construct], weight: float, found: list[Piece]) -> list[Piece]:
+    """`found`, and the pieces of these parts, which are in a group of this weight."""
     for part in parts:
         if isinstance(part, Piece):
             whole = part.weight * weight
-            yield Piece(part.text, part.span, 1.0 if abs(whole - 1) < NEAR else whole, part.locked)
+            whole = 1.0 if abs(whole - 1) < NEAR else whole
+            same = whole == part.weight
+            found.append(part if same else Piece(part.text, part.span, whole, part.locked))
         else:
             inner, factor, _ = _content(part)
-            yield from _pieces(inner, weight * factor)
+            _pieces(inner, weight * factor, found)
+    return found
 
 
 def _content(group: Construct) -> tuple[list[Piece | Construct], float, str]:

@@ -121,16 +121,15 @@ class Prompt:
 
     def cut(self, start: int, end: int, locked: bool = False) -> tuple[Piece, ...]:
         """The pieces of text[start:end], each with its part of the span; all of them locked if `locked`."""
+        if len(self.pieces) == 1 and 0 <= start < end <= len(self.pieces[0].text):
+            return (_part(self.pieces[0], start, end, locked),)  # nearly always, once a mark
         found: list[Piece] = []
         i = max(0, bisect_right(self._starts, start) - 1)
         while i < len(self.pieces) and self._starts[i] < end:
             piece, first = self.pieces[i], self._starts[i]
             a, b = max(start - first, 0), min(end - first, len(piece.text))
             if a < b:
-                span = piece.span
-                if span is not None and span[1] - span[0] == len(piece.text):
-                    span = (span[0] + a, span[0] + b)
-                found.append(Piece(piece.text[a:b], span, piece.weight, locked or piece.locked))
+                found.append(_part(piece, a, b, locked))
             i += 1
         return tuple(found)
 
@@ -148,7 +147,8 @@ class Prompt:
         around: list[tuple[int, list[Piece | Construct]]] = []  # start and parts so far of the pairs around
         at = 0
         for mark in marks:
-            parts += self.cut(at, mark.start)
+            if at < mark.start:
+                parts += self.cut(at, mark.start)
             at = mark.end
             if mark.kind == "escape":
                 parts += self.cut(mark.start + 1, mark.end, locked=True)
@@ -170,6 +170,14 @@ class Prompt:
         """Where text[at] stood in what the user typed."""
         (piece,) = self.cut(at, at + 1)
         return piece.span[0] if piece.span else at
+
+
+def _part(piece: Piece, start: int, end: int, locked: bool) -> Piece:
+    """The part [start, end) of a piece, with its part of the span."""
+    span = piece.span
+    if span is not None and span[1] - span[0] == len(piece.text):
+        span = (span[0] + start, span[0] + end)
+    return Piece(piece.text[start:end], span, piece.weight, locked or piece.locked)
 
 
 def _span(pieces: Sequence[Piece]) -> tuple[int, int] | None:

@@ -15,9 +15,9 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Mode = Literal["safe", "full", "off"]
 FENCE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
@@ -57,8 +57,7 @@ class Syntax:
     outside: str = ""
 
 
-@dataclass(frozen=True)
-class Mark:
+class Mark(NamedTuple):
     """Something that acts at text[start:end]: a whole pattern with its groups, an opening or closing bracket,
     or an escape: a backslash and the literal text after it."""
 
@@ -151,17 +150,23 @@ def _brackets(
     begin = dict(pairs)
     stack: list[tuple[int, str]] = []
     active: Counter[str] = Counter()  # what a backslash makes literal in the pairs around
-    ifs: dict[int, list[tuple[int, int]]] = {}  # the pairs that each escaped bracket would be part of
-    for pair in _if_not_escaped(places, escaped, pairs, text, closers):
-        for at in pair:
-            if at in escaped:
-                ifs.setdefault(at, []).append(pair)
+
+    @cache
+    def ifs() -> Mapping[int, Sequence[tuple[int, int]]]:
+        """The pairs that each escaped bracket would be part of."""
+        found: dict[int, list[tuple[int, int]]] = {}
+        for pair in _if_not_escaped(places, escaped, pairs, text, closers):
+            for at in pair:
+                if at in escaped:
+                    found.setdefault(at, []).append(pair)
+        return found
+
     deep = False
     for at in found:
         while stack and stack[-1][0] < at:
             _leave(stack, active, brackets)
         if at in escaped:
-            if active[text[at]] or any(kind(*pair) is not None for pair in ifs.get(at, ())):
+            if active[text[at]] or any(kind(*pair) is not None for pair in ifs().get(at, ())):
                 marks.append(Mark("escape", at - 1, at + 1))
         elif at in begin:
             full = len(stack) >= MAX_DEPTH
