@@ -117,11 +117,14 @@ class Constraints(Extension):
     _segments: Sequence[Segment] = ()  # none while the rules are compiled
 
     def canvas(self, canvas: Canvas, model: Link) -> Canvas:
+        import torch
+
         from .answers import groups
 
-        if canvas.nothing >= 0 and bool(canvas.absent.any()):
+        ruled = torch.tensor([row is not None for row in self.rows], device=canvas.row.device)
+        if canvas.nothing >= 0 and bool((canvas.absent.any(1) & ruled[canvas.row]).any()):
             raise ValueError(
-                "a rule is for an answer that keeps its length: take another sampler than dreamon."
+                "a rule is for an answer that keeps its length: take another sampler than dreamon or daedal."
             )
         self._segments = [
             segment

@@ -193,7 +193,7 @@ class Infill(Extension):
         rows, columns = canvas.at
         rules = self._rules[canvas.row[rows], columns - canvas.answer[rows]]
         banned = rules @ self._barred.float() > 0
-        if canvas.nothing >= 0:
+        if canvas.writes_nothing:
             resizes = self._resizes[canvas.row[rows]]
             for token in (*canvas.ends, canvas.nothing):
                 banned.select(1, token).masked_fill_(resizes, False)

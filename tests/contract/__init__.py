@@ -62,6 +62,7 @@ SAMPLERS = (
     "dream_origin",
     "sedd",
     "dreamon",
+    "daedal",
     "factor",
     "entropy_bound",
     "hierarchical",

@@ -361,6 +361,13 @@ VALUES = {
     "dream.eps": "0.001, 0.9",
     "dreamon.begin": "1, 3",
     "dreamon.most": "1, 9",
+    "daedal.begin": "1, 3",
+    "daedal.factor": "2, 3",
+    "daedal.high": "0, 1",
+    "daedal.low": "0, 1",
+    "daedal.end_threshold": "0, 1",
+    "daedal.insert_threshold": "0, 1",
+    "daedal.checked": "2, 4",
     "parallel.factor": "0, 50",
     "parallel.gamma": "0, 100",
     "parallel.threshold": "0, 1",
@@ -438,6 +445,7 @@ ACTING = {  # what makes a field matter, besides the contract's example of its e
     "wino.threshold_back": {"sampler": "wino", "steps": 8, "wino": {"threshold": 0.001}, "length": 16},
     "dream.alg_temp": {"sampler": "dream", "steps": 6},
     "dream.eps": {"sampler": "dream", "steps": 6},
+    "daedal.high": {"sampler": "daedal", "end_of_text": "keep"},
     "parallel.factor": {"sampler": "factor", "steps": 8},
     "parallel.gamma": {"sampler": "entropy_bound", "steps": 8},
     "parallel.threshold": {"sampler": "hierarchical", "steps": 8, "parallel": {"low": 1.0}},
@@ -456,6 +464,12 @@ NO_DIFFERENCE = {
     "lora.merged",  # the same weights in another way
     "dreamon.begin",  # only DreamOn has a token for it
     "dreamon.most",
+    "daedal.begin",  # this checkpoint is never sure that a text ends
+    "daedal.factor",
+    "daedal.low",
+    "daedal.end_threshold",
+    "daedal.insert_threshold",
+    "daedal.checked",
     "draft_steps",  # the same text
     "guidance.empty",  # a tokenizer without a template has no frame
     "loopback.curve",

@@ -55,19 +55,20 @@ class Count(NamedTuple):
     row that it was made from."""
 
     row: int  # its number in the batch
-    length: int  # positions of its answer
+    length: int  # columns of its answer
     masked: int  # positions that are masked
     active: int  # positions whose logits are wanted
     step: int = 0  # its model calls so far
     block: int = 0  # positions of the block that is being denoised, 0 if the canvas has no sampler
     block_masked: int = 0  # of these, the masked ones
     unseen: int = 0  # active positions whose logits are given as if they were masked
+    absent: int = 0  # columns of the answer that are no position; see `Canvas.absent`
     prompt: str = "main"  # name of the prompt before its answer: other branches have other prompts
 
     @property
     def progress(self) -> float:
         """Share of the answer's positions that are not masked: 0 to 1."""
-        return 1 - self.masked / max(self.length, 1)
+        return 1 - self.masked / max(self.length - self.absent, 1)
 
     @property
     def block_progress(self) -> float:
@@ -105,7 +106,7 @@ class Canvas:
     step: Tensor  # (B,) long: the row's own model calls so far
     mask: int  # the mask token
     ends: tuple[int, ...] = ()  # tokens that end a text
-    nothing: int = -1  # the token of a position that is not there; -1: all are
+    nothing: int = -1  # the token of a position that is not there, `mask` too; -1: all are
     branches: tuple[str, ...] = ("",)
     sampler: SamplerState | None = None  # options and progress of the rows' samplers
     known: _Known | None = None  # see `counts`
@@ -122,11 +123,13 @@ class Canvas:
         given: Sequence[Sequence[bool]] | None = None,
         weights: Sequence[Sequence[float] | None] = (),
         nothing: int = -1,
+        room: Sequence[int] = (),
     ) -> Canvas:
         """A canvas from prompts and answers in tokens; positions of an answer that hold `mask` are masked.
         `given`: which positions of each answer are never changed; by default those that are not masked.
         `weights`: for each row the log-weights of its prompt's tokens as attention keys, or None.
-        `nothing`: the token in an answer of a position that is not there."""
+        `nothing`: the token in an answer of a position that is not there. `room`: how many of each answer's
+        last positions are not there."""
         rows = len(answers)
         length = _aligned(max(len(p) + len(a) for p, a in zip(prompts, answers, strict=True)))
         tokens = torch.full((rows, length), mask, dtype=torch.long)
@@ -135,8 +138,10 @@ class Canvas:
             line = torch.tensor([*prompt, *answer], dtype=torch.long)
             tokens[i, length - len(line) :] = line
             own = line[len(prompt) :] != mask if given is None else torch.tensor(given[i], dtype=torch.bool)
-            own = own if nothing < 0 else own | (line[len(prompt) :] == nothing)
+            own = own if nothing in (-1, mask) else own | (line[len(prompt) :] == nothing)
             fixed[i, length - len(answer) :] = own
+            if nothing >= 0 and room and room[i]:
+                tokens[i, length - room[i] :], fixed[i, length - room[i] :] = nothing, True
         keys = torch.zeros((rows, length))
         for i, line in enumerate(weights):
             if line is not None:
@@ -194,18 +199,66 @@ class Canvas:
         return (self.tokens == self.nothing) & self.given & (self.column >= 0)
 
     @property
+    def writes_nothing(self) -> bool:
+        """Whether `nothing` is a token that a sampler can write."""
+        return self.nothing not in (-1, self.mask)
+
+    @property
     def position(self) -> Tensor:
         """(B, L) long: position within the row, as the model counts it; 0 in the padding."""
         count = torch.arange(self.tokens.shape[1], device=self.tokens.device) - self.start[:, None]
         return (count if self.nothing < 0 else count - self.absent.cumsum(1)).clamp(min=0)
 
-    def before(self, rows: Tensor, columns: Tensor) -> Tensor:
-        """(N,) long: the column of the position before each of these, the same where a row begins."""
+    def compact(self) -> Canvas:
+        """The same positions without the columns that are none, for a model call: these become padding, and
+        what is padding in every row is cut. The active positions are the same, in the same order."""
         if self.nothing < 0:
-            return torch.maximum(columns - 1, self.start[rows])
-        every = torch.arange(self.tokens.shape[1], device=self.tokens.device)
-        there = torch.where(self.absent, 0, every).cummax(1).values
-        return torch.maximum(there[rows, (columns - 1).clamp(min=0)], self.start[rows])
+            return self
+        counts = self.counts
+        if not any(count.absent for count in counts):
+            return replace(self, nothing=-1)
+        absent = self.absent
+        source = (~absent).to(torch.uint8).argsort(dim=1, stable=True)  # the absent ones come first
+        less = absent.sum(1)
+
+        def moved(x: Tensor) -> Tensor:
+            return x.gather(1, source)
+
+        columns = ("tokens", "given", "weights", "active", "unseen")
+        made = replace(
+            self,
+            **{name: moved(getattr(self, name)) for name in columns},
+            start=self.start + less,
+            answer=self.answer + less,
+            nothing=-1,
+            sampler=None if self.sampler is None else self.sampler.each_column(moved),
+            known=None,
+        )
+        made = made.counted(
+            [count._replace(length=count.length - count.absent, absent=0) for count in counts]
+        )
+        width, cut = self.tokens.shape[1], min(count.absent for count in counts)
+        return made._narrow(max(ALIGN, width - cut // ALIGN * ALIGN))
+
+    def grown(self, grow: Tensor) -> Canvas:
+        """With more positions in the answers: grow (B, 3) long is for each row the column behind which masked
+        positions come, how many of them, and how many end-of-text tokens behind everything. They take the
+        room of the row's last columns; what does not fit is cut off at the end."""
+        place, masks, ends = (part[:, None] for part in grow.unbind(1))
+        room, width = self.absent.sum(1, keepdim=True), self.tokens.shape[1]
+        masks, ends = masks.clamp(0, width), ends.clamp(0, width)
+        column = torch.arange(width, device=self.tokens.device).expand_as(self.tokens)
+        last = width - room + masks  # where the end-of-text tokens begin
+        new = (column > place) & (column <= place + masks)
+        ended = (column >= last) & (column < last + ends)
+        source = torch.where((column > place + masks) & (column < last), column - masks, column)
+        tokens = self.tokens.gather(1, source).masked_fill(new, self.mask)
+        tokens = torch.where(ended, self.ends[0], tokens) if self.ends else tokens
+        given = self.given.gather(1, source) & ~new & ~ended
+        state = None if self.sampler is None else self.sampler.each_column(lambda x: x.gather(1, source))
+        if state is not None and (memory := state.own.get("probability")) is not None:
+            state = state.with_own(probability=memory.masked_fill(ended, 1.0))
+        return replace(self, tokens=tokens, given=given, sampler=state, known=None)
 
     @property
     def padding(self) -> Tensor:
@@ -215,7 +268,9 @@ class Canvas:
     @property
     def t(self) -> Tensor:
         """(B,) float: share of the answer's positions that are masked."""
-        return self.masked.sum(1) / (self.tokens.shape[1] - self.answer).clamp(min=1)
+        length = self.tokens.shape[1] - self.answer
+        length = length if self.nothing < 0 else length - self.absent.sum(1)
+        return self.masked.sum(1) / length.clamp(min=1)
 
     @property
     def time(self) -> Tensor:
@@ -233,12 +288,16 @@ class Canvas:
         length, masked = self.tokens.shape[1] - self.answer, self.masked
         columns = [self.row, length, masked.sum(1), self.active.sum(1), self.step]
         if (state := self.sampler) is not None:
-            rest = length - state.block.clamp(min=0) * state.block_length
+            there = length if self.nothing < 0 else length - self.absent.sum(1)
+            rest = (there - state.block.clamp(min=0) * state.block_length).clamp(min=0)
             block = torch.minimum(rest, state.block_length)
-            columns += [block, (masked & self.active).sum(1)]  # what is masked in the block is active
+            inside = masked & self.active  # what is masked in the block is active
+            if "whole" in state.own:  # and of other blocks, too
+                inside = inside & (self.block == state.block[:, None])
+            columns += [block, inside.sum(1)]
         else:
             columns += [torch.zeros_like(self.row)] * 2
-        columns.append(self.unseen.sum(1))
+        columns += [self.unseen.sum(1), self.absent.sum(1)] if self.nothing >= 0 else [self.unseen.sum(1)]
         return tuple(Count(*line) for line in torch.stack(columns, 1).tolist())
 
     @property
@@ -473,6 +532,7 @@ class Choice:
     probability: Tensor  # (N,) float in [0, 1], for people to look at
     remask: Tensor | None = None  # (B, L) bool: committed positions to mask again
     together: Tensor | None = None  # (N,) bool: commits of which a row gets all or none
+    grow: Tensor | None = None  # (B, 3) long: positions that are added; see `Canvas.grown`
 
 
 def _aligned(length: int) -> int:

@@ -173,10 +173,11 @@ class Model:
 
     def _wanted(self, canvas: Canvas) -> Tensor:
         """Hidden states (N, D) that the head turns into the logits of the active positions."""
+        canvas = canvas.compact()
         rows, columns = canvas.at
         try:
             if self.family.shift:
-                columns = canvas.before(rows, columns)
+                columns = torch.maximum(columns - 1, canvas.start[rows])
             return self._forward(canvas)[rows, columns]
         except torch.OutOfMemoryError:
             many = canvas.tokens.shape[0]
@@ -250,8 +251,7 @@ class Model:
         """(B, 1, L, L): what is added to the attention logits of each query (rows) and key (columns)."""
         length, dtype = canvas.tokens.shape[1], self.dtype
         least = torch.finfo(dtype).min  # minus infinity would be NaN where a query sees no key at all
-        unseen = canvas.padding if canvas.nothing < 0 else canvas.padding | canvas.absent
-        keys = canvas.weights.to(dtype).clamp(min=least).masked_fill(unseen, least)
+        keys = canvas.weights.to(dtype).clamp(min=least).masked_fill(canvas.padding, least)
         mask = keys[:, None, None, :].expand(-1, 1, length, -1)
         if self.family.attention == "bidirectional":
             return mask

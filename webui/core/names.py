@@ -39,6 +39,8 @@ SAMPLERS: Mapping[str, str] = MappingProxyType(
         "origin; MDLM).",
         "dreamon": "Commits one position each step, the surest first; gaps grow and shrink where the model "
         "has a token for it (DreamOn).",
+        "daedal": "Begins with a short answer and makes it longer until the model is sure that the text "
+        "ends in it; commits by a threshold (DAEDAL).",
         "sedd": "Commits each masked position with the probability that the model's ratios say, and what is "
         "left in the last step (SEDD).",
         "factor": "Commits the m most confident positions as long as all are confident enough for m "
@@ -67,6 +69,15 @@ SAMPLER_OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "dream": ("dream.alg_temp", "dream.eps"),
         "dream_origin": ("dream.eps",),
         "dreamon": ("dreamon.begin", "dreamon.most"),
+        "daedal": (
+            "daedal.begin",
+            "daedal.factor",
+            "daedal.high",
+            "daedal.low",
+            "daedal.end_threshold",
+            "daedal.insert_threshold",
+            "daedal.checked",
+        ),
         "factor": ("parallel.factor",),
         "entropy_bound": ("parallel.gamma",),
         "hierarchical": ("parallel.threshold", "parallel.low"),

@@ -17,6 +17,7 @@ from webui.core.fields import field, options_field
 from webui.core.options import Options, validate
 from webui.core.renamed import Renamed, current
 from webui.core.sampler_options import (
+    Daedal,
     Dream,
     DreamOn,
     JointThreshold,
@@ -243,6 +244,7 @@ class Request(Options):
     wino: Wino = options_field(Wino, "WINO")
     dream: Dream = options_field(Dream, "Dream")
     dreamon: DreamOn = options_field(DreamOn, "DreamOn")
+    daedal: Daedal = options_field(Daedal, "DAEDAL")
     parallel: Parallel = options_field(Parallel, "Parallel samplers")
     klass: Klass = options_field(Klass, "KLASS")
     canvas: Start | None = field(

@@ -130,6 +130,60 @@ class DreamOn(Options):
     )
 
 
+class Daedal(Options):
+    """DAEDAL: an answer that grows until the model is sure that the text ends in it."""
+
+    begin: int = field(
+        64,
+        ge=1,
+        le=32768,
+        label="DAEDAL: begins with",
+        help="Masked positions of an answer at first; the length is how many it can grow to.",
+    )
+    factor: int = field(
+        8,
+        ge=2,
+        le=1024,
+        label="DAEDAL: grows by",
+        help="Masked positions that an answer gets at a time, and that a doubtful position becomes.",
+    )
+    high: float = field(
+        0.9, ge=0, le=1, step=0.01, label="DAEDAL: threshold", help="Masked positions above it are committed."
+    )
+    low: float = field(
+        0.1,
+        ge=0,
+        le=1,
+        step=0.01,
+        label="DAEDAL: doubtful below",
+        help="The least confident masked position of a block below it becomes several.",
+    )
+    end_threshold: float = field(
+        0.5,
+        ge=0,
+        le=1,
+        step=0.01,
+        label="DAEDAL: long enough above",
+        help="An answer grows until the confidence that the text ends in it reaches this.",
+    )
+    insert_threshold: float = field(
+        0.9,
+        ge=0,
+        le=1,
+        step=0.01,
+        label="DAEDAL: no insertion above",
+        help="Doubtful positions stay one where the confidence that the text ends reaches this.",
+    )
+    checked: int = field(
+        32,
+        ge=1,
+        le=1024,
+        label="DAEDAL: ends checked",
+        help="That confidence is the mean probability of end-of-text at so many of the last positions where "
+        "it is the likeliest token.",
+    )
+
+
 class Parallel(Options):
     """Samplers that commit as many positions as can be trusted together."""
 

@@ -90,6 +90,7 @@ class Batch:
             given=[packed.given for packed in rows],
             weights=[packed.weights for packed in rows],
             nothing=self._nothing(),
+            room=[packed.room for packed in rows],
         )
         canvas = samplers.prepare(canvas, [packed.options for packed in rows], table)
         self.host = replay(canvas, [packed.row.request.canvas for packed in rows], table, cancelled)
@@ -186,9 +187,13 @@ class Batch:
         return decode(self.model, self.rows[row], self.tokens(row))
 
     def tokens(self, row: int) -> list[int]:
-        """The answer of a row as it stands now; the mask token where it is masked."""
-        index = self.host.row.tolist().index(row)
-        return self.host.tokens[index, int(self.host.answer[index]) :].tolist()
+        """The answer of a row as it stands now; the mask token where it is masked. Without the room that an
+        answer has not grown into."""
+        index, host = self.host.row.tolist().index(row), self.host
+        end = host.tokens.shape[1]
+        if self.rows[row].room:
+            end -= int(host.absent[index].sum())
+        return host.tokens[index, int(host.answer[index]) : end].tolist()
 
     def forwards(self, row: int) -> int:
         """The model calls that a row took part in, in this run."""
@@ -222,17 +227,21 @@ class Batch:
             for end in self.model.ends:
                 logits.select(1, end).masked_fill_(endless, -torch.inf)
         if (expand := self.model.description.expand) is not None:
-            if canvas.nothing >= 0:
+            if canvas.nothing == expand:
                 rows = self._resizing_on_device[canvas.row]
                 logits.select(1, expand).masked_fill_(~samplers.may_expand(canvas, rows), -torch.inf)
             else:
                 logits.select(1, expand).fill_(-torch.inf)
 
     def _nothing(self) -> int:
-        """The token of positions that are not there, if some row's sampler adds and takes away positions;
+        """The token of positions that are not there, if some row's sampler adds or takes away positions;
         else -1."""
         expand = self.model.description.expand
-        return expand if expand is not None and any(self._resizing) else -1
+        if expand is not None and any(
+            self.table.samplers[packed.options.sampler].resize is not None for packed in self.rows
+        ):
+            return expand
+        return self.model.mask if any(packed.room for packed in self.rows) else -1
 
     @cached_property
     def _resizing_on_device(self) -> Tensor:
@@ -240,8 +249,11 @@ class Batch:
 
     @cached_property
     def _resizing(self) -> list[bool]:
-        """Of each row whether its sampler adds and takes away positions."""
-        return [self.table.samplers[packed.options.sampler].resize is not None for packed in self.rows]
+        """Of each row whether its sampler adds or takes away positions."""
+        return [
+            packed.room > 0 or self.table.samplers[packed.options.sampler].resize is not None
+            for packed in self.rows
+        ]
 
     def _read(
         self, host: Canvas, choice: Choice, checks: Sequence[Check]
@@ -317,7 +329,8 @@ class Batch:
         there = (new != host.mask) & (new != host.nothing)
         moved = ~self.host.given[index] & there & (was != now)
         made = []
-        for column in ((old != new) | moved).nonzero()[:, 0].tolist():
+        came = host.absent[index] & ~self.host.absent[index]
+        for column in ((old != new) | moved | came).nonzero()[:, 0].tolist():
             token = int(new[column])
             if token == host.mask:
                 made.append(Change(step, column - start, None, "", None))
@@ -380,6 +393,8 @@ class Batch:
         pieces = self.model.tokenizer.pieces(
             [None if token == self.model.mask else token for token in answer]
         )
+        first = len(answer) - live.packed.room
+        pieces = [*pieces[:first], *[""] * live.packed.room]
         there = (Change(0, i, answer[i], piece, None) for i, piece in enumerate(pieces) if piece is not None)
         return Started(live.cell, len(answer), live.packed.options.steps, tuple(there))
 

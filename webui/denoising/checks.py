@@ -100,6 +100,9 @@ def check_choice(
         )
     if choice.together is not None:
         check_tensor(name, "a choice of what is one", choice.together, shape, torch.bool, device)
+    if choice.grow is not None:
+        rows = canvas.tokens.shape[0]
+        check_tensor(name, "a choice of positions to add", choice.grow, (rows, 3), torch.long, device)
     return choice
 
 

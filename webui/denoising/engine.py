@@ -245,6 +245,7 @@ class Engine:
             facts.block_length,
             facts.ratios,
             facts.expand,
+            model.ends,
         )
 
     def _batch(self, work: Work, rows: Sequence[packing.PackedRow]) -> Iterator[Event]:

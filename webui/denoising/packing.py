@@ -58,6 +58,7 @@ class PackedRow:
     options  what the samplers need to know
     spans    (start, end) in the answer of each gap, in the draft's order; of the whole answer without a draft
     parts    the same of each part of the draft
+    room     positions at the end of the answer that are not there at first
     """
 
     row: Row
@@ -69,6 +70,7 @@ class PackedRow:
     spans: tuple[Span, ...] = ()
     parts: tuple[Span, ...] = ()
     weights: tuple[float, ...] | None = None
+    room: int = 0
 
     @property
     def width(self) -> int:
@@ -125,6 +127,7 @@ def tokenize(
     block: int = 0,
     ratios: bool = False,
     expand: int | None = None,
+    ends: Sequence[int] = (),
 ) -> PackedRow:
     """The row in tokens, steps and length settled. Unfit if it does not fit the model's
     `max_length`, ValueError if something else is wrong with it.
@@ -135,6 +138,7 @@ def tokenize(
     block: columns of a block of the model's attention (0: none); the sampler's blocks begin with those.
     ratios: the model's logits are logs of probabilities that need not sum to 1.
     expand: the token that stands for two masked positions, which also fills the room that gaps have to grow.
+    ends: the tokens that end a text.
     """
     request, start = row.request, row.request.canvas
     prompt = encode(row, "main", tokenizer, mask)
@@ -200,6 +204,10 @@ def tokenize(
                 f"The {name} prompt takes {taken} tokens; beside the answer there is room for {left}."
             )
     row = _noted(row, block, table)
+    sampler = table.known("sampler", request.sampler)
+    room = 0
+    if sampler.grow is not None and mask != NO_MASK:
+        row, room = _room(row, len(answer), ends)
     if request.draft_steps > 1 and request.cache != "exact":
         raise ValueError(
             f"draft_steps: drafts need the cache exact, not {request.cache}; set it to exact, or "
@@ -212,8 +220,11 @@ def tokenize(
     steps = answer.count(mask)
     if grows is not None:  # what is doubled is committed twice, or deleted
         steps += 2 * grows.most
+    block_length = request.block_length or min(sampler.block_length, len(answer)) or len(answer)
+    if room:  # steps that make it longer, and one to spare for each block
+        steps += -(-room // request.daedal.factor) - (-len(answer) // block_length) + 2
     settled = {"steps": min(steps, 4096) or 1} if request.steps is None else {}
-    settled |= {"block_length": len(answer)} if request.block_length is None else {}
+    settled |= {"block_length": block_length} if request.block_length is None else {}
     request = request.replace(**settled)
     options = SamplerOptions.of(request, table)
     if block:
@@ -223,8 +234,36 @@ def tokenize(
     names = (*preset, *settled)
     weights = log_weights(row, "main", prompt)
     return PackedRow(
-        row.replace(request=request), prompt, answer, given, names, options, spans, parts, weights
+        row.replace(request=request), prompt, answer, given, names, options, spans, parts, weights, room
     )
+
+
+def _room(row: Row, length: int, ends: Sequence[int]) -> tuple[Row, int]:
+    """How many of the answer's positions are not there at first, because its sampler makes it longer; with a
+    note if it does not. ValueError for what cannot be combined with it."""
+    request = row.request
+    sentence = ""
+    if row.draft is not None:
+        sentence = "An answer with given text and gaps keeps its length."
+    elif not ends:
+        sentence = "This checkpoint has no token that ends a text: the answer keeps its length."
+    elif request.canvas is not None and request.canvas.tokens:
+        sentence = "An answer that starts from tokens keeps its length."
+    if sentence:
+        return row.note(sentence), 0
+    if (room := length - request.daedal.begin) < 1:
+        return row, 0
+    for name, value, fits in (
+        ("cache", request.cache, ("exact",)),
+        ("draft_steps", request.draft_steps, (1,)),
+        ("end_of_text", request.end_of_text, ("stop", "late", "keep")),
+    ):
+        if value not in fits:
+            raise ValueError(
+                f"The sampler {request.sampler} looks at all positions for the end of the text, and moves "
+                f"them: set {name} to {' or '.join(map(str, fits))}, not {value}."
+            )
+    return row, room
 
 
 def _noted(row: Row, block: int, table: SamplerTable) -> Row:

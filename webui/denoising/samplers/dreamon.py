@@ -7,7 +7,7 @@ gap has room for so many positions; those that are not there yet, or no more, ho
 `canvas.nothing`, which counts as no position and is not attended to (`Canvas.absent`). A gap without room,
 and a row that has expanded `most` times, cannot expand. In the last step all that is left is committed.
 
-Without such a token (`canvas.nothing` -1) positions stay as many as they are.
+Without such a token (`canvas.writes_nothing`) positions stay as many as they are.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ GAP, SPENT, MOST = "dreamon.gap", "dreamon.spent", "most"
 
 def begin(canvas: Canvas) -> Mapping[str, Tensor]:
     """The number of the gap that each column has room for, from 1, and how often a row has expanded."""
-    if canvas.nothing < 0:
+    if not canvas.writes_nothing:
         return {}
     free = ~canvas.given | canvas.absent
     first = free & ~torch.nn.functional.pad(free[:, :-1], (1, 0))
@@ -55,7 +55,7 @@ def may_expand(canvas: Canvas, rows: Tensor) -> Tensor:
 def resize(before: Canvas, after: Canvas, rows: Tensor) -> Canvas:
     """The canvas `after` a commit, in these `rows` (B,) of the sampler, with expanded positions doubled and
     ended ones deleted."""
-    if before.nothing < 0:
+    if not before.writes_nothing:
         return after
     own, old, nothing = after.state.own, after.tokens, after.nothing
     gap, column = own[GAP], torch.arange(old.shape[1], device=old.device)
@@ -95,7 +95,7 @@ def resize(before: Canvas, after: Canvas, rows: Tensor) -> Canvas:
 def spent(before: Canvas, after: Canvas) -> Canvas:
     """With the expansions counted that a step made: each took the room of one position."""
     own = after.state.own
-    if before.nothing < 0 or SPENT not in own:
+    if SPENT not in own:
         return after
     made = (before.absent & ~after.absent).sum(1)
     return after.with_sampler(after.state.with_own(**{SPENT: own[SPENT] + made}))

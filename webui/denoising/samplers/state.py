@@ -124,7 +124,7 @@ def prepare(canvas: Canvas, rows: Sequence[SamplerOptions], table: SamplerTable 
 def activate(canvas: Canvas, table: SamplerTable = BUILT_IN, begins: bool | None = None) -> Canvas:
     """Makes the masked positions of each row's leftmost unfinished block active, and begins that block if it
     is a new one. Where the sampler revises what is committed, the block's committed positions are active too,
-    unseen if it wants them so.
+    unseen if it wants them so; where it looks at the whole answer, all of its positions are.
 
     begins: whether some row begins a block, if that is known; otherwise the device is asked.
     """
@@ -151,6 +151,8 @@ def activate(canvas: Canvas, table: SamplerTable = BUILT_IN, begins: bool | None
             state = state.with_own(**{FULL: torch.where(new, -1, full)})
         if "unseen" in state.own:
             changes["unseen"] = committed & (state.own["unseen"] > 0)[:, None]
+    if "whole" in state.own:
+        active = active | (~canvas.given & (canvas.column >= 0) & (state.own["whole"] > 0)[:, None])
     return replace(canvas, active=active, sampler=state, **changes)
 
 
@@ -241,6 +243,12 @@ def choose(canvas: Canvas, logits: Tensor, table: SamplerTable = BUILT_IN) -> Ch
         if remask is not None:
             mine = remask(canvas, plans, choice) & (state.sampler == number)[:, None]
             choice = replace(choice, remask=mine if choice.remask is None else choice.remask | mine)
+    for number, name in enumerate(state.samplers):
+        if canvas.nothing >= 0 and (grow := table.samplers[name].grow) is not None:
+            mine = state.sampler == number
+            idle, added = grow(canvas, logits, choice)
+            added = torch.where(mine[:, None], added, 0 if choice.grow is None else choice.grow)
+            choice = replace(choice, commit=choice.commit & ~(mine & idle)[at], grow=added)
     return choice
 
 
@@ -254,7 +262,7 @@ def commit(canvas: Canvas, choice: Choice, table: SamplerTable = BUILT_IN) -> Ca
     for number, name in enumerate(state.samplers):
         if canvas.nothing >= 0 and (resize := table.samplers[name].resize) is not None:
             made = resize(canvas, made, state.sampler == number)
-    return made
+    return made if choice.grow is None else made.grown(choice.grow)
 
 
 def counted(state: SamplerState, at: tuple[Tensor, Tensor], new: Tensor, probability: Tensor) -> SamplerState:

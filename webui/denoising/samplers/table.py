@@ -9,10 +9,11 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from webui.canvas import Canvas
+from webui.canvas import Canvas, Choice
 from webui.core.names import SAMPLERS
 from webui.denoising.samplers import (
     confidences,
+    daedal,
     dream,
     dreamon,
     joint_threshold,
@@ -51,7 +52,9 @@ class Sampler:
                 Two of them say how a sampler that revises judges what is committed: "standing", by the
                 probability of the token that is there instead of the confidence of the one drawn;
                 "unseen", by logits that the model gives as if the position were masked. A third,
-                "post_edit_steps", is one more than the steps it may stay once nothing is masked, 0: any
+                "post_edit_steps", is one more than the steps it may stay once nothing is masked, 0: any.
+                A fourth, "whole", makes all positions of the answer active, of which those outside the block
+                are not to be committed
     adjust      canvas, logits (N, V) -> those that its rows draw from and measure confidence on; other rows
                 keep theirs
     observe     canvas, logits (N, V) that confidence is measured on -> what it keeps of a step, as further
@@ -60,6 +63,10 @@ class Sampler:
                 are conditioned on it; None: the share of the answer that is masked
     resize      canvas before and after a commit, rows (B,) of this sampler -> the canvas with positions added
                 and taken away, where a model has a token for it. Needs `remembers`
+    grow        canvas, logits (N, V), choice -> rows (B,) that commit nothing after all, and what their
+                answers get: `Choice.grow`. Needs `remembers`
+    block_length
+                its default; 0: the whole answer
     begin       canvas -> further state that it needs from the first step on; see `SamplerState.own`. It has
                 to follow from the options: a text that goes on from its trace gets it anew
     """
@@ -78,6 +85,8 @@ class Sampler:
     observe: Callable[[Canvas, Tensor], Mapping[str, Tensor]] | None = None
     time: Callable[[Canvas], Tensor] | None = None
     resize: Callable[[Canvas, Canvas, Tensor], Canvas] | None = None
+    grow: Callable[[Canvas, Tensor, Choice], tuple[Tensor, Tensor]] | None = None
+    block_length: int = 0
     begin: Callable[[Canvas], Mapping[str, Tensor]] = lambda canvas: {}
 
     @property
@@ -248,6 +257,17 @@ BUILT_IN = SamplerTable(
                 resize=dreamon.resize,
                 begin=dreamon.begin,
                 options=lambda request: {"most": request.dreamon.most},
+            ),
+            "daedal": Sampler(
+                SAMPLERS["daedal"],
+                select=daedal.select,
+                grow=daedal.grow,
+                block_length=32,
+                remembers=True,
+                options=lambda request: {
+                    "whole": 1.0,
+                    **{f"daedal.{name}": getattr(request.daedal, name) for name in daedal.OPTIONS},
+                },
             ),
             "sedd": Sampler(SAMPLERS["sedd"], select=sedd.select, time=sedd.time),
             "factor": Sampler(
