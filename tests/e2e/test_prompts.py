@@ -117,7 +117,7 @@ def test_the_preview_shows_what_the_model_is_given(visit):
     page.keyboard.press("Escape")
     user.type("prompt", "a <style:nope>{a|b}")
     page.get_by_role("button", name="Preview").click()
-    panel.locator(".refused", has_text="styles: column 3: there is no style nope.").first.wait_for()
+    panel.locator(".refused", has_text="Styles: column 3: there is no style nope.").first.wait_for()
 
 
 def test_styles_are_saved_used_and_deleted(visit):

@@ -54,18 +54,35 @@ def as_table(user) -> None:
     user.page.wait_for_selector(".results tbody tr")
 
 
-def test_a_grid_arrives_is_sorted_filtered_and_opened(visit, site):
+def axis(user, letter: str, field: str, values: str) -> None:
+    """Types an axis of the grid, whose fold is open: its field, Tab, its values."""
+    user.page.locator(f"#field-xyz_grid-{letter}_field input").click()
+    user.page.keyboard.type(field)  # takes the place of what stands there
+    user.page.keyboard.press("Tab")
+    expect(user.page.locator("[role=option]")).to_have_count(0)  # its list is closed
+    user.page.keyboard.type(values)
+
+
+def test_a_grid_is_made_arrives_is_sorted_opened_saved_and_opened_again(visit, tmp_path):
+    """Three by three, by mouse and keyboard only."""
     user = visit()
-    user.open(submitted(site, rehearsal={"seconds": 0.05}))
-    as_table(user)
+    user.type("prompt", "a dragon")
+    user.type("seed", "1")
+    user.slowly(0.1)
+    user.unfold("X/Y/Z grid")
+    axis(user, "x", "steps", "2, 9, 16")  # texts end one after the other
+    axis(user, "y", "prompt", "dragon, <b>cake</b>, king")
+    user.wait("document.querySelector('.hints .cost')?.textContent.includes('9 texts')")
+    user.generate()
+    user.wait("((n) => n > 0 && n < 9)(document.querySelectorAll('.job .final:not([hidden])').length)")
     user.done()
+    as_table(user)
     user.wait("document.querySelectorAll('.results td.words button.opener').length === 9")
-    user.wait("document.querySelectorAll('.results thead th').length > 6")
     user.until(lambda: "words" in heads(user))
     names = heads(user)
-    assert names[0] == "Prompt" and names[1] == "Temperature"
+    assert names[:2] == ["Prompt", "Denoising steps"]
     expect(column(user, 1)).to_have_text(["dragon"] * 3 + ["<b>cake</b>"] * 3 + ["king"] * 3)
-    expect(column(user, 2)).to_have_text(["0.2", "0.9", "1.5"] * 3)
+    expect(column(user, 2)).to_have_text(["2", "9", "16"] * 3)
     user.page.locator(".results thead").get_by_role("button", name="words").click()
     ordered(user, names.index("words") + 1)
     user.page.locator(".results thead").get_by_role("button", name="words").click()
@@ -76,14 +93,7 @@ def test_a_grid_arrives_is_sorted_filtered_and_opened(visit, site):
     text = user.page.locator(".results td.words button.opener").first.text_content()
     user.page.locator(".results td.words button.opener").first.click()
     user.page.wait_for_selector(".row:not(.compact) .row-tools")
-    opened = user.page.locator(".row[data-opened] .final")
-    expect(opened).to_have_text(text)
-
-
-def test_the_table_is_saved_and_opened_again(visit, site, tmp_path):
-    user = visit()
-    user.open(submitted(site, length=4, steps=1))
-    user.done()
+    expect(user.page.locator(".row[data-opened] .final")).to_have_text(text)
     as_table(user)
     for name, ending in (("CSV", "csv"), ("Markdown", "md"), ("HTML, sortable", "html")):
         user.page.get_by_role("button", name="Save table").click()
@@ -93,6 +103,24 @@ def test_the_table_is_saved_and_opened_again(visit, site, tmp_path):
         download.value.save_as(path)
         assert "king" in path.read_text("utf-8")
         assert download.value.suggested_filename.endswith(f".{ending}")
+    offline(user, path)
+    user.type("xyz_grid-x_values", "7")
+    user.drop(path)
+    user.shows("xyz_grid-x_values", "2, 9, 16")
+    user.shows("prompt", "a dragon")
+    user.done(jobs=2)  # its texts too, as an experiment that can go on
+    user.page.locator(".job-views").first.get_by_role("button", name="Table").click()
+    user.wait("document.querySelectorAll('.job:first-of-type td.words button.opener').length === 9")
+    again, first = (
+        sorted(user.page.locator(".job").nth(i).locator("td.words .opener").all_text_contents())
+        for i in (0, 1)
+    )
+    assert set(first) <= set(again) and text in again  # the first table is still filtered
+    expect(user.page.get_by_role("button", name="Continue").first).to_be_visible()
+
+
+def offline(user, path) -> None:
+    """The saved file by itself, sorted and filtered."""
     page = user.page.context.new_page()
     page.route("**/*", lambda route: route.continue_() if "file:" in route.request.url else route.abort())
     page.goto(path.as_uri())
@@ -103,17 +131,6 @@ def test_the_table_is_saved_and_opened_again(visit, site, tmp_path):
     page.get_by_role("searchbox").fill("king")
     expect(page.locator("tbody tr:visible")).to_have_count(3)
     page.close()
-    user.drop(path)
-    user.wait("document.body.textContent.includes('X values: 0.2, 0.9, 1.5')")
-    user.shows("prompt", "a dragon")
-    user.done(jobs=2)  # its texts too, as an experiment that can go on
-    user.page.locator(".job-views").first.get_by_role("button", name="Table").click()
-    user.wait("document.querySelectorAll('.job:first-of-type td.words button.opener').length === 9")
-    first, second = (
-        user.page.locator(".job").nth(i).locator("td.words .opener").all_text_contents() for i in (0, 1)
-    )
-    assert first == second
-    expect(user.page.get_by_role("button", name="Continue").first).to_be_visible()
 
 
 def test_axes_have_the_names_of_the_page_s_language(visit, site):
@@ -180,18 +197,22 @@ def test_a_grid_is_typed_estimated_compared_and_goes_on(visit, site):
     """By mouse and keyboard: fields typed, cost read, texts pinned, turned, voted on, drawn, continued."""
     user = visit()
     user.type("prompt", "a dragon")
+    user.unfold("Loopback")
+    expect(user.page.locator("#field-loopback-final_strength").get_by_placeholder("the same")).to_be_visible()
     user.unfold("X/Y/Z grid")
+    user.type("xyz_grid-x_values", "1, 2")
+    expect(user.page.locator(".hints .reason")).to_have_text(
+        re.compile("^X/Y/Z grid: X has values but no field")
+    )
+    user.type("xyz_grid-x_values", "")
     for letter, field, values in (("x", "temperature", "0, 2"), ("y", "seed", "1-3"), ("z", "top_k", "1, 9")):
         user.shows(f"xyz_grid-{letter}_field", "nothing")  # no field, not a preset
-        user.page.locator(f"#field-xyz_grid-{letter}_field input").click()
-        user.page.keyboard.type(field)  # takes the place of what stands there
-        user.page.keyboard.press("Tab")
-        expect(user.page.locator("[role=option]")).to_have_count(0)  # its list is closed
-        user.page.keyboard.type(values)
+        axis(user, letter, field, values)
     user.wait("document.querySelector('.hints .cost')?.textContent.includes('12 texts')")
     expect(user.page.locator(".hints .cost")).to_contain_text("at most 16 model calls")
     user.generate()
     user.done()
+    expect(user.page.locator(".hints .cost")).to_contain_text("about")  # seconds, now that some were measured
     expect(user.page.locator(".facet")).to_have_count(2)
     as_table(user)
     user.wait("document.querySelectorAll('.results td.metric').length > 12")

@@ -4,6 +4,7 @@
 import { formatNumber, inside, say } from "./strings.js";
 
 const canvas = () => document.querySelector("tdw-canvas");
+const titles = () => JSON.parse(canvas()?.dataset.titles || "{}");
 
 /** A field's name, by its path such as "extension.option"; with its extension's where another field has the same name.
  *  @param {string} path @returns {string} */
@@ -19,7 +20,13 @@ export function nameOfField(path) {
 export function nameOfExtension(name) {
   const key = `extension.${name}.title`;
   const said = say(key);
-  return said === key ? JSON.parse(canvas()?.dataset.titles || "{}")[name] ?? name : said;
+  return said === key ? titles()[name] ?? name : said;
+}
+
+/** A sentence of the server for people: an extension that it begins with has its title. @param {string} sentence */
+export function worded(sentence) {
+  const [, name, rest] = /^([a-z]\w*): (.+)$/s.exec(sentence) ?? [];
+  return name && name in titles() ? `${nameOfExtension(name)}: ${rest}` : sentence;
 }
 
 /** What an extension computes for a job, in the extension's words if it has any.
@@ -33,8 +40,8 @@ export function preparingBy({ extension, stage, done, most }) {
 /** Whether a field of an extension that is here has no control: what it holds is its own business.
  *  @param {string} path */
 export function isHidden(path) {
-  const { labels = {}, dataset } = canvas() ?? {};
-  return path.includes(".") && !labels[path] && path.split(".")[0] in JSON.parse(dataset?.titles || "{}");
+  const { labels = {} } = canvas() ?? {};
+  return path.includes(".") && !labels[path] && path.split(".")[0] in titles();
 }
 
 /** A value of a field: a choice or a switch by its name, anything else as it is, "empty" if there is none. */

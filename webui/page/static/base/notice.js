@@ -1,6 +1,7 @@
 // @ts-check
 // Messages: errors beside Generate, and the notice at the bottom with its Undo.
 
+import { worded } from "./names.js";
 import { button, element } from "./parts.js";
 import { say } from "./strings.js";
 
@@ -15,7 +16,7 @@ let timer = 0;
 /** Shows a sentence for a while; `undo` gets a button named `label`. While it is hovered or focused, it stays. */
 export function showNotice({ sentence, undo = undefined, label = say("page.undo") }) {
   clearTimeout(timer);
-  const text = element("span", "", sentence);
+  const text = element("span", "", worded(sentence));
   const close = button("×", hide);
   close.setAttribute("aria-label", say("page.dismiss"));
   close.className = "close";
@@ -47,7 +48,7 @@ export function showError(sentence) {
   if (!place) return;
   const close = button("×", () => showError(""));
   close.setAttribute("aria-label", say("page.dismiss"));
-  place.replaceChildren(...(sentence ? [element("span", "", sentence), close] : []));
+  place.replaceChildren(...(sentence ? [element("span", "", worded(sentence)), close] : []));
   place.hidden = !sentence;
   if (sentence) place.scrollIntoView({ block: "nearest" });
 }

@@ -2,7 +2,7 @@
 // One job: its state and progress, and its rows as a list, as a table of cells, as a grid of two axes, or as a table of results.
 
 import { feed } from "../base/feed.js";
-import { nameOfAxis, preparingBy, valueOfAxis } from "../base/names.js";
+import { nameOfAxis, preparingBy, valueOfAxis, worded } from "../base/names.js";
 import { choice, element } from "../base/parts.js";
 import { Changed } from "../results/changed.js";
 import { Chart } from "../results/chart.js";
@@ -67,7 +67,7 @@ export class Job {
     this.prompt.textContent ||= (feed.jobs.get(this.id)?.prompt || first?.prompt || "").trim();
     this.seed = this.rows.size === 1 && first ? say("canvas.compare.seed", { seed: first.seed }) : "";
     if (ENDED.includes(update.state) && update.error && ![...this.rows.values()].some((row) => row.failed)) {
-      this.error.textContent = update.error;
+      this.error.textContent = worded(update.error);
       this.error.hidden = false;
     }
     this.describe(update);

@@ -2,6 +2,7 @@
 // One text of a job: its board while it is generated; then the text with its views and actions.
 
 import { Board } from "./board.js";
+import { worded } from "../base/names.js";
 import { element } from "../base/parts.js";
 import { Run } from "../results/run.js";
 import { shownFinished } from "../results/actions.js";
@@ -75,8 +76,8 @@ export class Row {
 
   fail(sentence) {
     this.failed = true;
-    this.sentence = sentence;
-    this.extras.append(element("p", "row-error", element("bdi", "", sentence)));
+    this.sentence = worded(sentence);
+    this.extras.append(element("p", "row-error", element("bdi", "", this.sentence)));
     this.board.node.hidden = !this.board.known.length;
   }
 
@@ -131,7 +132,7 @@ export class Brief {
     for (const [, text, confidence] of cell.changes) this.committed += text === null ? -1 : Number(confidence !== null);
     Object.assign(this, { state: cell.state, steps: cell.steps, step: cell.step });
     this.result = cell.result ?? this.result;
-    this.sentence = cell.error ?? this.sentence;
+    this.sentence = cell.error ? worded(cell.error) : this.sentence;
     this.failed = Boolean(this.sentence);
     if (this.result) this.committed = this.result.statistics.tokens;
   }

@@ -1,6 +1,7 @@
 // @ts-check
 // What Generate would do with what the controls show: how many texts, why not, and what in the prompts would act if it were on.
 
+import { feed } from "../base/feed.js";
 import { shown } from "../base/shown.js";
 import { formatNumber, say } from "../base/strings.js";
 
@@ -26,6 +27,11 @@ class Plan extends EventTarget {
     this.current = false;
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.press(), this.asked ? PAUSE_MS : 0);
+  }
+
+  /** A job ended: what its model calls took changes the estimate. */
+  again() {
+    if (this.current && this.texts > 1) this.press();
   }
 
   press() {
@@ -65,3 +71,4 @@ function duration(seconds) {
 
 export const plan = new Plan();
 shown.watch(() => plan.ask());
+feed.addEventListener("change", (/** @type {any} */ { detail }) => detail?.ended.length && plan.again());

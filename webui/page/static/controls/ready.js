@@ -5,6 +5,7 @@
 import { changes } from "./changes.js";
 import { plan } from "./plan.js";
 import { button, element } from "../base/parts.js";
+import { worded } from "../base/names.js";
 import { shown } from "../base/shown.js";
 import { formatNumber, say } from "../base/strings.js";
 
@@ -44,7 +45,7 @@ class Ready extends HTMLElement {
       return node;
     });
     if (!plan.error && plan.texts > 1) hints.unshift(element("p", "cost", element("span", "", plan.cost)));
-    if (plan.error) hints.unshift(element("p", "reason", element("span", "", plan.error)));
+    if (plan.error) hints.unshift(element("p", "reason", element("span", "", worded(plan.error))));
     this.fill(this.hints, hints);
     name();
   }

@@ -1,7 +1,7 @@
 // @ts-check
 // One row of the history: the beginning of the text, its prompt, checkpoint, seed and extensions.
 
-import { nameOfExtension } from "../base/names.js";
+import { nameOfExtension, worded } from "../base/names.js";
 import { element } from "../base/parts.js";
 import { say } from "../base/strings.js";
 import { moment, time } from "./history-store.js";
@@ -48,7 +48,7 @@ export function show(node, item, { selected, opened, search }) {
   node.favourite.setAttribute("aria-label", say("history.favourite"));
   if (node.search === search) return;
   node.search = search;
-  const text = item.text.trim() || item.error || "";
+  const text = item.text.trim() || worded(item.error ?? "");
   node.parts.text.replaceChildren(...marked(text || say("history.nothing"), search));
   node.parts.text.classList.toggle("none", !text || !item.text.trim());
   node.parts.prompt.replaceChildren(...marked(item.prompt.trim() || say("history.unprompted"), search));

@@ -2,7 +2,7 @@
 // <tdw-preview>: a button that shows what the model is given: the prompts as extensions have rewritten them.
 
 import { post } from "../base/call.js";
-import { nameOfExtension } from "../base/names.js";
+import { nameOfExtension, worded } from "../base/names.js";
 import { button, element } from "../base/parts.js";
 import { popover } from "../base/popover.js";
 import { say } from "../base/strings.js";
@@ -30,7 +30,7 @@ async function fill(panel) {
     if (texts > shown.length) panel.append(element("p", "hint", say("prompts.preview_first", { number: shown.length })));
     if (request.seed === -1) panel.append(element("p", "hint", say("prompts.preview_seed")));
   } catch (error) {
-    panel.append(element("p", "refused", element("bdi", "", error.message)));
+    panel.append(element("p", "refused", element("bdi", "", worded(error.message))));
   } finally {
     panel.removeAttribute("aria-busy");
   }
@@ -45,7 +45,7 @@ function item({ axes, seed, prompts, answer, answer_from: from, notes, error }, 
   }
   if (answer !== null) node.append(element("p", "", element("b", "", from ? say("prompts.answer_from", { name: nameOfExtension(from) }) : say("prompts.answer")), " ", element("bdi", "", answer)));
   for (const note of notes) node.append(element("p", "note", element("bdi", "", note)));
-  if (error) node.append(element("p", "refused", element("bdi", "", error)));
+  if (error) node.append(element("p", "refused", element("bdi", "", worded(error))));
   return node;
 }
 

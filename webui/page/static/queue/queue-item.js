@@ -3,7 +3,7 @@
 
 import { ENDED, feed } from "../base/feed.js";
 import { abandon, callJob, interrupt, interruption } from "../base/jobs.js";
-import { preparingBy } from "../base/names.js";
+import { preparingBy, worded } from "../base/names.js";
 import { button, element } from "../base/parts.js";
 import { say, locale } from "../base/strings.js";
 
@@ -40,7 +40,7 @@ export class QueueItem {
     setText(this.state, state(job));
     const parts = facts(job).filter(Boolean);
     if (this.facts.textContent !== parts.join(" · ")) this.facts.replaceChildren(...parts.flatMap((fact, at) => [at ? " · " : "", element("bdi", "", fact)]));
-    setText(this.error, job.error ?? "");
+    setText(this.error, worded(job.error ?? ""));
     this.error.hidden = !job.error;
     this.node.dataset.state = job.loading ? "loading" : job.state;
     this.node.dataset.mine = String(job.client_is_you);

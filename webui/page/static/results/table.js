@@ -3,7 +3,7 @@
 
 import { post } from "../base/call.js";
 import { callJob } from "../base/jobs.js";
-import { valueOfAxis } from "../base/names.js";
+import { valueOfAxis, worded } from "../base/names.js";
 import { showError } from "../base/notice.js";
 import { button, element, menu, send } from "../base/parts.js";
 import { say } from "../base/strings.js";
@@ -193,7 +193,7 @@ export class ResultTable extends EventTarget {
   }
 
   say(sentence) {
-    this.failed.textContent = sentence;
+    this.failed.textContent = worded(sentence);
     this.failed.hidden = !sentence;
   }
 
