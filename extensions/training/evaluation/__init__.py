@@ -6,6 +6,7 @@ likelihood.py  the evidence bound    questions.py   held-out stories as prompts,
 coherence.py   whether a story hangs together by the grammar's lexicon and sentences
 bench.py       the program, writing  metrics.py     one function for each row (or two) of the table
 report.py      rows, table, JSON     presets.py     settings side by side (--try)
+judge.py       an independent language model that scores the answers (--judge)
 
 Everything is fixed by the checkpoint and `--seed`: prompts are the first held-out stories of the grammar, in
 order; answer k has seed `--seed` + k; masks are drawn from `--seed`. This file imports nothing heavy, so
@@ -37,6 +38,7 @@ NAMES = (
     "coherence",
     "lexicon",
     "repetition",
+    "judge",
     "distinct",
     "seeds",
     "infill",
@@ -55,6 +57,12 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="answer k has this seed + k (default: 0)")
     parser.add_argument(
         "--corpus", type=Path, metavar="DIR", help="folder of real text; without it two rows stay empty"
+    )
+    parser.add_argument(
+        "--judge",
+        type=Path,
+        metavar="DIR",
+        help="folder of an autoregressive checkpoint that scores 40 answers; without it its row stays empty",
     )
     parser.add_argument("--only", metavar="NAME,...", help=f"measure these alone: {', '.join(NAMES)}")
     parser.add_argument(
@@ -82,6 +90,8 @@ def run(app: App, options: Namespace) -> int:
         raise ValueError(f"--only: there is no {unknown[0]!r}. There are: {', '.join(NAMES)}.")
     if options.corpus and not options.corpus.is_dir():
         raise ValueError(f"--corpus: {options.corpus} is no folder.")
+    if options.judge and not options.judge.is_dir():
+        raise ValueError(f"--judge: {options.judge} is no folder.")
     try:
         settings = [json.loads(one) for one in options.settings]
     except ValueError as error:
@@ -90,7 +100,7 @@ def run(app: App, options: Namespace) -> int:
     from .bench import Bench
     from .metrics import measure
 
-    bench = Bench(app, options.model, options.samples, options.seed, options.corpus)
+    bench = Bench(app, options.model, options.samples, options.seed, options.corpus, options.judge)
     try:
         if settings:
             tried = presets.tried(bench, settings)

@@ -10,13 +10,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from webui import App, Cell, Request, Result
 
 from ..grammar import Grammar
 from ..grammar.story import Story
 from . import questions
+
+if TYPE_CHECKING:
+    from .judge import Judge
 
 EVERY = 0.5  # seconds between looks at a job
 
@@ -53,10 +56,18 @@ class Answer:
 class Bench:
     """A checkpoint and what it is measured with. ValueError if there is no such checkpoint."""
 
-    def __init__(self, app: App, model: str | None, samples: int, seed: int, corpus: Path | None):
+    def __init__(
+        self,
+        app: App,
+        model: str | None,
+        samples: int,
+        seed: int,
+        corpus: Path | None,
+        judge: Path | None = None,
+    ):
         self._app = Desk(app)
         self.name = self._app.checkpoints.entry(model).name
-        self.samples, self.seed, self.corpus = samples, seed, corpus
+        self.samples, self.seed, self.corpus, self._judge = samples, seed, corpus, judge
         self.grammar = Grammar.load()
         self.preset = self._app.checkpoints.profile(self.name)["preset"]
         self._written: dict[tuple, list[Answer]] = {}
@@ -134,6 +145,21 @@ class Bench:
 
         with self._stage(label) as progress:
             return bounds(self.model, passages, self.seed, progress=progress)
+
+    @cached_property
+    def judge(self) -> Judge | None:
+        """The independent language model, if one was given. ValueError if it cannot be loaded."""
+        if self._judge is None:
+            return None
+        from .judge import Judge
+
+        return Judge(self._judge)
+
+    def bits(self, texts: Sequence[str], label: str) -> list[float]:
+        """What the judge needs for each text, in bits."""
+        assert self.judge is not None
+        with self._stage(label) as progress:
+            return self.judge.bits(texts, progress)
 
     def passages(self, text: str, condition: str = "") -> list[questions.Passage]:
         """A text as the model's own answer to `condition`, cut to its length."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from types import MappingProxyType
 
 from .. import prose
@@ -19,6 +20,7 @@ GUIDED = 2.5
 WEIGHTS = (0.5, 1.0, 1.5, 2.0)
 SLACK = 0.05  # by which a rate may fall between two weights of a rise
 NEGATIVE = "sad ending"
+JUDGED = 40  # answers that the independent model reads
 NO_CORPUS = "corpus not given"
 
 
@@ -282,6 +284,41 @@ def repetition(bench: Bench) -> Iterator[Row]:
     yield _share("repetition", "repeated 4-grams", pairs, bench.seed, Bar(0.05, 0.03, least=False))
 
 
+def judge(bench: Bench) -> Iterator[Row]:
+    """Bits per byte that an independent autoregressive model (judge.py) needs for 40 answers, as raw text.
+
+    Then the same of the grammar's own stories with these tags, which is what a perfect student of it would
+    write, and of 40 held-out real ones, cut between sentences at the answers' mean length.
+    """
+    what = "bits per byte of an independent model"
+    bar = Bar(1.05, 1.05, least=False)
+    if bench.judge is None:
+        yield Row("judge", what, bar=bar, note="no --judge was given")
+        return
+    some = questions.keywords(bench.grammar, questions.KEYWORDS, JUDGED)
+    answers = bench.write([questions.tags(one.attributes) for one in some], "answers for the judge")
+    written = [answer.text for answer in answers if answer.text.strip()]
+    pairs = list(zip(bench.bits(written, "judging answers"), map(_bytes, written), strict=True))
+    note = f"{bench.judge.name}, raw text, {len(written)} answers to the tags of held-out stories"
+    yield Row("judge", what, ratio(pairs), bootstrap(pairs, bench.seed), len(pairs), bar, note=note)
+    own = [one.text for one in some]
+    pairs = list(zip(bench.bits(own, "judging the grammar's stories"), map(_bytes, own), strict=True))
+    what = "  of the grammar's own stories"
+    yield Row("judge_grammar", what, ratio(pairs), bootstrap(pairs, bench.seed), len(pairs))
+    if bench.corpus is None or not (bench.corpus / prose.HELD_OUT).is_file():
+        return
+    room = sum(map(_bytes, written)) / len(written)
+    stories = [
+        questions.opening(prose.joined(found.sentences), room)
+        for found in islice(prose.read(bench.corpus / prose.HELD_OUT), JUDGED)
+    ]
+    real = [one for one in stories if one]
+    pairs = list(zip(bench.bits(real, "judging real stories"), map(_bytes, real), strict=True))
+    yield Row(
+        "judge_real", "  of real stories as long", ratio(pairs), bootstrap(pairs, bench.seed), len(pairs)
+    )
+
+
 def distinct(bench: Bench) -> Iterator[Row]:
     """Different texts among the answers."""
     answers = _told(bench, None)
@@ -434,6 +471,7 @@ METRICS: Mapping[str, Callable[[Bench], Iterator[Row]]] = MappingProxyType(
         "coherence": coherence,
         "lexicon": lexicon,
         "repetition": repetition,
+        "judge": judge,
         "distinct": distinct,
         "seeds": seeds,
         "infill": infill,
@@ -448,6 +486,10 @@ def _told(bench: Bench, scale: float | None) -> list[Answer]:
     """The answers to the tags of the held-out stories at a guidance scale; None is the preset's."""
     prompts = [questions.tags(one.attributes) for one in bench.stories]
     return bench.write(prompts, bench.label(scale), **bench.guidance(scale))
+
+
+def _bytes(text: str) -> float:
+    return float(len(text.encode()))
 
 
 def _sort(fault: str) -> str:

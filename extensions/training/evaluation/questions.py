@@ -140,6 +140,17 @@ def gapped(text: str, encode: Encode, room: int) -> Gapped | None:
     return None
 
 
+def opening(text: str, most: float) -> str:
+    """The first sentences of a text, `most` bytes of UTF-8 at the most."""
+    taken, size = [], 0
+    for sentence in prose.document(text).sentences:
+        size += len(sentence.encode())
+        if size > most:
+            break
+        taken.append(sentence)
+    return "".join(taken)
+
+
 @dataclass(frozen=True)
 class Passage:
     """Part of a text to score: the tokens of `answer` at the positions `scored`, given `prompt` and the rest

@@ -14,11 +14,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
 
 from extensions.training import prose
 from extensions.training.evaluation import COMMAND, NAMES, questions, texts
 from extensions.training.evaluation.bench import Answer, Bench
 from extensions.training.evaluation.coherence import Reader, shared
+from extensions.training.evaluation.judge import Judge
 from extensions.training.evaluation.metrics import METRICS
 from extensions.training.evaluation.presets import spread
 from extensions.training.evaluation.questions import Passage
@@ -26,6 +29,7 @@ from extensions.training.evaluation.report import Bar, Report, Row
 from extensions.training.evaluation.statistics import bootstrap, ratio, wilson
 from extensions.training.grammar import Grammar
 from tests.tiny_checkpoints import llada
+from tests.tiny_decoders import LLAMA, decoder
 from webui import App, Settings
 from webui.checkpoints.likelihood import bounds
 
@@ -383,6 +387,48 @@ def test_a_negative_prompt_must_halve_what_it_names(sad, holds):
 
     row = next(iter(METRICS["negative"](SimpleNamespace(stories=stories, write=write, guidance=guidance))))
     assert row.value == pytest.approx(sad / 3) and row.holds is holds and "0.75" in row.note
+
+
+def test_a_judge_that_knows_nothing_needs_the_same_bits_for_every_token(tmp_path):
+    """With weights of zero each token costs log2 of the vocabulary's size; a folder that holds no such model is
+    refused by name."""
+    decoder(tmp_path, shape="llama", **LLAMA, model_type="llama", tie_word_embeddings=True)
+    for file in tmp_path.glob("*.safetensors"):
+        save_file(
+            {name: torch.zeros_like(one) for name, one in load_file(file).items()}, file, {"format": "pt"}
+        )
+    config = json.loads((tmp_path / "config.json").read_text())
+    write = "A fox ran."
+    tokens = Tokenizer.from_file(str(tmp_path / "tokenizer.json")).encode(write, add_special_tokens=False).ids
+    judge = Judge(tmp_path)
+    each = math.log2(config["vocab_size"])
+    assert judge.bits([write, write * 2]) == pytest.approx(
+        [len(tokens) * each, 2 * len(tokens) * each], rel=1e-5
+    )
+    with pytest.raises(ValueError, match="has no config.json"):
+        Judge(tmp_path / "nowhere")
+
+
+def test_a_judge_reads_answers_the_grammars_stories_and_real_ones(tmp_path):
+    """Bits over bytes of each; without a judge the row stays empty."""
+    real = tmp_path / prose.HELD_OUT
+    real.write_text(
+        json.dumps({"text": "A dog sat down. It ate. It went far away to the sea and the sky."}) + "\n"
+    )
+    bench = SimpleNamespace(
+        judge=SimpleNamespace(name="one"),
+        grammar=Grammar.load(),
+        corpus=tmp_path,
+        seed=0,
+        write=lambda prompts, label: [SimpleNamespace(text="A fox ran away, said he.") for _ in prompts],
+        bits=lambda some, label: [2.0 * len(text) for text in some],
+    )
+    rows = {row.metric: row for row in METRICS["judge"](bench)}
+    assert [*rows] == ["judge", "judge_grammar", "judge_real"]
+    assert all(row.value == pytest.approx(2.0) for row in rows.values())
+    assert rows["judge"].n == rows["judge_grammar"].n == 40 and rows["judge_real"].n == 1
+    bench.judge = None
+    assert next(METRICS["judge"](bench)).value is None
 
 
 def test_every_metric_has_a_name_for_only():
