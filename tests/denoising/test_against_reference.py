@@ -321,6 +321,49 @@ def test_a_checkpoint_gives_the_references_text(tiny, prompt, length, block, ste
     assert got == expected[:, prompt:].tolist()
 
 
+@pytest.fixture(scope="module")
+def in_bf16(tmp_path_factory) -> tuple[Model, list[tuple[Tensor, int]], LogitsFn]:
+    """A tiny LLaDA in bfloat16, canvases, and the published forward pass in that type."""
+    root = tmp_path_factory.mktemp("models")
+    folder = write_llada(root / "checkpoints" / "tiny")
+    model = Checkpoints(Settings(models=root, model="tiny", device="cpu", dtype="bfloat16")).load("tiny")
+    assert len(model.words) == model.vocabulary
+    model.tokenizer = Numbers()
+    cases = []
+    for seed in range(6):
+        prompt = 3 + 5 * seed
+        tokens = torch.randint(0, 256, (1, prompt + 32), generator=torch.Generator().manual_seed(seed))
+        tokens[:, prompt:] = model.mask
+        cases.append((tokens, prompt))
+    return model, cases, lambda tokens: reference_logits(Path(folder), tokens, dtype=torch.bfloat16)
+
+
+IN_BF16 = {"steps": 8, "block_length": 16}
+
+
+def test_in_bf16_confidence_as_published_gives_the_references_text(in_bf16):
+    """Three rows that have nothing in common but their batch; without the option hardly a text is equal."""
+    model, cases, logits_fn = in_bf16
+    options = {"mask_id": model.mask, "banned": (model.mask,), **IN_BF16}
+    expected = [llada.sample(logits_fn, tokens, prompt, ties="torch", **options) for tokens, prompt in cases]
+    expected = [text[0, prompt:].tolist() for text, (_, prompt) in zip(expected, cases, strict=True)]
+    got = [ours(model, *case, confidence_dtype="reference", **IN_BF16)[0] for case in cases]
+    assert got == expected
+    twice = ours(model, torch.cat([cases[3][0]] * 2), cases[3][1], confidence_dtype="reference", **IN_BF16)
+    assert twice == [expected[3]] * 2
+    usual = [ours(model, *case, **IN_BF16)[0] for case in cases]
+    assert sum(one == other for one, other in zip(usual, expected, strict=True)) < len(cases) / 2
+    for wrong in (  # equal confidences in another order; confidences in another type
+        lambda tokens, prompt: llada.sample(logits_fn, tokens, prompt, ties="first", **options),
+        lambda tokens, prompt: llada.sample(
+            lambda t: logits_fn(t).float(), tokens, prompt, ties="torch", **options
+        ),
+    ):
+        assert [wrong(*case)[0, case[1] :].tolist() for case in cases] != expected
+    with pytest.raises(ValueError, match="set cache to exact"):
+        ours(model, *cases[0], confidence_dtype="reference", cache="dual", **IN_BF16)
+
+
 @pytest.mark.parametrize(("prompt", "threshold"), [(1, 0.9), (13, 0.1), (40, 0.05)])
 def test_a_checkpoint_gives_fast_dllms_text(tiny, prompt, threshold):
     model, logits_fn = tiny

@@ -471,6 +471,7 @@ NO_DIFFERENCE = {
     "daedal.insert_threshold",
     "daedal.checked",
     "draft_steps",  # the same text
+    "confidence_dtype",  # in fp32 the same text
     "guidance.empty",  # a tokenizer without a template has no frame
     "loopback.curve",
     "loopback.template",

@@ -240,6 +240,10 @@ class Canvas:
         width, cut = self.tokens.shape[1], min(count.absent for count in counts)
         return made._narrow(max(ALIGN, width - cut // ALIGN * ALIGN))
 
+    def unpadded(self) -> Canvas:
+        """A canvas of one row without its padding, whose width then is no multiple of `ALIGN`."""
+        return self._narrow(self.tokens.shape[1] - int(self.start.amin()))
+
     def grown(self, grow: Tensor) -> Canvas:
         """With more positions in the answers: grow (B, 3) long is for each row the column behind which masked
         positions come, how many of them, and how many end-of-text tokens behind everything. They take the

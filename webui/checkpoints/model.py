@@ -160,6 +160,25 @@ class Model:
         """The same with gradients, where torch has them on: for training."""
         return self.project(canvas, self._wanted(canvas))
 
+    def alone(self, canvas: Canvas) -> Tensor:
+        """The same as published programs compute it: each row by itself, without padding, the head on all of
+        its positions; where every position sees every other, without a mask."""
+        parts = []
+        for i in range(canvas.tokens.shape[0]):
+            row = canvas.take([i]).compact().unpadded()
+            bare = self.family.attention == "bidirectional" and self.description.frame is None
+            bare = bare and not bool(row.weights.any())
+            hidden = self._forward(row, bare)[0]
+            self.running, self._head_rows = row, hidden.shape[0]
+            try:
+                logits = self.head(hidden)
+            finally:
+                self.running, self._head_rows = None, 0
+            columns = row.at[1]
+            parts.append(logits[(columns - 1).clamp(min=0) if self.family.shift else columns])
+        logits = torch.cat(parts)
+        return logits if logits.dtype == torch.float64 else logits.float()
+
     def project(self, canvas: Canvas, hidden: Tensor) -> Tensor:
         """Logits of the canvas's active positions from their hidden states (N, D)."""
         short = -hidden.shape[0] % HEAD_ROWS
@@ -189,9 +208,9 @@ class Model:
             parts = canvas.take(range(half)), canvas.take(range(half, many))
             return torch.cat([self._wanted(part) for part in parts])
 
-    def _forward(self, canvas: Canvas) -> Tensor:
-        """Hidden states (B, L, D). The mask is always given, so that a row is computed alike with and without
-        padding."""
+    def _forward(self, canvas: Canvas, bare: bool = False) -> Tensor:
+        """Hidden states (B, L, D). The mask is given, so that a row is computed alike with and without
+        padding, unless there is none and `bare` says so."""
         framed = canvas if self.description.frame is None else self._framed(canvas, *self.description.frame)
         tokens, mask = framed.tokens, self._mask(framed)
         positions = framed.position + self.description.first_position
@@ -204,7 +223,7 @@ class Model:
         try:
             output = self.body(
                 input_ids=tokens,
-                attention_mask=mask,
+                attention_mask=None if bare and unseen is None else mask,
                 position_ids=positions,
                 use_cache=False,
                 **({} if self.family.level is None else {"level": self.family.level(canvas.time)}),

@@ -30,10 +30,11 @@ WASTE = 0.2  # share of a pass that may be padding before its rows are split
 FEW = 128  # positions of padding that are never worth a second pass
 
 
-def open_session(model: Model, mode: str) -> Session:
-    """The model for one batch in a cache mode: exact, prefix or dual. Refusal if its family has no cache."""
+def open_session(model: Model, mode: str, reference: bool = False) -> Session:
+    """The model for one batch in a cache mode: exact, prefix or dual. Refusal if its family has no cache.
+    reference: rows are computed as published programs do it; see `Model.alone`."""
     if mode == "exact":
-        return Session(model)
+        return Alone(model) if reference else Session(model)
     if not model.family.caches:
         raise Refusal(without_cache(mode, model.description.name, model.family))
     return CachedSession(model, mode == "dual")
@@ -51,6 +52,14 @@ class Session:
 
     def leave(self, rows: Iterable[int]) -> None:
         """Forgets these rows of the batch."""
+
+
+class Alone(Session):
+    """Keeps nothing, and computes each row by itself."""
+
+    @torch.no_grad()
+    def __call__(self, canvas: Canvas) -> Tensor:
+        return self.model.alone(canvas)
 
 
 class Span(NamedTuple):

@@ -178,6 +178,13 @@ class Request(Options):
         help="prefix keeps what was computed before a block, dual what is after it too: faster, but the text "
         "can differ from exact.",
     )
+    confidence_dtype: Literal["float32", "reference"] = field(
+        "float32",
+        label="Confidence in",
+        help="reference: each row by itself without padding, confidence in the type of the weights, equal "
+        "ones in torch's order: in bfloat16 the tokens of LLaDA's published program, and slower. Needs the "
+        "cache exact.",
+    )
     seed: int = field(
         -1,
         ge=-1,

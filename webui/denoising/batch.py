@@ -92,7 +92,13 @@ class Batch:
             nothing=self._nothing(),
             room=[packed.room for packed in rows],
         )
-        canvas = samplers.prepare(canvas, [packed.options for packed in rows], table)
+        request = rows[0].row.request
+        reference = request.confidence_dtype == "reference"
+        options = [packed.options for packed in rows]
+        if reference:
+            bits = float(model.dtype.itemsize * 8)
+            options = [replace(one, own={**one.own, samplers.REFERENCE: bits}) for one in options]
+        canvas = samplers.prepare(canvas, options, table)
         self.host = replay(canvas, [packed.row.request.canvas for packed in rows], table, cancelled)
         self.canvas = self.host.to(model.device)
         self.policy = [packed.row.request.end_of_text for packed in rows]
@@ -100,7 +106,7 @@ class Batch:
         self._ends = torch.tensor(model.ends, dtype=torch.long)
         steps = [packed.row.request.draft_steps for packed in rows]
         self.drafts = Drafts(steps, table) if max(steps) > 1 else None
-        self.session = open_session(model, rows[0].row.request.cache or "exact")
+        self.session = open_session(model, request.cache or "exact", reference)
         self.chain = Chain(model, rows, extensions, self.session, cancelled, report)
 
     def start(self) -> list[Started | Progress]:

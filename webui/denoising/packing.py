@@ -208,6 +208,11 @@ def tokenize(
     room = 0
     if sampler.grow is not None and mask != NO_MASK:
         row, room = _room(row, len(answer), ends)
+    if request.confidence_dtype == "reference" and request.cache != "exact":
+        raise ValueError(
+            f"confidence_dtype: the published program has no cache {request.cache}; set cache to exact, or "
+            "confidence_dtype to float32."
+        )
     if request.draft_steps > 1 and request.cache != "exact":
         raise ValueError(
             f"draft_steps: drafts need the cache exact, not {request.cache}; set it to exact, or "
@@ -310,11 +315,14 @@ def log_weights(row: Row, name: str, encoded: Encoded) -> tuple[float, ...] | No
 def batches(
     rows: Sequence[PackedRow], limit: int, apart: Callable[[Row], Hashable] = lambda row: None
 ) -> list[list[PackedRow]]:
-    """Rows in batches of at most `limit`, of one cache mode and similar width so that little is padding.
+    """Rows in batches of at most `limit`, of one cache mode, one way to compute confidence and similar width
+    so that little is padding.
     Rows for which `apart` differs are in different batches."""
     groups: dict[Hashable, list[PackedRow]] = {}
     for packed in rows:
-        groups.setdefault((packed.row.request.cache, apart(packed.row)), []).append(packed)
+        request = packed.row.request
+        key = (request.cache, request.confidence_dtype, apart(packed.row))
+        groups.setdefault(key, []).append(packed)
     found: list[list[PackedRow]] = []
     for mine in groups.values():
         ordered = sorted(mine, key=lambda packed: packed.width)

@@ -9,6 +9,7 @@ evaluated once per kind that the batch holds. All state is tensors in `canvas.sa
 
 from webui.denoising.samplers.dreamon import may_expand, spent
 from webui.denoising.samplers.plan import Plan
+from webui.denoising.samplers.selections import REFERENCE
 from webui.denoising.samplers.state import (
     SamplerOptions,
     activate,
@@ -23,6 +24,7 @@ from webui.denoising.samplers.table import BUILT_IN, Sampler, SamplerTable
 
 __all__ = [
     "BUILT_IN",
+    "REFERENCE",
     "Plan",
     "Sampler",
     "SamplerOptions",

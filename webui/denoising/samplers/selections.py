@@ -7,14 +7,20 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from webui.canvas import Canvas
+from webui.canvas import Canvas, SamplerState
 from webui.denoising.samplers.plan import Plan
 
+# own: in rows that do as published programs do, the bits of the type they measure confidence in
+REFERENCE = "reference"
+DTYPES = {16: torch.bfloat16, 32: torch.float32, 64: torch.float64}
 Select = Callable[[Canvas, Tensor, Plan], Tensor]  # canvas, confidence (N,), plan -> (N,) bool
 
 
 def scheduled(canvas: Canvas, confidence: Tensor, plan: Plan) -> Tensor:
-    """The top `count` positions of each row by confidence; ties go left."""
+    """The top `count` positions of each row by confidence; ties go left, or where torch has them in rows that
+    do as published."""
+    if (dtype := published_dtype(canvas.state)) is not None:
+        return _topk(canvas, confidence.to(dtype), plan.count)
     return rank(canvas, confidence) < plan.count[canvas.at[0]]
 
 
@@ -34,6 +40,24 @@ def edited(canvas: Canvas, confidence: Tensor, plan: Plan) -> Tensor:
     fresh = over_threshold(canvas, above.masked_fill(~masked, -torch.inf), plan) & masked
     threshold = canvas.state.own["edit_threshold"].to(confidence.dtype)
     return fresh | (~masked & (confidence >= threshold[canvas.at[0]]))
+
+
+def published_dtype(state: SamplerState) -> torch.dtype | None:
+    """The type that a published program measures confidence in, if the rows do as it does."""
+    if REFERENCE not in state.own:
+        return None
+    return DTYPES[int(state.own[REFERENCE][0])]
+
+
+def _topk(canvas: Canvas, confidence: Tensor, count: Tensor) -> Tensor:
+    """(N,) bool: the top `count` (B,) of each row by `torch.topk` over the row without padding: which of
+    equal ones it takes depends on how many positions there are. Reads from the device."""
+    full = torch.full(canvas.tokens.shape, -torch.inf, dtype=confidence.dtype, device=confidence.device)
+    full[canvas.at] = confidence
+    taken = torch.zeros_like(canvas.active)
+    for i, (start, number) in enumerate(torch.stack([canvas.start, count], 1).tolist()):
+        taken[i, start + full[i, start:].topk(number).indices] = True
+    return taken[canvas.at]
 
 
 def rank(canvas: Canvas, confidence: Tensor) -> Tensor:

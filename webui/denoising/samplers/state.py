@@ -15,6 +15,7 @@ from webui.denoising.samplers.confidences import token_probability
 from webui.denoising.samplers.draw import draw, processed
 from webui.denoising.samplers.joint_threshold import FULL, full_since, may_edit
 from webui.denoising.samplers.plan import Plan
+from webui.denoising.samplers.selections import published_dtype
 from webui.denoising.samplers.table import BUILT_IN, SamplerTable
 
 
@@ -216,9 +217,12 @@ def choose(canvas: Canvas, logits: Tensor, table: SamplerTable = BUILT_IN) -> Ch
     logits = _adjusted(canvas, logits, table)
     state = canvas.state
     token = draw(canvas, logits)
+    seen = _seen(canvas, logits, table)
+    if (published := published_dtype(state)) is not None:
+        whole, seen = seen is logits, seen.to(published)
+        logits = seen if whole else logits.to(published)
     probability = token_probability(logits, token)
     at = canvas.at[0]
-    seen = _seen(canvas, logits, table)
 
     def measured(name: str) -> Tensor:
         likelihood = probability if seen is logits else token_probability(seen, token)
