@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from webui.core.renamed import current_path
 from webui.core.request import Cell, Request
 from webui.denoising.fitting import refuse_unable, refuse_unfit
 from webui.extension.finding import Found, in_folder, in_folders
+from webui.extension.manifest import restarts
 from webui.extension.own_settings import OwnSettings
 from webui.extension.registry import Registry
 from webui.service.background import Background
@@ -46,10 +48,14 @@ class App:
     """The program without an interface: page, API and commands are built on it.
 
     torch and transformers are imported when the first job runs, so that making an App takes no time.
+
+    before  the App that this one is to take the place of, with other extensions: see `successor`
     """
 
-    def __init__(self, settings: Settings):
-        self._loaded = found = _found(settings)
+    def __init__(self, settings: Settings, before: App | None = None):
+        self._loaded = found = before.wanted if before else _found(settings)
+        # The same for the same extensions: a page of another edition is to be loaded anew.
+        self.edition = f"{zlib.crc32(repr([(one.name, one.revision) for one in found]).encode()):08x}"
         self.registry = Registry(
             found,
             settings.max_cells,
@@ -60,10 +66,10 @@ class App:
         )
         quick = [current_path(path, self.registry.Request.renamed) for path in settings.quick_settings]
         self.settings = settings.model_copy(update={"quick_settings": tuple(quick)})  # as they act
-        self.written = self.settings  # as the next start will have them
+        self.written = before.written if before else self.settings  # as the next start will have them
         self.Request: type[Request] = self.registry.Request
-        self.checkpoints = Checkpoints(settings, request=self.Request)
-        self.downloads = Downloads(settings.checkpoints, settings.downloads, self.checkpoints.changed)
+        self.checkpoints = before.checkpoints if before else Checkpoints(settings, request=self.Request)
+        self.downloads = before.downloads if before else self._downloads()
         self.history = History(settings.history, self.Request, settings.keep_history)
         self.experiments = Experiments(settings.experiments, self.history, self.Request)
         self.presets = Presets(settings.data / "presets", self.Request)
@@ -79,31 +85,66 @@ class App:
             choose=self.experiments.chosen,
             idle=(60.0 * settings.unload_after, self.checkpoints.unload) if settings.unload_after else None,
         )
-        self.background = Background(settings)
+        self.background = before.background if before else Background(settings)
         self.installer = Installer(
             settings.data,
             __version__,
             [name for name, one in self.registry.origins.items() if one.origin != "installed"],
         )
-        self.pace = Pace(settings.data / "pace.json" if settings.keep_history else None)
+        self.pace = before.pace if before else self._pace()
         self.bounds = Bounds(self._bounds, self.queue.call, self.experiments.keep_bounds)
         self.tables = Tables(self.registry, (self.bounds.of, self.experiments.votes))
         self.elsewhere: Generate | None = None  # what makes the cells of jobs in the engine's place
         self._engine: Engine | None = None
         self._generation = 0  # of the worker: each has an engine and a model of its own
         self._changing = threading.Lock()
-        self.restart: Callable[[], None] | None = None  # ends the server and starts the program anew
+        self.restart: Callable[[], None] | None = before.restart if before else None  # of the whole program
+        # Has the extensions as they are wanted, as soon as nothing runs; None where only a restart does that.
+        self.reload: Callable[[], None] | None = before.reload if before else None
+        self._after: App | None = None  # its successor
 
     @property
     def outdated(self) -> bool:
-        """Whether a restart would change something: settings that act then, or the extensions."""
-        late = set(Settings.that_act("restart"))
+        """Whether a restart would change something that does not come by itself: settings that act then, or
+        the extensions."""
+        late = set(Settings.that_act("restart")) - ({"disabled"} if self.reload else set())
         if self.written.model_dump(include=late) != self.settings.model_dump(include=late):
             return True
         try:
-            return _found(self.written) != self._loaded
+            return _found(self.written) != (self.wanted if self.reload else self._loaded)
         except ValueError:  # a folder is gone, or the lock file is damaged: then it would not start
             return False
+
+    @property
+    def soon(self) -> bool:
+        """Whether the extensions will change as soon as nothing runs."""
+        try:
+            return self.reload is not None and self.wanted != self._loaded
+        except ValueError:
+            return False
+
+    @property
+    def wanted(self) -> list[Found]:
+        """The extensions as they can be without a restart: those whose manifest says that they need one are
+        as they are loaded. ValueError: see _found."""
+        wanted, loaded = _found(self.written), {one.name: one for one in self._loaded}
+        fixed = {one.name for one in (*wanted, *self._loaded) if restarts(one.folder)}
+        kept = [loaded.get(one.name) if one.name in fixed else one for one in wanted]
+        gone = [one for name, one in loaded.items() if name in fixed - {other.name for other in wanted}]
+        return [one for one in (*kept, *gone) if one is not None]
+
+    def successor(self) -> App:
+        """An App with the extensions as they are wanted now, for when this one has nothing to do: with its
+        models, downloads and commands. It takes over by `take_over`."""
+        disabled = {"disabled": self.written.disabled}
+        return App(self.settings.model_copy(update=disabled), before=self)
+
+    def take_over(self, before: App) -> None:
+        """Takes the place of an App whose queue rests."""
+        self.checkpoints.serve(self.Request)
+        before._after = self
+        before.bounds.close()
+        before.queue.close()
 
     def change(self, changes: Mapping[str, Any]) -> Settings:
         """Changes settings in their file, and here those that take effect at once. The settings as the next
@@ -244,9 +285,18 @@ class App:
 
     def close(self) -> None:
         """Cancels what runs and waits for the device."""
+        if self._after is not None:
+            return self._after.close()
         self.background.close()
         self.bounds.close()
         self.queue.close()
+
+    def _downloads(self) -> Downloads:
+        settings = self.settings
+        return Downloads(settings.checkpoints, settings.downloads, self.checkpoints.changed)
+
+    def _pace(self) -> Pace:
+        return Pace(self.settings.data / "pace.json" if self.settings.keep_history else None)
 
     def _run(self, job: Job) -> Iterator[Event]:
         events = self.engine.run(job, self.experiments.open(job))

@@ -52,12 +52,36 @@ def test_one_is_looked_at_added_and_removed(visit, http, tmp_path):
     look(user, str(folder))
     page.get_by_role("button", name="Add it").click()
     card = page.locator("article.card", has=page.locator("h3", has_text="letters"))
-    card.locator(".state", has_text="after a restart").wait_for()
+    card.locator(".state", has_text="loaded").wait_for()
+    user.wait("document.querySelector('#extension-letters') && document.querySelector('tdw-canvas')?.jobs")
     card.get_by_role("button", name="Pin").click()
     card.get_by_role("button", name="Release").wait_for()
-    card.get_by_role("button", name="Disable").click()
-    card.locator(".state", has_text="disabled").wait_for()
+    _write_with_it(user)
+    user.view("extensions")
     card.get_by_role("button", name="Remove").click()
     page.locator("dialog").get_by_role("button", name="Remove").click()
-    card.wait_for(state="detached")
+    page.locator(".restart-bar", has_text="as soon as no job runs").wait_for()
+    user.view("write")
+    assert user.masks() and page.locator("#extension-letters").count(), (
+        "the job goes on with what it began with"
+    )
+    page.keyboard.press("Escape")
+    user.wait("!document.querySelector('#extension-letters') && document.querySelector('tdw-canvas')?.jobs")
+    user.wait("document.querySelectorAll('.job').length === 2")
+    user.shows("prompt", "A fox")
     assert "letters" not in [one["name"] for one in http.get("/extensions").json()["extensions"]]
+
+
+def _write_with_it(user) -> None:
+    """A text with the extension that was just added, without a restart; then one that does not end by itself."""
+    user.view("write")
+    user.type("prompt", "A fox")
+    user.unfold("Letters")
+    user.page.get_by_label("Count letters").check()
+    user.generate()
+    user.done()
+    user.page.locator(".job summary", has_text="Made with").click()
+    user.page.locator(".job").get_by_text("0.1.0").first.wait_for()
+    user.endlessly()
+    user.generate()
+    user.wait("document.body.dataset.tdw === 'running' && document.querySelector('.job .tokens .mask')")

@@ -9,6 +9,7 @@ from starlette.testclient import TestClient
 
 from tests.third_party.repository import commit, extension
 from webui.application import App
+from webui.core.errors import Busy
 from webui.http import api
 from webui.settings import Settings
 
@@ -100,6 +101,30 @@ def test_a_built_in_one_is_turned_off_and_on(tmp_path):
     reply = there.patch(f"{PATH}/keyed", json={"enabled": True})
     assert (named(reply)["keyed"]["state"], reply.json()["outdated"]) == ("restart", True)
     assert there.patch(f"{PATH}/nothing", json={"enabled": True}).status_code == 404
+
+
+def test_what_comes_and_goes_without_a_restart(tmp_path):
+    """One whose manifest says `restart` stays as it is loaded; the others change with the successor, which has the
+    models of the App before it."""
+    for name in ("loose", "fixed"):
+        extension(tmp_path / "own" / name, name, more="restart = true\n" if name == "fixed" else "")
+    app = App(Settings.read(data=tmp_path / "data", models=tmp_path, built_in=tmp_path / "own"))
+    there = TestClient(api.build(app), base_url="http://127.0.0.1:7860")
+    app.reload = lambda: None
+    told = there.patch(f"{PATH}/loose", json={"enabled": False}).json()
+    assert (told["soon"], told["outdated"]) == (True, False)
+    told = there.patch(f"{PATH}/fixed", json={"enabled": False}).json()
+    assert (told["soon"], told["outdated"]) == (True, True)
+    assert {one["name"]: one["restart"] for one in told["extensions"]} == {"loose": False, "fixed": True}
+    after = app.successor()
+    assert list(after.registry.extensions) == ["fixed"] and after.checkpoints is app.checkpoints
+    assert after.outdated and not after.soon and after.edition != app.edition
+    assert app.queue.rest()
+    after.take_over(app)
+    with pytest.raises(Busy):
+        app.queue.load(None)
+    app.close()
+    assert after.queue.idle and list(after.Request.model_fields)[-1] == "fixed"
 
 
 def test_who_may_restart(tmp_path):

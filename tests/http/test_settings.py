@@ -30,7 +30,16 @@ def own(flags, place):
 
 def test_settings_are_told_with_what_can_be_changed(own, place):
     told = own.get("settings").json()
-    assert set(told) == {"values", "schema", "changeable", "restart", "file", "outdated", "restartable"}
+    assert set(told) == {
+        "values",
+        "schema",
+        "changeable",
+        "restart",
+        "file",
+        "outdated",
+        "soon",
+        "restartable",
+    }
     assert told["file"] == str(place / "settings.toml") and not told["outdated"]
     assert set(told["values"]) == set(told["schema"]["properties"]) and told["values"]["data"] == str(place)
     assert all(info["description"] for info in told["schema"]["properties"].values())

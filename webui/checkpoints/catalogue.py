@@ -79,6 +79,10 @@ class Catalogue:
         path. For the operator alone: no request may name a folder of the machine."""
         return self._folders.add(folder)
 
+    def serve(self, request: type[Request]) -> None:
+        """From now on presets are checked against this request."""
+        self._request, self._described = request, {}
+
     def list(self) -> list[Entry]:
         """Every folder that has a config.json, also the unusable ones, by name; at any depth below
         models/checkpoints, each once."""

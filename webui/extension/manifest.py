@@ -37,6 +37,8 @@ class Manifest(Options):
     requirements   packages of the same environment: names with versions
     licence        an SPDX expression, or a name
     screenshots    pictures of its folder: .png, .jpg or .webp, at most 2 MB each
+    restart        whether it comes and goes only with a restart of the program: one that changes something
+                   outside of its hooks, such as another module
     """
 
     name: str = Field("", max_length=60)
@@ -47,6 +49,7 @@ class Manifest(Options):
     home: str = Field("", max_length=300, pattern=r"^(https?://[^\s<>\"']+)?$")
     description: str = Field("", max_length=500)
     screenshots: tuple[str, ...] = Field((), max_length=10)
+    restart: bool = False
 
     @classmethod
     def read(cls, folder: Path) -> Manifest | None:
@@ -133,3 +136,12 @@ def _holds(program: str, operator: str, version: str) -> bool:
 
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d{1,9}", version.partition("+")[0])[:5])
+
+
+def restarts(folder: Path) -> bool:
+    """Whether the extension in a folder comes and goes only with a restart."""
+    try:
+        manifest = Manifest.read(folder)
+    except (OSError, ValueError):  # it does not load
+        return False
+    return manifest is not None and manifest.restart

@@ -80,6 +80,7 @@ class JobQueue:
         self._lock = threading.Lock()
         self._worker: Worker | None = None
         self._seconds = seconds
+        self.closed = False  # it takes no more work
         self._retired: list[Worker | Attempt] = []
 
     def submit(
@@ -93,6 +94,7 @@ class JobQueue:
         already, Unanswered that an extension does not return."""
         job = self._read(request, client or None, continued)
         with self._lock:
+            self._check_open()
             if continued.experiment and self._works_on(continued.experiment):
                 raise Busy("This experiment runs already.")
             if sum(other.state == "queued" for other in self._jobs.values()) >= self._max_queue:
@@ -113,6 +115,7 @@ class JobQueue:
         """Queues loading a checkpoint, or with None unloading the one in memory. What waits already is not
         queued twice. An optional one is given up when a job needs another checkpoint."""
         with self._lock:
+            self._check_open()
             if any(task.checkpoint == checkpoint for task in self._tasks):
                 return
             task = LoadTask(checkpoint, optional)
@@ -122,6 +125,8 @@ class JobQueue:
     def call(self, act: Callable[[], None]) -> None:
         """Queues a call for the worker's thread, behind the jobs that wait. It must end soon: long work is
         done in parts, each of which queues the next."""
+        with self._lock:
+            self._check_open()
         self._give(Task(act))
 
     def _read(
@@ -237,6 +242,27 @@ class JobQueue:
             yield
         finally:
             self._leave(client)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs or waits."""
+        with self._lock:
+            return self._is_idle()
+
+    def rest(self) -> bool:
+        """Takes no more work, if nothing runs or waits; whether that is so."""
+        with self._lock:
+            self.closed = self.closed or self._is_idle()
+            return self.closed
+
+    def _is_idle(self) -> bool:
+        at_work = self._worker is not None and self._worker.current is not None
+        jobs = any(job.state not in ENDED for job in self._jobs.values())
+        return not (at_work or jobs or self._tasks or self._queue.qsize())
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise Busy("The extensions are being changed; try again in a moment.")
 
     def close(self) -> None:
         """Cancels everything and waits for the worker to leave the device."""

@@ -23,10 +23,15 @@ from webui.settings import Settings
 
 
 class ExtensionInfo(BaseModel):
-    """An extension. `origin`: built-in, folder, installed; `state`: loaded, failed, disabled, or restart
-    for one that the next start loads. `revision`, `address`, `pinned`, `earlier` are of installed ones.
-    `faults`: tracebacks of hooks that failed since the start, the newest first; `error`: the traceback of
-    one that did not load; `settings`: whether it has some; `screenshots`: how many pictures it brings."""
+    """An extension.
+
+    `origin`: built-in, folder, installed; `state`: loaded, failed, disabled, removed, soon for one that
+    changes as soon as nothing runs, or restart for one that the next start changes. `revision`, `address`,
+    `pinned`, `earlier` are of installed ones. `faults`: tracebacks of hooks that failed since the start, the
+    newest first; `error`: the traceback of one that did not load; `settings`: whether it has some;
+    `screenshots`: how many pictures it brings; `restart`: whether it comes and goes only with a restart, as
+    its manifest says.
+    """
 
     name: str
     title: str
@@ -45,15 +50,17 @@ class ExtensionInfo(BaseModel):
     faults: list[str]
     settings: bool
     screenshots: int
+    restart: bool
 
 
 class ExtensionsInfo(BaseModel):
-    """`refusal`: why extensions cannot be added or changed here; empty if they can. `outdated`: whether a
-    restart would change something."""
+    """`refusal`: why extensions cannot be added or changed here; empty if they can. `outdated`: whether
+    something waits for a restart; `soon`: whether the extensions change as soon as nothing runs."""
 
     extensions: list[ExtensionInfo]
     refusal: str
     outdated: bool
+    soon: bool
 
 
 class OwnSettingsInfo(BaseModel):
@@ -116,8 +123,8 @@ router = APIRouter(tags=["extensions"])
 
 @router.get("/extensions", response_model=ExtensionsInfo)
 async def listed(app: Program) -> Response:
-    """All extensions, those that did not load included."""
-    return Reply(await attempt(lambda: _listed(app)))
+    """All extensions, those that did not load included. What the command line changed takes effect then."""
+    return Reply(await attempt(lambda: _changed(app)))
 
 
 @router.post("/extensions/look", response_model=PlanInfo, responses=refusals(404, 429))
@@ -135,10 +142,11 @@ async def look(app: Program, sent: Annotated[LookBody, Depends(body(LookBody))])
 
 @router.post("/extensions/add", response_model=ExtensionsInfo, responses=refusals(404, 429))
 async def add(app: Program, sent: Annotated[AddBody, Depends(body(AddBody))]) -> Response:
-    """Carries out a plan. The extension's code runs from the next start on."""
+    """Carries out a plan. The extension's code runs as soon as no job runs or waits, or from the next start
+    on."""
     _permitted(app)
     await attempt(lambda: app.installer.add(sent.plan))
-    return Reply(await attempt(lambda: _listed(app)))
+    return Reply(await attempt(lambda: _changed(app)))
 
 
 @router.patch("/extensions/{name}", response_model=ExtensionsInfo, responses=refusals(404, 429))
@@ -156,7 +164,7 @@ async def change(app: Program, name: str, sent: Annotated[ChangeBody, Depends(bo
             app.change({"disabled": sorted(off)})
         if installed or sent.enabled is None or name not in _names(app):
             app.installer.change(name, enabled=sent.enabled, pinned=sent.pinned)
-        return _listed(app)
+        return _changed(app)
 
     return Reply(await attempt(work))
 
@@ -166,7 +174,7 @@ async def remove(app: Program, name: str) -> Response:
     """Removes an installed extension. Packages that came with it stay."""
     _permitted(app)
     await attempt(lambda: app.installer.remove(name))
-    return Reply(await attempt(lambda: _listed(app)))
+    return Reply(await attempt(lambda: _changed(app)))
 
 
 @router.get("/extensions/{name}/screenshots/{number}", response_class=Response, responses=refusals(404))
@@ -237,7 +245,16 @@ def _listed(app: App) -> dict[str, Any]:
         "extensions": [_one(app, name, locked.get(name)) for name in _names(app)],
         "refusal": refusal(app.settings),
         "outdated": app.outdated,
+        "soon": app.soon,
     }
+
+
+def _changed(app: App) -> dict[str, Any]:
+    """The list; what was changed takes effect as soon as it can."""
+    listed = _listed(app)
+    if app.reload is not None:
+        app.reload()
+    return listed
 
 
 def _names(app: App) -> list[str]:
@@ -255,9 +272,10 @@ def _one(app: App, name: str, locked: Locked | None) -> dict[str, Any]:
         registry.failed.get(name, ""),
     )
     manifest = _manifest(app, name)[0]
-    state = "failed" if error else "loaded" if kind else "restart"
+    later = "soon" if app.soon and not (manifest and manifest.restart) else "restart"
+    state = "failed" if error else "loaded" if kind else later
     if locked is not None and found is not None and found.revision != locked.current.revision:
-        state = "restart"
+        state = later
     off = name in app.written.disabled
     if off or (locked is not None and not locked.enabled):
         state = "disabled"
@@ -281,6 +299,7 @@ def _one(app: App, name: str, locked: Locked | None) -> dict[str, Any]:
         "faults": list(registry.faults.of(name)),
         "settings": bool(kind and kind.Settings.model_fields),
         "screenshots": len(_pictures(app, name)),
+        "restart": bool(manifest and manifest.restart),
     }
 
 

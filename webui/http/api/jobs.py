@@ -238,7 +238,7 @@ async def queue_events(app: App, client: str | None) -> AsyncIterator[bytes]:
     before: dict[str, Any] | None = None
     silent = 0.0
     with app.queue.watched(client):
-        while True:
+        while not app.queue.closed:
             positions, known = app.queue.positions(), {job.id: job for job in app.queue.all()}
             marks = {id: (job.version, positions.get(id, 0)) for id, job in known.items()}
             changed = [known[id] for id, mark in marks.items() if sent.get(id) != mark]
@@ -246,6 +246,7 @@ async def queue_events(app: App, client: str | None) -> AsyncIterator[bytes]:
             memory = {
                 **memory_of(app),
                 "checkpoints": app.checkpoints.version,
+                "edition": app.edition,
                 "downloads": [shown(one) for one in app.downloads.all()],
             }
             if changed or gone or memory != before:
@@ -261,6 +262,7 @@ async def queue_events(app: App, client: str | None) -> AsyncIterator[bytes]:
                 yield b": still here\n\n"
             await asyncio.sleep(LIST_POLL)
             silent += LIST_POLL
+    yield b"retry: 100\n\n"  # another App serves now
 
 
 def memory_of(app: App) -> dict[str, Any]:

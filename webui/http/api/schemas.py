@@ -125,7 +125,8 @@ class QueueUpdate(BaseModel):
 
     `loading`: what is read now; `wanted`: checkpoints that wait to be loaded; `loaded`: the one in memory;
     `stuck`: threads of abandoned jobs that have not returned; `checkpoints`: a number that changes when the
-    list of checkpoints should be asked for again; `downloads`: those that run or ended lately.
+    list of checkpoints should be asked for again; `downloads`: those that run or ended lately; `edition`:
+    changes when the extensions have changed, and a page has to be loaded anew.
     """
 
     jobs: list[JobLine]
@@ -135,6 +136,7 @@ class QueueUpdate(BaseModel):
     loaded: str | None
     stuck: int
     checkpoints: int
+    edition: str
     downloads: list[DownloadInfo]
 
 

@@ -18,8 +18,9 @@ from webui.settings import Settings
 
 class SettingsInfo(BaseModel):
     """`schema`: JSON Schema with descriptions; `changeable`: those that can be changed here, the others only
-    in `file`; `restart`: those of them that take effect after a restart; `outdated`: whether a restart would
-    change something, extensions included; `restartable`: whether POST /restart works here."""
+    in `file`; `restart`: those of them that take effect after a restart; `outdated`: whether
+    something waits for a restart; `soon`: whether the extensions change as soon as nothing runs;
+    `restartable`: whether POST /restart works here."""
 
     values: dict[str, Any]
     schema_: dict[str, Any] = Field(alias="schema")
@@ -27,6 +28,7 @@ class SettingsInfo(BaseModel):
     restart: list[str]
     file: str
     outdated: bool
+    soon: bool
     restartable: bool
 
 
@@ -66,7 +68,10 @@ async def change(app: Program, sent: Annotated[bytes, Depends(body())]) -> Respo
             raise Refusal("Send the settings to change as a JSON object.")
         return app.change(changes)
 
-    return _reply(app, await attempt(apply))
+    reply = _reply(app, await attempt(apply))
+    if app.reload is not None:
+        app.reload()
+    return reply
 
 
 @router.post("/restart", response_model=RestartInfo, status_code=202, responses=refusals(403))
@@ -88,9 +93,12 @@ def _reply(app: App, settings: Settings) -> Response:
             "values": settings.model_dump(),
             "schema": Settings.model_json_schema(),
             "changeable": settings.that_act("now", "restart"),
-            "restart": settings.that_act("restart"),
+            "restart": [
+                name for name in settings.that_act("restart") if name != "disabled" or app.reload is None
+            ],
             "file": str(settings.file),
             "outdated": app.outdated,
+            "soon": app.soon,
             "restartable": app.restart is not None and only_here(app.settings),
         }
     )

@@ -47,7 +47,8 @@ class Plan:
 
 class Installer:
     """The installed extensions of a data folder. For any threads; one change at a time, Busy for another.
-    What it changes takes effect at the next start."""
+    What it changes takes effect with the next App: at the next start, or when webui/http/live.py exchanges
+    it."""
 
     def __init__(self, data: Path, program: str, built_in: Sequence[str] = ()):
         self._data, self._program, self._built_in = data, program, frozenset(built_in)
@@ -187,6 +188,8 @@ class Installer:
         notes = []
         if not manifest.licence:
             notes.append("It names no licence, so you may not pass it on.")
+        if manifest.restart:
+            notes.append("It comes and goes only with a restart of the program.")
         notes += manifest.pictures(place)[1]
         if instead is not None and instead.address != source.address:
             notes.append(f"It comes from another place than the one installed: {instead.address}.")

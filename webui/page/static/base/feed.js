@@ -15,6 +15,7 @@ class Feed extends EventTarget {
   stuck = 0; // threads of abandoned jobs that have not returned
   downloads = []; // checkpoints being downloaded, and the last ones that ended
   checkpoints = -1; // version of the list of checkpoints
+  edition = ""; // changes when the extensions have changed: this page was drawn with others
   connected = false;
   source = null;
 
@@ -53,7 +54,9 @@ class Feed extends EventTarget {
   }
 
   /** Applies an event; the first of a connection is a snapshot. */
-  apply({ jobs, gone, loading, wanted, loaded, stuck, checkpoints, downloads }, snapshot) {
+  apply({ jobs, gone, loading, wanted, loaded, stuck, checkpoints, edition, downloads }, snapshot) {
+    if (this.edition && this.edition !== edition) return location.reload(); // drafts and results are kept
+    this.edition = edition;
     const before = this.jobs;
     this.jobs = new Map(snapshot ? [] : before);
     for (const id of gone) this.jobs.delete(id);

@@ -32,7 +32,7 @@ class Extensions extends HTMLElement {
   }
 
   /** All cards; `told` is what the server knows now beside what the page was drawn with. */
-  draw({ extensions: told, outdated = false, refusal = "" }) {
+  draw({ extensions: told, outdated = false, soon = false, refusal = "" }) {
     this.refusal = refusal;
     const facts = new Map(told.map((one) => [one.name, one]));
     const names = new Set(this.drawn.map((one) => one.name));
@@ -41,7 +41,7 @@ class Extensions extends HTMLElement {
     const counts = [say("extensions.loaded_count", { number: this.drawn.length - failed.length })];
     if (failed.length) counts.push(say("extensions.failed_count", { number: failed.length }));
     const cards = [...failed, ...all.filter((one) => !one.error)].map((one) => this.card(one, facts.get(one.name)));
-    const bar = waiting({ outdated, restartable: this.restartable });
+    const bar = waiting({ outdated, soon, restartable: this.restartable });
     const parts = [
       element("header", "page-head", element("h2", "", say("page.extensions")), element("p", "", counts.join(", "))),
       ...(bar ? [bar] : []),
@@ -58,6 +58,7 @@ class Extensions extends HTMLElement {
     const node = one.error ? broken(one) : loaded(one, facts?.state ?? "loaded");
     for (const trace of facts?.faults ?? []) node.insertBefore(traceback(trace, "extensions.fault"), node.lastChild);
     if (facts) node.lastChild.before(...pictures(encodeURIComponent(one.name), facts.screenshots, one.name));
+    if (facts?.restart) node.append(element("p", "hint", say("extensions.needs_restart")));
     if (facts && !this.refusal) node.append(facts.origin === "installed" ? this.managed(facts) : this.switched(facts));
     if (facts?.settings) node.append(settings(facts));
     return node;
@@ -109,7 +110,7 @@ class Extensions extends HTMLElement {
 function card(one, state, ...nodes) {
   const words = (key, otherwise) => (say(`extension.${one.name}.${key}`) === `extension.${one.name}.${key}` ? otherwise : say(`extension.${one.name}.${key}`));
   const title = element("h3", "", element("bdi", "", words("title", one.title ?? one.name)));
-  title.append(element("span", `state ${state}`, say(state === "restart" ? "extensions.restart_state" : `extensions.${state}`)));
+  title.append(element("span", `state ${state}`, say(["restart", "soon"].includes(state) ? `extensions.${state}_state` : `extensions.${state}`)));
   const about = words("about", one.about ?? "");
   const node = element("article", `card ${state}`, title, ...(about ? [element("p", "", about)] : []), ...nodes);
   const folder = element("code", "", `extensions/${one.name}`);

@@ -8,13 +8,18 @@ import { button, element } from "../base/parts.js";
 import { confirmed } from "../base/popover.js";
 import { say } from "../base/strings.js";
 
-/** A bar that says that changes wait for a restart, with the button if the page may restart the program; null if nothing waits.
- *  @param {{outdated: boolean, restartable: boolean}} state */
-export function waiting({ outdated, restartable }) {
-  if (!outdated) return null;
-  const bar = element("div", "restart-bar", element("p", "", say(restartable ? "settings.outdated" : "settings.outdated_by_hand")));
+/** A bar that says that changes wait for the jobs to end or for a restart, with the button if the page may restart the program;
+ *  null if nothing waits.
+ *  @param {{outdated: boolean, soon: boolean, restartable: boolean}} state */
+export function waiting({ outdated, soon, restartable }) {
+  const busy = soon && feed.active().length > 0;
+  if (!outdated && !soon) return null;
+  const words = [];
+  if (soon) words.push(say(busy ? "settings.soon_busy" : "settings.soon"));
+  if (outdated) words.push(say(restartable ? "settings.outdated" : "settings.outdated_by_hand"));
+  const bar = element("div", "restart-bar", element("p", "", words.join(" ")));
   bar.setAttribute("role", "status");
-  if (restartable) bar.append(restartButton());
+  if (restartable && (outdated || busy)) bar.append(restartButton());
   return bar;
 }
 

@@ -28,7 +28,7 @@ class Settings extends HTMLElement {
     if (answer) this.draw(answer);
   }
 
-  draw({ values, schema, changeable, restart, file, outdated, restartable }) {
+  draw({ values, schema, changeable, restart, file, outdated, soon, restartable }) {
     this.schema = schema;
     this.restart = restart; // names of settings that take effect after a restart
     const row = (name) => this.row(name, values[name], changeable.includes(name));
@@ -45,7 +45,7 @@ class Settings extends HTMLElement {
       ...(restartable ? [part("settings.restart_part", element("div", "cleaner", element("p", "hint", say("settings.restart_help")), restartButton()))] : []),
       ...(fixed.length ? [part("settings.fixed", hint, element("div", "settings", ...fixed.map(row)))] : []),
     );
-    this.offer({ outdated, restartable });
+    this.offer({ outdated, soon, restartable });
     this.querySelector("form").addEventListener("submit", (event) => event.preventDefault());
   }
 
