@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import json
 import os
 import selectors
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -90,6 +94,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("process")
 
 
+_frozen = 0  # modules
+
+
+def pytest_runtest_logfinish() -> None:
+    """Libraries that were imported are taken out of the garbage collector's sight: it looks at everything whenever a
+    checkpoint makes room for another, which takes half a second with torch, transformers and gradio."""
+    global _frozen
+    if len(sys.modules) > _frozen + 100:
+        gc.collect()
+        gc.freeze()
+        _frozen = len(sys.modules)
+
+
 @pytest.fixture(scope="session")
 def models(tmp_path_factory) -> Path:
     """A models folder with one tiny random checkpoint under the default checkpoint's name."""
@@ -122,7 +139,7 @@ def flags(models, extensions) -> list[str]:
 class Running:
     """A server process; `line` is what it printed on standard output when it was ready."""
 
-    process: subprocess.Popen
+    process: subprocess.Popen | Forked
     line: str
     data: Path
     errors: Path
@@ -136,19 +153,23 @@ class Running:
         return int(self.url.rsplit(":", 1)[1])
 
 
+def _start(arguments: list[str], output: int, errors: int, environment: dict[str, str], folder: Path):
+    command = [*PYTHON, *arguments]
+    return subprocess.Popen(command, stdout=output, stderr=errors, env=environment, cwd=folder)
+
+
 @contextmanager
-def serve(*arguments: str, data: Path, timeout: float = 120, **environment: str) -> Iterator[Running]:
-    """A process `python app.py ARGUMENTS --data DATA` that has printed its address; stopped at the end."""
+def serve(
+    *arguments: str, data: Path, timeout: float = 120, start=_start, **environment: str
+) -> Iterator[Running]:
+    """A process `python app.py ARGUMENTS --data DATA` that has printed its address; stopped at the end. With
+    `start=warm.start` it is forked from one that has imported everything."""
     data.mkdir(parents=True, exist_ok=True)
-    errors = data / "stderr.txt"
-    with errors.open("wb") as stream:
-        process = subprocess.Popen(
-            [*PYTHON, *arguments, "--data", str(data)],
-            stdout=subprocess.PIPE,
-            stderr=stream,
-            env={**ENVIRONMENT, **environment},
-            cwd=data,
-        )
+    errors, (reading, writing) = data / "stderr.txt", os.pipe()
+    with errors.open("wb") as stream, os.fdopen(writing, "wb") as output:
+        whole, folder = [*arguments, "--data", str(data)], data
+        process = start(whole, output.fileno(), stream.fileno(), {**ENVIRONMENT, **environment}, folder)
+    process.stdout = os.fdopen(reading, "rb")
     try:
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
@@ -166,22 +187,92 @@ def serve(*arguments: str, data: Path, timeout: float = 120, **environment: str)
         process.stdout.close()
 
 
+class Forked:
+    """What tests use of Popen, for a process that `Warm` has forked."""
+
+    stdout: IO[bytes]
+
+    def __init__(self, pid: int, status: Path):
+        self.pid, self._status = pid, status
+
+    def poll(self) -> int | None:
+        return int(self._status.read_text()) if self._status.exists() else None
+
+    def wait(self, timeout: float = 3600) -> int:
+        end = time.monotonic() + timeout
+        while (status := self.poll()) is None:
+            if time.monotonic() > end:
+                raise subprocess.TimeoutExpired("app.py", timeout)
+            time.sleep(0.02)
+        return status
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+class Warm:
+    """The process of tests/warm.py, which forks servers."""
+
+    def __init__(self, folder: Path):
+        self._folder, self._count = folder, 0
+        self._place, theirs = socket.socketpair()
+        with theirs:
+            command, number = [sys.executable, "-m", "tests.warm"], theirs.fileno()
+            self._process = subprocess.Popen(
+                [*command, str(number)],
+                pass_fds=[number],
+                env=ENVIRONMENT,
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+            )
+
+    def start(
+        self, arguments: list[str], output: int, errors: int, environment: dict[str, str], folder: Path
+    ):
+        self._count += 1
+        status = self._folder / f"status{self._count}"
+        order = json.dumps([arguments, environment, str(folder), str(status)]).encode()
+        socket.send_fds(self._place, [order], [output, errors])
+        pid = b""
+        while not pid.endswith(b"\n"):
+            part = self._place.recv(32)
+            assert part, "the warm process has ended"
+            pid += part
+        return Forked(int(pid), status)
+
+    def close(self) -> None:
+        self._place.close()
+        self._process.wait(60)
+
+
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory) -> Iterator[Warm]:
+    """For servers whose start is not what is tested."""
+    made = Warm(tmp_path_factory.mktemp("warm"))
+    yield made
+    made.close()
+
+
 @contextmanager
-def serve_all_along(*arguments: str, data: Path, **environment: str) -> Iterator[Running]:
+def serve_all_along(*arguments: str, data: Path, start=_start, **environment: str) -> Iterator[Running]:
     """The same; it must still be running at the end."""
-    with serve(*arguments, data=data, timeout=240, **environment) as running:
+    with serve(*arguments, data=data, timeout=240, start=start, **environment) as running:
         yield running
         assert running.process.poll() is None, f"the server died: {running.errors.read_text()}"
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory, flags) -> Iterator[Running]:
+def server(tmp_path_factory, flags, warm) -> Iterator[Running]:
     """A server process with the API only, a queue of eight jobs, and an extension that does not load."""
     data, more = tmp_path_factory.mktemp("server"), tmp_path_factory.mktemp("more")
     (more / "broken").mkdir()
     (more / "broken" / "__init__.py").write_text('raise RuntimeError("broken as rehearsed")\n')
     own = ("--api", "--port", "0", "--max-queue", "8", "--extensions", str(more))
-    with serve_all_along(*own, *flags, data=data) as running:
+    with serve_all_along(*own, *flags, data=data, start=warm.start) as running:
         yield running
 
 

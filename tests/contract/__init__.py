@@ -10,7 +10,7 @@ an extension   options that make it act to EXTENSIONS: request fields; None if i
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from functools import partial
 from itertools import combinations, product
 
@@ -99,17 +99,17 @@ EXTENSIONS: dict[str, dict | None] = {
 }
 
 
-def crossed(*lists: Iterable[str]) -> list[tuple[str, ...]]:
+def crossed(*lists: Iterable[Hashable]) -> list[tuple]:
     """Combinations of one of each list: so many that each two that can stand together do, or all of them with
     CROSS=all in the environment."""
     columns = [tuple(values) for values in lists]
     if os.environ.get("CROSS") == "all":
         return list(product(*columns))
     long = sorted(range(len(columns)), key=lambda k: -len(columns[k]))[:2]
-    done: set[tuple[int, str, int, str]] = set()
-    found: list[tuple[str, ...]] = []
+    done: set[tuple[int, Hashable, int, Hashable]] = set()
+    found: list[tuple] = []
 
-    def new(row: Sequence[str]) -> int:
+    def new(row: Sequence[Hashable]) -> int:
         return len(_pairs(row) - done)
 
     for two in product(*(columns[k] for k in long)):
@@ -125,5 +125,5 @@ def crossed(*lists: Iterable[str]) -> list[tuple[str, ...]]:
     return found
 
 
-def _pairs(row: Sequence[str]) -> set[tuple[int, str, int, str]]:
+def _pairs(row: Sequence[Hashable]) -> set[tuple[int, Hashable, int, Hashable]]:
     return {(i, one, j, two) for (i, one), (j, two) in combinations(enumerate(row), 2)}

@@ -391,29 +391,34 @@ def edited(model, tokens: Tensor, prompt: int, options: dict) -> list[list[int]]
 PASSES = 24
 
 
-@pytest.mark.parametrize("options", EDITING, ids=str)
-def test_a_checkpoint_gives_llada21s_text(tiny, options):
-    model, logits_fn = tiny
+@pytest.fixture(scope="module")
+def edits(tiny) -> list[list[list[int]]]:
+    """Our text for each of EDITING."""
+    return [edited(tiny[0], editable(tiny[0]), 5, options) for options in EDITING]
+
+
+def editable(model) -> Tensor:
     tokens = torch.randint(0, 256, (2, 5 + 24), generator=torch.Generator().manual_seed(2))
     tokens[:, 5:] = model.mask
-    expected = llada21.sample(
-        logits_fn, tokens, 5, mask_id=model.mask, banned=(model.mask,), passes=PASSES, **options
-    )
-    assert edited(model, tokens, 5, options) == expected[:, 5:].tolist()
+    return tokens
+
+
+@pytest.mark.parametrize("options", EDITING, ids=str)
+def test_a_checkpoint_gives_llada21s_text(tiny, edits, options):
+    model, logits_fn = tiny
+    common = {"mask_id": model.mask, "banned": (model.mask,), "passes": PASSES}
+    expected = llada21.sample(logits_fn, editable(model), 5, **common, **options)
+    assert edits[EDITING.index(options)] == expected[:, 5:].tolist()
 
 
 @pytest.mark.parametrize("mutant", mutants.LLADA21, ids=lambda mutant: mutant.name)
-def test_llada21s_mutants_are_told_apart(tiny, mutant):
+def test_llada21s_mutants_are_told_apart(tiny, edits, mutant):
     model, logits_fn = tiny
-    tokens = torch.randint(0, 256, (2, 5 + 24), generator=torch.Generator().manual_seed(2))
-    tokens[:, 5:] = model.mask
-    differ = []
-    for options in EDITING:
-        wrong = mutant.sample(
-            logits_fn, tokens, 5, mask_id=model.mask, banned=(model.mask,), passes=PASSES, **options
-        )
-        differ.append(edited(model, tokens, 5, options) != wrong[:, 5:].tolist())
-    assert any(differ)
+    common = {"mask_id": model.mask, "banned": (model.mask,), "passes": PASSES}
+    assert any(
+        mine != mutant.sample(logits_fn, editable(model), 5, **common, **options)[:, 5:].tolist()
+        for mine, options in zip(edits, EDITING, strict=True)
+    )
 
 
 def test_a_checkpoint_tells_a_shifted_mutant_apart(tiny):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from tests.adapter_files import for_tiny_checkpoints
+from tests.contract import crossed
 from tests.contract.program import cells, finished, program, texts, write
 from tests.denoising.test_against_reference import Numbers, ours
 from tests.reference import fast_dllm_caches, mutants
@@ -54,12 +55,10 @@ def own(model, prompt: int, mode: str, options: dict) -> list[list[int]]:
     return ours(model, canvas(prompt, model.mask), prompt, block_length=8, cache=mode, **sampler, **options)
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("options", RUNS, ids=str)
-def test_each_mode_is_fast_dllms(tiny, mode, options):
+@pytest.mark.parametrize("mode, run, prompt", crossed(MODES, range(len(RUNS)), PROMPTS))
+def test_each_mode_is_fast_dllms(tiny, mode, run, prompt):
     model, plain = tiny
-    for prompt in PROMPTS:
-        assert own(model, prompt, mode, options) == theirs(plain, model.mask, prompt, mode, options)
+    assert own(model, prompt, mode, RUNS[run]) == theirs(plain, model.mask, prompt, mode, RUNS[run])
 
 
 def test_the_modes_differ(tiny):

@@ -47,7 +47,7 @@ def hub() -> Iterator[Hub]:
 
 
 @pytest.fixture(scope="package")
-def site(tmp_path_factory, hub) -> Iterator[Running]:
+def site(tmp_path_factory, hub, warm) -> Iterator[Running]:
     """The whole program: two tiny checkpoints, all extensions, one that makes model calls slow, one that
     remasks, one that does not load."""
     folder = tmp_path_factory.mktemp("e2e")
@@ -66,12 +66,12 @@ def site(tmp_path_factory, hub) -> Iterator[Running]:
     flags = ["--models", str(folder / "models"), "--built-in", str(folder / "extensions"), "--threads", "1"]
     flags.append("--no-preload")  # see test_preload.py
     data = folder / "data"
-    with serve_all_along("--port", "0", *flags, data=data, HF_ENDPOINT=hub.url) as running:
-        warm(running)
+    with serve_all_along("--port", "0", *flags, data=data, start=warm.start, HF_ENDPOINT=hub.url) as running:
+        load(running)
         yield running
 
 
-def warm(running: Running) -> None:
+def load(running: Running) -> None:
     """Has the checkpoint loaded: what is imported for it takes half a minute on a busy machine, and is not what these
     tests are about."""
     with httpx.Client(base_url=f"{running.url}/api/v1/", timeout=240) as client:

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.conftest import serve
-from tests.e2e.conftest import PATIENCE, PROFILE, User, warm
+from tests.e2e.conftest import PATIENCE, PROFILE, User, load
 from tests.tiny_checkpoints import llada
 
 pytestmark = pytest.mark.e2e
@@ -40,16 +40,16 @@ def _without(user: User, running, name: str) -> None:
     user.wait(f"document.querySelector('#extension-{name}') && {drawn}")
 
 
-def test_the_page_outlives_its_server(browser, tmp_path):
+def test_the_page_outlives_its_server(browser, tmp_path, warm):
     checkpoint = llada(tmp_path / "models" / "checkpoints" / "storyteller")
     (checkpoint / "profile.json").write_text(json.dumps(PROFILE), "utf-8")
     flags = ["--models", str(tmp_path / "models"), "--threads", "1", "--no-preload"]
     context = browser.new_context(viewport={"width": 1400, "height": 900})
     context.set_default_timeout(PATIENCE)
     try:
-        with serve("--port", "0", *flags, data=tmp_path / "data", timeout=240) as running:
+        with serve("--port", "0", *flags, data=tmp_path / "data", timeout=240, start=warm.start) as running:
             user, port = User(context.new_page(), running.url).come(), running.port
-            warm(running)
+            load(running)
             user.type("prompt", "A fox that stays")
             user.type("length", "8")
             user.generate()
@@ -60,11 +60,13 @@ def test_the_page_outlives_its_server(browser, tmp_path):
         assert "does not answer" in user.complaint()
         user.shows("prompt", "A fox that stays")
         assert user.texts()
-        with serve("--port", str(port), *flags, data=tmp_path / "data", timeout=240) as again:
+        with serve(
+            "--port", str(port), *flags, data=tmp_path / "data", timeout=240, start=warm.start
+        ) as again:
             assert again.port == port
             page.locator(".away").wait_for(state="hidden")
             page.locator("#alert").wait_for(state="hidden")
-            warm(again)
+            load(again)
             page.keyboard.press("Control+Enter")
             user.done(jobs=2)
             user.shows("length", "8")

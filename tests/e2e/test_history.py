@@ -16,7 +16,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.conftest import ROOT, Running, serve_all_along
-from tests.e2e.conftest import HOSTILE, PROFILE, User, warm
+from tests.e2e.conftest import HOSTILE, PROFILE, User, load
 from tests.tiny_checkpoints import llada
 
 pytestmark = pytest.mark.e2e
@@ -90,7 +90,7 @@ def write(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory) -> Iterator[Running]:
+def site(tmp_path_factory, warm) -> Iterator[Running]:
     """The whole program with ten thousand texts in its data folder. `visit` of conftest.py opens this one
     here."""
     folder = tmp_path_factory.mktemp("history")
@@ -102,8 +102,8 @@ def site(tmp_path_factory) -> Iterator[Running]:
         link.symlink_to(path.parent)
     write(folder / "data" / "history")
     flags = ["--models", str(folder / "models"), "--built-in", str(folder / "extensions"), "--threads", "1"]
-    with serve_all_along("--port", "0", *flags, data=folder / "data") as running:
-        warm(running)
+    with serve_all_along("--port", "0", *flags, data=folder / "data", start=warm.start) as running:
+        load(running)
         yield running
     shutil.rmtree(folder)
 

@@ -19,12 +19,12 @@ pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory) -> Iterator[Running]:
+def site(tmp_path_factory, warm) -> Iterator[Running]:
     """The whole program among hostile files. `visit` of conftest.py opens this one here, and sees to scripts
     and requests."""
     folder = tmp_path_factory.mktemp("xss")
     flags, data = write(folder)
-    with serve_all_along("--port", "0", *flags, data=data) as running:
+    with serve_all_along("--port", "0", *flags, data=data, start=warm.start) as running:
         yield running
     shutil.rmtree(folder)
 

@@ -17,7 +17,7 @@ import pytest
 from extensions.constraints import joint, reach, rules
 from extensions.constraints.automaton import after_optional
 from extensions.constraints.tokens import Vocabulary, automaton
-from tests.contract import SAMPLERS
+from tests.contract import SAMPLERS, crossed
 from tests.contract.program import cells, finished, program, write
 from tests.reference import constraints as reference
 from webui.settings import ROOT
@@ -196,30 +196,33 @@ RULES = {
 }
 
 
-@pytest.mark.parametrize("sampler", [*SAMPLERS, "remasker"])
-def test_every_finished_text_matches(app, sampler):
-    policies = ("stop", "late", "keep", "ban")
-    for number, (pattern, options) in enumerate(RULES.values()):
-        for block_length, steps in ((16, 2), (4, 6), (3, 16)):
-            policy = policies[number] if pattern != RULES["choices"][0] else "stop"
-            result = write(
-                app,
-                prompt="a cat",
-                sampler=sampler,
-                **({"remasker": {"eta": 0.6}} if sampler == "remasker" else {}),
-                threshold=0.2,
-                temperature=1.0 if number % 2 else 0.0,
-                top_k=number * 5,
-                length=16,
-                steps=steps,
-                block_length=block_length,
-                end_of_text=policy,
-                count=3,
-                constraints=options,
-            )
-            for part in cells(result):
-                assert re.fullmatch(pattern, part.text), (part.text, policy, block_length)
-                assert part.extras == {"constraints": {"valid": True}}
+SHAPES = ((16, 2), (4, 6), (3, 16))  # of the block, and steps
+
+
+@pytest.mark.parametrize(
+    "sampler, number, shape", crossed([*SAMPLERS, "remasker"], range(len(RULES)), range(len(SHAPES)))
+)
+def test_every_finished_text_matches(app, sampler, number, shape):
+    (pattern, options), (block_length, steps) = [*RULES.values()][number], SHAPES[shape]
+    policy = ("stop", "late", "keep", "ban")[number] if pattern != RULES["choices"][0] else "stop"
+    result = write(
+        app,
+        prompt="a cat",
+        sampler=sampler,
+        **({"remasker": {"eta": 0.6}} if sampler == "remasker" else {}),
+        threshold=0.2,
+        temperature=1.0 if number % 2 else 0.0,
+        top_k=number * 5,
+        length=16,
+        steps=steps,
+        block_length=block_length,
+        end_of_text=policy,
+        count=3,
+        constraints=options,
+    )
+    for part in cells(result):
+        assert re.fullmatch(pattern, part.text), (part.text, policy, block_length)
+        assert part.extras == {"constraints": {"valid": True}}
 
 
 def test_json_is_json(app):

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from extensions.logit_bias import phrases
 from extensions.logit_bias.bias import Bias
 from extensions.logit_bias.never import Never
+from tests.contract import crossed
 from tests.contract.program import finished, program, write
 from webui import Canvas, Cell, Choice, Row
 from webui.settings import ROOT
@@ -208,9 +209,10 @@ def plain_texts():
     return {}
 
 
-@pytest.mark.parametrize("phrase", ["a cat", "golden ring", "zebra", "猫"])
-@pytest.mark.parametrize("sampler", ["low_confidence", "random", "threshold"])
-@pytest.mark.parametrize("strength", [6, 12, 50])
+@pytest.mark.parametrize(
+    "phrase, sampler, strength",
+    crossed(["a cat", "golden ring", "zebra", "猫"], ["low_confidence", "random", "threshold"], [6, 12, 50]),
+)
 def test_a_raised_phrase_comes_whole_and_does_not_flood(app, plain_texts, phrase, sampler, strength):
     """Of the tokens that a phrase is spelled in, none comes alone: whoever has one in a row has them all."""
     if sampler not in plain_texts:

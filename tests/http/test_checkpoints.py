@@ -29,9 +29,10 @@ def place(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(place, extensions):
+def server(place, extensions, warm):
     flags = ["--models", str(place / "models"), "--built-in", str(extensions), "--threads", "1"]
-    with serve("--api", "--port", "0", "--no-preload", *flags, data=place / "data") as running:
+    own = ("--api", "--port", "0", "--no-preload")
+    with serve(*own, *flags, data=place / "data", start=warm.start) as running:
         yield running
         assert running.process.poll() is None, f"the server died: {running.errors.read_text()}"
 

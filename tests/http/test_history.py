@@ -21,10 +21,10 @@ def place(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def own(flags, place):
+def own(flags, place, warm):
     """A server of this file's own: it deletes everything."""
     with (
-        serve("--api", "--port", "0", *flags, data=place) as running,
+        serve("--api", "--port", "0", *flags, data=place, start=warm.start) as running,
         Client(base_url=f"{running.url}/api/v1/", timeout=300) as http,
     ):
         yield http

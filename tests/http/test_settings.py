@@ -21,9 +21,9 @@ def place(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def own(flags, place):
+def own(flags, place, warm):
     """A server of this file's own: its settings change."""
-    with serve("--api", "--port", "0", *flags, data=place) as running:
+    with serve("--api", "--port", "0", *flags, data=place, start=warm.start) as running:
         with Client(base_url=f"{running.url}/api/v1/", timeout=300) as client:
             yield client
 

@@ -17,10 +17,10 @@ PIPE_WRITER = os.O_WRONLY | os.O_NONBLOCK
 
 
 @pytest.fixture(scope="module")
-def own(flags, tmp_path_factory):
+def own(flags, tmp_path_factory, warm):
     """A server of this file's own: some of its threads never return."""
     data = tmp_path_factory.mktemp("worker")
-    with serve("--api", "--port", "0", *flags, data=data) as running:
+    with serve("--api", "--port", "0", *flags, data=data, start=warm.start) as running:
         with Client(base_url=f"{running.url}/api/v1/", timeout=60) as client:
             yield running, client
         assert running.process.poll() is None, running.errors.read_text()

@@ -6,6 +6,7 @@ Imports torch and safetensors, nothing of the program and nothing of transformer
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 
@@ -24,8 +25,15 @@ def read(folder: Path) -> tuple[dict, dict[str, Tensor]]:
         names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
     weights: dict[str, Tensor] = {}
     for name in names:
-        weights.update(load_file(folder / name))
+        about = (folder / name).stat()
+        weights.update(_loaded(folder / name, about.st_mtime_ns, about.st_size))
     return json.loads((folder / "config.json").read_text("utf-8")), weights
+
+
+@functools.lru_cache(maxsize=8)
+def _loaded(file: Path, changed: int, size: int) -> dict[str, Tensor]:
+    """The tensors of a file that has not changed since; a forward pass is asked for at every step."""
+    return load_file(file)
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:

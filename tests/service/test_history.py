@@ -25,7 +25,7 @@ from webui.service.history.index import Query
 from webui.service.history.store import History, bound
 from webui.settings import ROOT
 
-MANY = 10_000
+MANY = 5_000
 WORDS = "fox lamp forest dragon castle cake river night bread song Straße ΣΊΣΥΦΟΣ 猫 100% under_score it's".split()
 
 
@@ -86,7 +86,7 @@ def agrees(history: History) -> None:
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory, composed) -> History:
-    """Ten thousand real files over 70 days, of two checkpoints, every tenth with an extension, every
+    """Five thousand real files over 35 days, of two checkpoints, every tenth with an extension, every
     hundredth a favourite."""
     made, draw = History(tmp_path_factory.mktemp("many") / "history", composed), random.Random(5)
     stored = json.loads(result(composed(prompt="p", seed=1)).model_dump_json())

@@ -86,6 +86,7 @@ class Checkpoints(Catalogue):
         self._fingerprints: dict[str, tuple[Stamp, str]] = {}  # name: its files, fingerprint
         self._counters: dict[tuple[str, Stamp], Tokenizer] = {}
         self._lock, self._counting = threading.Lock(), threading.Lock()
+        self._garbage = False  # there may be weights in memory that nothing uses
         self.version = 0  # changes when a checkpoint is loaded, unloaded or could not be loaded
 
     @property
@@ -128,6 +129,7 @@ class Checkpoints(Catalogue):
                 self._failed = {name: failure for name, failure in self._failed.items() if name != entry.name}
                 progress(1.0)
             except BaseException as error:
+                self._garbage = True
                 if tokenizer is not None and self.loaded != entry.name:
                     tokenizer.close()
                 if isinstance(error, Exception) and not isinstance(error, Stopped):
@@ -170,11 +172,15 @@ class Checkpoints(Catalogue):
             if budget and left + new <= budget and (free is None or new <= free):
                 break
             del self._held[key]
+            self._garbage = True
             free = None if free is None else free + sizes[key]
-        self._release()
+        if self._garbage:
+            self._release()
 
     def _release(self) -> None:
-        """Gives memory that nothing uses back to the device."""
+        """Gives memory that nothing uses back to the device. Looking for it takes half a second, which the
+        first load can do without."""
+        self._garbage = False
         gc.collect()
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_available():
@@ -210,7 +216,7 @@ class Checkpoints(Catalogue):
     def abandon(self) -> None:
         """Another worker takes over from a thread that may never return: it waits for none of its locks and
         uses nothing that it loads."""
-        self._lock, self._loaded, self._held = threading.Lock(), None, {}
+        self._lock, self._loaded, self._held, self._garbage = threading.Lock(), None, {}, True
         self.version += 1
 
     def _check_turn(self, lock: threading.Lock) -> None:

@@ -79,6 +79,11 @@ class Bench:
         """The held-out stories that prompts are made from."""
         return questions.held_out(self.grammar, self.samples)
 
+    @cached_property
+    def lengths(self) -> questions.Lengths:
+        """The code for the length of the grammar's stories in this checkpoint's tokens."""
+        return questions.Lengths(self.grammar, self.model.tokenizer.encode)
+
     @property
     def model(self) -> Any:
         """The loaded checkpoint. Whenever this thread has the turn the queue is empty, so the worker does not

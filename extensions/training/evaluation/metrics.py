@@ -79,7 +79,6 @@ def grammar(bench: Bench) -> Iterator[Row]:
     condition in full and divides by what it leaves open; as the elder and who plays which part are not told
     by it, a perfect model stays a little above 1 there.
     """
-    lengths = questions.Lengths(bench.grammar, bench.model.tokenizer.encode)
     plain = [(bench.passages(one.text), one.nats) for one in bench.stories]
     told = [
         (bench.passages(one.text, questions.fields(one.attributes)), one.nats - one.condition_nats)
@@ -98,7 +97,7 @@ def grammar(bench: Bench) -> Iterator[Row]:
         pairs = []
         for story, unit in some:
             length = sum(len(one.scored) for one in story) - 1
-            pairs.append((sum(next(nats) for _ in story) + lengths.nats(length), unit))
+            pairs.append((sum(next(nats) for _ in story) + bench.lengths.nats(length), unit))
         per = sum(part for part, _ in pairs) / sum(len(one.scored) for story, _ in some for one in story)
         entropy = sum(unit for _, unit in pairs) / len(pairs)
         note = f"{per:.3f} nats per token, {entropy:.1f} nats of entropy a story"
@@ -108,13 +107,12 @@ def grammar(bench: Bench) -> Iterator[Row]:
 def frozen(bench: Bench) -> Iterator[Row]:
     """The first row of `grammar` on the stories that were held out in November 2026 (held_out.jsonl),
     whatever the grammar has become since."""
-    lengths = questions.Lengths(bench.grammar, bench.model.tokenizer.encode)
     some = [(bench.passages(one.text), one.nats) for one in questions.frozen(bench.samples)]
     nats = iter(bench.score([one for story, _ in some for one in story], "bound on frozen held-out grammar"))
     pairs = []
     for story, unit in some:
         length = sum(len(one.scored) for one in story) - 1
-        pairs.append((sum(next(nats) for _ in story) + lengths.nats(length), unit))
+        pairs.append((sum(next(nats) for _ in story) + bench.lengths.nats(length), unit))
     per = sum(part for part, _ in pairs) / sum(len(one.scored) for story, _ in some for one in story)
     note = f"{per:.3f} nats per token; the grammar of November 2026"
     what, bar = "frozen held-out grammar / its entropy", Bar(1.5, 1.2, least=False)

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
 from extensions.training import prose
-from extensions.training.evaluation import COMMAND, NAMES, questions, texts
+from extensions.training.evaluation import COMMAND, NAMES, coherence, questions, texts
 from extensions.training.evaluation.bench import Answer, Bench
 from extensions.training.evaluation.coherence import Reader, shared
 from extensions.training.evaluation.judge import Judge
@@ -293,6 +293,12 @@ def app(tmp_path_factory):
     app.close()
 
 
+@pytest.fixture
+def few_stories(monkeypatch) -> None:
+    """The command learns what the grammar can say from 500 stories: `reader` is the one that learns from all."""
+    monkeypatch.setattr(coherence, "STORIES", 500)
+
+
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("corpus")
@@ -307,7 +313,7 @@ def evaluate(app: App, *arguments: str) -> int:
     return COMMAND.run(app, parser.parse_args([*arguments]))
 
 
-def test_the_command_measures_everything(app, corpus, capsys):
+def test_the_command_measures_everything(app, corpus, few_stories, capsys):
     assert evaluate(app, "--samples", "2", "--corpus", str(corpus), "--json") == 0
     out, err = capsys.readouterr()
     found = json.loads(out)
@@ -510,7 +516,7 @@ def test_what_people_ask_for_is_made_of_words_that_the_prompt_has():
 # -- presets -------------------------------------------------------------------------------------------------
 
 
-def test_settings_are_tried_side_by_side(app, capsys):
+def test_settings_are_tried_side_by_side(app, few_stories, capsys):
     first, second = '{"temperature": 0.0}', '{"temperature": 0.9, "block_length": 4}'
     assert evaluate(app, "--samples", "2", "--try", first, "--try", second, "--json") == 0
     found = json.loads(capsys.readouterr().out)

@@ -15,7 +15,7 @@ import torch
 
 from extensions.training import export, recipe, sampling, state
 from extensions.training.corpus import CONTENT, FRAME_KIND, PADDING, TEXT, Corpus
-from extensions.training.main import check
+from extensions.training.main import check, main
 from extensions.training.trainer import Trainer, precision, question, rate
 
 ROOT = Path(__file__).parents[3]
@@ -137,8 +137,8 @@ def test_a_torn_write_leaves_the_old_state(tmp_path):
     assert facts == {"step": 1} and torch.equal(tensors["a"], torch.ones(3))
 
 
-def start(folder: Path, *more: str) -> subprocess.Popen:
-    """A real run of a very short recipe that keeps its state all the time."""
+def short(folder: Path, *more: str) -> list[str]:
+    """The arguments of a run of a very short recipe that keeps its state all the time."""
     (folder / "short.toml").write_text(
         (ROOT / "extensions/training/recipes/tiny.toml")
         .read_text()
@@ -150,21 +150,14 @@ def start(folder: Path, *more: str) -> subprocess.Popen:
         .replace("width = 64", "width = 32")
         + "\n[leg]\nsteps = 8\ncausal = 0.0\n"
     )
+    places = ["--out", str(folder / "out"), "--state", str(folder / "state")]
+    return ["--recipe", str(folder / "short.toml"), *places, "--threads", "1", *more]
+
+
+def start(folder: Path, *more: str) -> subprocess.Popen:
+    """The run in a process of its own, to be killed."""
     return subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "extensions.training.main",
-            "--recipe",
-            str(folder / "short.toml"),
-            "--out",
-            str(folder / "out"),
-            "--state",
-            str(folder / "state"),
-            "--threads",
-            "1",
-            *more,
-        ],
+        [sys.executable, "-m", "extensions.training.main", *short(folder, *more)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -173,16 +166,26 @@ def start(folder: Path, *more: str) -> subprocess.Popen:
     )
 
 
-def finish(process: subprocess.Popen) -> str:
-    text, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, text
-    return text
+@pytest.fixture
+def finish(monkeypatch, capsys):
+    """`finish(folder, ...)` is the same run in this process, to its end; returns its exit status and what it
+    printed."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def run(folder: Path, *more: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["main", *short(folder, *more)])
+        status = main()
+        return status, "".join(capsys.readouterr())
+
+    yield run
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
-def test_killed_at_any_moment_and_resumed_equals_never_interrupted(tmp_path):
+def test_killed_at_any_moment_and_resumed_equals_never_interrupted(tmp_path, finish):
     whole, torn = tmp_path / "whole", tmp_path / "torn"
     whole.mkdir(), torn.mkdir()
-    finish(start(whole))
+    assert finish(whole)[0] == 0
     dice = random.Random(os.getpid())
     process = start(torn)
     until = dice.randrange(4, 14)
@@ -193,22 +196,22 @@ def test_killed_at_any_moment_and_resumed_equals_never_interrupted(tmp_path):
     time.sleep(dice.random() * 0.3)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    assert "from step 0 " not in finish(start(torn, "--resume"))
+    status, text = finish(torn, "--resume")
+    assert status == 0 and "from step 0 " not in text
     for file in ("state/state.safetensors", "out/model.safetensors"):
         assert (whole / file).read_bytes() == (torn / file).read_bytes(), file
 
 
-def test_a_stopped_run_goes_on_to_an_earlier_end(tmp_path):
-    finish(start(tmp_path, "--stop", "10"))
+def test_a_stopped_run_goes_on_to_an_earlier_end(tmp_path, finish):
+    assert finish(tmp_path, "--stop", "10")[0] == 0
     assert state.read(tmp_path / "state")[1]["step"] == 10
-    assert "stopped at step 16 of 16" in finish(start(tmp_path, "--steps", "16"))
+    assert "stopped at step 16 of 16" in finish(tmp_path, "--steps", "16")[1]
     assert (tmp_path / "out" / "config.json").is_file()
 
 
-def test_resuming_nothing_is_refused(tmp_path):
-    process = start(tmp_path, "--resume")
-    text, _ = process.communicate(timeout=60)
-    assert process.returncode == 2 and "There is no state" in text
+def test_resuming_nothing_is_refused(tmp_path, finish):
+    status, text = finish(tmp_path, "--resume")
+    assert status == 2 and "There is no state" in text
 
 
 def test_a_fine_tuning_recipe_starts_from_the_weights_and_tokenizer_of_a_checkpoint(
@@ -245,13 +248,14 @@ def test_a_deepened_network_computes_the_same_and_learns_in_its_new_layers(tiny,
     )
 
 
-def test_a_later_leg_goes_on_from_the_weights_of_the_one_before(tmp_path):
+def test_a_later_leg_goes_on_from_the_weights_of_the_one_before(tmp_path, finish):
     """Nothing but the checkpoint is left of the first leg; the second counts on from its tokens, on other rows."""
-    finish(start(tmp_path, "--stop", "14"))
+    assert finish(tmp_path, "--stop", "14")[0] == 0
     first = json.loads((tmp_path / "out" / "config.json").read_text())["training"]["tokens"]
     state.replace(tmp_path / "old", (tmp_path / "state" / state.FILE).read_bytes())
     (tmp_path / "state" / state.FILE).unlink()
-    text = finish(start(tmp_path, "--leg", "2", "--state", str(tmp_path / "second")))
+    status, text = finish(tmp_path, "--leg", "2", "--state", str(tmp_path / "second"))
+    assert status == 0
     assert f"{first / 1e6:.1f} M tokens before" in text and "next token" not in text
     assert "step 8 of 8" in text
     second = json.loads((tmp_path / "out" / "config.json").read_text())["training"]
