@@ -7,12 +7,13 @@ chat template repeats) and then the text, whose first token is a word with its l
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 FRAME = "\nStory:"
 DROP = 0.3
 ALL, LESS = 0.4, 0.5  # of the keywords: all of them so often, else each dropped so often; together DROP
+UNNAMED = 0.65  # of the stories with a friend: a condition that does not name what the friend is
 GIST = 0.5  # of the sentences about a story that has a gist
 BARE = 0.25  # of the sentences: without `Write a story about`
 MASS = frozenset(
@@ -98,7 +99,10 @@ def article(noun: str) -> str:
 
 def condition(facts: Facts, random: Random) -> str:
     """The content for these facts: empty for one in ten, else tags (half), fields or a sentence (a quarter
-    each)."""
+    each). Most do not name the friend: a network that nearly always finds both characters among the keywords
+    comes to believe that the friend is one of them, and makes it of the hero's kind."""
+    if facts.friend and random.random() < UNNAMED:
+        facts = replace(facts, friend=None, words=tuple(one for one in facts.words if one != facts.friend))
     if facts.before:
         return _more(facts, random)
     draw = random.random()

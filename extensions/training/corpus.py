@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -24,15 +24,15 @@ from .conditions import FRAME, Facts, condition, of_story
 from .grammar import Grammar, words_of
 from .recipe import Recipe
 
-FRAME_KIND, CONTENT, TEXT, PADDING = range(4)
+FRAME_KIND, CONTENT, TEXT, PADDING, FURTHER = range(5)
 OFTEN = 5  # times a word of real text must occur to be called known
 SPARE_SEEDS = 8  # seeds kept for each story, so that held-out ones can be skipped
 
 
 @dataclass(frozen=True)
 class Batch:
-    """tokens (B, L) int64; kinds (B, L) uint8: frame, content, text with its end-of-text, or padding behind
-    it."""
+    """tokens (B, L) int64; kinds (B, L) uint8: frame, content, text with its end-of-text, padding behind it,
+    or a token of the text that introduces a further character (a fox whom a dog meets)."""
 
     tokens: Tensor
     kinds: Tensor
@@ -58,6 +58,7 @@ class Corpus:
         self.grammar = grammar or Grammar.load()
         self.end = tokenizer.token_to_id(words.END)
         self.frame = tokenizer.encode(FRAME).ids
+        self._characters = _single(tokenizer, (*self.grammar.vocabulary.kinds, "girl", "boy"))
         self.documents = read_documents(recipe, folder)
         self.nouns = prose.Nouns([one for some in self.documents.values() for one in some])
         self.lengths = {name: [self._lengths(one) for one in some] for name, some in self.documents.items()}
@@ -193,7 +194,27 @@ class Corpus:
             kinds[i, : len(ids)] = TEXT
             kinds[i, : content + len(self.frame)] = FRAME_KIND
             kinds[i, :content] = CONTENT
+            for at in further(ids, content + len(self.frame), self._characters):
+                kinds[i, at] = FURTHER
         return Batch(tokens, kinds)
+
+
+def further(ids: Sequence[int], start: int, characters: frozenset[int]) -> list[int]:
+    """Where, from `start` on, a character's kind is named for the first time after one of another kind."""
+    seen: set[int] = set()
+    found = []
+    for at in range(start, len(ids)):
+        if ids[at] in characters and ids[at] not in seen:
+            if seen:
+                found.append(at)
+            seen.add(ids[at])
+    return found
+
+
+def _single(tokenizer, some: Iterable[str]) -> frozenset[int]:
+    """The tokens of those words that are one token behind a blank."""
+    found = (tokenizer.encode(" " + word).ids for word in some)
+    return frozenset(ids[0] for ids in found if len(ids) == 1)
 
 
 def left_open(text: str) -> str:

@@ -25,7 +25,9 @@ PROMPTS = (
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     parser.add_argument(
-        "--recipe", default="cpu", help="cpu, gpu, fables, tiny, or the path of a .toml file (default: cpu)"
+        "--recipe",
+        default="cpu",
+        help="cpu, closing, gpu, fables, tiny, or the path of a .toml file (default: cpu)",
     )
     parser.add_argument(
         "--corpus", type=Path, help="folder of real text; without it the story grammar alone is used"

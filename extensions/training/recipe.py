@@ -55,7 +55,8 @@ class Plan:
     largest attention score over its row's mean that is let stand (0: any), looked at every 8 steps; clean,
     empty: shares of the rows whose condition is shown, and wholly masked (else it is masked like the text);
     content: weight of the condition's tokens in the causal phase; padding: weight of end-of-text after the
-    first.
+    first; further: weight of the token that introduces a further character, which a small network takes for
+    the first one's kind again.
     """
 
     steps: int = 9000
@@ -76,6 +77,7 @@ class Plan:
     empty: float = 0.15
     content: float = 0.25
     padding: float = 0.15
+    further: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def question(batch: Batch, plan: Plan, step: int, seed: int, mask: int) -> Quest
     """What step `step` asks of a batch."""
     tokens, kinds = batch.tokens, batch.kinds
     b, n = tokens.shape
-    weigh = torch.tensor([0.0, 1.0, 1.0, plan.padding])[kinds.long()]
+    weigh = torch.tensor([0.0, 1.0, 1.0, plan.padding, plan.further])[kinds.long()]
     if step < plan.causal * plan.steps:
         weigh = torch.where(kinds == CONTENT, plan.content, weigh)
         positions = (weigh[:, 1:] > 0).flatten().nonzero().squeeze(1)

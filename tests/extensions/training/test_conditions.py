@@ -120,6 +120,13 @@ def test_three_and_four_keywords_are_as_common_as_one_and_two():
     assert counts[4] > 0.35 * 2000 and counts[3] + counts[4] > counts[1] + counts[2]
 
 
+def test_the_friend_is_rarely_named_and_the_hero_as_often_as_before():
+    facts = replace(FACTS, words=("dragon", "cake", "owl"))
+    written = [condition(facts, random.Random(seed)) for seed in range(2000)]
+    friend, hero = (sum(word in text for text in written) / 2000 for word in ("owl", "dragon"))
+    assert 0.15 < friend < 0.35 and hero > 0.6
+
+
 def test_no_dialogue_is_told_as_often_as_dialogue():
     told = [
         sum(

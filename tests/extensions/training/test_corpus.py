@@ -6,7 +6,16 @@ import pytest
 import torch
 
 from extensions.training import prose
-from extensions.training.corpus import CONTENT, FRAME_KIND, PADDING, TEXT, Corpus, texts_for_tokenizer
+from extensions.training.corpus import (
+    CONTENT,
+    FRAME_KIND,
+    FURTHER,
+    PADDING,
+    TEXT,
+    Corpus,
+    further,
+    texts_for_tokenizer,
+)
 from extensions.training.grammar import Story
 
 
@@ -29,7 +38,8 @@ def test_rows_are_condition_frame_text_and_ends(rows, mixed):
         batch = rows.batch(step)
         b, n = batch.tokens.shape
         assert n % 8 == 0 and n <= mixed.network.max_length
-        for tokens, kinds in zip(batch.tokens.tolist(), batch.kinds.tolist(), strict=False):
+        told = torch.where(batch.kinds == FURTHER, TEXT, batch.kinds)
+        for tokens, kinds in zip(batch.tokens.tolist(), told.tolist(), strict=False):
             assert kinds == sorted(kinds, key=[CONTENT, FRAME_KIND, TEXT, PADDING].index)
             frame = [token for token, kind in zip(tokens, kinds, strict=False) if kind == FRAME_KIND]
             assert frame == rows.frame
@@ -41,6 +51,16 @@ def test_rows_are_condition_frame_text_and_ends(rows, mixed):
             )
 
 
+def test_a_further_character_is_marked_where_it_is_introduced(rows):
+    """After a character of another kind, once; in the text alone."""
+    dog, fox, owl = characters = frozenset((7, 8, 9))
+    assert further([dog, 1, fox, dog, 1, dog, fox, owl, owl], 0, characters) == [2, 7]
+    assert further([dog, fox, 1, dog, 1, dog], 2, characters) == []
+    batch = rows.batch(0)
+    words = {rows.tokenizer.decode([one]).strip() for one in batch.tokens[batch.kinds == FURTHER].tolist()}
+    assert words and words <= {*rows.grammar.vocabulary.kinds, "girl", "boy"}
+
+
 def test_batches_are_about_as_large_as_asked(rows, mixed):
     sizes = [rows.batch(step).tokens.numel() for step in range(16)]
     assert all(0.7 * mixed.data.tokens < size < 1.5 * mixed.data.tokens for size in sizes), sizes
@@ -49,6 +69,7 @@ def test_batches_are_about_as_large_as_asked(rows, mixed):
 def test_no_story_comes_twice_and_none_is_held_out(tiny, made, grammar):
     class Watched:
         plots = grammar.plots
+        vocabulary = grammar.vocabulary
         seeds: list[int] = []
 
         def story(self, seed: int) -> Story:

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from extensions.training import export, recipe, sampling, state
-from extensions.training.corpus import CONTENT, FRAME_KIND, PADDING, TEXT, Corpus
+from extensions.training.corpus import CONTENT, FRAME_KIND, FURTHER, PADDING, TEXT, Corpus
 from extensions.training.main import check, main
 from extensions.training.trainer import Trainer, precision, question, rate
 
@@ -85,6 +85,16 @@ def test_the_expected_weight_of_a_token_is_one(tiny, rows):
     assert total / 80 == pytest.approx(1.0, abs=0.05)
 
 
+def test_a_further_character_weighs_as_the_plan_says(tiny, rows):
+    """The same positions are asked for; only the weights of these tokens change."""
+    for step in (0, 200):
+        batch = rows.batch(step)
+        plain, asked = (question(batch, replace(tiny.plan, further=k), step, 1, MASK) for k in (1.0, 8.0))
+        marked = (batch.kinds == FURTHER).flatten()[asked.positions + int(asked.causal)]
+        assert marked.any() and torch.equal(plain.positions, asked.positions)
+        assert torch.allclose(asked.weights, torch.where(marked, 8.0, 1.0) * plain.weights)
+
+
 def test_half_a_minute_of_training_teaches(tiny, rows, made):
     """Fixed seed, fixed fall: what an untrained network finds as likely as anything becomes likelier by more
     than a nat."""
@@ -116,12 +126,12 @@ def test_a_state_of_another_recipe_or_corpus_is_refused(tiny, tmp_path):
 
 
 def test_recipes_are_read_and_unknown_keys_refused(tmp_path):
-    assert {recipe.read(name).name for name in ("cpu", "gpu", "tiny")} == {
+    assert {recipe.read(name).name for name in ("closing", "cpu", "gpu", "tiny")} == {
         "storyteller",
         "storyteller-large",
         "tiny",
     }
-    with pytest.raises(ValueError, match="There is no recipe none; there are cpu, "):
+    with pytest.raises(ValueError, match="There is no recipe none; there are closing, cpu, "):
         recipe.read("none")
     (tmp_path / "x.toml").write_text("[plan]\nstep = 3\n")
     with pytest.raises(ValueError, match="no key step"):
