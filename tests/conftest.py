@@ -74,6 +74,12 @@ SLOW = (
 )
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With `-m "... not slow"` the files of SLOW are not even imported, nor what only they need."""
+    place = collection_path.relative_to(ROOT).as_posix() if collection_path.is_relative_to(ROOT) else ""
+    return "not slow" in config.option.markexpr and place.startswith(SLOW) or None
+
+
 def _turn(item: pytest.Item) -> int:
     name = item.nodeid
     return next((turn for turn, first in enumerate(FIRST) if name.startswith(first)), len(FIRST))
@@ -94,7 +100,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("process")
 
 
+gc.disable()  # while test files are imported, see pytest_runtest_logstart
 _frozen = 0  # modules
+
+
+def pytest_runtest_logstart() -> None:
+    gc.enable()
 
 
 def pytest_runtest_logfinish() -> None:

@@ -87,9 +87,9 @@ def directory(file: str) -> Callable[[Path], None]:
 
 def tensors(count: int) -> Callable[[Path], None]:
     """Weights of that many tensors without a number."""
-    header = {f"x{i}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for i in range(count)}
 
     def change(folder: Path) -> None:
+        header = {f"x{i}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for i in range(count)}
         data = json.dumps(header).encode()
         (folder / "model.safetensors").write_bytes(len(data).to_bytes(8, "little") + data)
 
