@@ -132,6 +132,8 @@ def test_guidance_and_matrix_through_the_page(visit):
     labels = table.locator("tbody th").all_text_contents()
     assert labels == ["− red", "+ red"]
     assert len(user.texts()) == 4 and all(user.texts())
+    expect(table.locator("summary")).to_have_count(0)  # not before it is opened
+    table.get_by_role("button", name="Open").first.click()
     table.locator("summary").first.click()
     expect(table.locator("dt")).not_to_have_count(0)
     listed = dict(

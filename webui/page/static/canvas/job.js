@@ -14,6 +14,7 @@ import { formatNumber, inside, say } from "../base/strings.js";
 const TABLE_ROWS = 64; // more are shown as a table of results first
 const MOST_ROWS = 512; // more are only in the table: a page of so many boards would not react
 const LIVE_ROWS = 8; // more are thumbnails: a page of 256 boards would lag
+const LIVE_CELLS = 16; // of a grid, whose cells look alike: all of them or none
 export const ENDED = ["done", "failed", "cancelled"];
 
 export class Job {
@@ -188,7 +189,7 @@ export class Job {
     entries.forEach(([id, cell], index) => {
       const title = entries.length === 1 ? "" : cell.axes.map(titled).join(" · ") || say("canvas.numbered", { number: index + 1 });
       const row = new Row(title);
-      if (index >= LIVE_ROWS) row.compact();
+      if (names.length ? entries.length > LIVE_CELLS : index >= LIVE_ROWS) row.compact();
       rows.set(id, row);
     });
     this.node.dataset.rows = entries.length === 1 ? "one" : "many";

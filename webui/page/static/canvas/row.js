@@ -3,7 +3,7 @@
 
 import { Board } from "./board.js";
 import { worded } from "../base/names.js";
-import { element } from "../base/parts.js";
+import { button, element } from "../base/parts.js";
 import { Run } from "../results/run.js";
 import { shownFinished } from "../results/actions.js";
 import { say } from "../base/strings.js";
@@ -21,6 +21,8 @@ export class Row {
     this.final = element("div", "text final");
     this.extras = element("div", "row-extras");
     this.final.hidden = true;
+    /** @type {HTMLButtonElement | null} */
+    this.opener = null;
     const head = element("header", "row-head", this.name, this.meta);
     this.place = element("div", "row-views", this.board.node, this.final);
     this.node = element("article", "row", head, this.place, this.extras);
@@ -40,7 +42,14 @@ export class Row {
     this.final.addEventListener("click", () => this.expand());
   }
 
+  /** Shows all that can be done with it. */
   expand() {
+    if (this.opener) {
+      this.opener.remove();
+      this.opener = null;
+      this.addTools();
+      this.node.querySelector(".row-tools button")?.focus({ preventScroll: true });
+    }
     if (this.live) return;
     this.live = true;
     this.node.classList.remove("compact");
@@ -49,7 +58,7 @@ export class Row {
     this.place.prepend(this.board.node);
     this.board.show(known);
     this.thumb = null;
-    if (this.result) this.addTools();
+    if (this.result) this.look(), this.addTools();
   }
 
   /** Applies an update of the cell. `fresh`: its changes are highlighted; false for a snapshot. */
@@ -89,16 +98,29 @@ export class Row {
     if (!result.complete) this.meta.textContent = say("canvas.unfinished");
     for (const note of result.notes ?? []) this.extras.append(element("p", "row-note", element("bdi", "", note)));
     if (result.error) this.fail(result.error);
-    if (this.live) return this.addTools();
+    if (this.live) {
+      this.look();
+      return this.node.closest(".crossed") ? this.offerTools() : this.addTools();
+    }
     this.thumb.unhighlight();
     this.thumb.settle();
   }
 
+  look() {
+    this.board.end = new Run(this.result, this.board.known).end;
+    shownFinished(this.final, this.result.request, this.result);
+  }
+
   /** Adds views, actions, cost and parameters below a finished text. */
   addTools() {
-    this.board.end = new Run(this.result, this.board.known).end;
     this.node.append(new Tools(this).node);
-    shownFinished(this.final, this.result.request, this.result);
+  }
+
+  /** In the narrow cells of a grid they are there once it is opened: they would take more room than the text. */
+  offerTools() {
+    this.opener = button(say("canvas.open"), () => this.expand());
+    this.opener.className = "row-open";
+    this.node.append(this.opener);
   }
 }
 

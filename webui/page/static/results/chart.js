@@ -102,7 +102,9 @@ export class Chart {
       if (index % every === 0) picture.append(words(cut(label, Math.max(6, Math.floor(90 / Math.min(12, labels.length)))), { x: x(value), y: HEIGHT - BOTTOM + 20, "text-anchor": "middle" }));
     });
     picture.append(words(this.along.label, { x: LEFT + inner / 2, y: HEIGHT - 8, "text-anchor": "middle", "font-weight": 600 }));
-    lines.forEach(({ points }, index) => picture.append(...drawn(points, index, lines.length, x, y, numeric)));
+    const gap = numeric ? Math.min(...labels.slice(1).map(({ value }, index) => x(value) - x(labels[index].value))) : Infinity;
+    const apart = Math.min(6, gap / (2 * lines.length)); // several are a little apart, so that their intervals can be seen
+    lines.forEach(({ points }, index) => picture.append(...drawn(points, index, (index - (lines.length - 1) / 2) * apart, x, y, numeric)));
     return picture;
   }
 
@@ -116,10 +118,9 @@ export class Chart {
   }
 }
 
-/** Line, intervals and marks of one line of the chart; several are a little apart, so that their intervals can be seen. */
-function drawn(points, index, count, x, y, numeric) {
+/** Line, intervals and marks of one line of the chart, which is shifted to the side by so much. */
+function drawn(points, index, shift, x, y, numeric) {
   const colour = colourOf(index);
-  const shift = numeric ? 0 : (index - (count - 1) / 2) * 6;
   const sorted = numeric ? [...points].sort((a, b) => a.value - b.value) : points;
   const at = sorted.map((point) => [x(point.value) + shift, y(point.mean)]);
   const nodes = [svg("polyline", { points: at.map((one) => one.join(",")).join(" "), fill: "none", stroke: colour, "stroke-width": 2, "stroke-opacity": 0.7 })];
@@ -167,10 +168,10 @@ function summed({ value, label, numbers }) {
   return { value, label, n, mean, low: mean - half, high: mean + half };
 }
 
-/** Round numbers from below the least to above the greatest, about five. */
+/** Round numbers from below the least to above the greatest, about seven. */
 function ticks(low, high) {
   if (high - low < 1e-9) [low, high] = [low - 0.5, high + 0.5];
-  const rough = (high - low) / 4;
+  const rough = (high - low) / 6;
   const unit = 10 ** Math.floor(Math.log10(rough));
   const step = unit * [1, 2, 5, 10].find((one) => one * unit >= rough);
   const first = Math.floor(low / step + 1e-9);
