@@ -32,7 +32,7 @@ SPARE_SEEDS = 8  # seeds kept for each story, so that held-out ones can be skipp
 @dataclass(frozen=True)
 class Batch:
     """tokens (B, L) int64; kinds (B, L) uint8: frame, content, text with its end-of-text, padding behind it,
-    or a token of the text that introduces a further character (a fox whom a dog meets)."""
+    or a token of the text that introduces a further character: its kind or its name."""
 
     tokens: Tensor
     kinds: Tensor
@@ -58,7 +58,9 @@ class Corpus:
         self.grammar = grammar or Grammar.load()
         self.end = tokenizer.token_to_id(words.END)
         self.frame = tokenizer.encode(FRAME).ids
-        self._characters = _single(tokenizer, (*self.grammar.vocabulary.kinds, "girl", "boy"))
+        lexicon = self.grammar.vocabulary
+        names = (name for some in lexicon.names.values() for name in some)
+        self.characters = (_single(tokenizer, (*lexicon.kinds, "girl", "boy")), _single(tokenizer, names))
         self.documents = read_documents(recipe, folder)
         self.nouns = prose.Nouns([one for some in self.documents.values() for one in some])
         self.lengths = {name: [self._lengths(one) for one in some] for name, some in self.documents.items()}
@@ -194,13 +196,14 @@ class Corpus:
             kinds[i, : len(ids)] = TEXT
             kinds[i, : content + len(self.frame)] = FRAME_KIND
             kinds[i, :content] = CONTENT
-            for at in further(ids, content + len(self.frame), self._characters):
-                kinds[i, at] = FURTHER
+            for some in self.characters:
+                for at in further(ids, content + len(self.frame), some):
+                    kinds[i, at] = FURTHER
         return Batch(tokens, kinds)
 
 
 def further(ids: Sequence[int], start: int, characters: frozenset[int]) -> list[int]:
-    """Where, from `start` on, a character's kind is named for the first time after one of another kind."""
+    """Where, from `start` on, a kind (or a name) comes for the first time after another one."""
     seen: set[int] = set()
     found = []
     for at in range(start, len(ids)):

@@ -55,8 +55,8 @@ class Plan:
     largest attention score over its row's mean that is let stand (0: any), looked at every 8 steps; clean,
     empty: shares of the rows whose condition is shown, and wholly masked (else it is masked like the text);
     content: weight of the condition's tokens in the causal phase; padding: weight of end-of-text after the
-    first; further: weight of the token that introduces a further character, which a small network takes for
-    the first one's kind again.
+    first; further: weight of the tokens that introduce a further character, for which a small network takes
+    the first one's kind and name again.
     """
 
     steps: int = 9000

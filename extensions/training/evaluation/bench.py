@@ -30,11 +30,11 @@ class Desk(App):
 
     def __init__(self, app: App):
         super().__init__(app.settings.model_copy(update={"keep_history": False}))
-        self.wanted: Sequence[Request] = ()
+        self.asked: Sequence[Request] = ()
 
     def expand(self, request: Request) -> tuple[Cell, ...]:
         cells: list[Cell] = []
-        for one in self.wanted:
+        for one in self.asked:
             cells += super().expand(one)
         return tuple(Cell(str(i), cell.request, cell.axes) for i, cell in enumerate(cells))
 
@@ -202,7 +202,7 @@ class Bench:
         self._app.close()
 
     def _run(self, wanted: Sequence[Request], progress: Any) -> Sequence[Result]:
-        self._app.wanted = wanted
+        self._app.asked = wanted
         job = self._app.queue.submit(wanted[0])
         try:
             for update in job.subscribe().updates(EVERY):
