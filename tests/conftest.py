@@ -50,10 +50,12 @@ SLOW = (
     "tests/third_party",
     "tests/test_card.py",
     "tests/test_docs.py",
+    "tests/checkpoints/test_convert.py",
     "tests/checkpoints/test_decoders.py",
     "tests/checkpoints/test_hostile.py",
     "tests/checkpoints/test_masked_lms.py",
     "tests/checkpoints/test_published.py",
+    "tests/checkpoints/test_sources.py",
     "tests/denoising/test_against_reference.py",
     "tests/denoising/test_caches.py",
     "tests/denoising/test_determinism.py",
@@ -63,7 +65,9 @@ SLOW = (
     "tests/denoising/test_threads.py",
     "tests/denoising/test_transfers.py",
     "tests/extensions/training",
-    "tests/extensions/test_checkpoint_merger_more.py",
+    "tests/extensions/test_checkpoint_merger",
+    "tests/extensions/test_constraint_grammars.py",
+    "tests/extensions/test_constraint_haiku.py",
     "tests/extensions/test_constraints.py",
     "tests/extensions/test_logit_bias.py",
     "tests/extensions/test_lora.py",
@@ -87,7 +91,7 @@ def _turn(item: pytest.Item) -> int:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Orders the files. Marks `e2e` and `slow` by file, and `process` what needs `flags` or calls subprocess
+    """Orders the files. Marks `e2e` and `slow` by file, and `process` what needs `flags` or `warm`, or calls subprocess
     itself."""
     items.sort(key=_turn)
     for item in items:
@@ -96,7 +100,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         code = getattr(getattr(item, "function", None), "__code__", None)
         if "e2e" in item.path.parts:
             item.add_marker("e2e")
-        if "flags" in getattr(item, "fixturenames", ()) or (code and "subprocess" in code.co_names):
+        if {"flags", "warm"} & {*getattr(item, "fixturenames", ())} or (
+            code and "subprocess" in code.co_names
+        ):
             item.add_marker("process")
 
 
