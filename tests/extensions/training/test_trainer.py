@@ -15,7 +15,7 @@ import torch
 
 from extensions.training import export, recipe, sampling, state
 from extensions.training.corpus import CONTENT, FRAME_KIND, FURTHER, PADDING, TEXT, Corpus
-from extensions.training.main import check, main
+from extensions.training.main import PROMPTS, check, main
 from extensions.training.trainer import Trainer, precision, question, rate
 
 ROOT = Path(__file__).parents[3]
@@ -184,6 +184,7 @@ def finish(monkeypatch, capsys):
 
     def run(folder: Path, *more: str) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["main", *short(folder, *more)])
+        monkeypatch.setattr("extensions.training.main.PROMPTS", PROMPTS[:2])  # without guidance and with it
         status = main()
         return status, "".join(capsys.readouterr())
 
