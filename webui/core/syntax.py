@@ -15,7 +15,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
@@ -151,22 +151,18 @@ def _brackets(
     stack: list[tuple[int, str]] = []
     active: Counter[str] = Counter()  # what a backslash makes literal in the pairs around
 
-    @cache
-    def ifs() -> Mapping[int, Sequence[tuple[int, int]]]:
-        """The pairs that each escaped bracket would be part of."""
-        found: dict[int, list[tuple[int, int]]] = {}
-        for pair in _if_not_escaped(places, escaped, pairs, text, closers):
-            for at in pair:
-                if at in escaped:
-                    found.setdefault(at, []).append(pair)
-        return found
-
+    would: dict[int, list[tuple[int, int]]] | None = None  # pairs that an escaped bracket would be part of
     deep = False
     for at in found:
         while stack and stack[-1][0] < at:
             _leave(stack, active, brackets)
         if at in escaped:
-            if active[text[at]] or any(kind(*pair) is not None for pair in ifs().get(at, ())):
+            acts = active[text[at]] > 0
+            if not acts:
+                if would is None:
+                    would = _by_escaped(_if_not_escaped(places, escaped, pairs, text, closers), escaped)
+                acts = any(kind(*pair) is not None for pair in would.get(at, ()))
+            if acts:
                 marks.append(Mark("escape", at - 1, at + 1))
         elif at in begin:
             full = len(stack) >= MAX_DEPTH
@@ -185,6 +181,16 @@ def _brackets(
             active.update(bracket.opening + bracket.closing + bracket.inside)
             marks += [Mark("opening", at, at + 1, name), Mark("closing", end, end + 1, name)]
     return marks, sorted(warnings)
+
+
+def _by_escaped(pairs: Sequence[tuple[int, int]], escaped: set[int]) -> dict[int, list[tuple[int, int]]]:
+    """The pairs of each escaped bracket."""
+    found: dict[int, list[tuple[int, int]]] = {}
+    for pair in pairs:
+        for at in pair:
+            if at in escaped:
+                found.setdefault(at, []).append(pair)
+    return found
 
 
 def _not_taken(found: list[int], text: str, taken: Sequence[tuple[int, int]]) -> tuple[list[int], set[int]]:
