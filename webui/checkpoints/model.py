@@ -4,7 +4,7 @@ nothing else."""
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from webui.canvas import ALIGN, Canvas, Count
 from webui.checkpoints.families.base import Family
+from webui.checkpoints.last_layer import LastLayer
 from webui.checkpoints.tokenizer import Tokenizer
 from webui.checkpoints.unseen import Unseen
 from webui.checkpoints.weights import native_name
@@ -63,6 +64,7 @@ class Model:
         self.module, self.family, self.tokenizer = module, family, tokenizer
         self.mask, self.ends, self.description = mask, ends, description
         self.body, self.head = family.split(module)
+        self.last_layer = LastLayer(self.body)
         self.device = next(module.parameters()).device
         self.running: Canvas | None = None  # what the forward pass under way computes: see the hook `patch`
         self.varying: list[Callable[[Count], Hashable]] = []  # see `varies`
@@ -197,7 +199,7 @@ class Model:
         try:
             if self.family.shift:
                 columns = torch.maximum(columns - 1, canvas.start[rows])
-            return self._forward(canvas)[rows, columns]
+            return self._forward(canvas, columns=columns)[rows, columns]
         except torch.OutOfMemoryError:
             many = canvas.tokens.shape[0]
             if many == 1:
@@ -208,9 +210,9 @@ class Model:
             parts = canvas.take(range(half)), canvas.take(range(half, many))
             return torch.cat([self._wanted(part) for part in parts])
 
-    def _forward(self, canvas: Canvas, bare: bool = False) -> Tensor:
-        """Hidden states (B, L, D). The mask is given, so that a row is computed alike with and without
-        padding, unless there is none and `bare` says so."""
+    def _forward(self, canvas: Canvas, bare: bool = False, columns: Tensor | None = None) -> Tensor:
+        """Hidden states (B, L, D); with `columns` right in these at least. The mask is given, so that a row
+        is computed alike with and without padding, unless there is none and `bare` says so."""
         framed = canvas if self.description.frame is None else self._framed(canvas, *self.description.frame)
         tokens, mask = framed.tokens, self._mask(framed)
         positions = framed.position + self.description.first_position
@@ -219,15 +221,20 @@ class Model:
             unseen = unseen.moved(framed.tokens.shape[1] - canvas.tokens.shape[1] - (framed is not canvas))
             tokens, positions = unseen.tokens(tokens), unseen.positions(positions)
             mask = unseen.attention(mask, torch.finfo(mask.dtype).min)
+        if columns is None or unseen is not None or framed is not canvas:
+            last_layer = nullcontext()
+        else:
+            last_layer = self.last_layer.at(columns, tokens.shape[1])
         self.running = canvas
         try:
-            output = self.body(
-                input_ids=tokens,
-                attention_mask=None if bare and unseen is None else mask,
-                position_ids=positions,
-                use_cache=False,
-                **({} if self.family.level is None else {"level": self.family.level(canvas.time)}),
-            )
+            with last_layer:
+                output = self.body(
+                    input_ids=tokens,
+                    attention_mask=None if bare and unseen is None else mask,
+                    position_ids=positions,
+                    use_cache=False,
+                    **({} if self.family.level is None else {"level": self.family.level(canvas.time)}),
+                )
         finally:
             self.running = None
         hidden = output.last_hidden_state
