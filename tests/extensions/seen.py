@@ -54,7 +54,8 @@ def calls_of(app, prompt: str, **fields) -> list[list[tuple[str, str]]]:
 
 def alone_as_together(app, requests: list) -> None:
     """Asserts that rows of one batch are what each is alone."""
-    made = [replace(app.expand(request)[0], id=str(i)) for i, request in enumerate(requests)]
+    found = (cell for request in requests for cell in app.expand(request))
+    made = [replace(cell, id=str(i)) for i, cell in enumerate(found)]
 
     def texts(some) -> dict:
         events = app.engine.generate(some, "job", lambda: False)

@@ -17,7 +17,7 @@ from webui.settings import ROOT
 def app(tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
     (folder / "extensions").mkdir()
-    for name in ("constraints", "infill"):
+    for name in ("constraints", "infill", "xyz_grid"):
         (folder / "extensions" / name).symlink_to(ROOT / "extensions" / name)
     app = program(folder, folder / "extensions", ("LLaDA",))
     yield app
@@ -80,13 +80,13 @@ def test_parts_of_texts(app):
     assert parts("🦊 é", regex="(🦊) (é)") == [("🦊", "group 1"), ("é", "group 2")]
 
 
-def test_valid_is_a_metric_of_tables(app):
-    fields = {"prompt": "a", "length": 8, "seed": 1, "count": 2, "constraints": {"regex": "[a-z]+"}}
-    job = app.queue.submit(app.Request(**fields))
+def test_valid_is_a_metric_of_grids(app):
+    axis = {"x_field": "constraints.regex.text", "x_values": "[a-z]+, [0-9]+"}
+    job = app.queue.submit(app.Request(prompt="a", length=8, seed=1, count=2, xyz_grid=axis))
     assert job.wait(120)
     table = app.tables.of(job)
     assert "constraints.valid" in table.metrics
-    assert all(row.metrics["constraints.valid"] for row in table.rows)
+    assert [row.metrics["constraints.valid"] for row in table.rows] == [True] * 4
 
 
 def test_headers_of_python_functions_are_python(app):

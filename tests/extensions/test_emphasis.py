@@ -30,7 +30,7 @@ METHODS = ("attention", "contrast", "vocabulary")
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory):
-    app = program(tmp_path_factory.mktemp("emphasis"), dtype="float64")
+    app = program(tmp_path_factory.mktemp("emphasis"), families=("LLaDA", "LLaDA2"), dtype="float64")
     yield app
     app.close()
 
@@ -318,6 +318,27 @@ def test_rows_of_one_batch_are_what_each_is_alone(app, method):
         )
     ]
     alone_as_together(app, requests)
+
+
+@pytest.mark.parametrize("model", ["LLaDA", "LLaDA2"])
+def test_gaps_matrix_blocks_and_a_weighted_negative_prompt_in_one_request(app, model):
+    """Prompts of several lengths in one batch, so rows are padded; LLaDA2 sees blocks causally."""
+
+    def request(weight: float):
+        return app.Request(
+            model=model,
+            prompt="the ____ sat | in [[...3]] rain",
+            seed=1,
+            temperature=0.9,
+            steps=3,
+            prompt_matrix={"enabled": True},
+            infill={"about": f"a (cat:{weight}), big"},
+            guidance={"scale": 2.0, "negative_prompt": "a (much longer:3) dog in the house"},
+        )
+
+    alone_as_together(app, [request(3), request(0)])
+    first, second = ([part.text for part in finished(app, request(w)).parts] for w in (3, 0))
+    assert len(first) == 2 and first != second, "the weight matters"
 
 
 # -- contrast ------------------------------------------------------------------------------------------------
