@@ -479,6 +479,14 @@ NO_DIFFERENCE = {
 }
 
 
+def test_a_grid_over_the_weights_of_a_lora(app):
+    grid = {"x_field": "prompt", "x_values": "<lora:tiny:0>, <lora:tiny:0.5>, <lora:tiny:2>"}
+    fields = {"steps": 4, "seed": 3, "temperature": 1.0}
+    made = cells(write(app, prompt="a cat <lora:tiny:0>", **fields, xyz_grid=grid))
+    assert [part.text for part in made] == [write(app, **dict(part.request)).text for part in made]
+    assert len({part.text for part in made}) == 3
+
+
 def paths() -> list[str]:
     registry = Registry(ROOT / "extensions")
     return list(axis_fields(registry.Request))
