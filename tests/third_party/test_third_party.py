@@ -177,3 +177,45 @@ def test_without_them_saved_texts_keep_their_options(app, installed):
     assert json.loads(request.model_dump_json())["unknown"] == unknown
     assert unknown["closing"] == {"sentence": " The end."}
     safe.close()
+
+
+TALKATIVE = '''
+from webui import Cost, Extension, Options, field
+
+class Talkative(Extension):
+    """Says its key wherever it can."""
+    class Settings(Options):
+        key: str = field("", label="Key", help="Of a service.", secret=True)
+    class Options(Options):
+        fails: bool = field(False, label="Fails", help="Says it in an error.")
+    @classmethod
+    def neutral(cls, row):
+        return False
+    @classmethod
+    def cost(cls, request):
+        if cls.options(request).fails:
+            raise RuntimeError(cls.settings().key)
+        return Cost()
+    @classmethod
+    def prompt(cls, row):
+        return row.note(f"The key is {cls.settings().key}.")
+    def finish(self, row, result):
+        return {"key": self.settings().key, self.settings().key: 1}
+'''
+
+
+def test_a_secret_is_in_no_saved_text_and_no_log(tmp_path, capfd):
+    folder = tmp_path / "talkative"
+    folder.mkdir()
+    (folder / "__init__.py").write_text(TALKATIVE, "utf-8")
+    with testing.program(tmp_path, extensions=[folder]) as app:
+        app.registry.operator.change("talkative", {"key": "sk-1234-secret"})
+        result = testing.write(app, prompt="a", length=8, seed=1)
+        assert result.notes == ("The key is •••.",) and result.extras == {
+            "talkative": {"key": "•••", "•••": 1}
+        }
+        job = app.queue.submit(app.Request(prompt="a", length=8, talkative={"fails": True}))
+        assert job.wait(120) and job.error == "talkative: RuntimeError: •••"
+    assert "RuntimeError: •••" in (printed := capfd.readouterr().err) and "sk-1234" not in printed
+    saved = [path for path in tmp_path.rglob("*.json*") if "sk-1234" in path.read_text("utf-8")]
+    assert [path.name for path in saved] == ["extensions.json"]

@@ -376,8 +376,16 @@ class Engine:
         extras, failed = batch.chain.finish(row, result)
         for error in failed:
             self._keep(error)
-        if extras or failed:
-            notes = (*result.notes, *(self.registry.operator.clean(str(error)) for error in failed))
+        if extras or result.notes or failed:
+            clean = self.registry.operator.clean
+            notes = tuple(map(clean, (*result.notes, *map(str, failed))))
+            extras = {
+                name: {
+                    clean(key): clean(value) if isinstance(value, str) else value
+                    for key, value in said.items()
+                }
+                for name, said in extras.items()
+            }
             result = result.model_copy(update={"extras": extras, "notes": notes})
         return result
 

@@ -14,6 +14,7 @@ from webui.core.options import Options, validate
 from webui.extension.finding import MANIFEST
 
 MAX_MANIFEST = 64 * 1024  # characters
+MAX_DOTS = 1000  # a key of very many parts takes the reader minutes
 PROGRAM = "webui"
 # Package names with versions, as in PEP 508, without addresses, paths and options: those could run anything.
 REQUIREMENT = re.compile(
@@ -57,11 +58,18 @@ class Manifest(Options):
         path = folder / MANIFEST
         if not path.is_file():
             return None
-        text = read(path) if path.stat().st_size <= MAX_MANIFEST else ""
+        try:
+            text = read(path) if path.stat().st_size <= MAX_MANIFEST else ""
+        except ValueError:  # which names the whole path
+            raise ValueError(f"{MANIFEST} is not text in UTF-8.") from None
         if not text:
             raise ValueError(f"{MANIFEST} is empty or longer than {MAX_MANIFEST} characters.")
         try:
+            if text.count(".") > MAX_DOTS:
+                raise RecursionError
             manifest = validate(cls, tomllib.loads(text))
+        except RecursionError:
+            raise ValueError(f"{MANIFEST} is nested too deeply.") from None
         except tomllib.TOMLDecodeError as error:
             raise ValueError(f"{MANIFEST} is not valid TOML: {error}.") from None
         except ValueError as error:

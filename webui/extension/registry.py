@@ -389,12 +389,12 @@ def _blamed(kind: type[Extension], faults: Faults) -> Iterator[None]:
     except Abandoned:
         raise
     except ValueError as error:
-        raise ValueError(faults.clean(f"{kind.name}: {message(error)}")) from error
+        raise ValueError(faults.clean(f"{kind.name}: {message(error)}")) from None
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt) and current_thread() is main_thread():
             raise  # Ctrl+C
         faults.add(kind.name, error)
-        raise ExtensionFault(kind.name, error, faults.clean) from error
+        raise ExtensionFault(kind.name, error, faults.clean) from None  # whose traceback may hold secrets
 
 
 def _check_cell(kind: type[Extension], before: Request, cell: object) -> None:
@@ -472,7 +472,7 @@ def check_name(name: str) -> None:
         better = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_")
         advice = f", rename the folder to {better}" if better.isidentifier() and not iskeyword(better) else ""
         raise ValueError(f"{name} is no identifier{advice}.")
-    if name in Request.model_fields or hasattr(Request, name):
+    if name in Request.model_fields or hasattr(Request, name) or name in ("self", "cls"):
         raise ValueError(
             f"An extension cannot be named {name!r}: the request has something of that name; rename the "
             "folder."

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import FrameType, TracebackType
 
 from webui.checkpoints.weights import ReportProgress, Stopped
-from webui.core.errors import Abandoned, code_of, message
+from webui.core.errors import Abandoned, ExtensionFault, code_of, message
 from webui.core.events import Event
 from webui.service.job import Job
 
@@ -122,6 +122,8 @@ class Worker:
             if self.retired:
                 return
             traceback.print_exc()
+            if isinstance(error, ExtensionFault):  # names it already
+                return job.end(str(error), "extension")
             culprit = _extension(_inwards(error.__traceback__))
             reason = f"{type(error).__name__}: {message(error)}".removesuffix(": ")
             if culprit:

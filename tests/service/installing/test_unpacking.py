@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import random
 import stat
+import struct
 import tarfile
 import zipfile
 
@@ -112,9 +115,56 @@ def test_what_is_too_much_is_refused(tmp_path, target, monkeypatch):
         unpack(zipped(tmp_path / "many.zip", *"abcd"), tmp_path)
 
 
-def test_two_spellings_of_a_name_are_refused(tmp_path, target):
-    with pytest.raises(ValueError, match="twice, or in two spellings"):
-        unpack(zipped(tmp_path / "a.zip", "a/Code.py", "A/code.PY"), target)
+def test_what_is_small_here_and_large_in_memory_is_refused(tmp_path, target):
+    """Folders and headers without end, which the readers of the standard library would hold whole."""
+    folder, header = tarfile.TarInfo("d"), tarfile.TarInfo("x")
+    folder.type, header.type, header.size = tarfile.DIRTYPE, tarfile.XHDTYPE, 1 << 30
+    archive = tmp_path / "a.tar.gz"
+    for content in (folder.tobuf() * 5000, header.tobuf() + bytes(80 << 20)):
+        archive.write_bytes(gzip.compress(content, 1))
+        assert archive.stat().st_size < 500_000
+        with pytest.raises(ValueError, match="more than 2000 files|takes more than 64 MB"):
+            unpack(archive, target)
+    entry = b"PK\x01\x02" + bytes(42) + b"a"
+    end = struct.pack("<4sHHHHIIH", b"PK\x05\x06", 0, 0, 5000, 5000, 5000 * len(entry), 0, 0)
+    (tmp_path / "a.zip").write_bytes(entry * 5000 + end)
+    with pytest.raises(ValueError, match="more than 2000 files"):
+        unpack(tmp_path / "a.zip", target)
+    assert all_files(target) == []
+
+
+@pytest.mark.parametrize("kind", ["xz", "bz2", "gz", "zip", "lzma"])
+def test_a_damaged_compression_is_a_sentence(tmp_path, target, kind):
+    content = random.Random(1).randbytes(50_000)
+    archive = tmp_path / f"a.{kind}"
+    if kind in ("zip", "lzma"):
+        method = zipfile.ZIP_BZIP2 if kind == "zip" else zipfile.ZIP_LZMA
+        with zipfile.ZipFile(archive, "w", method) as opened:
+            opened.writestr("a", content)
+    else:
+        with tarfile.open(archive, f"w:{kind}") as opened:
+            entry = tarfile.TarInfo("a")
+            entry.size = len(content)
+            opened.addfile(entry, io.BytesIO(content))
+    damaged = bytearray(archive.read_bytes())
+    damaged[25_000] ^= 0xFF
+    archive.write_bytes(damaged)
+    with pytest.raises(ValueError, match="cannot be read|is not read here"):
+        unpack(archive, target)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("a/Code.py", "A/code.PY"), "twice, or in two spellings"),
+        (("\xe9.py", "e\u0301.py"), "twice, or in two spellings"),
+        (("a", "a/b"), "lies in what is a file"),
+        (("a\u202egnp.py",), "is no name"),
+    ],
+)
+def test_names_that_another_system_or_a_reader_takes_for_others_are_refused(tmp_path, target, names, said):
+    with pytest.raises(ValueError, match=said):
+        unpack(zipped(tmp_path / "a.zip", *names), target)
 
 
 def test_compiled_python_and_git_stay_out(tmp_path, target):

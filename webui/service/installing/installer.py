@@ -179,8 +179,13 @@ class Installer:
         check_name(manifest.name)
         if name and manifest.name != name:
             raise ValueError(f"It is now called {manifest.name}; add it as a new extension.")
-        if manifest.name in self._built_in:
-            raise ValueError(f"There is an extension {manifest.name} already, which is not an installed one.")
+        for other in (*self._built_in, *self.lock().extensions):
+            if other.casefold() != manifest.name.casefold():
+                continue
+            if other in self._built_in:
+                raise ValueError(f"There is an extension {other} already, which is not an installed one.")
+            if other != manifest.name:  # where folders cannot be told apart
+                raise ValueError(f"There is an extension {other} already; it differs in capitals only.")
         if refusal := manifest.refusal(self._program):
             raise ValueError(f"{manifest.name} cannot be added. {refusal}")
         _compiles(place)
@@ -248,7 +253,11 @@ def _lift(place: Path) -> None:
 
 def _compiles(place: Path) -> None:
     """ValueError for a file that is no Python, or too long to be read by anyone. Nothing is executed."""
+    room = 2 * MAX_SOURCE
     for path in sorted(place.rglob("*.py")):
+        room -= path.stat().st_size
+        if room < 0:
+            raise ValueError(f"Its Python files have more than {2 * MAX_SOURCE >> 20} MB.")
         if path.stat().st_size > MAX_SOURCE:
             raise ValueError(f"{path.relative_to(place).as_posix()} has more than {MAX_SOURCE >> 20} MB.")
         try:
