@@ -169,3 +169,10 @@ def test_what_cannot_work_is_greyed_out_with_the_reason(visit, folder):
     expect(refused).to_have_attribute("title", sentence)
     expect(refused).to_have_attribute("aria-disabled", "true")
     expect(user.page.get_by_role("option", name="raw")).not_to_have_attribute("data-refused", re.compile(""))
+    user.page.keyboard.press("Escape")
+    user.page.locator("#field-sampler input").click()
+    idle = user.page.locator(
+        "#field-sampler ~ * [role=option][data-refused], #field-sampler [role=option][data-refused]"
+    )
+    expect(idle).to_have_count(1)
+    expect(idle).to_have_attribute("title", re.compile("no token that makes gaps longer"))

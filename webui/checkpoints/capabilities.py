@@ -13,12 +13,14 @@ from webui.checkpoints.files import MAX_JSON, printable, read_json, status
 from webui.core.errors import Refusal
 from webui.core.prompt import Draft, Gap
 
+KEEPS_LENGTH = "This checkpoint has no token that makes gaps longer: the answer keeps its length."
+
 
 @dataclass(frozen=True)
 class Capabilities:
     """refused   field of a request, or field=value: why it cannot work. Of an extension: extension.option
-    cautions  what works, but not as one may expect: `draft`, text that stands in
-              the answer from the start, and why
+    cautions  what works, but not as one may expect, and why: `draft`, text that stands in the answer from the
+              start; or field=value, a choice that does nothing of its own
     """
 
     refused: Mapping[str, str] = field(default_factory=dict)
@@ -55,6 +57,8 @@ def capabilities(name: str, folder: Path, family: Family, config: Mapping[str, A
     if not family.caches:
         refused |= {f"cache={mode}": without_cache(mode, name, family) for mode in ("prefix", "dual")}
     cautions: dict[str, str] = {}
+    if family.expand(config) is None:
+        cautions["sampler=dreamon"] = KEEPS_LENGTH
     if family.attention not in ("bidirectional", "known-first"):
         tokens = family.block_length(config) or family.answer_block(config)
         left = f"blocks of {tokens} tokens" if tokens else "single tokens"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from webui.checkpoints.capabilities import KEEPS_LENGTH
 from webui.checkpoints.tokenizer import Encoded, Tokenizer
 from webui.core.options import Options
 from webui.core.prompt import Draft, Gap, Passage, Piece
@@ -145,9 +146,7 @@ def tokenize(
     grows = None
     if table.known("sampler", request.sampler).resize is not None and mask != NO_MASK:
         if expand is None:
-            row = row.note(
-                "This checkpoint has no token that makes gaps longer: the answer keeps its length."
-            )
+            row = row.note(KEEPS_LENGTH)
         elif request.cache != "exact":
             raise ValueError(
                 f"The sampler {request.sampler} moves positions, and no cache follows: take the cache exact."

@@ -1,5 +1,5 @@
 // @ts-check
-// What the chosen checkpoint cannot do: its controls are greyed out, each with the reason.
+// What the chosen checkpoint cannot do, and choices that do nothing with it: greyed out, each with the reason.
 
 const MARK = "data-refused";
 
@@ -22,7 +22,7 @@ function options() {
     if (value === undefined) continue;
     for (const option of document.querySelectorAll(`#${idOf(field)} [role="option"], #${idOf(field)} label`)) {
       const words = option.getAttribute("aria-label") ?? option.textContent?.trim() ?? "";
-      if (words === value || words.endsWith(`(${value})`)) set(option, why);
+      if (words === value || words.toLowerCase().endsWith(`(${value})`)) set(option, why);
     }
   }
 }

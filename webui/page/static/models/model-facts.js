@@ -34,7 +34,8 @@ export function details(entry, standing) {
     ["license", entry.license],
   ];
   for (const [key, value] of facts) if (value) list.append(element("div", "", element("dt", "", say(`models.${key}`)), element("dd", "", element("bdi", "", String(value)))));
-  const sentences = [...Object.values(entry.refused ?? {}), ...Object.values(entry.cautions ?? {})];
+  const cautions = Object.entries(entry.cautions ?? {}).filter(([name]) => !name.includes("=")); // those are at their choice
+  const sentences = [...Object.values(entry.refused ?? {}), ...cautions.map(([, why]) => why)];
   const cannot = element("ul", "models-cannot", ...sentences.map((sentence) => element("li", "", sentence)));
   const limits = sentences.length ? [element("h4", "", say("models.cannot")), cannot] : [];
   const node = element("div", "", element("h3", "", name), state, bar, why, list, ...limits);

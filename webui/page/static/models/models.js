@@ -97,7 +97,8 @@ class Models extends HTMLElement {
     const entry = this.chosen;
     this.chip.hidden = !entry && !this.entries.length;
     if (!entry) return;
-    limit(entry.refused ?? {});
+    const idle = Object.entries(entry.cautions ?? {}).filter(([name]) => name.includes("="));
+    limit({ ...entry.refused, ...Object.fromEntries(idle) });
     const state = stateOf(entry);
     this.chip.dataset.state = state.state;
     setText(this.label, entry.error ? "" : entry.parameters ? say("models.size_of", { number: size(entry) }) : size(entry));
