@@ -171,7 +171,7 @@ def test_hostile_prompts_are_text_and_an_error_is_told(visit, api):
     item = user.page.locator(".queue-item[data-state=failed]").first
     item.wait_for()
     expect(item.locator(".queue-prompt")).to_have_text(HOSTILE[:120] + ("…" if len(HOSTILE) > 120 else ""))
-    expect(item.locator(".queue-error")).to_contain_text("rehearsal")
+    expect(item.locator(".queue-error")).to_contain_text("Rehearsal: ")
     expect(item.locator("img, script")).to_have_count(0)
     assert all(
         box["height"] >= 40 for box in (b.bounding_box() for b in item.locator("button:visible").all())
