@@ -7,6 +7,7 @@ import torch
 
 from tests.tiny_checkpoints import llada
 from webui.canvas import Canvas
+from webui.checkpoints.last_layer import LastLayer
 from webui.checkpoints.loading import Checkpoints
 from webui.denoising import samplers
 from webui.denoising.samplers import SamplerOptions
@@ -28,11 +29,10 @@ def test_the_last_layer_gives_the_same_bits_where_they_are_wanted(tmp_path, dtyp
         options = [SamplerOptions("low_confidence", "even", "probability", 50, 16)] * rows
         canvas = samplers.activate(samplers.prepare(canvas, options))
         narrow = model(canvas)
-        model.last_layer.plain = False
+        last_layer, model.last_layer = model.last_layer, LastLayer(None)
         assert torch.equal(narrow, model(canvas))
-        model.last_layer.plain = True
+        model.last_layer = last_layer
         few, every = seen[-2:]
         assert few < every == canvas.tokens.shape[1] and few % 16 == 0
-        model.last_layer.columns, model.last_layer._length = (0, 16), every  # a window beside what is wanted
-        assert not torch.equal(narrow, model.project(canvas, model._forward(canvas)[canvas.at]))
-        model.last_layer.columns = None
+        with torch.no_grad(), last_layer.at(torch.tensor([0]), every):  # a window beside what is wanted
+            assert not torch.equal(narrow, model.project(canvas, model._forward(canvas)[canvas.at]))

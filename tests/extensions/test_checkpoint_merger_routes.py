@@ -32,7 +32,7 @@ def test_a_merge_is_watched_and_its_recipe_listed(app):
     )
     with pytest.raises(ValueError, match="merging runs already"):
         call(app, "start", a="A", b="B", out="other")
-    assert app.background.get("merging").wait(60)
+    assert app.background.get("merging").wait(240)
     assert call(app, "state") == {"state": "done", "done": 1.0, "said": "", "error": ""}
     said = call(app, "options")
     assert said["checkpoints"] == ["A", "B", "mix"] and len(said["methods"]) == 9
@@ -43,7 +43,7 @@ def test_a_merge_is_watched_and_its_recipe_listed(app):
 
 def test_a_difference_is_extracted_with_what_it_reports(app):
     call(app, "start", method="extract", a="A", b="B", rank=4, out="poet")
-    assert app.background.get("merging").wait(60)
+    assert app.background.get("merging").wait(240)
     state = call(app, "state")
     assert state["state"] == "done" and "relative error 0." in state["said"], state
     said = call(app, "options")
@@ -66,7 +66,7 @@ def test_how_a_pruned_checkpoint_was_made_is_listed(app):
 
 def test_what_the_command_refuses_is_said(app):
     call(app, "start", a="A", b="B", method="add_difference", out="mix")
-    assert app.background.get("merging").wait(60)
+    assert app.background.get("merging").wait(240)
     state = call(app, "state")
     assert state["state"] == "failed"
     assert state["error"] == "The method add_difference needs a third checkpoint, --c."
@@ -75,7 +75,7 @@ def test_what_the_command_refuses_is_said(app):
 def test_a_merge_is_cancelled(app):
     call(app, "start", a="A", b="B", out="mix")
     call(app, "cancel")
-    assert app.background.get("merging").wait(60)
+    assert app.background.get("merging").wait(240)
     assert call(app, "state")["state"] in ("stopped", "done")
 
 

@@ -22,44 +22,40 @@ class LastLayer:
     """
 
     def __init__(self, body: Any):
-        self.columns: tuple[int, int] | None = None  # from, to before; None: all
         layers = getattr(body, "layers", None)
-        last: Any = layers[-1] if isinstance(layers, nn.ModuleList) and len(layers) else None
-        self.plain = _is_plain(last)
-        self._length = 0
-        if self.plain:
-            last.self_attn.o_proj.register_forward_pre_hook(self._cut)
-            last.self_attn.register_forward_hook(self._attended)  # behind what patches add to the projection
-            last.mlp.register_forward_pre_hook(self._cut)
-            last.mlp.register_forward_hook(self._padded)
+        last = layers[-1] if isinstance(layers, nn.ModuleList) and len(layers) else None
+        self._layer: Any = last if _is_plain(last) else None  # None: computed as a whole
+        self._columns, self._length = (0, 0), 0  # from, to before; of how many
 
     @contextmanager
     def at(self, columns: Tensor, length: int) -> Iterator[None]:
         """Computed where these columns lie, of `length`. On a CPU, where asking for them costs nothing."""
-        if not self.plain or columns.device.type != "cpu" or not columns.numel() or torch.is_grad_enabled():
+        layer = self._layer
+        if layer is None or columns.device.type != "cpu" or not columns.numel() or torch.is_grad_enabled():
             yield
             return
         first, last = int(columns.min()) // ALIGN * ALIGN, -(-(int(columns.max()) + 1) // ALIGN) * ALIGN
-        self.columns, self._length = (first, min(last, length)), length
+        self._columns, self._length = (first, min(last, length)), length
+        hooks = (  # for this pass alone, so that the module is as it was loaded; behind those of patches
+            layer.self_attn.o_proj.register_forward_pre_hook(self._cut),
+            layer.self_attn.register_forward_hook(self._attended),
+            layer.mlp.register_forward_pre_hook(self._cut),
+            layer.mlp.register_forward_hook(self._padded),
+        )
         try:
             yield
         finally:
-            self.columns = None
+            for hook in hooks:
+                hook.remove()
 
-    def _cut(self, part: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
-        if self.columns is None:
-            return None
-        return (inputs[0][:, self.columns[0] : self.columns[1]], *inputs[1:])
+    def _cut(self, part: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (inputs[0][:, self._columns[0] : self._columns[1]], *inputs[1:])
 
     def _attended(self, part: nn.Module, inputs: Any, output: tuple[Tensor, ...]) -> Any:
-        if self.columns is None:
-            return None
         return (self._padded(part, inputs, output[0]), *output[1:])
 
-    def _padded(self, part: nn.Module, inputs: Any, output: Tensor) -> Tensor | None:
-        if self.columns is None:
-            return None
-        first, last = self.columns
+    def _padded(self, part: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+        first, last = self._columns
         return nn.functional.pad(output, (0, 0, first, self._length - last))
 
 

@@ -184,7 +184,7 @@ def finish(monkeypatch, capsys):
 
     def run(folder: Path, *more: str) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["main", *short(folder, *more)])
-        monkeypatch.setattr("extensions.training.main.PROMPTS", PROMPTS[:2])  # without guidance and with it
+        monkeypatch.setitem(main.__globals__, "PROMPTS", PROMPTS[:2])  # without guidance and with it
         status = main()
         return status, "".join(capsys.readouterr())
 
