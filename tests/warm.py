@@ -1,4 +1,4 @@
-"""A process that has imported what a server imports, and forks for each server it is told: importing takes 7 s of
+"""A process that has imported what a server imports, and forks for each server it is asked for: importing takes 7 s of
 processor time, and most tests of a server are not about its start.
 
 It gets over a socket [arguments, environment, folder, where the exit status goes] with the descriptors of standard
