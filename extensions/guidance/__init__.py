@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     Parts = dict[int, Tensor]  # logits of rows, by their places in a canvas
 
+NEGATIVE_SCALE = 1.5  # of a negative prompt whose scale is left alone
 NEAR = 1e-6  # equal shares of an answer may differ by rounding
 TINY = 1e-12  # a spread that is none
 
@@ -48,7 +49,8 @@ class Guidance(Extension):
         negative_prompt: str = field(
             "",
             label="Negative prompt",
-            help="What the text should move away from. Acts with a guidance scale above 1.",
+            help="What the text should move away from. A scale that is left alone becomes 1.5; at 1 it does "
+            "nothing.",
             place="prompt",
             widget="lines",
             max_length=100_000,
@@ -60,7 +62,8 @@ class Guidance(Extension):
             step=0.1,
             label="Guidance scale",
             place="parameters",
-            help="How strongly the prompt is followed: 1 is off and twice as fast, 1.5 to 4 is usual.",
+            help="How strongly the prompt is followed: 1 is off and twice as fast, 1.5 to 4 is usual. Left "
+            "alone it is off, or 1.5 with a negative prompt.",
         )
         start: float = field(
             0.0,
@@ -107,25 +110,26 @@ class Guidance(Extension):
         options = cls.options(row)
         if not options.negative_prompt:
             return row
-        if cls.neutral(row):
+        if options.scale == 1.0:
             return row.note("The negative prompt does nothing at guidance scale 1; raise the scale.")
         return row.with_prompt("negative", Prompt.of(options.negative_prompt))
 
     @classmethod
     def cost(cls, request: Request) -> Cost:
         options = cls.options(request)
-        if options.scale in (None, 1.0):
+        if options.scale == 1.0 or options.scale is None and not options.negative_prompt:
             return Cost()
         return Cost(rows=1 + max(0.0, options.end - options.start))  # the base is a row of its own
 
     @classmethod
     def neutral(cls, row: Row) -> bool:
-        return cls.options(row).scale in (None, 1.0)
+        scale = cls.options(row).scale
+        return scale == 1.0 or scale is None and "negative" not in row.prompts
 
     def canvas(self, canvas: Canvas, model: Link) -> Canvas:
         self._template = model.template("negative")
         self._published = replace(model.template("main"), name="negative", weights=None)  # to be masked
-        for name, off in (("scale", 1.0), ("rescale", 0.0), ("adaptive", 0.0)):
+        for name, off in (("scale", NEGATIVE_SCALE), ("rescale", 0.0), ("adaptive", 0.0)):
             self.rows_column(name, canvas, off)  # sent to the device now, not when an interval begins
         return canvas
 
@@ -142,7 +146,7 @@ class Guidance(Extension):
         branch = canvas.take(on)
         prompted = torch.cat([own[index] for index in _places(on)])
         based = torch.cat([base[index] for index in _places(on)])
-        guided = based + self.column("scale", branch, 1.0) * (prompted - based)
+        guided = based + self.column("scale", branch, NEGATIVE_SCALE) * (prompted - based)
         if any(row is not None and self.options(row).rescale > 0 for row in self.rows):
             guided = _rescaled(guided, prompted, self.column("rescale", branch))
         guided = iter(guided.split([count.active for count in branch.counts]))

@@ -201,7 +201,7 @@ def _with_negative(row: Row, main: Sequence[Style]) -> Row:
     guidance = getattr(row.request, "guidance", None)
     if not texts or guidance is None:
         return row
-    if guidance.scale in (None, 1.0):
+    if guidance.scale == 1.0:
         return row.note("The negative prompts of styles do nothing at guidance scale 1; raise the scale.")
     return row.with_prompt(NEGATIVE, _applied(row.prompts.get(NEGATIVE, Prompt()), texts))
 

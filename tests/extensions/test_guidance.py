@@ -130,16 +130,21 @@ def test_scale_1_is_bit_for_bit_no_guidance_and_costs_nothing(app, tmp_path):
     fields = {"prompt": "a cat", "temperature": 0.7}
     plain = write(without, **fields)
     without.close()
-    for options in (
-        {},
-        {"scale": 1.0},
-        {"scale": 1.0, "negative_prompt": "rain"},
-        {"negative_prompt": "rain"},
-    ):
+    for options in ({}, {"scale": 1.0}, {"scale": 1.0, "negative_prompt": "rain"}):
         result = write(app, **fields, guidance=options)
         assert (result.text, result.trace) == (plain.text, plain.trace)
         assert ("does nothing at guidance scale 1" in "".join(result.notes)) == ("negative_prompt" in options)
     assert rows_per_call(app, guidance={"scale": 1.0, "negative_prompt": "rain"}) == [1] * LENGTH
+
+
+def test_a_negative_prompt_acts_with_a_scale_that_is_left_alone(app):
+    one, two = (
+        write(app, prompt="a cat", guidance={"negative_prompt": "rain"} | scale)
+        for scale in ({}, {"scale": 1.5})
+    )
+    assert one.trace == two.trace and not one.notes
+    assert one.trace != write(app, prompt="a cat").trace
+    assert rows_per_call(app, guidance={"negative_prompt": "rain"}) == [2] * LENGTH
 
 
 def test_a_branch_is_made_only_where_it_is_needed(app):

@@ -79,6 +79,7 @@ def test_the_negative_prompt(registry):
     )
     row = styled(registry, "a", scale=2.0, negative="b <style:rhyme>")
     assert row.prompts["main"].text == "a" and row.prompts["negative"].text == "b, prose, lists"
+    assert styled(registry, "a", "rhyme", scale=None).prompts["negative"].text == "prose, lists"
     row = styled(registry, "a", "rhyme")
     assert set(row.prompts) == {"main"} and row.notes == (
         "The negative prompts of styles do nothing at guidance scale 1; raise the scale.",
