@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from tests.denoising.test_samplers import spread
+from webui.denoising import noise
 from webui.denoising.samplers import draw
 
 SHARES = (0.05, 0.3, 0.5, 0.9, 0.95, 0.999, 1.0, 0.99999, 0.7)
 KINDS = {
     "plain": lambda logits: logits * 3,
-    "nearly even": lambda logits: logits * 0.01,  # the likeliest few hundred do not suffice
+    "nearly even": lambda logits: logits * 0.01,  # the likeliest hundred do not suffice
     "equal ones": torch.round,
     "few left": lambda logits: torch.where(logits < 2, -torch.inf, logits),
 }
@@ -28,8 +29,12 @@ def sorted_out(logits: torch.Tensor, share: float) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("vocabulary", [50, 700, 1500])
-def test_top_p_drops_what_sorting_drops(kind, vocabulary):
+@pytest.mark.parametrize(
+    ("vocabulary", "sample"), [(50, 64), (700, 64), (1500, 300), (1500, 20), (1500, 4096)]
+)
+def test_top_p_drops_what_sorting_drops(kind, vocabulary, sample, monkeypatch):
+    """Also where the place of the cut is estimated, well or badly."""
+    monkeypatch.setattr(draw, "SAMPLE", sample)
     generator = torch.Generator().manual_seed(vocabulary)
     logits = KINDS[kind](torch.randn(len(SHARES), vocabulary, generator=generator, dtype=torch.float64))
     logits[:, 3] = 4.0  # one is always left
@@ -51,3 +56,17 @@ def test_top_k_keeps_the_k_likeliest_and_their_equals(kind, k):
     left = draw.processed(canvas, logits)
     least = logits.topk(k, dim=1).values[:, -1:]
     assert torch.equal(left, logits.masked_fill(logits < least, -torch.inf))
+
+
+@pytest.mark.parametrize("warm", [0.02, 0.5, 3.0])
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_cpu_skips_changes_no_draw(kind, warm):
+    """The rest is looked at only where it can win: with all of it looked at the tokens are the same."""
+    logits = KINDS[kind](torch.randn(300, 900, generator=torch.Generator().manual_seed(7)))
+    logits[:, 3] = 4.0
+    warmth, positions = torch.full((300, 1), warm), torch.arange(300)
+    keys = noise.counter(torch.tensor(5), torch.arange(3)[:, None], positions, torch.tensor(2))
+    drawn = draw._on_host(logits, warmth, keys)
+    assert torch.equal(drawn, draw._on_device(logits, warmth, keys))
+    likely = draw.likeliest(logits)[1]
+    assert warm < 3 or kind != "nearly even" or not (drawn[:, None] == likely).any(1).all(), "the rest won"

@@ -34,7 +34,8 @@ class LastLayer:
         if layer is None or columns.device.type != "cpu" or not columns.numel() or torch.is_grad_enabled():
             yield
             return
-        first, last = int(columns.min()) // ALIGN * ALIGN, -(-(int(columns.max()) + 1) // ALIGN) * ALIGN
+        where = columns.numpy()
+        first, last = int(where.min()) // ALIGN * ALIGN, -(-(int(where.max()) + 1) // ALIGN) * ALIGN
         self._columns, self._length = (first, min(last, length)), length
         hooks = (  # for this pass alone, so that the module is as it was loaded; behind those of patches
             layer.self_attn.o_proj.register_forward_pre_hook(self._cut),

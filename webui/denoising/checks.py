@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
@@ -36,6 +37,14 @@ class Check:
         if not bool(wrong.any()):
             return []
         return wrong.nonzero()[:, 0].tolist() if self.per_row else canvas.at[0][wrong].unique().tolist()
+
+
+def not_finite(logits: Tensor) -> Tensor:
+    """(N,) bool: positions whose logits (N, V) are not all finite numbers."""
+    if logits.device.type == "cpu" and math.isfinite(float(logits.sum())):  # a third of the time
+        return torch.zeros(logits.shape[0], dtype=torch.bool)
+    # Of NaN neither is true. (`aminmax` takes ten times as long.)
+    return ~((logits.amin(1) > -torch.inf) & (logits.amax(1) < torch.inf))
 
 
 def check_tensor(

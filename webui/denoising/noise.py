@@ -36,7 +36,7 @@ def counter(seed: Tensor, stream: int | Tensor, position: Tensor, step: Tensor) 
         key = _mixed(key ^ high)
         key = _mixed(key + _words(position))
         key = _mixed(key + _words(step) * np.uint32(0x85EBCA6B))
-        return torch.from_numpy(key.astype(np.int64)).reshape(_shape(seed, stream, position, step))
+        return _tensor(key.astype(np.int64), seed, stream, position, step)
     key = mix((seed & _LOW) ^ (0x9E3779B9 + stream))
     key = mix(key ^ ((seed >> 32) & _LOW))
     key = mix((key + position) & _LOW)
@@ -48,19 +48,23 @@ def bits(key: Tensor, token: Tensor | int = 0) -> Tensor:
     if key.device.type == "cpu":
         words = _mixed(_words(key) + _words(token) * np.uint32(0xC2B2AE35))
         words >>= np.uint32(9)
-        return torch.from_numpy(words.view(np.int32)).reshape(_shape(key, token))
+        return _tensor(words.view(np.int32), key, token)
     return mix((key + token * 0xC2B2AE35) & _LOW) >> 9
 
 
 def _words(x: Tensor | int) -> Any:
     """The low 32 bits of integers, as unsigned numbers that wrap: an array of one dimension or more, for only
     arrays wrap without a warning."""
-    return np.atleast_1d(x.numpy() if isinstance(x, Tensor) else np.int64(x)).astype(np.uint32)
+    if not isinstance(x, Tensor):
+        return np.array([x & _LOW], np.uint32)
+    words = x.numpy().astype(np.uint32)
+    return words if words.ndim else words[None]
 
 
-def _shape(*numbers: Tensor | int) -> torch.Size:
-    """What numbers of these shapes broadcast to."""
-    return torch.broadcast_shapes(*(x.shape for x in numbers if isinstance(x, Tensor)))
+def _tensor(words: Any, *numbers: Tensor | int) -> Tensor:
+    """What was computed from `_words` of these numbers, without the dimension that none of them has."""
+    made = torch.from_numpy(words)
+    return made if any(isinstance(x, Tensor) and x.ndim for x in numbers) else made[0]
 
 
 def _mixed(x: Any) -> Any:
@@ -85,6 +89,15 @@ def gumbel(key: Tensor, token: Tensor | int = 0) -> Tensor:
 
 def gumbel_of(bits: Tensor) -> Tensor:
     """Gumbel noise from the 23 bits that `bits` gives; it grows with them."""
+    if bits.device.type == "cpu":  # NumPy's calls are quicker; the logarithm is torch's, whose bits count
+        plain = bits.numpy().astype(np.float32)
+        plain += np.float32(0.5)
+        plain *= np.float32(2.0**-23)
+        noise = torch.from_numpy(plain)
+        for _ in range(2):
+            noise.log_()
+            np.negative(plain, out=plain)
+        return noise
     return -torch.log(-torch.log((bits.to(torch.float32) + 0.5) * 2.0**-23))
 
 

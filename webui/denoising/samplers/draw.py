@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,9 +17,11 @@ LIKELIEST = 64  # tokens that get Gumbel noise of their own; the rest are drawn 
 TOGETHER = 64  # positions whose whole vocabulary is looked at together: they fit into a cache
 HIGH = 3.0  # Gumbel noise that one token in twenty exceeds
 GROUPS = (
-    512  # into which a vocabulary is dealt to find its likeliest tokens; 4 for each that is wanted, at least
+    256  # into which a vocabulary is dealt to find its likeliest tokens; 4 for each that is wanted, at least
 )
-NUCLEUS = 512  # tokens among which top-p looks before it sorts all
+NUCLEUS = 128  # tokens among which top-p looks first
+SAMPLE = 4096  # tokens from which it estimates where to cut otherwise
+DEVIATIONS = 1.5  # of the estimate within which the place is looked for
 
 
 def draw(canvas: Canvas, logits: Tensor) -> Tensor:
@@ -39,25 +42,54 @@ def draw(canvas: Canvas, logits: Tensor) -> Tensor:
         warmth = torch.ones_like(warmth)
     else:
         unfiltered = logits
-    values, tokens = likeliest(logits)
-    values = values / warmth
     streams = torch.arange(3, device=rows.device)[:, None]  # DRAW, REST, INSIDE: all their keys at once
     keys = noise.counter(_seeds(canvas), streams, columns - canvas.answer[rows], canvas.step[rows])
+    token = (_on_host if rows.device.type == "cpu" else _on_device)(logits, warmth, keys)
+    return torch.where(temperature[:, 0] > 0, token, greedy(unfiltered)) if "greedy" in state.draws else token
+
+
+def _on_device(logits: Tensor, warmth: Tensor, keys: Tensor) -> Tensor:
+    """(N,): a token for each position, of softmax(logits (N, V) / warmth (N, 1)), from its keys (3, N). Asks
+    the device for nothing."""
+    values, tokens = likeliest(logits)
+    values, there = values / warmth, values > -torch.inf
     best, where = (values + noise.gumbel(keys[noise.DRAW][:, None], tokens)).max(1)
     token = tokens.gather(1, where[:, None])[:, 0]
-    # The rest weighs no more than if every token of it were as likely as the least likely of the others.
-    least = torch.where(values > -torch.inf, values, torch.inf).amin(1)
     luck = noise.gumbel(keys[noise.REST])
-    possible = least + math.log(logits.shape[1]) + 1e-3 + luck > best
-    possible = possible & ((values > -torch.inf).sum(1) >= LIKELIEST)  # fewer: the rest has nothing
+    possible = _reach(values.masked_fill(~there, torch.inf).amin(1), logits.shape[1]) + luck > best
+    possible &= there.sum(1) >= LIKELIEST  # fewer: the rest has nothing
+    rest = (logits / warmth).scatter_(1, tokens, -torch.inf)
+    wins = possible & (rest.logsumexp(1) + luck > best)
+    inside = (rest + noise.gumbel(keys[noise.INSIDE][:, None], _every(logits))).argmax(1)
+    return torch.where(wins, inside, token)
+
+
+def _on_host(logits: Tensor, warmth: Tensor, keys: Tensor) -> Tensor:
+    """The same on a CPU: in NumPy, whose calls take a fraction of torch's for so few numbers, and of the rest
+    only what can win. Logarithms and exponentials are torch's, which rounds them in its own way."""
+    values, tokens = likeliest(logits)
+    places, heat = tokens.numpy(), warmth.numpy()
+    each, scaled = np.arange(len(places)), values.numpy() / heat
+    there = scaled > -np.inf
+    sums = scaled + noise.gumbel(keys[noise.DRAW][:, None], tokens).numpy()
+    where = sums.argmax(1)
+    best, chosen = sums[each, where], places[each, where]
+    luck = noise.gumbel(keys[noise.REST]).numpy()
+    possible = _reach(np.where(there, scaled, np.inf).min(1), logits.shape[1]) + luck > best
+    possible &= there.sum(1) >= LIKELIEST  # fewer: the rest has nothing
     for part in _parts(possible):
-        rest = (logits[part] / warmth[part]).scatter_(1, tokens[part], -torch.inf)
-        wins = rest.logsumexp(1) + luck[part] > best[part]
+        rest = logits.numpy()[part] / heat[part]
+        rest[np.arange(len(part))[:, None], places[part]] = -np.inf
+        wins = torch.from_numpy(rest).logsumexp(1).numpy() + luck[part] > best[part]
         for inner in _parts(wins):
-            where = part[inner]
-            inside = _inside(rest[inner], keys[noise.INSIDE][where])
-            token[where] = torch.where(wins[inner], inside, token[where])
-    return torch.where(temperature[:, 0] > 0, token, greedy(unfiltered)) if "greedy" in state.draws else token
+            chosen[part[inner]] = _inside(rest[inner], keys[noise.INSIDE][part[inner]])
+    return torch.from_numpy(chosen)
+
+
+def _reach(least: Any, vocabulary: int) -> Any:
+    """What the rest weighs at most, as a logit: as if every token of it were as likely as the least likely of
+    the others, and what rounding may add."""
+    return least + (math.log(vocabulary) + 1e-3)
 
 
 def _seeds(canvas: Canvas) -> Tensor:
@@ -117,26 +149,26 @@ def likeliest(logits: Tensor, number: int = LIKELIEST) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(values), torch.from_numpy(tokens)
 
 
-def _inside(logits: Tensor, key: Tensor) -> Tensor:
-    """(K,): for each of K positions the token with the highest sum of logit (K, V) and Gumbel noise.
+def _inside(logits: Any, key: Tensor) -> Any:
+    """(K,): for each of K positions the token with the highest sum of logit (K, V), an array, and Gumbel
+    noise.
 
-    On a CPU without most logarithms: among the tokens whose noise is above `HIGH`, one usually beats all that
-    the others can reach.
+    Without most logarithms: among the tokens whose noise is above `HIGH`, one usually beats all that the
+    others can reach.
     """
-    every = _every(logits)
-    if logits.device.type != "cpu":
-        return (logits + noise.gumbel(key[:, None], every)).argmax(1)
-    bits, plain = noise.bits(key[:, None], every), logits.numpy()
-    row, token = np.divmod(np.flatnonzero(bits.numpy() >= noise.bits_of_gumbel(HIGH)), plain.shape[1])
-    sums = np.full(plain.shape, -np.inf, plain.dtype)
-    sums[row, token] = plain[row, token] + noise.gumbel_of(bits[row, token]).numpy()
+    bits = noise.bits(key[:, None], torch.arange(logits.shape[1])[None])
+    row, token = np.divmod(np.flatnonzero(bits.numpy() >= noise.bits_of_gumbel(HIGH)), logits.shape[1])
+    sums = np.full(logits.shape, -np.inf, logits.dtype)
+    sums[row, token] = (
+        logits[row, token] + noise.gumbel_of(torch.from_numpy(bits.numpy()[row, token])).numpy()
+    )
     best = sums.argmax(1)
-    reach = plain.max(1)  # and what rounding may add
+    reach = logits.max(1)  # and what rounding may add
     reach = reach + HIGH + 1e-3 + 1e-5 * np.abs(reach)
-    chosen = torch.from_numpy(best)
-    for part in _parts(torch.from_numpy(reach >= sums[np.arange(len(best)), best])):
-        chosen[part] = (logits[part] + noise.gumbel_of(bits[part])).argmax(1)
-    return chosen
+    for part in _parts(reach >= sums[np.arange(len(best)), best]):
+        noisy = torch.from_numpy(logits[part]) + noise.gumbel_of(bits[part])
+        best[part] = noisy.numpy().argmax(1)
+    return best
 
 
 def _every(logits: Tensor) -> Tensor:
@@ -144,17 +176,13 @@ def _every(logits: Tensor) -> Tensor:
     return torch.arange(logits.shape[1], device=logits.device)[None]
 
 
-def _parts(wanted: Tensor) -> Iterator[Tensor]:
-    """Indices of the positions that are wanted, some at a time. A CPU looks for them; on other devices that
-    would be a transfer, so there all positions are looked at."""
-    if wanted.device.type != "cpu":
-        yield torch.arange(wanted.shape[0], device=wanted.device)
-        return
-    found = wanted.nonzero()[:, 0]
-    if found.shape[0] == 1:  # one row would be summed up in as many pieces as there are threads
-        found = found.expand(2)
-    if found.shape[0]:
-        yield from found.split(TOGETHER)
+def _parts(wanted: Any) -> Iterator[Any]:
+    """Indices of the positions that are wanted, an array of bools, some at a time."""
+    found = np.flatnonzero(wanted)
+    if len(found) == 1:  # one row would be summed up in as many pieces as there are threads
+        found = found.repeat(2)
+    for first in range(0, len(found), TOGETHER):
+        yield found[first : first + TOGETHER]
 
 
 def processed(canvas: Canvas, logits: Tensor, which: Tensor | None = None) -> Tensor:
@@ -188,7 +216,7 @@ def _nucleus(logits: Tensor, share: Tensor) -> Tensor:
     """Logits (N, V) with all but the likeliest tokens whose probabilities sum to `share` (N,) at minus
     infinity; of equal tokens the lower ones stay. A share of 1 drops nothing.
 
-    On a CPU only positions whose `NUCLEUS` likeliest tokens do not suffice are sorted as a whole.
+    On a CPU only positions whose `NUCLEUS` likeliest tokens do not suffice are looked at as a whole.
     """
     if logits.device.type != "cpu":
         ordered, index = logits.sort(dim=1, descending=True, stable=True)
@@ -196,14 +224,43 @@ def _nucleus(logits: Tensor, share: Tensor) -> Tensor:
         return logits.masked_fill(torch.zeros_like(drop).scatter(1, index, drop), -torch.inf)
     values, tokens = likeliest(logits, NUCLEUS)
     ordered, place = values.sort(dim=1, descending=True, stable=True)
-    shares = logits.softmax(1).gather(1, tokens.gather(1, place)).masked_fill(ordered == -torch.inf, 0.0)
+    whole = logits.softmax(1)
+    shares = whole.gather(1, tokens.gather(1, place)).masked_fill(ordered == -torch.inf, 0.0)
     drop = _beyond(shares, share)
-    kept = _cut(logits, ordered, drop)
+    every, found = logits.numpy(), drop.any(1)
+    cuts = [_Cut.of(*pair) for pair in zip(ordered.numpy(), drop.numpy(), strict=True)]
     more = (values > -torch.inf).sum(1) >= NUCLEUS  # otherwise there is nothing else to drop
-    for part in (~drop.any(1) & (share < 1) & more).nonzero()[:, 0].split(TOGETHER):
-        ordered = torch.from_numpy(np.sort(logits[part].numpy(), axis=1)).flip(1)  # a tenth of torch's time
-        kept[part] = _cut(logits[part], ordered, _beyond(ordered.softmax(1), share[part]))
-    return kept
+    for row in (~found & (share < 1) & more).nonzero()[:, 0].tolist():
+        near = _near_the_cut(every[row], whole[row].numpy(), float(share[row]), shares[row].numpy())
+        if near is None:
+            descending = np.sort(every[row])[::-1].copy()  # a tenth of torch's time
+            probabilities = torch.from_numpy(descending).softmax(0)[None]
+            near = descending, _beyond(probabilities, share[row, None])[0].numpy()
+        cuts[row] = _Cut.of(*near)
+    kept = np.where(every < np.array([[cut.least] for cut in cuts], every.dtype), -np.inf, every)
+    for row, cut in enumerate(cuts):
+        if cut.stay is not None:
+            kept[row, np.flatnonzero(every[row] == cut.least)[cut.stay :]] = -np.inf
+    return torch.from_numpy(kept)
+
+
+class _Cut(NamedTuple):
+    """What stays of the tokens of one position."""
+
+    least: float  # the least logit that does
+    stay: int | None  # of those that have it, the lower so many; None: all
+
+    @classmethod
+    def of(cls, ordered: Any, drop: Any) -> _Cut:
+        """From logits (C,) in descending order, all that are equal to the last that stays among them, and
+        which of them are dropped (C,): from one of them on all, or none."""
+        first = int(drop.argmax())
+        if not drop[first]:
+            return cls(-math.inf, None)
+        least = ordered[first - 1]
+        equal = ordered == least
+        stay = int(equal[:first].sum())
+        return cls(float(least), None if stay == int(equal.sum()) else stay)
 
 
 def _beyond(shares: Tensor, share: Tensor) -> Tensor:
@@ -211,16 +268,28 @@ def _beyond(shares: Tensor, share: Tensor) -> Tensor:
     return (shares.cumsum(1) - shares >= share[:, None]) & (share < 1)[:, None]
 
 
-def _cut(logits: Tensor, ordered: Tensor, drop: Tensor) -> Tensor:
-    """Logits (N, V) without those that `drop` (N, C) names in their descending order, `ordered` (N, C), and
-    without all that are lower; positions where it names none stay."""
-    found = drop.any(1)[:, None]
-    first = drop.to(torch.uint8).argmax(1)[:, None]
-    least = ordered.gather(1, (first - 1).clamp(min=0))
-    kept = torch.where((logits < least) & found, -torch.inf, logits)
-    equals = (ordered == least).sum(1)
-    stay = ((ordered == least) & (torch.arange(ordered.shape[1]) < first)).sum(1)
-    for row in ((equals > stay) & found[:, 0]).nonzero()[:, 0].tolist():
-        same = (logits[row] == least[row]).nonzero()[:, 0]
-        kept[row, same[int(stay[row]) :]] = -torch.inf
-    return kept
+def _near_the_cut(logits: Any, shares: Any, share: float, likely: Any) -> tuple[Any, Any] | None:
+    """The logits of one position around the place where its probabilities, `shares` (V,), sum to `share`, in
+    descending order, and which of them are dropped, (C,) each. `likely`: the highest probabilities, in
+    descending order, whose sum is less.
+
+    The place is estimated from some of the tokens, so that few of them are sorted; None where there are
+    only few, or the estimate was wrong.
+    """
+    step = len(shares) // SAMPLE
+    some = np.sort(shares[:: max(step, 1)])[::-1]
+    likely = likely[likely > 0]
+    some = some[some < likely[-1]]
+    if step < 2 or not some.sum() > 0:
+        return None
+    known, total = float(likely.sum()), float(some.sum())
+    sums = known + (1 - known) / total * some.cumsum()
+    margin = DEVIATIONS * (1 - known) / total * math.sqrt(float(some @ some))
+    first, last = np.searchsorted(sums, (share - margin, share + margin))
+    highest = some[first - 1] if first else likely[-1]
+    lowest = some[last] if last < len(some) else 0.0
+    inside = np.flatnonzero((shares <= highest) & (shares >= lowest))
+    mine = np.sort(shares[inside])[::-1]  # in the order of the logits: it grows with them
+    before = float((shares * (shares > highest)).sum()) + mine.cumsum(dtype=np.float64) - mine
+    drop = before >= share
+    return (np.sort(logits[inside])[::-1], drop) if len(drop) and drop[-1] and not drop[0] else None

@@ -62,10 +62,10 @@ def _topk(canvas: Canvas, confidence: Tensor, count: Tensor) -> Tensor:
 
 def rank(canvas: Canvas, confidence: Tensor) -> Tensor:
     """(N,): place of each active position in its row's order of confidence, 0 the highest; ties go left."""
-    full = torch.full(canvas.tokens.shape, -torch.inf, dtype=confidence.dtype, device=confidence.device)
-    full[canvas.at] = confidence
-    order = full.argsort(dim=1, descending=True, stable=True)
-    # Inactive positions hold minus infinity too, as late ones do: sorted once more, these come first.
-    order = order.gather(1, (~canvas.active).to(torch.uint8).gather(1, order).argsort(dim=1, stable=True))
-    places = torch.arange(order.shape[1], device=order.device).expand_as(order)
-    return torch.empty_like(order).scatter_(1, order, places)[canvas.at]
+    rows, order = canvas.at[0], confidence.argsort(descending=True, stable=True)
+    places = torch.arange(len(order), device=order.device)
+    if len(canvas.active) > 1:
+        order = order[rows[order].argsort(stable=True)]  # row by row again
+        active = canvas.active.sum(1)
+        places = places - (active.cumsum(0) - active)[rows]
+    return torch.empty_like(order).scatter_(0, order, places)
