@@ -289,7 +289,10 @@ def _near_the_cut(logits: Any, shares: Any, share: float, likely: Any) -> tuple[
     highest = some[first - 1] if first else likely[-1]
     lowest = some[last] if last < len(some) else 0.0
     inside = np.flatnonzero((shares <= highest) & (shares >= lowest))
-    mine = np.sort(shares[inside])[::-1]  # in the order of the logits: it grows with them
+    if not len(inside):
+        return None
+    ordered = np.sort(logits[inside])[::-1]
+    mine = shares[inside].max() * np.exp(ordered - ordered[0])
     before = float((shares * (shares > highest)).sum()) + mine.cumsum(dtype=np.float64) - mine
     drop = before >= share
-    return (np.sort(logits[inside])[::-1], drop) if len(drop) and drop[-1] and not drop[0] else None
+    return (ordered, drop) if drop[-1] and not drop[0] else None
