@@ -133,6 +133,11 @@ class App:
         gone = [one for name, one in loaded.items() if name in fixed - {other.name for other in wanted}]
         return [one for one in (*kept, *gone) if one is not None]
 
+    @property
+    def origin(self) -> tuple[Any, ...]:
+        """What its successor is made from: one made from the same is alike. ValueError: see _found."""
+        return (self.wanted, self.settings, self.written.disabled, self.registry.operator.stored())
+
     def successor(self) -> App:
         """An App with the extensions as they are wanted now, for when this one has nothing to do: with its
         models, downloads and commands. It takes over by `take_over`."""

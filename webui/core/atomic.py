@@ -18,19 +18,23 @@ def read(path: Path) -> str:
         raise ValueError(f"{path} is not text in UTF-8.") from None
 
 
-def write(path: Path, text: str) -> None:
+def write(path: Path, text: str, mode: int | None = None) -> None:
     """Replaces the file at `path`, or the one that a link there points to. OSError if the disk refuses;
-    nothing has changed then."""
+    nothing has changed then. mode: who may read it, from before anything is in it; None: as the file there,
+    or the system's default."""
     path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         with temporary.open("w", encoding="utf-8", newline="\n") as stream:
+            if mode is not None:
+                os.chmod(temporary, mode)
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
-        with contextlib.suppress(FileNotFoundError):
-            shutil.copymode(path, temporary)
+        if mode is None:
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copymode(path, temporary)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -33,7 +33,7 @@ class OwnSettings:
 
     def add(self, name: str, model: type[Options]) -> None:
         """Reads the settings of an extension. ValueError if what is stored does not fit."""
-        stored = self._stored().get(name, {})
+        stored = self.stored().get(name, {})
         known = {key: value for key, value in stored.items() if key in model.model_fields}
         self._values[name] = validate(model, json.dumps(known))
         self._models[name] = model
@@ -55,11 +55,11 @@ class OwnSettings:
         with self._lock:
             values = {**self._values[name].model_dump(mode="json"), **changes}
             changed = validate(model, json.dumps(values), strict=True)
-            stored = {**self._stored(), name: changed.model_dump(mode="json")}
+            stored = {**self.stored(), name: changed.model_dump(mode="json")}
             assert self._path is not None
             self._path.parent.mkdir(parents=True, exist_ok=True)
             os.chmod(self._path.parent, 0o700)
-            write(self._path, json.dumps(stored, indent=2, ensure_ascii=False) + "\n")
+            write(self._path, json.dumps(stored, indent=2, ensure_ascii=False) + "\n", mode=0o600)
             self._values[name] = changed
 
     def schema(self, name: str) -> dict[str, Any]:
@@ -78,13 +78,8 @@ class OwnSettings:
                     text = text.replace(secret, HIDDEN).replace(repr(secret)[1:-1], HIDDEN)
         return text
 
-    def _model(self, name: str) -> type[Options]:
-        model = self._models.get(name)
-        if model is None or not model.model_fields:
-            raise NotFound(f"No extension {name[:100]} has settings.")
-        return model
-
-    def _stored(self) -> dict[str, Any]:
+    def stored(self) -> dict[str, Any]:
+        """What the file has of all extensions. ValueError if it is damaged."""
         if self._path is None or not self._path.is_file():
             return {}
         try:
@@ -94,3 +89,9 @@ class OwnSettings:
                 f"{self._path} is damaged ({type(error).__name__}); correct or delete it."
             ) from None
         return stored if isinstance(stored, dict) else {}
+
+    def _model(self, name: str) -> type[Options]:
+        model = self._models.get(name)
+        if model is None or not model.model_fields:
+            raise NotFound(f"No extension {name[:100]} has settings.")
+        return model

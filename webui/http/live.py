@@ -3,7 +3,7 @@
 Nothing of a running App changes: what a job, a table or a call began with stays as it is until it ends. Once
 nothing runs, another App is built beside it, with the models that are in memory, and takes its place; the
 old one then refuses what comes too late. Pages notice by `edition` in GET /jobs/events and load themselves
-anew.
+anew. Of the old one nothing stays in memory.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ import importlib
 import threading
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 from fastapi import FastAPI
+from fastapi.dependencies import models as fastapi_caches
 from starlette.types import Receive, Scope, Send
 
 from webui.application import App
@@ -31,6 +34,7 @@ class Live:
         self._build, self._http = build, build(app)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._life: _Life | None = None
+        self._next: _Next | None = None  # built, but work came before it could take over
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
@@ -52,7 +56,8 @@ class Live:
         self._life = await _Life.of(self._http)
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        await self._life.end()
+        for life in filter(None, (self._life, self._next and self._next.life)):
+            await life.end()
         await send({"type": "lifespan.shutdown.complete"})
 
     def _exchange(self) -> None:
@@ -74,20 +79,41 @@ class Live:
                 pause.wait(POLL)
 
     def _exchange_now(self) -> None:
-        """Builds the next App and lets it take over, unless work came meanwhile."""
-        assert self._loop is not None
-        importlib.invalidate_caches()  # packages may have come
-        app = self.app.successor()
-        http = self._build(app)
-        life = asyncio.run_coroutine_threadsafe(_Life.of(http), self._loop).result()
+        """Builds the next App and lets it take over, unless work came meanwhile: then it is kept for the next
+        time, as long as it would be built alike."""
+        made, self._next = self._next, None
+        if made is not None and made.origin != self.app.origin:
+            self._end(made.life)
+            made = None
+        made = made or self._built()
         before, last = self.app, self._life
         if not before.queue.rest():
-            last, life = life, last
-        else:
-            self.app, self._http, self._life = app, http, life
-            app.take_over(before)
+            self._next = made
+            return
+        self.app, self._http, self._life = made.app, made.http, made.life
+        made.app.take_over(before)
         if last is not None:
-            asyncio.run_coroutine_threadsafe(last.end(), self._loop).result()
+            self._end(last)
+        _clear_caches()
+
+    def _built(self) -> _Next:
+        assert self._loop is not None
+        importlib.invalidate_caches()  # packages may have come
+        origin, app = self.app.origin, self.app.successor()
+        http = self._build(app)
+        life = asyncio.run_coroutine_threadsafe(_Life.of(http), self._loop).result()
+        return _Next(app, http, life, origin)
+
+    def _end(self, life: _Life) -> None:
+        assert self._loop is not None
+        asyncio.run_coroutine_threadsafe(life.end(), self._loop).result()
+
+
+def _clear_caches() -> None:
+    """Forgets the functions that FastAPI keeps of each application, and with them its App."""
+    for function in vars(fastapi_caches).values():
+        if hasattr(function, "cache_clear"):
+            function.cache_clear()
 
 
 class _Life:
@@ -117,3 +143,13 @@ class _Life:
         async with http.router.lifespan_context(http):
             self._ready.set()
             await self._over.wait()
+
+
+@dataclass(frozen=True)
+class _Next:
+    """An App that is to take over. origin: `App.origin` of the one before, when this one was built."""
+
+    app: App
+    http: FastAPI
+    life: _Life
+    origin: Any

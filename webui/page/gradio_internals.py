@@ -6,6 +6,8 @@ requirements.txt pins the version named here. Another version may ignore an attr
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import gradio as gr
@@ -29,6 +31,8 @@ def check_version(installed: str = gr.__version__) -> None:
 def mount(server: FastAPI, demo: gr.Blocks, **options: Any) -> None:
     """Serves `demo` at / of `server`; `options` go to `mount_gradio_app`. ValueError: see check_version.
 
+    Gradio's queue ends with `server`: left alone, it polls on and holds the page, and with it the App.
+
     `has_launched`: without it Gradio copies any file path that a component's value names into its cache and
     serves it; `launch` sets it, `mount_gradio_app` does not.
     """
@@ -37,3 +41,14 @@ def mount(server: FastAPI, demo: gr.Blocks, **options: Any) -> None:
     demo.has_launched = True
     queue = demo._queue
     queue.sleep_when_free = queue.progress_update_sleep_when_free = POLL
+    inner = server.router.lifespan_context
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[Any]:
+        async with inner(app) as state:
+            try:
+                yield state
+            finally:
+                queue.close()
+
+    server.router.lifespan_context = lifespan
