@@ -71,13 +71,13 @@ class XyzGrid(Extension):
         if options.defaults():
             return None
         found = list(cls._axes(request))
-        kinds.check(found)
-        axes = [axis for _, axis in reversed(found)]  # the outermost first; X is the fastest
+        kinds.check(found, type(request))
+        axes = list(reversed(found))  # the outermost first; X is the fastest
         return counted(
-            prod(len(axis.values) for axis in axes),
+            prod(len(axis.values) for _, axis in axes),
             (
                 cls._cell(i, request, axes, chosen)
-                for i, chosen in enumerate(product(*(axis.values for axis in axes)))
+                for i, chosen in enumerate(product(*(axis.values for _, axis in axes)))
             ),
         )
 
@@ -87,8 +87,16 @@ class XyzGrid(Extension):
         return {"grid": Command(about, command.run, command.arguments)}
 
     @classmethod
-    def _cell(cls, index: int, request: Request, axes: list, chosen: tuple) -> Cell:
-        cell = cls.cell(index, request, **kinds.changes(request, axes, chosen))
+    def _cell(
+        cls, index: int, request: Request, lettered: list[tuple[str, kinds.Axis]], chosen: tuple
+    ) -> Cell:
+        """One cell. ValueError names the axes whose values together are refused, as a text that is too long
+        once its words are replaced."""
+        axes = [axis for _, axis in lettered]
+        try:
+            cell = cls.cell(index, request, **kinds.changes(request, axes, chosen))
+        except ValueError as error:
+            raise ValueError(kinds.refused(request, lettered, chosen, error)) from None
         return Cell(cell.id, cell.request, kinds.labels(axes, chosen))
 
     @classmethod

@@ -7,6 +7,7 @@ import random
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from itertools import permutations
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -24,6 +25,9 @@ TEXT, ORDER = (
 ALL, PRESET = "*", "preset"  # values that stand for others, unless they are quoted
 MOST_WORDS = 6  # whose orders make an axis: 720
 SHOWN = 60  # characters of a value in a label or a sentence
+MOST_NAMED = 3  # fields in the sentence about a name that is none
+LIKE = 0.7  # how much two names agree, as difflib counts it
+SHORTEST = 3  # letters that a name which holds them is like
 Choices = Callable[[FieldInfo], list[str] | None]
 
 
@@ -65,18 +69,46 @@ def names(model: type[Request]) -> list[str]:
     return found
 
 
+def said(name: str, model: type[Request]) -> str:
+    """A field of an axis as sentences name it: as the page does, with its path: "Guidance scale
+    (guidance.scale)"; with its extension's title where another field has the same label."""
+    labels = {path: info.title or path for path, info in axis_fields(model).items()}
+    path = name.removesuffix(TEXT).removesuffix(ORDER)
+    found = labels.get(path, path)
+    if list(labels.values()).count(found) > 1 and "." in path:
+        found = f"{model.model_fields[path.partition('.')[0]].title}: {found}"
+    way = ", the whole text" if name.endswith(TEXT) else ", word order" if name.endswith(ORDER) else ""
+    return f"{found}{way} ({name})"
+
+
+def _nearest(name: str, model: type[Request]) -> str:
+    """The end of the sentence about a name that is no field: those that have a path, a last part of it, or a
+    label like it."""
+    wanted, called = name.casefold().strip(), {}
+    for path, info in axis_fields(model).items():
+        for alias in {path, path.rpartition(".")[2], (info.title or path).casefold()}:
+            called.setdefault(alias, []).append(path)
+    if exact := called.get(wanted):
+        return f"It is written {' or '.join(exact)}."
+    close = [alias for alias in called if wanted in alias and len(wanted) >= SHORTEST]
+    close += get_close_matches(wanted[:SHOWN], called, MOST_NAMED, LIKE)
+    paths = list(dict.fromkeys(path for alias in close for path in called[alias]))[:MOST_NAMED]
+    if not paths:
+        return "None has a name like it."
+    return f"The nearest: {', '.join(said(path, model) for path in paths)}."
+
+
 def axis(letter: str, name: str, typed: str, request: Request, choices: Choices) -> Axis:
     """The axis over a field, with the values as typed. ValueError names the axis, the field and the value."""
     fields = axis_fields(type(request))
     path = name.removesuffix(TEXT).removesuffix(ORDER)
     if path not in fields:
-        known = names(type(request))
         raise ValueError(
-            f"{letter}: {name[:SHOWN]!r} is no field that a grid can vary. {nearest(name, known)}"
+            f"{letter}: {_short(name)!r} is no field that a grid can vary. {_nearest(name, type(request))}"
         )
     info = fields[path]
     if path != name and not _is_text(info, choices):
-        raise ValueError(f"{letter}: {path} is no text; write {path} as the field.")
+        raise ValueError(f"{letter}: {said(path, type(request))} is no text; write {path} as the field.")
     try:
         read = items(typed) if typed.strip() else []
         if not read:
@@ -88,17 +120,19 @@ def axis(letter: str, name: str, typed: str, request: Request, choices: Choices)
         else:
             values = list(_set(name, path, read, info, request, choices))
     except ValueError as error:
-        raise ValueError(f"{letter}, {name}: {error}") from error
+        raise ValueError(f"{letter}, {said(name, type(request))}: {error}") from error
     return Axis(name, tuple(path.split(".")), tuple(values))
 
 
-def check(axes: Sequence[tuple[str, Axis]]) -> None:
+def check(axes: Sequence[tuple[str, Axis]], model: type[Request]) -> None:
     """ValueError if two axes vary the same field, unless both replace words in it."""
     first: dict[tuple[str, ...], tuple[str, Axis]] = {}
     for letter, one in axes:
         other, before = first.setdefault(one.path, (letter, one))
         if before is not one and not (before.name == one.name and _replaces(before) and _replaces(one)):
-            raise ValueError(f"{other} and {letter} both vary {'.'.join(one.path)}; give it one axis.")
+            raise ValueError(
+                f"{other} and {letter} both vary {said('.'.join(one.path), model)}; give it one axis."
+            )
 
 
 def changes(request: Request, axes: Sequence[Axis], chosen: Sequence[Value]) -> dict[str, Any]:
@@ -115,6 +149,21 @@ def changes(request: Request, axes: Sequence[Axis], chosen: Sequence[Value]) -> 
     for path, pairs in words.items():
         _put(path, _replace(_get(request, ".".join(path)), pairs), outer, inner)
     return {**outer, **{name: getattr(request, name).replace(**own) for name, own in inner.items()}}
+
+
+def refused(
+    request: Request, lettered: Sequence[tuple[str, Axis]], chosen: Sequence[Value], error: ValueError
+) -> str:
+    """The sentence about values that the fields read one by one but refuse in this cell, as a text that is
+    too long once its words are replaced: with the axes of the field that refuses, or else with all."""
+    field, _, reason = str(error).partition(": ")
+    pairs = list(zip(lettered, chosen, strict=True))
+    own = [pair for pair in pairs if pair[0][1].path[-1] == field]
+    where = " and ".join(
+        f"{letter}, {said(one.name, type(request))}, with {_short(str(value.value))!r}"
+        for (letter, one), value in own or pairs
+    )
+    return f"{where}: {reason[:1].lower()}{reason[1:]}" if own else f"{where}: {error}"
 
 
 def _put(path: tuple[str, ...], value: Any, outer: dict[str, Any], inner: dict[str, dict[str, Any]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 import sys
 import tomllib
 from argparse import ArgumentParser, Namespace
@@ -18,6 +19,7 @@ INTERRUPTED = 130  # as a shell reports a program that Ctrl+C ended
 FORMATS = ("html", "csv", "jsonl", "markdown")
 ENDED = ("done", "failed", "cancelled")
 SHOWN = 60  # characters of a text in its line
+LARGEST = 4_000_000  # bytes of a request's file
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -106,10 +108,21 @@ def _submitted(app: App, request: Request, source: str, resume: bool) -> Job:
 def _read(app: App, path: Path) -> Request:
     """The request in a file. ValueError with a sentence."""
     try:
-        text = path.read_text("utf-8-sig")
-        data = json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):  # a pipe or a device may never end
+            raise ValueError(f"{path} is no regular file.")
+        if found.st_size > LARGEST:
+            raise ValueError(f"{path} has {found.st_size:,} bytes; at most {LARGEST:,} are read.")
+        data = path.read_bytes()
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}.") from None
+    except ValueError as error:  # of a path with what no path can hold
+        raise ValueError(
+            str(error) if str(path) in str(error) else f"There is no file {str(path)!r}."
+        ) from None
+    try:
+        text = data.decode("utf-8-sig")
+        data = json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
     except UnicodeDecodeError:
         raise ValueError(f"{path} is not text in UTF-8.") from None
     except RecursionError:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+from pathlib import Path
 
 import pytest
 
@@ -96,7 +98,10 @@ def test_a_text_that_fails_has_its_sentence_and_the_others_are_written(run, expe
         ('prompt = "a"\npromt = "b"', "there is no field 'promt'"),
         ('prompt = "a"\n[xyz_grid]\nx = 1', "there is no field 'xyz_grid.x'"),
         ('prompt = "a"\nsteps = 0', "steps: "),
-        ('prompt = "a"\n[xyz_grid]\nx_field = "steps"\nx_values = "a"', "xyz_grid: X, steps: 'a'"),
+        (
+            'prompt = "a"\n[xyz_grid]\nx_field = "steps"\nx_values = "a"',
+            "xyz_grid: X, Denoising steps (steps): 'a'",
+        ),
     ],
 )
 def test_what_is_wrong_is_one_sentence(run, experiment, text, sentence):
@@ -113,6 +118,7 @@ def test_what_is_wrong_is_one_sentence(run, experiment, text, sentence):
         ("a.json", '{"seed": ' + "9" * 5000 + "}", "cannot be read: a number in it has too many digits."),
         ("a.toml", "seed = " + "9" * 5000, "cannot be read: a number in it has too many digits."),
         ("a.toml", "a = " + "[" * 5000, "cannot be read: it is nested too deeply."),
+        ("a.toml", "#" * 4_000_001, "has 4,000,001 bytes; at most 4,000,000 are read."),
     ],
 )
 def test_what_is_wrong_with_a_file_is_one_sentence(run, experiment, name, text, sentence):
@@ -121,9 +127,23 @@ def test_what_is_wrong_with_a_file_is_one_sentence(run, experiment, name, text, 
     assert ran.status == 2 and f"{path} {sentence}" in ran.err and ran.err.count("\n") == 1
 
 
-def test_a_file_that_is_not_there(run, tmp_path):
-    ran = run("grid", str(tmp_path / "none.toml"))
-    assert ran.status == 2 and "none.toml cannot be read" in ran.err
+def test_what_is_no_file_of_text_is_one_sentence(run, tmp_path):
+    """None of them is waited for, or read to an end that it may not have."""
+    pipe, latin, huge = tmp_path / "pipe.toml", tmp_path / "latin.toml", tmp_path / "huge.toml"
+    os.mkfifo(pipe)
+    latin.write_bytes("prompt = 'Kälte'".encode("latin-1"))
+    with huge.open("wb") as stream:
+        stream.truncate(100_000_000)
+    for path, sentence in {
+        tmp_path / "none.toml": "cannot be read: No such file or directory.",
+        tmp_path: "is no regular file.",
+        pipe: "is no regular file.",
+        Path("/dev/zero"): "is no regular file.",
+        latin: "is not text in UTF-8.",
+        huge: "has 100,000,000 bytes; at most 4,000,000 are read.",
+    }.items():
+        ran = run("grid", str(path))
+        assert (ran.status, ran.err, ran.out) == (2, f"{path} {sentence}\n", "")
 
 
 def test_ctrl_c_keeps_what_is_done(run, experiment, tmp_path):

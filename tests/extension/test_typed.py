@@ -121,7 +121,10 @@ def test_a_tag_has_a_name_and_arguments(text, groups):
 
 def test_the_nearest_names_are_named():
     assert nearest("dragn", ["dragon", "castle", "Dragons"]) == "The nearest: dragon, Dragons."
-    assert nearest("zzz", ["b", "a"]) == "The nearest: a, b."
+    assert nearest("temp", ["top_k", "temperature"]) == "The nearest: temperature."
+    assert nearest("zzz", ["b", "a"]) == "There are only a, b."
+    assert nearest("zzz", ["a"]) == "There is only a."
+    assert nearest("zzz", list("abcdef")) == "None of the 6 that there are is like it."
     assert nearest("zzz", []) == "There are none."
 
 

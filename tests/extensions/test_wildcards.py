@@ -184,7 +184,7 @@ def test_what_is_not_there_is_text_with_a_note(registry):
     (row,) = prepared(registry, "x __anmal__ __../outside__")
     assert row.prompts["main"].text == "x __anmal__ __../outside__"
     assert row.notes == (
-        "Column 3: there is no wildcard anmal. The nearest: animal, again. So __anmal__ is text.",
+        "Column 3: there is no wildcard anmal. The nearest: animal. So __anmal__ is text.",
         "Column 13: ../outside is not within the folder of the wildcards. So __../outside__ is text.",
     )
     assert not prepared(registry, "__x__ " * 5000)[0].notes[3:]

@@ -176,42 +176,100 @@ def test_all_choices_of_checkpoints_and_samplers(app):
 @pytest.mark.parametrize(
     "name, typed, sentence",
     [
-        ("temperature", "0, warm", "X, temperature: 'warm' is refused: input should be a valid number"),
-        ("temperature", "11", "X, temperature: '11' is refused: input should be less than or equal to 10"),
-        ("guidance.scale", "0-30[2]", "X, guidance.scale: '30' is refused: input should be less"),
-        ("steps", "0.5-2(+0.5)", "X, steps: '0.5' is refused: input should be a valid integer"),
-        ("steps", "preset, all", "X, steps: 'all' is refused"),
-        ("seed", "preset", "X, seed: 'preset' is refused"),
-        ("template", "chat, row", "X, template: 'row' is refused: input should be 'auto', 'chat' or 'raw'"),
-        ("temperature", "*", r"X, temperature: '\*' is refused"),
-        ("temperature", "", "X, temperature: give at least one value"),
-        ("temperature", "1,,2", "X, temperature: value 2 is blank"),
-        ("temprature", "1", "X: 'temprature' is no field that a grid can vary. The nearest: temperature"),
+        (
+            "temperature",
+            "0, warm",
+            "X, Temperature (temperature): 'warm' is refused: input should be a valid number",
+        ),
+        (
+            "temperature",
+            "11",
+            "X, Temperature (temperature): '11' is refused: input should be less than or equal to 10",
+        ),
+        (
+            "guidance.scale",
+            "0-30[2]",
+            "X, Guidance scale (guidance.scale): '30' is refused: input should be less",
+        ),
+        (
+            "steps",
+            "0.5-2(+0.5)",
+            "X, Denoising steps (steps): '0.5' is refused: input should be a valid integer",
+        ),
+        ("steps", "preset, all", "X, Denoising steps (steps): 'all' is refused"),
+        ("seed", "preset", "X, Seed (seed): 'preset' is refused"),
+        (
+            "template",
+            "chat, row",
+            "X, Template (template): 'row' is refused: input should be 'auto', 'chat' or 'raw'",
+        ),
+        ("temperature", "*", "X, Temperature (temperature): '*' is refused"),
+        ("temperature", "", "X, Temperature (temperature): give at least one value"),
+        ("temperature", "1,,2", "X, Temperature (temperature): value 2 is blank"),
+        (
+            "temprature",
+            "1",
+            "X: 'temprature' is no field that a grid can vary. The nearest: Temperature (temperature)",
+        ),
+        (
+            "Temp",
+            "1",
+            "X: 'Temp' is no field that a grid can vary. The nearest: Template (template), Temperature",
+        ),
+        ("scale", "1", "X: 'scale' is no field that a grid can vary. It is written guidance.scale."),
+        ("Guidance scale", "1", "X: 'Guidance scale' is no field that a grid can vary. It is written guid"),
+        ("Strength", "1", "X: 'Strength' is no field that a grid can vary. It is written emphasis.strength"),
+        ("zebra", "1", "X: 'zebra' is no field that a grid can vary. None has a name like it."),
         ("count", "1-3", "X: 'count' is no field that a grid can vary"),
         ("xyz_grid.x_field", "a", "X: 'xyz_grid.x_field' is no field"),
-        ("steps.text", "1", "X: steps is no text; write steps as the field"),
-        ("template.order", "raw", "X: template is no text; write template as the field"),
-        ("prompt", "dog, cat", "X, prompt: the first value, 'dog', does not occur in the text"),
-        ("prompt", '"", cat', "X, prompt: the first value, '', does not occur in the text"),
-        ("prompt.order", "sat, dog", "X, prompt.order: 'dog' does not occur in the text"),
-        ("prompt.order", "cat, at", "X, prompt.order: two of the words overlap"),
-        ("prompt.order", "a, b, c, d, e, f, g", "X, prompt.order: 7 words have too many orders"),
-        ("seed", "1-1000000", "X, seed: 1-1000000 has 1000000 values; at most 10000"),
+        ("steps.text", "1", "X: Denoising steps (steps) is no text; write steps as the field"),
+        ("template.order", "raw", "X: Template (template) is no text; write template as the field"),
+        ("prompt", "dog, cat", "X, Prompt (prompt): the first value, 'dog', does not occur in the text"),
+        ("prompt", '"", cat', "X, Prompt (prompt): the first value, '', does not occur in the text"),
+        (
+            "prompt.order",
+            "sat, dog",
+            "X, Prompt, word order (prompt.order): 'dog' does not occur in the text",
+        ),
+        ("prompt.order", "cat, at", "X, Prompt, word order (prompt.order): two of the words overlap"),
+        (
+            "prompt.order",
+            "a, b, c, d, e, f, g",
+            "X, Prompt, word order (prompt.order): 7 words have too many orders",
+        ),
+        ("seed", "1-1000000", "X, Seed (seed): 1-1000000 has 1000000 values; at most 10000"),
         ("", "1, 2", "X has values but no field"),
     ],
 )
 def test_what_is_wrong_is_one_sentence_with_axis_and_value(registry, name, typed, sentence):
-    with pytest.raises(ValueError, match=rf"^xyz_grid: {sentence}") as error:
+    with pytest.raises(ValueError) as error:
         values(registry, name, typed, prompt="a cat sat")
+    assert str(error.value).startswith(f"xyz_grid: {sentence}")
     assert "\n" not in str(error.value) and str(error.value).endswith(".")
+
+
+def test_words_that_make_a_text_too_long_are_refused_with_their_axis(registry):
+    grid = {"x_field": "steps", "x_values": "1, 2", "y_field": "prompt", "y_values": "a, " + "b" * 200}
+    with pytest.raises(ValueError) as error:
+        registry.expand(registry.Request(prompt="a" * 60_000, seed=1, xyz_grid=grid))
+    assert str(error.value).startswith("xyz_grid: Y, Prompt (prompt), with 'bbbb")
+    assert str(error.value).endswith("…': string should have at most 100000 characters.")
+    grid = {"x_field": "guidance.negative_prompt", "x_values": "a, bb"}
+    request = registry.Request(prompt="a", guidance={"negative_prompt": "a" * 60_000}, xyz_grid=grid)
+    with pytest.raises(
+        ValueError, match=r"^xyz_grid: X, Negative prompt \(guidance.negative_prompt\), with 'bb'"
+    ):
+        registry.expand(request)
 
 
 def test_two_axes_over_one_field_are_refused(registry):
     grid = {"x_field": "steps", "x_values": "1", "y_field": "steps", "y_values": "2"}
-    with pytest.raises(ValueError, match="^xyz_grid: X and Y both vary steps; give it one axis"):
+    with pytest.raises(
+        ValueError, match="^xyz_grid: X and Y both vary Denoising steps \\(steps\\); give it one axis"
+    ):
         registry.expand(registry.Request(prompt="a", xyz_grid=grid))
     grid = {"x_field": "prompt", "x_values": "a", "z_field": "prompt.text", "z_values": "b"}
-    with pytest.raises(ValueError, match="^xyz_grid: X and Z both vary prompt"):
+    with pytest.raises(ValueError, match="^xyz_grid: X and Z both vary Prompt"):
         registry.expand(registry.Request(prompt="a", xyz_grid=grid))
 
 
@@ -280,7 +338,7 @@ def test_cells_are_in_the_order_of_the_axes_x_the_fastest(registry):
 def test_an_axis_of_the_list_is_named_by_its_number(registry):
     for line, sentence in (
         ("steps", "axis 4: write it as field = values"),
-        ("steps = x", "axis 4, steps: 'x' is"),
+        ("steps = x", "axis 4, Denoising steps \\(steps\\): 'x' is"),
     ):
         with pytest.raises(ValueError, match=f"^xyz_grid: {sentence}"):
             registry.expand(registry.Request(prompt="a", xyz_grid={"more": [line]}))
