@@ -3,7 +3,7 @@ one batch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from math import prod
 from typing import Any
@@ -25,8 +25,9 @@ def _field(letter: str) -> Any:
     return field(
         "",
         label=f"{letter} field",
-        help="What varies along this axis, as temperature or guidance.scale; empty: nothing.",
+        help="What varies along this axis, by name or path: Temperature, guidance.scale; empty: nothing.",
         choices=_names,
+        widget="field",
         axis=False,
         max_length=200,
     )
@@ -80,6 +81,10 @@ class XyzGrid(Extension):
                 for i, chosen in enumerate(product(*(axis.values for _, axis in axes)))
             ),
         )
+
+    @classmethod
+    def assets(cls) -> Sequence[str]:
+        return ("values.js", "values.css")
 
     @classmethod
     def commands(cls) -> Mapping[str, Command]:

@@ -133,13 +133,19 @@ def _read(app: App, path: Path) -> Request:
         raise ValueError(f"{path} cannot be read: a number in it has too many digits.") from None
     if not isinstance(data, dict):
         raise ValueError(f"{path} is no request: it has no fields.")
-    request, unknown = app.Request.read(data)
+    try:
+        request, unknown = app.Request.read(data)
+    except ValueError as error:
+        others = [name for name in data if name not in app.Request.model_fields]
+        held = others and str(error).startswith("unknown: ")  # what JSON cannot hold, or too much of it
+        said = f"there is no field {others[0][:SHOWN]!r}." if held else error
+        raise ValueError(f"{path}: {said}") from None
     if unknown:
         name, value = next(iter(unknown.items()))
         inner = (
             f".{next(iter(value))}" if isinstance(value, dict) and name in type(request).model_fields else ""
         )
-        raise ValueError(f"{path}: there is no field {name + inner!r}.")
+        raise ValueError(f"{path}: there is no field {(name + inner)[:SHOWN]!r}.")
     return request
 
 

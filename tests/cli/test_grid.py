@@ -97,7 +97,11 @@ def test_a_text_that_fails_has_its_sentence_and_the_others_are_written(run, expe
         ('promt = "a"', "none of the fields"),
         ('prompt = "a"\npromt = "b"', "there is no field 'promt'"),
         ('prompt = "a"\n[xyz_grid]\nx = 1', "there is no field 'xyz_grid.x'"),
+        ('prompt = "a"\nat = 07:32:00', "there is no field 'at'"),
+        ('prompt = "a"\n' + ".".join("a" * 99) + " = 1", "there is no field 'a'"),
+        ('prompt = "a"\n' + "k" * 999 + " = 1", f"there is no field '{'k' * 60}'."),
         ('prompt = "a"\nsteps = 0', "steps: "),
+        ('prompt = "a"\ntemperature = 1e999', "temperature: Input should be a finite number"),
         (
             'prompt = "a"\n[xyz_grid]\nx_field = "steps"\nx_values = "a"',
             "xyz_grid: X, Denoising steps (steps): 'a'",

@@ -78,7 +78,8 @@ def test_a_grid_is_made_arrives_is_sorted_opened_saved_and_opened_again(visit, t
     user.type("seed", "1")
     user.slowly(0.1)
     user.unfold("X/Y/Z grid")
-    axis(user, "x", "steps", "2, 9, 16")  # texts end one after the other
+    axis(user, "x", "denoising steps", "2, 9, 16")  # texts end one after the other
+    user.shows("xyz_grid-x_field", "Denoising steps · steps")
     axis(user, "y", "prompt", "dragon, <b>cake</b>, king")
     user.wait("document.querySelector('.hints .cost')?.textContent.includes('9 texts')")
     user.page.evaluate(ARRIVALS)
@@ -268,6 +269,38 @@ def test_a_grid_is_typed_estimated_compared_and_goes_on(visit, site):
     user.wait(
         "document.querySelector('[data-experiment] .queue-facts')?.textContent.includes('16 of 16 texts')"
     )
+
+
+def test_fields_of_axes_have_names_are_found_by_them_and_offer_their_choices(visit):
+    user = visit()
+    user.type("prompt", "a dragon")
+    user.unfold("X/Y/Z grid")
+    field, options = user.page.locator("#field-xyz_grid-x_field input"), user.page.locator("[role=option]")
+    user.enter(field, "guidance s")
+    expect(options).to_have_text([re.compile("Guidance scale · guidance.scale")])
+    user.page.keyboard.press("Enter")
+    user.shows("xyz_grid-x_field", "Guidance scale · guidance.scale")
+    axis(user, "x", "seed", "1, 2")  # by its path
+    user.shows("xyz_grid-x_field", "Seed · seed")
+    expect(user.page.locator("#field-xyz_grid-x_values .axis-choices")).to_be_hidden()
+    user.enter(user.page.locator("#field-xyz_grid-y_field input"), "sampler")
+    user.page.keyboard.press("Tab")
+    values = user.page.locator("#field-xyz_grid-y_values")
+    random = values.get_by_role("button", name="Random order (random)")
+    random.click()
+    values.get_by_role("button", name="All that are confident enough (threshold)").click()
+    user.shows("xyz_grid-y_values", "random, threshold")
+    expect(random).to_have_attribute("aria-pressed", "true")
+    values.get_by_role("button", name="Preset").click()
+    random.click()
+    user.shows("xyz_grid-y_values", "threshold, preset")
+    user.wait("document.querySelector('.hints .cost')?.textContent.includes('4 texts')")
+    expect(user.page.locator(".chip[data-path='xyz_grid.y_field']")).to_contain_text("Y field: Sampler")
+    user.type("xyz_grid-y_values", "all")
+    expect(user.page.locator(".hints .reason")).to_contain_text("X/Y/Z grid: Y, Sampler (sampler): ")
+    user.type("xyz_grid-y_field", "temprature")
+    user.page.keyboard.press("Tab")
+    expect(user.page.locator(".hints .reason")).to_contain_text("The nearest: Temperature (temperature)")
 
 
 def test_very_many_texts_are_confirmed_with_their_cost(visit, site):

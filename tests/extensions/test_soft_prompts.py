@@ -4,6 +4,8 @@ itself."""
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from extensions.soft_prompts.files import soft_prompts
 from extensions.soft_prompts.patch import replaced
+from tests.conftest import ENVIRONMENT, ROOT
 from tests.contract.program import finished, program, texts
 from tests.tiny_checkpoints import llada
 from webui.cli.main import main
@@ -25,11 +28,16 @@ def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("soft")
     llada(folder / "models" / "checkpoints" / "LLaDA")
     (folder / "poems.txt").write_text("The cat and the hen sat on the stone and sang to the wind. " * 60)
-    settings = ["--models", str(folder / "models"), "--data", str(folder / "data"), "--threads", "1"]
-    own = ["--data", str(folder / "poems.txt"), "--out", "poet", "--model", "LLaDA", "--trigger", TRIGGER]
-    small = ["--batch", "2", "--length", "16", "--every", "4", "--steps", "16", "--rate", "0.5"]
-    assert main([*settings, "finetune", *own, *small, "--kind", "soft-prompt"]) == 0
+    assert main(arguments(folder, folder / "poems.txt")) == 0
     return folder
+
+
+def arguments(folder: Path, data: Path) -> list[str]:
+    """Those of the program that trains the soft prompt in a folder."""
+    settings = ["--models", str(folder / "models"), "--data", str(folder / "data"), "--threads", "1"]
+    own = ["--data", str(data), "--out", "poet", "--model", "LLaDA", "--trigger", TRIGGER]
+    small = ["--batch", "2", "--length", "16", "--every", "4", "--steps", "16", "--rate", "0.5"]
+    return [*settings, "finetune", *own, *small, "--kind", "soft-prompt"]
 
 
 @pytest.fixture
@@ -48,6 +56,43 @@ def test_training_moves_the_bound_and_the_file_says_it(folder):
     assert one.trigger == TRIGGER and one.checkpoint == "LLaDA"
     assert {len(tokens) for tokens in one.tokens} == {len(load_file(file)["embedding"])}
     assert (file.parent / ".training-poet" / "state.safetensors").is_file()
+
+
+# In a process of its own: the second time that the soft prompt is written, the disk has room for 100 bytes; then the
+# same command again.
+FULL_DISK = """
+import resource, sys
+from extensions.training.soft_prompt import SoftTuner
+from webui.cli.main import main
+save, saved = SoftTuner.save, []
+def limited(self, folder):
+    saved.append(folder)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if len(saved) == 2:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        save(self, folder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+SoftTuner.save = limited
+print("status", main(sys.argv[1:]), flush=True)
+there = saved[0].with_name(saved[0].name + ".safetensors")
+print("names", sorted(path.name for path in there.parent.iterdir()), len(there.read_bytes()), flush=True)
+print("status", main(sys.argv[1:]), flush=True)
+"""
+
+
+def test_a_full_disk_while_it_is_written_loses_nothing(folder, tmp_path):
+    """The one before stays, and the same command goes on to the same file, bit for bit."""
+    llada(tmp_path / "models" / "checkpoints" / "LLaDA")
+    command = [sys.executable, "-c", FULL_DISK, *arguments(tmp_path, folder / "poems.txt")]
+    ran = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=240)
+    whole = (folder / "models" / "embeddings" / "poet.safetensors").read_bytes()
+    lines = [line for line in ran.stdout.splitlines() if line.startswith(("status", "names"))]
+    assert lines == ["status 2", f"names ['.training-poet', 'poet.safetensors'] {len(whole)}", "status 0"]
+    sentence = "The disk refused: File too large. The same command goes on from here."
+    assert ran.stderr.count(sentence) == 1 and "Traceback" not in ran.stderr
+    assert (tmp_path / "models" / "embeddings" / "poet.safetensors").read_bytes() == whole
 
 
 def test_it_differs_per_row_and_rows_without_it_are_as_they_were(app, folder):

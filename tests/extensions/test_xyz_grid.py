@@ -214,7 +214,7 @@ def test_all_choices_of_checkpoints_and_samplers(app):
         (
             "Temp",
             "1",
-            "X: 'Temp' is no field that a grid can vary. The nearest: Template (template), Temperature",
+            "X: 'Temp' is no field that a grid can vary. The nearest: Template (template), Loopback",
         ),
         ("scale", "1", "X: 'scale' is no field that a grid can vary. It is written guidance.scale."),
         ("Guidance scale", "1", "X: 'Guidance scale' is no field that a grid can vary. It is written guid"),

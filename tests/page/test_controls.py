@@ -30,6 +30,7 @@ class Feature(Options):
     flag: bool = field(False, label="Flag", help="h")
     maybe: bool | None = field(None, label="Maybe", help="h")
     names: tuple[str, ...] = field((), label="Names", help="h")
+    varied: str = field("", label="Varied", help="h", choices=["", "steps"], widget="field")
     table: dict[str, float] = field({}, label="Table", help="h")
     secret: int = field(1, label="Secret", help="h", place="hidden")
 
@@ -80,6 +81,7 @@ def test_the_kind_follows_the_declaration(made):
         "flag": "checkbox",
         "maybe": "dropdown",
         "names": "list",
+        "varied": "dropdown",
         "table": "json",
     }
     assert (

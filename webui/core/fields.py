@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from pydantic.fields import FieldInfo
 
 Place = Literal["prompt", "parameters", "accordion", "hidden"]
-Widget = Literal["text", "lines", "number", "slider", "checkbox", "dropdown", "seed"]
+Widget = Literal["text", "lines", "number", "slider", "checkbox", "dropdown", "seed", "field"]
 
 # What pydantic checks a value by.
 BOUNDS = frozenset(
@@ -36,7 +36,7 @@ def field(
     default      value where the user gives none; None means "what the checkpoint's preset says"
     label, help  the name of the control and the sentence on hover; both are required
     widget       None chooses by the type: bool a checkbox, Literal or choices a dropdown, bounded numbers a
-                 slider
+                 slider; "field" is a dropdown whose choices are paths of fields, shown by their names
     place        where on the page: under the prompt, among the parameters, or in the extension's own
                  accordion
     choices      the values offered, or a function of the App that lists them (checkpoints, adapters)

@@ -48,6 +48,11 @@ class Control:
         return self.info.title or self.path[-1].replace("_", " ").capitalize()
 
     @property
+    def of_fields(self) -> bool:
+        """Whether its choices are paths of fields, which the page shows by their names."""
+        return _extra(self.info).get("widget") == "field"
+
+    @property
     def place(self) -> str:
         return _extra(self.info).get("place") or "accordion"
 
@@ -223,7 +228,7 @@ def _kind(info: FieldInfo, choices: tuple[Any, ...]) -> Kind:
     wanted, kinds = _extra(info).get("widget"), _types(info.annotation)
     control = Control((), info, "number", False)
     low, high = control.bounds()
-    if choices and wanted in (None, "dropdown"):
+    if choices and wanted in (None, "dropdown", "field"):
         return "dropdown"
     if wanted in ("text", "lines", "checkbox", "number", "seed"):
         return wanted

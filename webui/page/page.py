@@ -233,8 +233,9 @@ class _Page(Desk):
         self.components.append(component)
 
     def _canvas(self) -> str:
-        """The live canvas's element, with each field's label, default and step, and extensions' titles."""
-        labels = {".".join(c.path): [c.label, c.default(), c.step()] for c in self._all.values()}
+        """The live canvas's element, with each field's label, default, step and whether it holds a field's
+        path, and extensions' titles."""
+        labels = {".".join(c.path): [c.label, c.default(), c.step(), c.of_fields] for c in self._all.values()}
         titles = json.dumps({name: kind.title for name, kind in self.app.registry.extensions.items()})
         data = f'data-labels="{_text(json.dumps(labels, default=str))}" data-titles="{_text(titles)}"'
         return f"<tdw-canvas {data}></tdw-canvas>"

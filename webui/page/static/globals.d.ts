@@ -56,7 +56,7 @@ declare global {
   interface Window {
     tdw: Page;
     /** Set by base/start.js. */
-    tdwStart: { look: Look; applyLook(look?: Look): void; language: string };
+    tdwStart: { look: Look; applyLook(look?: Look): void; language: string; nameOfField(path: string): string };
     /** What Gradio's events said before base/page.js was there. */
     tdwShown?: unknown[];
     tdwResumed?: { job?: string };

@@ -43,6 +43,13 @@ export function toggle(fold) {
   fold?.querySelector(":scope > button")?.click();
 }
 
+/** The choices of a field's dropdown as [name, value], as they were when the page came; null if it has none.
+ *  @param {string} path @returns {[string, unknown][] | null} */
+export function choicesOf(path) {
+  const found = window.gradio_config?.components.find(({ props }) => props.elem_id === `field-${path.replaceAll(".", "-")}`);
+  return found?.props.choices ?? null;
+}
+
 /** @param {EventTarget | null} target @returns {target is HTMLInputElement} */
 const isDropdown = (target) => target instanceof HTMLInputElement && target.role === "combobox";
 
@@ -55,6 +62,29 @@ document.addEventListener("focusin", ({ target }) => {
   target.addEventListener("click", select, { once: true }); // the press that opened it put the cursor somewhere
   target.addEventListener("blur", () => target.removeEventListener("click", select), { once: true });
 });
+
+/** What was typed into a dropdown becomes the choice whose name, or the first part of it ("Temperature" of "Temperature · temperature"),
+ *  it is in any case; Gradio compares whole names. @param {HTMLInputElement} input @returns {boolean} whether there is such a choice */
+function completed(input) {
+  const control = blockAround(input);
+  const names = (control && choicesOf(pathOf(control)))?.map(([name]) => name) ?? [];
+  const typed = input.value.trim().toLowerCase();
+  const found = names.find((name) => name.toLowerCase() === typed) ?? names.find((name) => name.toLowerCase().startsWith(`${typed} · `));
+  if (typed && found && found !== input.value) {
+    input.value = found;
+    input.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+  return Boolean(found);
+}
+
+document.addEventListener("blur", ({ target }) => isDropdown(target) && completed(target), true);
+// Enter takes the first choice of the list where what was typed is none itself: Gradio takes what was typed.
+document.addEventListener("keydown", (event) => {
+  const { target } = event;
+  if (event.key !== "Enter" || !event.isTrusted || !isDropdown(target) || target.getAttribute("aria-expanded") !== "true") return;
+  if (!target.value.trim() || target.getAttribute("aria-activedescendant") || completed(target)) return;
+  target.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowDown", bubbles: true }));
+}, true);
 
 // Gradio opens a dropdown's list a moment after every key but Escape, Tab too, when focus may have left already: then it stays.
 document.addEventListener("focusout", ({ target }) => {

@@ -8,13 +8,7 @@ const titles = () => JSON.parse(canvas()?.dataset.titles || "{}");
 
 /** A field's name, by its path such as "extension.option"; with its extension's where another field has the same name.
  *  @param {string} path @returns {string} */
-export function nameOfField(path) {
-  const labels = canvas()?.labels ?? {};
-  const label = labels[path]?.[0];
-  if (!label) return path;
-  const twice = Object.values(labels).filter(([other]) => other === label).length > 1;
-  return twice && path.includes(".") ? `${nameOfExtension(path.split(".")[0])}: ${label}` : label;
-}
+export const nameOfField = (path) => window.tdwStart.nameOfField(path);
 
 /** An extension's title. @param {string} name @returns {string} */
 export function nameOfExtension(name) {
@@ -50,17 +44,15 @@ export function nameOfValue(path, value) {
   const key = `field.${path}.${value}`; // a choice
   const named = say(key);
   if (named !== key) return named;
+  if (canvas()?.labels?.[path]?.[3]) return nameOfField(value);
   if (typeof value === "boolean") return say(value ? "page.on" : "page.off");
   return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 
-/** An axis of a job's texts: a field by its name, "prompt.text" and "prompt.order" as what they do with one; else as the extension
- *  that made it calls it. @param {string} name @returns {string} */
+/** An axis of a job's texts: a field by its name, or else as the extension that made it calls it. @param {string} name @returns {string} */
 export function nameOfAxis(name) {
   const named = nameOfField(name);
   if (named !== name) return inside(named);
-  const [, field, way] = /^(.+)\.(text|order)$/.exec(name) ?? [];
-  if (field && nameOfField(field) !== field) return inside(say(`axis.${way}`, { field: nameOfField(field) }));
   const last = /^[\w.]+$/.test(name) ? name.slice(name.lastIndexOf(".") + 1) : name;
   return inside(last.charAt(0).toUpperCase() + last.slice(1));
 }

@@ -2,7 +2,7 @@
 // What the scripts of extensions may use of the page: import { say } from "webui".
 
 export { call } from "./call.js";
-export { block } from "./gradio.js";
+export { block, choicesOf } from "./gradio.js";
 export { showError, showNotice } from "./notice.js";
 export { button, element } from "./parts.js";
 export { popover } from "./popover.js";

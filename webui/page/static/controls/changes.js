@@ -2,6 +2,7 @@
 // The controls that differ from the preset: their names and values for people, and Reset, which shows them first.
 
 import { foldOf, foldFor, block } from "../base/gradio.js";
+import { nameOfField, nameOfValue } from "../base/names.js";
 import { showNotice } from "../base/notice.js";
 import { element } from "../base/parts.js";
 import { confirmed } from "../base/popover.js";
@@ -18,8 +19,6 @@ const NEVER = ["model", "unknown", "canvas"]; // no parameters
 
 /** Every control that differs from the preset, but for the prompts. @returns {Change[]} */
 export function changes() {
-  const labels = document.querySelector("tdw-canvas")?.labels ?? {};
-  const names = Object.values(labels).map(([label]) => label);
   const found = [];
   shown.preset.forEach(([path, standard], index) => {
     const now = shown.values[index];
@@ -27,20 +26,14 @@ export function changes() {
     const control = block(path);
     if (control?.closest("#writing")) return;
     const fold = control ? foldOf(control) : foldFor(path);
-    const [label = path] = labels[path] ?? [];
-    const twice = names.filter((name) => name === label).length > 1;
-    const extension = path.includes(".") && twice ? fold?.querySelector(":scope > button > span")?.textContent.trim() : "";
-    found.push({ path, label: extension ? `${extension}: ${label}` : label, value: written(now, path), standard: written(standard, path), fold });
+    found.push({ path, label: nameOfField(path), value: written(now, path), standard: written(standard, path), fold });
   });
   return found;
 }
 
 /** A control's value for people. */
 function written(value, path) {
-  const named = say(`field.${path}.${value}`); // a choice
-  if (!named.startsWith("field.")) return named;
-  if (typeof value === "boolean") return say(value ? "page.on" : "page.off");
-  const text = String(value ?? "").trim().replace(/\s+/g, " ");
+  const text = nameOfValue(path, value).trim().replace(/\s+/g, " ");
   if (!text) return say("page.empty");
   return text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text;
 }
