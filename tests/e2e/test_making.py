@@ -20,10 +20,12 @@ def test_a_newcomer_makes_a_lora_from_a_text_and_writes_with_it(visit, site, tmp
         page.get_by_role("button", name="Train", exact=True).click()
         page.locator("training-view .fault:not([hidden])").wait_for()
         expect(page.locator("training-view .fault:not([hidden])")).to_contain_text("name")
-        page.locator("#training-file").set_input_files(str(text))
+        with page.expect_file_chooser() as chooser:
+            page.locator("#training-file").click()
+        chooser.value.set_files(str(text))
         expect(page.locator("#training-name")).to_have_value("My poems")
-        page.locator("#training-trigger").fill("thou")
-        page.locator("#training-steps").fill("20")
+        user.enter(page.locator("#training-trigger"), "thou")
+        user.enter(page.locator("#training-steps"), "20")
         page.get_by_role("button", name="Train", exact=True).click()
         run = page.locator(".run")
         run.locator(".state.done").wait_for(timeout=4 * PATIENCE)  # a process that imports torch
