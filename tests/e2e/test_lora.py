@@ -57,6 +57,7 @@ def test_cards_are_searched_and_inserted(visit, site):
         page.locator(".loras input").fill("thou")
         expect(card).to_have_count(1)
         expect(card.locator(".base:not(.other)")).to_have_text("made for storyteller")
+        expect(card).to_contain_text("rank 2 · one module · 0.8 kB")
         card.locator("summary").click()
         card.get_by_text("1 of 1 modules match storyteller").wait_for()
         card.get_by_role("button", name="thou <b>").click()

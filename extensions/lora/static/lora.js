@@ -4,7 +4,7 @@
 import { addPromptTool, button, call, element, formatNumber, isPrompt, popover, promptAreas, replaceText, say, shown } from "webui";
 
 const TAG = /<lora:[^<>:\n]+(?::[^<>\n]*)?>/g;
-const MB = 1e6;
+const MB = 1e6, KB = 1e3;
 const words = (key, values = {}) => say(`extension.lora.${key}`, values);
 
 const opener = button(words("title"), () => {});
@@ -96,7 +96,8 @@ function card(one, model) {
     node.title = words("insert_trigger", { words: trigger });
     return node;
   });
-  const facts = words("facts", { rank: one.rank || "?", modules: one.modules, size: `${formatNumber(one.size / MB, 1)} MB` });
+  const size = one.size < MB / 10 ? `${formatNumber(one.size / KB, 1)} kB` : `${formatNumber(one.size / MB, 1)} MB`;
+  const facts = words(one.modules === 1 ? "facts_one" : "facts", { rank: one.rank || "?", modules: one.modules, size });
   return element(
     "article", "", name, badge,
     ...(one.about ? [element("p", "about", element("bdi", "", one.about))] : []),
