@@ -5,7 +5,8 @@ Measured on the text of the answers alone, with 95 % Wilson intervals; the seeds
 inclusion  how many texts hold a weighted word, at each weight, for each method, in prompts of two and of four
            keywords; and with the word absent. The claims: the rate does not fall as the weight rises (beyond what
            its interval allows), and with attention it is at weight 0 no higher than with the word absent.
-cost       CPU time with each method as a factor of the prompt without weights; interleaved, medians.
+cost       CPU time with each method, at weight 1 and at 1.5, and without the extension, as a factor of the prompt without
+           weights; interleaved, medians. The claim: at weight 1 and without the extension the texts are the same.
 
 Exit status 1 if a claim does not hold.
 """
@@ -15,8 +16,11 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -24,8 +28,9 @@ from benchmarks.guidance import Bench, rate
 from extensions.training.evaluation.statistics import wilson
 from extensions.training.evaluation.texts import includes
 from webui.application import App
-from webui.settings import Settings
+from webui.settings import ROOT, Settings
 
+PLAIN = "no weight"
 METHODS = ("attention", "contrast", "vocabulary")
 WEIGHTS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
 PROMPTS = ("dragon, *cake", "dragon, castle, *cake, happy ending")
@@ -65,34 +70,51 @@ def inclusion(bench: Bench, prompts: Sequence[str], weights: Sequence[float], sc
 
 
 def cost(bench: Bench, rounds: int) -> None:
-    """Factors of CPU time."""
-    variants = {"no weight": ("dragon, cake", "attention")} | {
-        method: ("(dragon:1.5), cake", method) for method in METHODS
-    }
-    times: dict[str, list[float]] = {name: [] for name in variants}
-    for _ in range(rounds + 1):
-        for name, (prompt, method) in variants.items():
-            began = time.process_time()
-            request = bench.app.Request(
-                prompt=prompt,
-                count=4,
-                seed=1,
-                steps=24,
-                length=96,
-                model=bench.args.model,
-                guidance={"scale": 1.0},
-                emphasis={"method": method},
-            )
-            job = bench.app.queue.submit(request)
-            job.wait()
-            if job.result is None:
-                raise SystemExit(job.error)
-            times[name].append(time.process_time() - began)
-    unit = statistics.median(times["no weight"][1:])
-    print(f"\nCPU time, 4 texts of 96 tokens in 24 steps, guidance 1, median of {rounds}")
-    for name, spent in times.items():
-        middle = statistics.median(spent[1:])
-        print(f"{name:12} {middle:6.3f} s  x {middle / unit:.3f}")
+    """Factors of CPU time, each round's against that round's prompt without weights: what else the machine does then
+    slows both down."""
+    common = {"count": 4, "seed": 1, "steps": 24, "length": 96, "model": bench.args.model}
+    common["guidance"] = {"scale": 1.0}
+    with tempfile.TemporaryDirectory() as folder:
+        for path in (ROOT / "extensions").iterdir():
+            if (path / "__init__.py").is_file() and path.name != "emphasis":
+                (Path(folder) / path.name).symlink_to(path)
+        bare = App(Settings(keep_history=False, built_in=Path(folder)))
+        plain = (bench.app, "dragon, cake", {})
+        variants: dict[str, tuple[App, str, dict[str, Any]]] = {
+            PLAIN: plain,
+            "the same again": plain,
+            "without the extension": (bare, "dragon, cake", {}),
+            **{
+                f"{method}, weight {weight:g}": (
+                    bench.app,
+                    f"(dragon:{weight:g}), cake",
+                    {"emphasis": {"method": method}},
+                )
+                for method in METHODS
+                for weight in (1, 1.5)
+            },
+        }
+        spent: dict[str, list[float]] = {name: [] for name in variants}
+        texts: dict[str, list[str]] = {}
+        for _ in range(rounds + 1):  # the first loads and compiles
+            for name, (app, prompt, options) in variants.items():
+                began = time.process_time()
+                job = app.queue.submit(app.Request(prompt=prompt, **common, **options))
+                job.wait()
+                if job.result is None:
+                    raise SystemExit(job.error)
+                spent[name].append(time.process_time() - began)
+                texts[name] = [part.text for part in job.result.parts]
+        bare.close()
+    print(
+        f"\nCPU time, 4 texts of 96 tokens in 24 steps, guidance 1; factor: median of {rounds} rounds, quartiles"
+    )
+    for name, times in spent.items():
+        factors = [time / unit for time, unit in zip(times[1:], spent[PLAIN][1:], strict=True)]
+        low, middle, high = statistics.quantiles(factors, n=4)
+        print(f"{name:24} {statistics.median(times[1:]):6.3f} s  x {middle:.3f} ({low:.3f} to {high:.3f})")
+    for name in ("without the extension", *(f"{method}, weight 1" for method in METHODS)):
+        bench.claim(f"{name}: the same texts", texts[name] == texts[PLAIN])
 
 
 def main() -> None:

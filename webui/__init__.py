@@ -40,6 +40,7 @@ _HOMES = MappingProxyType(
         "Piece": "webui.core.prompt",
         "Plan": "webui.denoising.samplers",
         "Prompt": "webui.core.prompt",
+        "Refusal": "webui.core.errors",
         "Request": "webui.core.request",
         "Result": "webui.core.result",
         "Row": "webui.extension.row",
@@ -96,6 +97,7 @@ if TYPE_CHECKING:
     from webui.checkpoints.weights import fingerprint, tensors
     from webui.core.alone import alone
     from webui.core.atomic import write
+    from webui.core.errors import Refusal
     from webui.core.events import Event, Failed, Finished, Loop
     from webui.core.fields import axis_fields, field
     from webui.core.options import Options

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from webui import Command, Extension, Options, Row, Tab, field, fingerprint
+from webui import Command, Extension, Options, Refusal, Row, Tab, field, fingerprint
 
 from .methods import METHODS
 
@@ -128,7 +128,7 @@ class CheckpointMerger(Extension):
         names = [name for name in (options.b, options.c) if name]
         own = base / network.description.name
         if not own.is_dir():
-            raise ValueError(f"{network.description.name} lies outside of {base.name}/; save the merge.")
+            raise Refusal(f"{network.description.name} lies outside of {base.name}/; save the merge.")
         folders = [own, *(folder_of(base, name) for name in names)]
 
         def made() -> tuple[tuple[tuple[str, str], ...], Mapping[Tensor, Tensor]]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from webui import tensors
+from webui import Refusal, tensors
 
 from .merging import Recipe, check, merged
 
@@ -26,7 +26,7 @@ def folder_of(checkpoints: Path, name: str) -> Path:
     folder = checkpoints.joinpath(*parts)
     plain = parts and not Path(name).is_absolute() and not any(part.startswith(".") for part in parts)
     if not plain or "\0" in name or not (folder / "config.json").is_file():
-        raise ValueError(f"there is no checkpoint {name!r} in {checkpoints.name}/.")
+        raise Refusal(f"there is no checkpoint {name!r} in {checkpoints.name}/.")
     return folder
 
 
@@ -58,7 +58,7 @@ def weights(network: Network, recipe: Recipe, folders: Sequence[Path]) -> Mappin
         flat = torch.frombuffer(bytearray(raw), dtype=getattr(torch, _dtype(one.dtype)))
         made[there] = flat.reshape(one.shape).to(there.device, there.dtype)
     if lacking := [name for name, there in own.items() if there not in made]:
-        raise ValueError(
+        raise Refusal(
             f"{lacking[0]} of {network.description.name} is made of several published tensors; save the "
             "merge, and choose the checkpoint."
         )

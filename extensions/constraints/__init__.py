@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from webui import Extension, Gap, Options, Row, field
+from webui import Extension, Gap, Options, Refusal, Row, field
 
 from . import rules
 from .automaton import Patience
@@ -123,7 +123,7 @@ class Constraints(Extension):
 
         ruled = torch.tensor([row is not None for row in self.rows], device=canvas.row.device)
         if canvas.nothing >= 0 and bool((canvas.absent.any(1) & ruled[canvas.row]).any()):
-            raise ValueError(
+            raise Refusal(
                 "a rule is for an answer that keeps its length: take another sampler than dreamon or daedal."
             )
         self._segments = [
@@ -242,7 +242,7 @@ def _rules(options: Any) -> tuple[rules.Rule | None, dict[str, rules.Rule]]:
     """The rule of the whole answer, or None, and those of gaps. ValueError."""
     whole, gaps = rules.whole(options), rules.of_gaps(options.gaps)
     if whole is not None and gaps:
-        raise ValueError("there are rules for the whole answer and for gaps; clear one of them.")
+        raise Refusal("there are rules for the whole answer and for gaps; clear one of them.")
     return whole, gaps
 
 

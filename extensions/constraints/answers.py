@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from webui import processed
+from webui import Refusal, processed
 
 from . import joint, reach
 from .automaton import Patience, after_optional
@@ -82,7 +82,7 @@ class Group:
         possible = reach.satisfiable(answers)
         for number, segment in enumerate(self.segments):
             if not possible[number]:
-                raise ValueError(self._impossible(segment, int(self._lengths[number])))
+                raise Refusal(self._impossible(segment, int(self._lengths[number])))
 
     def ban(self, canvas: Canvas, model: Link, bans: Tensor) -> None:
         """Bans at the active positions, in `bans` (N, V) on the device, the tokens after which nothing would

@@ -17,6 +17,8 @@ from tempfile import TemporaryFile
 import numpy as np
 from numpy.typing import NDArray
 
+from webui import Refusal
+
 from . import schemas
 
 MAX_STATES = 30_000
@@ -47,7 +49,7 @@ class Patience:
     def ask(self, stage: str, done: float, most: float) -> None:
         """ValueError if it was."""
         if self.cancelled():
-            raise ValueError("the job was cancelled.")
+            raise Refusal("the job was cancelled.")
         self.report(stage, done, most)
 
 
@@ -83,7 +85,7 @@ class ByteAutomaton:
                 state = rows[state][byte]
             final.add(state)
             if len(rows) > MAX_STATES:
-                raise ValueError(
+                raise Refusal(
                     f"the choices need more than {MAX_STATES:,} states; give fewer or shorter ones."
                 )
         table = np.full((len(rows), 256), DEAD, dtype=np.int32)
@@ -162,7 +164,7 @@ def compiled(
     the deepest; depth: only that one. ValueError says in one sentence what is wrong."""
     made = _compiled(kind, text, depth, patience)
     if isinstance(made, str):
-        raise ValueError(made)
+        raise Refusal(made)
     return made
 
 

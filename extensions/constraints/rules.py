@@ -10,6 +10,8 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
+from webui import Refusal
+
 from . import schemas
 from .automaton import UNTIL_DONE, ByteAutomaton, Patience, compiled
 from .haiku import Haiku
@@ -52,7 +54,7 @@ class Rule:
     def automata(self, patience: Patience = UNTIL_DONE) -> Automata:
         """ValueError."""
         if len(self.text) > MAX_TEXT:
-            raise ValueError(
+            raise Refusal(
                 f"{self.kind} has {len(self.text):,} characters; at most {MAX_TEXT:,} are possible."
             )
         if self.kind == "choices":
@@ -73,7 +75,7 @@ def whole(options: Any) -> Rule | None:
         given["preset"] = ""
     named = [name for name, text in given.items() if text]
     if len(named) > 1:
-        raise ValueError(f"{' and '.join(named)} are set; the answer has one rule.")
+        raise Refusal(f"{' and '.join(named)} are set; the answer has one rule.")
     return Rule(named[0], given[named[0]], options.depth) if named else None
 
 
@@ -85,16 +87,16 @@ def of_gaps(text: str) -> dict[str, Rule]:
             continue
         read = GAP.fullmatch(line)
         if read is None:
-            raise ValueError(f"line {number} of the rules of gaps is not `name = pattern`.")
+            raise Refusal(f"line {number} of the rules of gaps is not `name = pattern`.")
         name, pattern = read.groups()
         if name in found:
-            raise ValueError(f"the gap {name} has two rules.")
+            raise Refusal(f"the gap {name} has two rules.")
         if pattern[:1] != "@":
             found[name] = Rule("regex", pattern)
         elif pattern[1:].strip() in NAMES:
             found[name] = Rule("preset", pattern[1:].strip())
         else:
-            raise ValueError(f"there is no preset {pattern}; there are @{', @'.join(NAMES)}.")
+            raise Refusal(f"there is no preset {pattern}; there are @{', @'.join(NAMES)}.")
     return found
 
 
@@ -118,7 +120,7 @@ def of_choices(text: str) -> ByteAutomaton:
     """The automaton of texts, one a line. ValueError."""
     lines = dict.fromkeys(line.strip() for line in text.splitlines() if line.strip())
     if not lines:
-        raise ValueError("choices has no text; write one choice a line.")
+        raise Refusal("choices has no text; write one choice a line.")
     return ByteAutomaton.of_texts(lines)
 
 
@@ -127,15 +129,15 @@ def of_schema(text: str, patience: Patience = UNTIL_DONE) -> ByteAutomaton:
     try:
         schema = json.loads(text)
     except ValueError as error:
-        raise ValueError("json_schema is no JSON text.") from error
+        raise Refusal("json_schema is no JSON text.") from error
     except RecursionError as error:
-        raise ValueError("the JSON Schema cannot be read: it is nested too deep.") from error
+        raise Refusal("the JSON Schema cannot be read: it is nested too deep.") from error
     if not isinstance(schema, dict):
-        raise ValueError("json_schema is no JSON object.")
+        raise Refusal("json_schema is no JSON object.")
     try:
         ready = json.dumps(schemas.prepared(schema))
     except RecursionError as error:
-        raise ValueError("the JSON Schema cannot be read: it is nested too deep.") from error
+        raise Refusal("the JSON Schema cannot be read: it is nested too deep.") from error
     except ValueError as error:
-        raise ValueError(f"the JSON Schema cannot be read: {error}.") from error
+        raise Refusal(f"the JSON Schema cannot be read: {error}.") from error
     return compiled("schema", ready, 0, patience)[0]

@@ -13,6 +13,8 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from webui import Refusal
+
 from .automaton import DEAD, UNTIL_DONE, ByteAutomaton, Patience
 
 Bools = NDArray[np.bool_]
@@ -160,7 +162,7 @@ def automaton(
         known += len(new)
         found += new.tolist()
         if (most := most_states(first.size)) < known + 1:
-            raise ValueError(
+            raise Refusal(
                 f"the rule has {known + 1:,} states or more for this checkpoint's {first.size:,} tokens; "
                 f"at most {most:,} are possible."
             )
@@ -196,7 +198,7 @@ def _trimmed(after: NDArray[np.int32], final: Bools) -> tuple[NDArray[np.int32],
             break
         good = more
     if not good[0]:
-        raise ValueError("the tokens of this checkpoint can write nothing that matches the rule.")
+        raise Refusal("the tokens of this checkpoint can write nothing that matches the rule.")
     keep = np.flatnonzero(good)
     number = np.full(states + 1, len(keep), dtype=np.int32)
     number[keep] = np.arange(len(keep))
@@ -236,7 +238,7 @@ def _classes(
         np.concatenate([vocabulary.kinds[example], [0, 0]]),
     )
     if len(found.edges[0]) > MAX_EDGES:
-        raise ValueError(
+        raise Refusal(
             f"the rule has {len(found.edges[0]):,} transitions for this checkpoint; at most {MAX_EDGES:,} "
             "are possible."
         )

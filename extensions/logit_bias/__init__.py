@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from webui import Extension, Options, Row, field
+from webui import Extension, Options, Refusal, Row, field
 
 from . import phrases
 from .bias import Bias, strengths
@@ -107,4 +107,4 @@ def _named(label: str) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise ValueError(f"{label}: {error}") from error
+        raise Refusal(f"{label}: {error}") from error

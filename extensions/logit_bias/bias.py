@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from webui import Refusal
+
 from . import phrases
 
 if TYPE_CHECKING:
@@ -64,7 +66,7 @@ class Bias:
         written = [_spelled(name, model) for name in names]
         for name, forms, strongest in zip(names, written, values.amax(0).tolist(), strict=True):
             if strongest > 0 and not forms:
-                raise ValueError(f"the checkpoint has no tokens to write {name!r} with.")
+                raise Refusal(f"the checkpoint has no tokens to write {name!r} with.")
         spelled = [(tokens, p, kind) for p, forms in enumerate(written) for tokens, kind in forms]
         spelled.sort(key=lambda form: -len(form[0]))
         if not spelled:

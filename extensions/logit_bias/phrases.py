@@ -8,6 +8,8 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
+from webui import Refusal
+
 from . import regex
 
 MAX_STRENGTH = 50.0  # of one phrase; a logit that large outweighs all others
@@ -37,12 +39,12 @@ def weighted(text: str, strength: float) -> dict[str, float]:
         before, colon, number = after.partition(":") if quoted else item.rpartition(":")
         number = number.strip()
         if quoted and after and (before or not NUMBER.fullmatch(number)):
-            raise ValueError(
+            raise Refusal(
                 f"after the closing quote of {_short(item)} comes a comma, or a colon and a number."
             )
         given = colon and (quoted or before.strip())
         if given and not NUMBER.fullmatch(number) and NEARLY.fullmatch(number):
-            raise ValueError(
+            raise Refusal(
                 f"{_short(number)} after {_short(before.strip())} is not a number; write one like 5 or 2.5, "
                 "or put the whole phrase in quotes if it is text."
             )
@@ -50,7 +52,7 @@ def weighted(text: str, strength: float) -> dict[str, float]:
             value = float(number)
             phrase = phrase if quoted else before
             if not math.isfinite(value) or abs(value) > MAX_STRENGTH:
-                raise ValueError(
+                raise Refusal(
                     f"the strength of {_short(phrase)} is {number[:20]}; it must be a number from "
                     f"-{MAX_STRENGTH:g} to {MAX_STRENGTH:g}. A phrase that ends like this goes in quotes."
                 )
@@ -66,7 +68,7 @@ def plain(text: str) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for item, quoted, after in _items(text, MAX_LIST):
         if quoted and after:
-            raise ValueError(
+            raise Refusal(
                 f"after the closing quote of {_short(item)} comes a comma; this list has no strengths."
             )
         if phrase := _checked(item):
@@ -80,7 +82,7 @@ def _items(text: str, most: int) -> Iterator[tuple[str, bool, str]]:
     line ends, quotes doubled inside quotes as in CSV. One pass."""
     at, end = 0, len(text)
     if end > most:
-        raise ValueError(f"the list has {end} characters; at most {most} are possible.")
+        raise Refusal(f"the list has {end} characters; at most {most} are possible.")
     while at < end:
         if text[at] in " \t,\r\n":
             at += 1
@@ -99,7 +101,7 @@ def _items(text: str, most: int) -> Iterator[tuple[str, bool, str]]:
         while True:
             close = text.find('"', begin)
             if close < 0:
-                raise ValueError(
+                raise Refusal(
                     f"the list of words cannot be read: the quote at character {at + 1} is never closed."
                 )
             parts.append(text[begin:close])
@@ -125,7 +127,7 @@ def _checked(phrase: str) -> str:
     if isinstance(phrase, regex.Expression):
         return regex.checked(phrase)
     if len(phrase) > MAX_LENGTH:
-        raise ValueError(
+        raise Refusal(
             f"the phrase {_short(phrase)} has {len(phrase)} characters; at most {MAX_LENGTH} are possible."
         )
     return " ".join(phrase.split())
@@ -133,7 +135,7 @@ def _checked(phrase: str) -> str:
 
 def _check_number(number: int, most: int) -> None:
     if number > most:
-        raise ValueError(f"the list has more than {most} phrases; shorten it.")
+        raise Refusal(f"the list has more than {most} phrases; shorten it.")
 
 
 def _short(phrase: str) -> str:
@@ -214,8 +216,8 @@ def written_out(
         if isinstance(phrase, regex.Expression):
             some = regex.matching(phrase, words, most)
             if not some and needed:
-                raise ValueError(f"{phrase[:40]} matches no word that this checkpoint has a token for.")
+                raise Refusal(f"{phrase[:40]} matches no word that this checkpoint has a token for.")
         number += len(some)
         if number > most:
-            raise ValueError(f"the list stands for more than {most} words; shorten it.")
+            raise Refusal(f"the list stands for more than {most} words; shorten it.")
         yield from ((phrase, one) for one in some)

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from webui import Refusal
+
 WORD = re.compile(r"[^\W\d_][\w'’-]*")
 MAX_MEMORY = 1 << 20  # bytes of a compiled expression
 MAX_LENGTH = 200  # characters of one expression
@@ -27,7 +29,7 @@ class Expression(str):
 def checked(found: Expression) -> Expression:
     """The expression. ValueError with a sentence if it cannot be used."""
     if len(found) > MAX_LENGTH:
-        raise ValueError(
+        raise Refusal(
             f"the expression {found[:30]}… has {len(found)} characters; at most {MAX_LENGTH} are possible."
         )
     _compiled(found)
@@ -45,7 +47,7 @@ def matching(found: Expression, vocabulary: Sequence[str], most: int) -> list[st
     words = dict.fromkeys(word.strip().casefold() for word in some)
     hits = [word for word in words if WORD.fullmatch(word) and expression.fullmatch(word)]
     if len(hits) > most:
-        raise ValueError(
+        raise Refusal(
             f"{found[:40]} matches {len(hits)} words of this checkpoint; at most {most} are possible."
         )
     return hits
@@ -76,9 +78,7 @@ def _compiled(found: Expression) -> Any:
     try:
         import re2
     except ImportError as error:
-        raise ValueError(
-            "regular expressions need the package google-re2, which is not installed."
-        ) from error
+        raise Refusal("regular expressions need the package google-re2, which is not installed.") from error
     options = re2.Options()
     options.case_sensitive, options.log_errors, options.max_mem = False, False, MAX_MEMORY
     try:
@@ -86,4 +86,4 @@ def _compiled(found: Expression) -> Any:
     except re2.error as error:
         reason = error.args[0]
         text = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
-        raise ValueError(f"{found[:40]} cannot be read as a regular expression: {text[:80]}.") from error
+        raise Refusal(f"{found[:40]} cannot be read as a regular expression: {text[:80]}.") from error

@@ -10,6 +10,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from webui import Refusal
+
 if TYPE_CHECKING:
     from webui import Network
 
@@ -29,9 +31,9 @@ class Patch:
             try:
                 vectors = load_file(one.path)["embedding"]
             except (OSError, KeyError, SafetensorError):
-                raise ValueError(f"embeddings/{name}.safetensors cannot be read any more.") from None
+                raise Refusal(f"embeddings/{name}.safetensors cannot be read any more.") from None
             if vectors.shape[1] != own.shape[1] or max(map(max, one.tokens)) >= own.shape[0]:
-                raise ValueError(
+                raise Refusal(
                     f"The soft prompt {name} does not fit {network.description.name}: it was made for "
                     f"{one.checkpoint}, whose tokens have {vectors.shape[1]} numbers, not {own.shape[1]}."
                 )

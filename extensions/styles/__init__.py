@@ -223,21 +223,25 @@ def _applied(prompt: Prompt, texts: Sequence[str]) -> Prompt:
     return prompt
 
 
-def _without_tags(parts: Sequence[Piece | Construct]) -> Iterator[Piece]:
-    """The pieces of a prompt whose tags are taken out, each with one of two blanks around it."""
-    taken, last = False, " "  # whether a tag stood before this part, and the character before that
+def _without_tags(parts: Sequence[Piece | Construct]) -> Sequence[Piece]:
+    """The pieces of a prompt whose tags are taken out, each with one of two blanks around it, at the end with
+    the one before it."""
+    found: list[Piece] = []
+    taken = False  # whether a tag stood before this part
     for part in parts:
         if isinstance(part, Construct):
             taken = True
             continue
-        piece = part
-        if taken and last.isspace() and piece.text.startswith(" ") and not piece.locked:
-            cut = Prompt((piece,)).cut(1, len(piece.text))
-            if not cut:
-                continue
-            (piece,) = cut
-        taken, last = False, piece.text[-1]
-        yield piece
+        after_blank = not found or found[-1].text[-1].isspace()
+        if taken and after_blank and part.text.startswith(" ") and not part.locked:
+            found += Prompt((part,)).cut(1, len(part.text))
+        else:
+            found.append(part)
+        taken = False
+    if taken and found and found[-1].text.endswith(" ") and not found[-1].locked:
+        last = found.pop()
+        found += Prompt((last,)).cut(0, len(last.text) - 1)
+    return found
 
 
 def _texts(sent: Mapping[str, Any], needed: Sequence[str], others: Sequence[str]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
@@ -17,10 +18,11 @@ from webui import (
     Row,
     Typed,
     Underline,
+    counted,
     field,
 )
 
-from .drawing import MAX_DRAWS, Drawing, Drawn, Seeded, column_of, every
+from .drawing import MANY, MAX_DRAWS, Drawing, Drawn, Seeded, column_of, every, number_of
 from .files import Files, Missing
 from .syntax import SYNTAX, options_of, too_deep, unclosed
 
@@ -111,7 +113,11 @@ class Wildcards(Extension):
                 for others in combinations(names[1:]):
                     yield {names[0]: drawing, **others}
 
-        return (cls._cell(i, request, drawings) for i, drawings in enumerate(combinations(acting)))
+        cells = (cls._cell(i, request, drawings) for i, drawings in enumerate(combinations(acting)))
+        numbers = [number_of(prompts[name], files, request.syntax) for name in acting]
+        if None in numbers:  # which of them cannot be drawn from is said where it is drawn
+            return cells
+        return counted(min(MANY, math.prod(number for number in numbers if number)), cells)
 
     @classmethod
     def prompt(cls, row: Row) -> Row:

@@ -11,6 +11,7 @@ from webui import Construct, Piece, Prompt
 from .files import Files, Missing
 from .syntax import SYNTAX, options_of
 
+MANY = 10**12  # combinations beyond which nobody counts
 MAX_DEPTH = 16  # of wildcards whose lines have wildcards
 MAX_DRAWS = 1000  # in one prompt
 MAX_TEXT = 100_000  # characters of the prompt that comes of it
@@ -182,3 +183,42 @@ def every(prompt: Prompt, files: Files, mode: Mode) -> Iterator[Drawing]:
         yield drawing
         if not path.next():
             return
+
+
+def number_of(prompt: Prompt, files: Files, mode: Mode) -> int | None:
+    """How many drawings `every` gives, at most MANY; None where something cannot be drawn from."""
+    known: dict[str, int | None] = {}  # of the lines of each wildcard
+
+    def of_lines(name: str, inside: tuple[str, ...]) -> int | None:
+        if name not in known:
+            lines = [Prompt((Piece(line),)).scan(SYNTAX, mode).parts for line in files.lines(name)]
+            known[name] = total([of(parts, (*inside, name)) for parts in lines])
+        return known[name]
+
+    def of(parts: Sequence[Piece | Construct], inside: tuple[str, ...]) -> int | None:
+        product = 1
+        for part in parts:
+            if isinstance(part, Piece):
+                continue
+            name = part.groups[0] or "" if part.groups else ""
+            try:
+                if not part.groups:
+                    count = total([of(option, inside) for option in options_of(part)])
+                elif name in inside or len(inside) >= MAX_DEPTH:
+                    return None
+                else:
+                    count = of_lines(name, inside)
+            except Missing:  # text
+                continue
+            except ValueError:
+                return None
+            if count is None:
+                return None
+            product = min(MANY, product * count)
+        return product
+
+    def total(counts: Sequence[int | None]) -> int | None:
+        numbers = [count for count in counts if count is not None]
+        return min(MANY, sum(numbers)) if len(numbers) == len(counts) else None
+
+    return of(prompt.scan(SYNTAX, mode).parts, ())

@@ -14,8 +14,13 @@ def test_a_rule_is_checked_as_it_is_typed_and_colours_what_it_made(visit):
     said = page.locator("#field-constraints-regex .rule-check")
     user.type("constraints-regex", "(a")
     said.filter(has_text="The pattern (a cannot be used").wait_for()
+    given_up = []
+    page.on("requestfailed", lambda request: given_up.append(request.url.rpartition("/extensions/")[2]))
+    user.type("constraints-regex", "(a{1,1000}){1,1000}")  # takes long to compile
+    said.filter(has_text="Compiling").wait_for()
     user.type("constraints-regex", "(?P<word>[a-z]+)")
     said.filter(has_text="Such as a").wait_for()
+    assert given_up == ["constraints/check"]
     user.type("prompt", "a fox")
     user.generate()
     user.done()

@@ -20,6 +20,7 @@ from extensions.constraints.tokens import Vocabulary, automaton
 from tests.contract import SAMPLERS, crossed
 from tests.contract.program import cells, finished, program, write
 from tests.reference import constraints as reference
+from webui.core.events import Failed
 from webui.settings import ROOT
 
 WORDS = ("", "a", "b", "ab", "ba", "c", "")  # the last one ends a text
@@ -318,11 +319,14 @@ def test_what_cannot_be_is_refused_in_one_sentence_before_the_first_forward(
     calls = []
     hook = app.checkpoints.load("LLaDA").body.register_forward_pre_hook(lambda *_: calls.append(1))
     try:
-        result = finished(app, app.Request(prompt="a cat", length=8, seed=1, constraints=fields))
+        asked = app.expand(app.Request(prompt="a cat", length=8, seed=1, constraints=fields))
+        events = list(app.engine.generate(asked, "job", lambda: False))
     finally:
         hook.remove()
-    assert sentence in result.error and result.error.startswith("constraints: "), result.error
-    assert not calls and "\n" not in result.error
+    (failed,) = [event for event in events if isinstance(event, Failed)]
+    assert sentence in failed.sentence and failed.sentence.startswith("constraints: "), failed.sentence
+    assert not calls and "\n" not in failed.sentence
+    assert failed.code == "invalid" and not app.registry.faults.of("constraints"), "the request's fault alone"
 
 
 def test_lengths_of_gaps_and_of_texts_that_fill_their_length(app):

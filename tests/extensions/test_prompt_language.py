@@ -1,10 +1,22 @@
-"""The prompt language as a whole, all extensions together: what is literal, in which order constructs act, and that
-what is refused is one sentence with its column. What each construct means is in the tests of its extension."""
+"""The prompt language as a whole, all extensions together: every row of the tables of docs/prompt-language.md, in which
+order constructs act, and that what is refused is one sentence with its column. More of each construct is in the tests of
+its extension."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Sequence
+from itertools import groupby
+
 import pytest
 
+from extensions.emphasis.syntax import SYNTAX, weighed
+from extensions.loopback.strengths import strength
+from extensions.prompt_and.parts import SYNTAX as AND
+from extensions.prompt_and.parts import split
+from extensions.xyz_grid.values import items, numbers
+from tests.contract.program import program
+from tests.extensions.seen import prompts_per_call
 from webui.core.prompt import Prompt
 from webui.core.request import Cell
 from webui.extension.registry import Registry
@@ -118,3 +130,196 @@ def test_bad_input_is_one_sentence_with_its_column_or_text_with_a_note(registry,
         assert all("olumn " in note for note in row.notes), row.notes
     found, failed = registry.marks(Typed(prompt, registry.Request(prompt=prompt, **fields)))
     assert not failed and (sentence is None or any(one.underline.effect == "refused" for one in found))
+
+
+# -- the tables of docs/prompt-language.md -------------------------------------------------------------------
+
+Line = tuple[str, str, list[str]]  # the heading above the table, its first line, the cells of a row
+
+
+def tables() -> list[Line]:
+    """The rows of all tables of the document."""
+    found, heading, head = [], "", None
+    for line in (ROOT / "docs" / "prompt-language.md").read_text("utf-8").splitlines():
+        if line.startswith("## "):
+            heading = line.removeprefix("## ")
+        if not line.startswith("|"):
+            head = None
+            continue
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        if head is None:
+            head = " | ".join(cells)
+        elif set(line) - set("|- "):
+            found.append((heading, head, cells))
+    return found
+
+
+def spans(cell: str) -> list[str]:
+    """The code in a cell: between one or more backticks, without the blank that keeps a backtick apart."""
+    texts = [match[2] for match in re.finditer(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", cell)]
+    stripped = [text[1:-1] if text[0] == text[-1] == " " and text.strip() else text for text in texts]
+    return [text.replace("\\|", "|") for text in stripped]
+
+
+def runs(prompt: Prompt) -> list[str]:
+    """Neighbours of equal weight, as the document writes them."""
+    joined = groupby((piece for piece in prompt.pieces if piece.text), lambda piece: f"{piece.weight:.6g}")
+    texts = [("".join(piece.text for piece in group), weight) for weight, group in joined]
+    return [text if weight == "1" else f"{text}@{weight}" for text, weight in texts]
+
+
+def seen(registry: Registry, typed: str, **fields) -> list[str]:
+    """The main prompt of each text of a request."""
+    return [row.prompts["main"].text for row in rows(registry, typed, **fields)]
+
+
+def refused(cell: str, work: Callable[[], object]) -> None:
+    """The work raises a sentence that has what the cell says behind the colon."""
+    with pytest.raises(ValueError) as error:
+        work()
+    for said in cell.removeprefix("refused").removeprefix(":").split(","):
+        assert said.strip().removeprefix("the nearest is ") in str(error.value)
+
+
+@pytest.fixture(scope="module")
+def documented(tmp_path_factory) -> Registry:
+    """The files that the document speaks of."""
+    models = tmp_path_factory.mktemp("documented")
+    for name, text in {
+        "wildcards/animal.txt": "fox\nowl\n",
+        "wildcards/again.txt": "__again__\n",
+        "styles/styles.csv": "name,prompt,negative_prompt\nfable,an old fable of {prompt},\n",
+    }.items():
+        (models / name).parent.mkdir(parents=True, exist_ok=True)
+        (models / name).write_text(text, "utf-8")
+    return Registry(ROOT / "extensions", models=models)
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory):
+    app = program(tmp_path_factory.mktemp("calls"))
+    yield app
+    app.close()
+
+
+def check_text(registry: Registry, typed: str, because: str) -> None:
+    (row,) = rows(registry, typed)
+    assert row.prompts["main"].text == typed and row.draft is None and set(row.prompts) == {"main"}
+
+
+def check_weights(registry: Registry, typed: str, expected: str, mode: str = "full") -> None:
+    scan = Prompt.of(typed).scan(SYNTAX, mode)
+    assert runs(weighed(scan.parts)) == spans(expected)
+    if "@-" in expected:
+        return
+    (row,) = rows(registry, typed, syntax=mode)
+    assert runs(row.prompts["main"]) == spans(expected) and bool(row.notes) >= ("with a note" in expected)
+
+
+def check_method(registry: Registry, typed: str, method: str, expected: str) -> None:
+    fields = {"syntax": "full", "emphasis": {"method": spans(method)[0]}}
+    if expected == "acts":
+        return check_acts(rows(registry, typed, **fields))
+    refused(expected, lambda: rows(registry, typed, **fields))
+
+
+def check_acts(found: Sequence[Row]) -> None:
+    assert all(row.prompts["main"].weighted or len(row.prompts) > 1 for row in found)
+
+
+def check_and(registry: Registry, typed: str, expected: str) -> None:
+    parts = split(Prompt.of(typed).scan(AND, "safe").parts, "safe")
+    written = [
+        part.prompt.text if part.weight == 1 else f"{part.prompt.text}@{part.weight:g}" for part in parts
+    ]
+    assert written == spans(expected)
+
+
+def check_calls(app, typed: str, expected: str) -> None:
+    """The weights are those of the texts as emphasis reads them."""
+    texts = [re.sub(r"@[\d.]+$", "", text) for text in ["", *spans(expected)][1:]]
+    counted = [
+        ("" if cell.strip().startswith("nothing") else texts.pop(0), int(cell.split()[-1]))
+        for cell in expected.split(", ")
+    ]
+    assert prompts_per_call(app, typed) == [text for text, number in counted for _ in range(number)]
+
+
+def check_gaps(registry: Registry, typed: str, mode: str, expected: str) -> None:
+    (row,) = rows(registry, typed, syntax=spans(mode)[0])
+    assert row.draft is not None and [str(gap.tokens) for gap in row.draft.gaps] == expected.split(", ")
+
+
+def check_tag(registry: Registry, typed: str, expected: str) -> None:
+    if expected.startswith("refused"):
+        return refused(expected, lambda: rows(registry, typed))
+    (row,) = rows(registry, typed)
+    assert [row.prompts["main"].text] == spans(expected) and bool(row.notes) >= ("with a note" in expected)
+
+
+def check_choices(registry: Registry, typed: str, expected: str) -> None:
+    if expected.startswith("refused"):
+        return refused(expected, lambda: rows(registry, typed))
+    found = rows(registry, typed, wildcards={"combinatorial": len(spans(expected)) > 1})
+    assert [row.prompts["main"].text for row in found] == spans(expected)
+    assert seen(registry, typed)[0] in spans(expected), "one of them without"
+    assert bool(found[0].notes) >= ("with a note" in expected)
+
+
+def check_matrix(registry: Registry, typed: str, which: str, expected: str) -> None:
+    request = registry.Request(
+        prompt=typed, seed=1, prompt_matrix={"enabled": True, "one_of": which == "one of"}
+    )
+    assert [cell.request.prompt for cell in registry.expand(request)] == spans(expected)
+
+
+def check_values(registry: Registry, typed: str, kind: str, expected: str) -> None:
+    if expected == "refused":
+        return refused(expected, lambda: items(typed))
+    if kind == "texts":
+        assert [item.text for item in items(typed)] == spans(expected)
+        return
+    found = numbers(typed, whole=kind == "whole numbers")
+    assert ("a number, no range" if found is None else ", ".join(f"{n:g}" for n in found)) == expected
+
+
+def check_axis(registry: Registry, prompt: str, typed: str, expected: str) -> None:
+    fields = {"xyz_grid": {"x_field": "prompt", "x_values": spans(typed)[0]}}
+    if expected == "refused":
+        return refused(expected, lambda: rows(registry, prompt, **fields))
+    assert seen(registry, prompt, **fields) == spans(expected)
+
+
+def check_strengths(registry: Registry, curve: str, loops: str, begin: str, end: str, expected: str) -> None:
+    made = [strength(float(begin), float(end), curve, k, int(loops)) for k in range(int(loops))]
+    assert made == pytest.approx([float(one) for one in expected.split(", ")], abs=0.005)
+
+
+CHECKS: dict[str, Callable[..., None]] = {
+    "in the mode `safe` text, byte for byte | because": check_text,
+    "typed, in `full` | is given to the model as": check_weights,
+    "typed, in `safe` | is given to the model as": lambda *row: check_weights(*row, mode="safe"),
+    "typed | method | ": check_method,
+    "typed | parts and weights": check_and,
+    "typed | text at each model call": check_calls,
+    "typed | mode | gaps and their tokens": check_gaps,
+    "typed | ": check_tag,
+    "typed | all texts": check_choices,
+    "typed |  | texts": check_matrix,
+    "typed | of | values": check_values,
+    "prompt | typed | texts": check_axis,
+    "curve | loops | from | to | strengths": check_strengths,
+}
+
+
+@pytest.mark.parametrize(
+    "heading, head, cells", [pytest.param(*row, id=f"{row[0]}-{row[2][0]}") for row in tables()]
+)
+def test_a_row_of_the_document(request, documented, heading, head, cells):
+    check = CHECKS[head]
+    (typed,) = spans(cells[0])
+    check(request.getfixturevalue("app") if check is check_calls else documented, typed, *cells[1:])
+
+
+def test_every_kind_of_table_is_there():
+    assert {head for _, head, _ in tables()} == set(CHECKS)

@@ -57,6 +57,7 @@ def styled(registry: Registry, prompt: str, *names: str, syntax="safe", scale=1.
         ("<style:rhyme> a cat", [], "a cat, in rhymes"),
         ("a <style:rhyme> cat", [], "a cat, in rhymes"),
         ("a<style:rhyme>b", [], "ab, in rhymes"),
+        ("a cat <style:Fable> <style:rhyme>", [], "an old fable of a cat, with a moral, in rhymes"),
         ("a cat <style:Fable>", ["rhyme"], "an old fable of a cat, in rhymes, with a moral"),
         (r"a cat \<style:rhyme>", [], "a cat <style:rhyme>"),
         ("```<style:rhyme>```", [], "```<style:rhyme>```"),

@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from extensions.wildcards.drawing import every, number_of
+from extensions.wildcards.files import Files
 from tests.contract.program import cells, finished, program, write
 from webui.core.prompt import Prompt
 from webui.core.request import Cell
@@ -213,9 +215,29 @@ def test_every_combination(registry):
     with pytest.raises(ValueError, match="^wildcards: with the prompt syntax off"):
         prepared(registry, "{a|b}", "off", combinatorial=True)
     small = Registry(ROOT / "extensions", max_cells=64)
-    with pytest.raises(ValueError, match="65 texts or more"):
+    with pytest.raises(ValueError, match="1,000,000,000,000 texts or more"):  # and none of them is made
         prepared(small, "{a|b}" * 40, combinatorial=True)
     assert len(prepared(small, "{a|b}" * 6, combinatorial=True)) == 64
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "a cat",
+        "{a|b} {c|d|e}",
+        "{a {b|c}|d} __animal__",
+        "__animal__ {x|__pet__}",
+        "__no__ {a|b}",
+        r"\{a|b} {c|d}",
+        "{a|{b|{c|__animal__}}}{|s}",
+    ],
+)
+def test_combinations_are_counted_before_they_are_made(tmp_path, prompt):
+    files = Files(filled(tmp_path) / "wildcards")
+    whole = Prompt.of(prompt)
+    assert number_of(whole, files, "safe") == sum(1 for _ in every(whole, files, "safe"))
+    for unusable in ("__again__", "__empty__", "{a|__latin__}"):
+        assert number_of(Prompt.of(f"{prompt} {unusable}"), files, "safe") is None
 
 
 def test_marks_and_completions(registry):

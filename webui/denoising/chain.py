@@ -15,6 +15,7 @@ from webui.canvas import Canvas, Choice, Template
 from webui.checkpoints.model import Model
 from webui.checkpoints.session import Session
 from webui.checkpoints.weights import faulty_weight
+from webui.core.errors import Refusal
 from webui.core.events import Event, Preparing
 from webui.core.result import Result
 from webui.denoising.checks import (
@@ -441,11 +442,13 @@ def _unchanging(name: str, hook: Callable[..., Any], canvas: Canvas, link: Link,
 
 def _guarded(name: str, hook: Callable[..., Any], *arguments: object) -> Any:
     """Calls a hook. HookError for whatever it raises, including SystemExit and a library's panic, which are
-    not Exceptions."""
+    not Exceptions. A Refusal is about the request, all else is the extension's fault."""
     try:
         return hook(*arguments)
     except (HookError, _NotFinite, _ModelFailed, torch.OutOfMemoryError):
         raise
+    except Refusal as error:
+        raise HookError(name, error, error.code) from error
     except BaseException as error:
         if not is_of_hook(error):
             raise

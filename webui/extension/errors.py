@@ -13,7 +13,8 @@ class HookError(Exception):
 
     extensions  their names; a checkpoint's name where it is at fault
     error       a ValueError's message is shown as it is, any other error with its type
-    code        what kind of error it is: not `extension` where a checkpoint is at fault
+    code        what kind of error it is: not `extension` where a checkpoint is at fault, or a hook refused
+                the request
     """
 
     def __init__(

@@ -10,8 +10,8 @@ const SLOW = 1000; // milliseconds until a check is said to take long
 const words = (key, values = {}) => say(`extension.constraints.${key}`, values);
 
 let asked = ""; // the options of the last answer, or of the question under way
+let asking = new AbortController(); // of that question
 let timer = 0;
-let busy = false;
 let answer = {};
 
 /** The options as the controls show them. */
@@ -32,26 +32,26 @@ function look() {
   if (JSON.stringify(options()) !== asked) timer = setTimeout(ask, PAUSE);
 }
 
-/** One question at a time: an expression that takes long to read does not pile up. */
+/** One question at a time: what takes long to compile is given up, there and here, as soon as something else is typed. */
 async function ask() {
   const sent = options();
-  if (busy || JSON.stringify(sent) === asked) return;
+  if (JSON.stringify(sent) === asked) return;
   asked = JSON.stringify(sent);
-  busy = true;
-  const rules = CHECKED.some((field) => sent[field] && sent[field] !== "none");
-  const slow = setTimeout(() => { // which field it is about is known with the answer
-    answer = Object.fromEntries(CHECKED.filter((field) => sent[field] && sent[field] !== "none").map((field) => [field, { checking: true }]));
+  asking.abort();
+  const { signal } = (asking = new AbortController());
+  const set = CHECKED.filter((field) => sent[field] && sent[field] !== "none");
+  const say_of_each = (said) => {
+    answer = Object.fromEntries(set.map((field) => [field, said]));
     say_all();
-  }, SLOW);
+  };
+  const slow = setTimeout(say_of_each, SLOW, { checking: true }); // which field it is about is known with the answer
   try {
-    answer = rules ? (await call("constraints/check", { options: sent })).rules : {};
+    answer = set.length ? (await call("constraints/check", { options: sent }, signal)).rules : {};
+    say_all();
   } catch (error) {
-    answer = { regex: { wrong: error.message } };
+    if (!signal.aborted) say_of_each({ wrong: error.message });
   }
   clearTimeout(slow);
-  busy = false;
-  say_all();
-  look();
 }
 
 /** Shows the answer below the controls, which Gradio draws when their fold is opened. */
@@ -86,11 +86,24 @@ whenFinished(async (node, request, result) => {
   const { parts } = await call("constraints/parts", { options: rule, text: result.text });
   const leading = result.text.length - node.textContent.length; // blanks that are not shown
   let at = -leading;
+  forget();
   for (const [text, kind] of parts) {
     if (kind) mark(node, Math.max(0, at), at + text.length, kind.replace(" ", "-"));
     at += text.length;
   }
 });
+
+/** What is coloured: node of a text, highlight, range. A range keeps the page's part that it lies in. */
+let coloured = /** @type {[HTMLElement, any, Range][]} */ ([]);
+let most = 1000; // ranges until those of texts that are gone are looked for
+
+function forget() {
+  if (coloured.length < most) return;
+  const there = coloured.filter(([node]) => node.isConnected);
+  for (const [node, highlight, range] of coloured) if (!node.isConnected) highlight.delete(range);
+  coloured = there;
+  most = Math.max(1000, 2 * there.length);
+}
 
 /** Colours the characters from `start` to `end` of what a node shows. */
 function mark(node, start, end, kind) {
@@ -109,6 +122,7 @@ function mark(node, start, end, kind) {
       const name = `constraint-${kind}`;
       if (!looks.has(name)) looks.set(name, new Highlight());
       looks.get(name).add(range);
+      coloured.push([node, looks.get(name), range]);
       return;
     }
     at += length;

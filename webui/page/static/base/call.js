@@ -19,6 +19,6 @@ export async function post(path, sent, signal) {
   return answer;
 }
 
-/** What an extension's route answers, call("<extension>/<route>", {...}). As `post`.
- *  @param {string} route @param {object} sent */
-export const call = (route, sent) => post(`extensions/${route}`, sent);
+/** What an extension's route answers, call("<extension>/<route>", {...}). As `post`: with a `signal` it can be given up.
+ *  @param {string} route @param {object} sent @param {AbortSignal} [signal] */
+export const call = (route, sent, signal) => post(`extensions/${route}`, sent, signal);
