@@ -135,7 +135,7 @@ def of_schema(text: str, patience: Patience = UNTIL_DONE) -> ByteAutomaton:
     if not isinstance(schema, dict):
         raise Refusal("json_schema is no JSON object.")
     try:
-        ready = json.dumps(schemas.prepared(schema))
+        ready = json.dumps(schemas.prepared(schema), allow_nan=False)
     except RecursionError as error:
         raise Refusal("the JSON Schema cannot be read: it is nested too deep.") from error
     except ValueError as error:

@@ -203,4 +203,6 @@ def _escaped(letter: str, inside: bool) -> str:
 
 def reason(said: str) -> str:
     """Why outlines-core refuses a schema, without its advice to programmers."""
+    if "recusion limit" in said or "recursion limit" in said:
+        return "a $ref leads to itself"
     return said.split(" Make sure")[0].strip().rstrip(".")

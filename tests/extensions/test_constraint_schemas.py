@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 
 import pytest
@@ -92,7 +93,8 @@ def test_texts_match_their_schema(name):
         ({"properties": {"a": False}}, "the schema false stands where an object is needed"),
         ({"$ref": "http://127.0.0.1:9/schema.json"}, "Invalid reference path"),
         ({"$ref": "file:///etc/hostname"}, "Invalid reference path"),
-        ({"$defs": {"a": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"}, "recusion"),
+        ({"$defs": {"a": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"}, "a $ref leads to itself"),
+        ({"const": math.nan}, "Out of range float values"),
     ],
 )
 def test_what_would_be_passed_over_is_refused(schema, sentence):

@@ -19,6 +19,7 @@ from tests.contract.program import program
 from tests.extensions.seen import prompts_per_call
 from webui.core.prompt import Prompt
 from webui.core.request import Cell
+from webui.core.syntax import Mode
 from webui.extension.registry import Registry
 from webui.extension.row import Row
 from webui.extension.typed import Typed
@@ -207,7 +208,7 @@ def check_text(registry: Registry, typed: str, because: str) -> None:
     assert row.prompts["main"].text == typed and row.draft is None and set(row.prompts) == {"main"}
 
 
-def check_weights(registry: Registry, typed: str, expected: str, mode: str = "full") -> None:
+def check_weights(registry: Registry, typed: str, expected: str, mode: Mode = "full") -> None:
     scan = Prompt.of(typed).scan(SYNTAX, mode)
     assert runs(weighed(scan.parts)) == spans(expected)
     if "@-" in expected:
@@ -267,10 +268,9 @@ def check_choices(registry: Registry, typed: str, expected: str) -> None:
 
 
 def check_matrix(registry: Registry, typed: str, which: str, expected: str) -> None:
-    request = registry.Request(
-        prompt=typed, seed=1, prompt_matrix={"enabled": True, "one_of": which == "one of"}
-    )
-    assert [cell.request.prompt for cell in registry.expand(request)] == spans(expected)
+    fields = {"prompt": typed, "seed": 1, "prompt_matrix": {"enabled": True, "one_of": which == "one of"}}
+    cells = registry.expand(registry.Request(**fields))
+    assert [cell.request.prompt for cell in cells] == spans(expected)
 
 
 def check_values(registry: Registry, typed: str, kind: str, expected: str) -> None:

@@ -54,6 +54,8 @@ def _lark(text: str) -> Grammar:
     except (lark.exceptions.LarkError, re.error) as error:
         said = error.args[0] if error.args else error
         said = said[0] if isinstance(said, tuple) else said
+        if "undefined rule: NonTerminal('start')" in str(said):
+            raise ValueError("there is no rule start") from error
         raise ValueError(str(said).strip().splitlines()[0].rstrip(".")) from error
     terminals = {definition.name: _terminal(definition.pattern) for definition in read.terminals}
     rules: dict[str, list[Sequence[Symbol]]] = {}
