@@ -146,9 +146,11 @@ def test_drafts_change_no_text(app, sampler):
         assert one.trace == two.trace and two.statistics.forwards <= one.statistics.forwards
 
 
-def test_drafts_with_a_cache_are_refused(app):
+def test_drafts_with_a_cache_or_without_layers_to_leave_out_are_refused(app):
     with pytest.raises(AssertionError, match="drafts need the cache exact, not dual"):
         write(app, model="LLaDA", **WARM, cache="dual", draft_steps=2)
+    with pytest.raises(AssertionError, match="draft_skip: LLaDA has no layers that a pass can leave out"):
+        write(app, model="LLaDA", **WARM, draft_steps=2, draft_skip=0.5)
 
 
 def given_columns(app, part) -> set[int]:

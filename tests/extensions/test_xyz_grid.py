@@ -404,6 +404,7 @@ VALUES = {
     "p2.eta": "0, 10",
     "joint.threshold": "0, 1",
     "draft_steps": "1, 4",
+    "draft_skip": "0, 0.5",
     "joint.edit_threshold": "0, 1",
     "joint.post_edit_steps": "0, 16",
     "joint.penalty": "0, 100",
@@ -529,6 +530,7 @@ NO_DIFFERENCE = {
     "daedal.insert_threshold",
     "daedal.checked",
     "draft_steps",  # the same text
+    "draft_skip",
     "confidence_dtype",  # in fp32 the same text
     "guidance.empty",  # a tokenizer without a template has no frame
     "loopback.curve",

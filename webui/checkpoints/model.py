@@ -4,7 +4,7 @@ nothing else."""
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from torch import Tensor
 from webui.canvas import ALIGN, Canvas, Count
 from webui.checkpoints.families.base import Family
 from webui.checkpoints.last_layer import LastLayer
+from webui.checkpoints.skipping import kept_layers, with_layers
 from webui.checkpoints.tokenizer import Tokenizer
 from webui.checkpoints.unseen import Unseen
 from webui.checkpoints.weights import native_name
@@ -113,6 +114,11 @@ class Model:
         value = make()
         self._kept[owner] = key, tuple(self._exchanged), value
         return value
+
+    def skipping(self, share: float) -> AbstractContextManager[None]:
+        """A context in which passes leave out this share of the layers between the first and the last.
+        Refusal if there are none."""
+        return with_layers(self.body, kept_layers(self.body, share, self.description.name))
 
     @property
     def places(self) -> Tensor | None:

@@ -222,6 +222,17 @@ class Request(Options):
         "cache exact.",
         place="parameters",
     )
+    draft_skip: float = field(
+        0.0,
+        ge=0,
+        le=1,
+        step=0.05,
+        label="Draft layers left out",
+        help="Drafts come from passes without this share of the model's layers between the first and the "
+        "last (SWIFT), and the whole model verifies them; 0: from the logits of the last step. The same "
+        "text. Needs draft steps above 1.",
+        place="parameters",
+    )
     count: int = field(
         1,
         ge=1,

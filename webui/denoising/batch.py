@@ -105,7 +105,10 @@ class Batch:
         self._endless = torch.tensor([policy == "ban" for policy in self.policy], device=model.device)
         self._ends = torch.tensor(model.ends, dtype=torch.long)
         steps = [packed.row.request.draft_steps for packed in rows]
-        self.drafts = Drafts(steps, table) if max(steps) > 1 else None
+        self._skip = request.draft_skip if max(steps) > 1 else 0.0
+        if self._skip:
+            model.skipping(self._skip)  # refused now, if it cannot
+        self.drafts = Drafts(steps, table, self._draft if self._skip else None) if max(steps) > 1 else None
         self.session = open_session(model, request.cache or "exact", reference)
         self.chain = Chain(model, rows, extensions, self.session, cancelled, report)
 
@@ -238,6 +241,13 @@ class Batch:
                 logits.select(1, expand).masked_fill_(~samplers.may_expand(canvas, rows), -torch.inf)
             else:
                 logits.select(1, expand).fill_(-torch.inf)
+
+    def _draft(self, canvas: Canvas) -> Tensor:
+        """Logits (N, V) that the next draft of each row is made from, by a pass without some layers."""
+        with self.model.skipping(self._skip):
+            logits = self.chain.logits(canvas)[0]
+        self._ban_ends(canvas, logits)
+        return logits
 
     def _nothing(self) -> int:
         """The token of positions that are not there, if some row's sampler adds or takes away positions;

@@ -2,7 +2,8 @@
 2510.00294; SSD, Gao et al. 2025, arXiv 2510.04147, verify alike).
 
 When the model is called for a row, it sees at the same time the canvases that the row's sampler would make
-next if the logits stayed as they were in its last step: the drafts, rows of the same batch. A later step
+next if the logits stayed as they were in its last step, or were those of a cheaper model: the drafts, rows
+of the same batch. A later step
 whose canvas is a draft has its logits already; any other canvas means a call. So every token is chosen as
 without drafts, by the logits of the canvas that it is chosen on, whatever the sampler, the temperature and
 the extensions around the model.
@@ -43,10 +44,14 @@ class Drafts:
     """The drafts of a batch. `saved` counts, by row number, the steps that needed no model call.
 
     steps  canvases of a row that the model sees at once, by row number; 1 means no drafts
+    draft  canvas -> logits (N, V) to make the next draft from, as those of a cheaper model (SWIFT, Xia et
+           al. 2024, arXiv 2410.06916); None: those of the row's last step
     """
 
-    def __init__(self, steps: Sequence[int], table: SamplerTable):
-        self._steps, self._table = steps, table
+    def __init__(
+        self, steps: Sequence[int], table: SamplerTable, draft: Callable[[Canvas], Tensor] | None = None
+    ):
+        self._steps, self._table, self._draft = steps, table, draft
         self._known: dict[int, list[_Draft]] = {}
         self._last: dict[int, _Last] = {}
         self.saved = [0] * len(steps)
@@ -107,7 +112,7 @@ class Drafts:
         drafts: list[Canvas] = []
         while (rows := self._going_on(canvas, len(drafts) + 1)) and any(rows):
             canvas = canvas.take(rows)
-            logits = self._stale(canvas)
+            logits = self._stale(canvas) if self._draft is None else self._draft(canvas)
             kept = samplers.observe(canvas, logits, self._table)
             canvas = samplers.commit(kept, samplers.choose(kept, logits, self._table), self._table)
             masked = (~samplers.finished(canvas, self._table)).tolist()
@@ -120,7 +125,9 @@ class Drafts:
 
     def _going_on(self, canvas: Canvas, made: int) -> list[bool]:
         """The rows that have less than their number of canvases, `made` of them, and whose positions were all
-        in their last step."""
+        in their last step, if drafts are made from that."""
+        if self._draft is not None:
+            return [made < self._steps[count.row] for count in canvas.counts]
         going = []
         for active, count in zip(canvas.active, canvas.counts, strict=True):
             last = self._last.get(count.row)

@@ -314,13 +314,14 @@ def log_weights(row: Row, name: str, encoded: Encoded) -> tuple[float, ...] | No
 def batches(
     rows: Sequence[PackedRow], limit: int, apart: Callable[[Row], Hashable] = lambda row: None
 ) -> list[list[PackedRow]]:
-    """Rows in batches of at most `limit`, of one cache mode, one way to compute confidence and similar width
-    so that little is padding.
+    """Rows in batches of at most `limit`, of one cache mode, one way to compute confidence and to draft, and
+    similar width so that little is padding.
     Rows for which `apart` differs are in different batches."""
     groups: dict[Hashable, list[PackedRow]] = {}
     for packed in rows:
         request = packed.row.request
-        key = (request.cache, request.confidence_dtype, apart(packed.row))
+        skip = request.draft_skip if request.draft_steps > 1 else 0.0
+        key = (request.cache, request.confidence_dtype, skip, apart(packed.row))
         groups.setdefault(key, []).append(packed)
     found: list[list[PackedRow]] = []
     for mine in groups.values():
