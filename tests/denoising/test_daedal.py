@@ -64,7 +64,7 @@ def expected(case, sample=reference.sample) -> list[list[int]]:
 def got(case) -> list[list[int]]:
     """The answer after each step, the canvas saved and loaded before each; beside a row that keeps its length."""
     seed, begin, most, block, *values = case
-    own = {"whole": 1.0, **{f"daedal.{name}": value for name, value in zip(NAMES, values, strict=True)}}
+    own = {f"daedal.{name}": value for name, value in zip(NAMES, values, strict=True)}
     rows = [
         SamplerOptions("daedal", "even", "probability", 999, block, own=own),
         SamplerOptions("low_confidence", "even", "probability", 6, 9),

@@ -352,3 +352,17 @@ def test_hardly_anything_moves_while_the_page_comes(visit, width):
     assert page.evaluate(SHIFTS) < 0.05, (
         "0.24 and 0.07 before the row of quick settings had its height at once"
     )
+
+
+def test_few_requests_before_the_first_paint(browser, site):
+    """At most 40 are wanted, the page itself among them; there are 37."""
+    context = browser.new_context(viewport={"width": 1400, "height": 900})
+    page = context.new_page()
+    page.goto(site.url)
+    page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length > 0")
+    before = page.evaluate("""() => {
+      const [paint] = performance.getEntriesByName('first-contentful-paint');
+      return performance.getEntriesByType('resource').filter((one) => one.startTime < paint.startTime).map((one) => one.name);
+    }""")
+    context.close()
+    assert 20 < len(before) + 1 <= 40, before

@@ -77,11 +77,26 @@ def test_an_extension_whose_assets_cannot_be_used_is_left_out(app):
 def test_the_page_loads_them_by_escaped_paths(app, client):
     text = head(app)
     found = re.findall(r'(?:src|href)="([^"]*/own/[^"]*)"', text)
-    assert len(found) == 3 and "<e>" not in text
+    assert len(found) == 2 and "<e>" not in text, "scripts"
+    found += re.findall(r'href="([^"]*/own.css)"', text)
+    assert len(found) == 3
     for url in found:
         reply = client.get(html.unescape(url))
         assert reply.status_code == 200 and "immutable" in reply.headers["cache-control"]
-    assert client.get(html.unescape(found[0])).headers["content-type"].startswith("text/css")
+    assert reply.headers["content-type"].startswith("text/css") and reply.text == "/* more/own.css */"
+
+
+def test_which_style_sheets_are_served_as_one(folder, tmp_path):
+    """Those of built-in extensions; a stranger's may be broken, and one with relative addresses has to stay where
+    it is."""
+    static = folder / "brings" / "static" / "more"
+    app = App(Settings(built_in=tmp_path / "none", extensions=(folder,), data=tmp_path / "data"))
+    assert 'own/brings/more/own.css"' in head(app) and "/own.css" not in head(app).replace("more/own.css", "")
+    app.close()
+    (static / "own.css").write_text(".one { background: url(beside.svg) }", "utf-8")
+    app = App(Settings(built_in=folder, data=tmp_path / "data"))
+    assert 'own/brings/more/own.css"' in head(app)
+    app.close()
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ anywhere."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from webui.canvas.state import COLUMNS, SamplerState, renumber
+from webui.canvas.state import COLUMNS, NOTHING, SamplerState, renumber
 
 ALIGN = 16  # columns; a row's sums are then grouped the same way in every batch
 
@@ -244,10 +244,11 @@ class Canvas:
         """A canvas of one row without its padding, whose width then is no multiple of `ALIGN`."""
         return self._narrow(self.tokens.shape[1] - int(self.start.amin()))
 
-    def grown(self, grow: Tensor) -> Canvas:
+    def grown(self, grow: Tensor, ended_own: Mapping[str, float] = NOTHING) -> Canvas:
         """With more positions in the answers: grow (B, 3) long is for each row the column behind which masked
         positions come, how many of them, and how many end-of-text tokens behind everything. They take the
-        room of the row's last columns; what does not fit is cut off at the end."""
+        room of the row's last columns; what does not fit is cut off at the end. ended_own: by name, what
+        (B, L) tensors of `SamplerState.own` have for these end-of-text tokens."""
         place, masks, ends = (part[:, None] for part in grow.unbind(1))
         room, width = self.absent.sum(1, keepdim=True), self.tokens.shape[1]
         masks, ends = masks.clamp(0, width), ends.clamp(0, width)
@@ -260,8 +261,10 @@ class Canvas:
         tokens = torch.where(ended, self.ends[0], tokens) if self.ends else tokens
         given = self.given.gather(1, source) & ~new & ~ended
         state = None if self.sampler is None else self.sampler.each_column(lambda x: x.gather(1, source))
-        if state is not None and (memory := state.own.get("probability")) is not None:
-            state = state.with_own(probability=memory.masked_fill(ended, 1.0))
+        if state is not None:
+            known = {name: value for name, value in ended_own.items() if name in state.own}
+            filled = {name: state.own[name].masked_fill(ended, value) for name, value in known.items()}
+            state = state.with_own(**filled) if filled else state
         return replace(self, tokens=tokens, given=given, sampler=state, known=None)
 
     @property
@@ -295,9 +298,7 @@ class Canvas:
             there = length if self.nothing < 0 else length - self.absent.sum(1)
             rest = (there - state.block.clamp(min=0) * state.block_length).clamp(min=0)
             block = torch.minimum(rest, state.block_length)
-            inside = masked & self.active  # what is masked in the block is active
-            if "whole" in state.own:  # and of other blocks, too
-                inside = inside & (self.block == state.block[:, None])
+            inside = masked & self.active & (self.block == state.block[:, None])
             columns += [block, inside.sum(1)]
         else:
             columns += [torch.zeros_like(self.row)] * 2

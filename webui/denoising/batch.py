@@ -24,6 +24,7 @@ from webui.denoising.packing import PackedRow
 from webui.denoising.replay import replay
 from webui.denoising.sampler_registry import SamplerRegistry
 from webui.denoising.samplers import BUILT_IN
+from webui.denoising.samplers.plan import MEMORY
 from webui.denoising.transfer import to_host
 from webui.extension.errors import HookError
 from webui.extension.extension import Extension
@@ -341,7 +342,7 @@ class Batch:
         """What a step changed of a row whose sampler adds and takes away positions: tokens that moved, too,
         with the probability that they were committed with."""
         old, new = host.tokens[index], self.host.tokens[index]
-        was, now = host.state.own["probability"][index], self.host.state.own["probability"][index]
+        was, now = host.state.own[MEMORY][index], self.host.state.own[MEMORY][index]
         there = (new != host.mask) & (new != host.nothing)
         moved = ~self.host.given[index] & there & (was != now)
         made = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 import zlib
 from pathlib import Path
 from types import MappingProxyType
@@ -37,7 +38,9 @@ STYLES = "page.css"  # all style sheets in one
 SCRIPTS = "page.js"  # all scripts but START in one
 PUBLIC = "base/public.js"  # what extensions' scripts import as "webui"
 OWN = "own"  # the folder of the files of extensions
+OWN_STYLES = "own.css"  # the style sheets of the built-in extensions in one
 TYPES = MappingProxyType({".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"})
+_NAMES_FILES = re.compile(r"@(?:import|charset|namespace)|(?:url|image-set)\((?!\s*[\"']?data:)")
 BASE_STYLES = ("base/style.css", "canvas/canvas.css")  # the first of them
 
 
@@ -85,8 +88,10 @@ def head(program: Any) -> str:
     """Styles, texts, settings and scripts. start.js runs before Gradio draws, page.js and its modules after
     the page is parsed, extensions' scripts last."""
     at = f"ui/{version(program.registry)}"
-    own = [f"{at}/{OWN}/{name}" for name in _own_assets(program.registry)]
-    sheets = "".join(f'<link rel="stylesheet" href="{_url(name)}">' for name in own if name.endswith(".css"))
+    joined = _joined(program.registry)
+    own = [f"{at}/{OWN}/{name}" for name in _own_assets(program.registry) if name not in joined]
+    linked = [*([f"{at}/{OWN_STYLES}"] if joined else []), *(name for name in own if name.endswith(".css"))]
+    sheets = "".join(f'<link rel="stylesheet" href="{_url(name)}">' for name in linked)
     scripts = "".join(
         f'<script type="module" src="{_url(name)}"></script>' for name in own if name.endswith(".js")
     )
@@ -104,8 +109,8 @@ def head(program: Any) -> str:
 
 
 def serve_assets(server: FastAPI, registry: Registry) -> None:
-    """Serves all scripts as one file, all style sheets as one, and extensions' files, at /ui/<version>/. A
-    browser loads each version once."""
+    """Serves all scripts as one file, all style sheets as one, those of the built-in extensions as another,
+    and extensions' files, at /ui/<version>/. A browser loads each version once."""
 
     @server.get("/ui/{asked}/{name:path}", include_in_schema=False)
     def asset(asked: str, name: str) -> Response:
@@ -119,6 +124,8 @@ def serve_assets(server: FastAPI, registry: Registry) -> None:
             return FileResponse(file, media_type=TYPES[file.suffix], headers=headers)
         if name == STYLES:
             return Response(_stylesheet(), media_type="text/css", headers=headers)
+        if name == OWN_STYLES:
+            return Response(_own_stylesheet(registry), media_type="text/css", headers=headers)
         if name == SCRIPTS:
             return Response(bundled(), media_type="text/javascript", headers=headers)
         if name not in _assets(".js"):  # single ones are for tests and benchmarks
@@ -138,6 +145,27 @@ def version(registry: Registry) -> str:
 def _own_assets(registry: Registry) -> list[str]:
     """The files of extensions that the page loads, each as "extension/path", in the order of the hook."""
     return [f"{kind.name}/{name}" for kind in registry.chain("assets") for name in kind.assets()]
+
+
+def _joined(registry: Registry) -> list[str]:
+    """Those of `_own_assets` that are served as one: the style sheets of the built-in extensions, which are
+    known to be whole. One that names a further file by a relative address stays where that is found."""
+    built_in = {name for name, one in registry.origins.items() if one.origin == "built-in"}
+    sheets = (name for name in _own_assets(registry) if name.endswith(".css"))
+    return [
+        name
+        for name in sheets
+        if name.partition("/")[0] in built_in and not _NAMES_FILES.search(_own_text(registry, name))
+    ]
+
+
+def _own_stylesheet(registry: Registry) -> str:
+    return "\n".join(_own_text(registry, name) for name in _joined(registry))
+
+
+def _own_text(registry: Registry, name: str) -> str:
+    kind, _, inner = name.partition("/")
+    return (registry.extensions[kind].folder / "static" / inner).read_text("utf-8", errors="replace")
 
 
 def _url(path: str) -> str:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from webui.canvas import Canvas
-from webui.denoising.samplers.plan import Plan
+from webui.denoising.samplers.plan import MEMORY, Plan
 from webui.denoising.samplers.selections import rank
 
 GAP, SPENT, MOST = "dreamon.gap", "dreamon.spent", "most"
@@ -86,8 +86,8 @@ def resize(before: Canvas, after: Canvas, rows: Tensor) -> Canvas:
     given = torch.where(
         mine, absent | (given & ~new & (after.tokens.gather(1, source) != nothing)), after.given
     )
-    memory = own["probability"].gather(1, source)
-    state = after.state.with_own(probability=torch.where(mine, memory, own["probability"]))
+    memory = own[MEMORY].gather(1, source)
+    state = after.state.with_own(**{MEMORY: torch.where(mine, memory, own[MEMORY])})
     made = replace(after, tokens=torch.where(mine, tokens, old), given=given, sampler=state)
     return spent(before, made)
 

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from webui.canvas import Canvas
 
+MEMORY = "probability"  # in `SamplerState.own` of samplers that remember: see `Sampler.remembers`
+
 
 @dataclass(frozen=True)
 class Plan:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from webui.canvas import Canvas, Choice
 from webui.denoising import noise
-from webui.denoising.samplers.plan import Plan
+from webui.denoising.samplers.plan import MEMORY, Plan
 
 Remask = Callable[[Canvas, Plan, Choice], Tensor]  # canvas, plan, choice -> (B, L) bool
 Sigma = Callable[[Canvas, Plan], Tensor]  # (B, 1) or (B, L) double: the probability that a position is masked
@@ -58,7 +58,7 @@ def confident(canvas: Canvas, plan: Plan) -> Tensor:
     """ReMDM-conf: the largest sigma there is, shared out over the committed positions by the softmax of
     minus the probabilities that their tokens had when they were committed. Needs `Sampler.remembers`."""
     free = _committed(canvas)
-    doubt = torch.where(free, -canvas.state.own["probability"].double(), -torch.inf)
+    doubt = torch.where(free, -canvas.state.own[MEMORY].double(), -torch.inf)
     share = torch.where(free.any(1, keepdim=True), doubt, 0.0).softmax(1)
     return torch.where(free, share, 0.0) * _largest(plan)
 

@@ -14,7 +14,7 @@ from webui.canvas import Canvas, Choice, SamplerState
 from webui.denoising.samplers.confidences import token_probability
 from webui.denoising.samplers.draw import draw, processed
 from webui.denoising.samplers.joint_threshold import FULL, full_since, may_edit
-from webui.denoising.samplers.plan import Plan
+from webui.denoising.samplers.plan import MEMORY, Plan
 from webui.denoising.samplers.selections import published_dtype
 from webui.denoising.samplers.table import BUILT_IN, SamplerTable
 
@@ -102,7 +102,7 @@ def prepare(canvas: Canvas, rows: Sequence[SamplerOptions], table: SamplerTable 
         for name in dict.fromkeys(name for row in rows for name in row.own)
     }
     if any(table.samplers[name].remembers for name in names["samplers"]):
-        own["probability"] = torch.zeros(canvas.tokens.shape, device=device)
+        own[MEMORY] = torch.zeros(canvas.tokens.shape, device=device)
     nothing = torch.zeros(len(rows), dtype=torch.long, device=device)
     state = SamplerState(
         **columns,
@@ -152,8 +152,8 @@ def activate(canvas: Canvas, table: SamplerTable = BUILT_IN, begins: bool | None
             state = state.with_own(**{FULL: torch.where(new, -1, full)})
         if "unseen" in state.own:
             changes["unseen"] = committed & (state.own["unseen"] > 0)[:, None]
-    if "whole" in state.own:
-        active = active | (~canvas.given & (canvas.column >= 0) & (state.own["whole"] > 0)[:, None])
+    if any(whole := [table.samplers[name].whole for name in state.samplers]):
+        active = active | (~canvas.given & (canvas.column >= 0) & _is_one_of(state, whole)[:, None])
     return replace(canvas, active=active, sampler=state, **changes)
 
 
@@ -266,7 +266,7 @@ def commit(canvas: Canvas, choice: Choice, table: SamplerTable = BUILT_IN) -> Ca
     for number, name in enumerate(state.samplers):
         if canvas.nothing >= 0 and (resize := table.samplers[name].resize) is not None:
             made = resize(canvas, made, state.sampler == number)
-    return made if choice.grow is None else made.grown(choice.grow)
+    return made if choice.grow is None else made.grown(choice.grow, {MEMORY: 1.0})
 
 
 def counted(state: SamplerState, at: tuple[Tensor, Tensor], new: Tensor, probability: Tensor) -> SamplerState:
@@ -275,11 +275,11 @@ def counted(state: SamplerState, at: tuple[Tensor, Tensor], new: Tensor, probabi
     rows, columns = at
     changed = torch.zeros_like(state.changed).scatter_add_(0, rows, new.long())
     state = replace(state, changed=changed)
-    if (memory := state.own.get("probability")) is None:
+    if (memory := state.own.get(MEMORY)) is None:
         return state
     memory = memory.clone()
     memory[rows, columns] = torch.where(new, probability.to(memory.dtype), memory[rows, columns])
-    return state.with_own(probability=memory)
+    return state.with_own(**{MEMORY: memory})
 
 
 def _adjusted(canvas: Canvas, logits: Tensor, table: SamplerTable) -> Tensor:

@@ -47,14 +47,14 @@ class Sampler:
                 nothing of it after that; "steps", when the block's steps are used up. None: "steps" if it
                 revises or remasks, else "filled"
     processed   confidence is measured on the logits after temperature and filters, as Dream does
-    remembers   `canvas.state.own["probability"]` holds each token's probability (B, L) when it was committed
+    remembers   `canvas.state.own[MEMORY]` holds each token's probability (B, L) when it was committed
+    whole       all positions of the answer are active, of which those outside the block are not to be
+                committed
     options     request -> numbers that this sampler alone needs; in `canvas.state.own`, a (B,) float each.
                 Two of them say how a sampler that revises judges what is committed: "standing", by the
                 probability of the token that is there instead of the confidence of the one drawn;
                 "unseen", by logits that the model gives as if the position were masked. A third,
-                "post_edit_steps", is one more than the steps it may stay once nothing is masked, 0: any.
-                A fourth, "whole", makes all positions of the answer active, of which those outside the block
-                are not to be committed
+                "post_edit_steps", is one more than the steps it may stay once nothing is masked, 0: any
     adjust      canvas, logits (N, V) -> those that its rows draw from and measure confidence on; other rows
                 keep theirs
     observe     canvas, logits (N, V) that confidence is measured on -> what it keeps of a step, as further
@@ -80,6 +80,7 @@ class Sampler:
     until: Literal["filled", "settled", "steps"] | None = None
     processed: bool = False
     remembers: bool = False
+    whole: bool = False
     options: Callable[[Any], Mapping[str, float]] = lambda request: {}
     adjust: Callable[[Canvas, Tensor], Tensor] | None = None
     observe: Callable[[Canvas, Tensor], Mapping[str, Tensor]] | None = None
@@ -264,9 +265,9 @@ BUILT_IN = SamplerTable(
                 grow=daedal.grow,
                 block_length=32,
                 remembers=True,
+                whole=True,
                 options=lambda request: {
-                    "whole": 1.0,
-                    **{f"daedal.{name}": getattr(request.daedal, name) for name in daedal.OPTIONS},
+                    f"daedal.{name}": getattr(request.daedal, name) for name in daedal.OPTIONS
                 },
             ),
             "sedd": Sampler(SAMPLERS["sedd"], select=sedd.select, time=sedd.time),
