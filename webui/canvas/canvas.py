@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from webui.canvas.state import COLUMNS, NOTHING, SamplerState, renumber
+from webui.canvas.state import COLUMNS, SamplerState, renumber
 
 ALIGN = 16  # columns; a row's sums are then grouped the same way in every batch
 
@@ -244,7 +244,7 @@ class Canvas:
         """A canvas of one row without its padding, whose width then is no multiple of `ALIGN`."""
         return self._narrow(self.tokens.shape[1] - int(self.start.amin()))
 
-    def grown(self, grow: Tensor, ended_own: Mapping[str, float] = NOTHING) -> Canvas:
+    def grown(self, grow: Tensor, ended_own: Mapping[str, float] | None = None) -> Canvas:
         """With more positions in the answers: grow (B, 3) long is for each row the column behind which masked
         positions come, how many of them, and how many end-of-text tokens behind everything. They take the
         room of the row's last columns; what does not fit is cut off at the end. ended_own: by name, what
@@ -262,7 +262,7 @@ class Canvas:
         given = self.given.gather(1, source) & ~new & ~ended
         state = None if self.sampler is None else self.sampler.each_column(lambda x: x.gather(1, source))
         if state is not None:
-            known = {name: value for name, value in ended_own.items() if name in state.own}
+            known = {name: value for name, value in (ended_own or {}).items() if name in state.own}
             filled = {name: state.own[name].masked_fill(ended, value) for name, value in known.items()}
             state = state.with_own(**filled) if filled else state
         return replace(self, tokens=tokens, given=given, sampler=state, known=None)
