@@ -30,6 +30,31 @@ def over(page, text: str) -> None:
     page.mouse.move(box["x"] + 5, box["y"] + box["height"] / 2)
 
 
+def test_an_explanation_covers_no_line_of_the_prompt(visit):
+    """On a phone the mark stands in the second of three lines; the explanation, by mouse and by cursor, beside all of
+    them."""
+    user = visit(width=420, height=860)
+    page = user.page
+    user.type(
+        "prompt", "A story about a small dragon who went on a long journey {red|blue} " + "and came home " * 4
+    )
+    marked(user, ["{red|blue}", "acts"])
+    over(page, "{red|")
+    tip = page.locator(".prompt-tip", has_text="One of these 2 is drawn by the seed.")
+    apart = "([a, b]) => a.y + a.height <= b.y || b.y + b.height <= a.y"
+    lines = page.locator(AREA).evaluate(
+        "area => area.clientHeight / parseFloat(getComputedStyle(area).lineHeight)"
+    )
+    assert lines > 3
+    assert page.evaluate(apart, [tip.bounding_box(), page.locator(AREA).bounding_box()])
+    page.mouse.move(5, 700)
+    tip.wait_for(state="detached")
+    for _ in range(60):
+        page.keyboard.press("ArrowLeft")
+    tip.wait_for()
+    assert page.evaluate(apart, [tip.bounding_box(), page.locator(AREA).bounding_box()])
+
+
 def test_what_acts_is_underlined_and_explained_by_mouse_and_keyboard(visit):
     user = visit()
     page = user.page

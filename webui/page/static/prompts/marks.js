@@ -143,11 +143,14 @@ const tip = {
     this.node.dataset.effect = effect;
     if (this.node.textContent !== about) this.node.replaceChildren(element("bdi", "", about));
     if (!this.node.isConnected) root().append(this.node);
-    const box = marked.mirror.box(start, end);
-    const { clientWidth } = document.documentElement;
-    const left = Math.max(8, Math.min(box.left, clientWidth - this.node.offsetWidth - 8));
-    const above = box.top - this.node.offsetHeight - GAP;
-    Object.assign(this.node.style, { left: `${left}px`, top: `${above < 8 ? box.bottom + GAP : above}px` });
+    const box = marked.mirror.box(start, end), area = marked.area.getBoundingClientRect();
+    const { clientWidth, clientHeight } = document.documentElement;
+    const { offsetWidth: width, offsetHeight: height } = this.node;
+    const left = Math.max(8, Math.min(box.left, clientWidth - width - 8));
+    // Where no line of the prompt is covered; where the text area fills the window, above its mark.
+    const places = [area.top - height - GAP, area.bottom + GAP];
+    const top = places.find((place) => place >= 8 && place + height <= clientHeight - 8) ?? Math.max(8, box.top - height - GAP);
+    Object.assign(this.node.style, { left: `${left}px`, top: `${top}px` });
   },
 
   hide(marked) {
