@@ -8,6 +8,8 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
+from tests.e2e.conftest import User
+
 pytestmark = pytest.mark.e2e
 GRID = {
     "prompt": "a dragon",
@@ -23,6 +25,8 @@ GRID = {
     },
 }
 
+
+JOB = "document.querySelector('tdw-canvas').job?.id"  # the one that is shown
 
 # How many texts were finished, after each change of the page.
 ARRIVALS = """() => {
@@ -269,6 +273,47 @@ def test_a_grid_is_typed_estimated_compared_and_goes_on(visit, site):
     user.wait(
         "document.querySelector('[data-experiment] .queue-facts')?.textContent.includes('16 of 16 texts')"
     )
+
+
+def test_a_grid_in_two_tabs_is_interrupted_in_one_and_goes_on_in_the_other(visit, site):
+    """What was finished stays, in both tabs, and is not written again; twice half-way."""
+
+    def finished(job: str) -> list:
+        parts = httpx.get(f"{site.url}/api/v1/jobs/{job}", timeout=60).json()["result"]["parts"]
+        return [part["id"] for part in parts if part["complete"]]
+
+    user = visit()
+    user.type("prompt", "a dragon")
+    user.type("seed", "1")
+    user.endlessly(1)
+    user.unfold("X/Y/Z grid")
+    axis(user, "x", "steps", "2, 4, 192")  # the last one takes minutes if nobody interrupts it
+    user.wait("document.querySelector('.hints .cost')?.textContent.includes('3 texts')")
+    user.generate()
+    done = "document.querySelectorAll('.job .final:not([hidden])').length === 2"
+    user.wait(done)
+    job = user.page.evaluate("document.querySelector('tdw-canvas').job.id")
+    other = User(user.page.context.new_page(), user.url).come()
+    other.wait(f"document.querySelector('tdw-canvas').job?.id === '{job}' && {done}")
+    other.view("queue")
+    other.page.locator(f".queue-item[data-job='{job}']").get_by_role("button", name="Interrupt").click()
+    user.done("cancelled")
+    kept = finished(job)
+    assert len(kept) == 2
+    as_table(user)
+    expect(user.page.locator(".results td.words button.opener")).to_have_count(3)
+    user.page.get_by_role("button", name="Continue").click()
+    user.page.get_by_role("menuitem", name="Write the missing texts").click()
+    user.wait(f"document.querySelector('.job')?.dataset.state === 'running' && {JOB} !== '{job}'")
+    again = user.page.evaluate(JOB)
+    other.open(again)
+    newest = "document.querySelector('.job')"
+    other.wait(f"{newest}.dataset.state === 'running'")
+    other.wait(f"{newest}.querySelectorAll('.final:not([hidden])').length === 2")
+    user.page.evaluate("window.tdw.interruptAll()")
+    for one in (user, other):
+        one.wait("document.querySelector('.job').dataset.state === 'cancelled'")
+    assert finished(again) == kept
 
 
 def test_fields_of_axes_have_names_are_found_by_them_and_offer_their_choices(visit):

@@ -88,7 +88,7 @@ class Desk:
         time with what it is still drawing: nothing changes then."""
         if self._chosen(shown) == (old or self.model):
             return [gr.skip()] * (2 + len(shown))
-        before, after = self.preset(old), self.preset(self._chosen(shown))
+        before, after = self.preset(old or None), self.preset(self._chosen(shown))
         values = [
             show(c, preset_value(c, after))
             if c.empty and c.path != ("model",) and _read(c, s) == preset_value(c, before)

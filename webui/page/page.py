@@ -247,7 +247,9 @@ class _Page(Desk):
         self.reply = gr.JSON(None, visible="hidden", elem_id="reply")
         self.planned = gr.JSON(None, visible="hidden", elem_id="planned")
         self.payload = gr.Textbox("", visible="hidden", elem_id="payload", label="payload")
-        old = gr.State(self.model)  # the checkpoint whose preset the controls show
+        # The checkpoint whose preset the controls show. No gr.State: for it every tab would hold a connection
+        # ("heartbeat"), of the six that a browser allows to one server.
+        old = gr.Textbox(self.model or "", visible="hidden", elem_id="preset-of", label="preset-of")
         about = [old, self.guide]
         # page.js may load after these events
         report = "(...values) => { window.tdwShown = values; window.tdw?.changed(values) }"
