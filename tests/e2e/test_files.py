@@ -81,14 +81,16 @@ def test_a_browser_asks_for_a_script_once(http):
 
 
 def test_all_styles_are_one_file(http):
-    """The program's; extensions have their own."""
+    """The program's are one, the built-in extensions' another; a stranger's stay apart."""
     sheets = re.findall(r'<link rel="stylesheet" href="(ui/[0-9a-f]+/[^"]+)">', http.get("/").text)
-    (sheet,) = [one for one in sheets if one.count("/") == 2]
-    reply = http.get(f"/{sheet}")
-    assert (
-        reply.headers["content-type"].startswith("text/css") and "immutable" in reply.headers["cache-control"]
-    )
-    assert all(part in reply.text for part in ("--paper", "tdw-canvas", "tdw-history", "tdw-queue"))
+    together = {one.split("/")[2]: http.get(f"/{one}") for one in sheets if one.count("/") == 2}
+    assert set(together) == {"page.css", "own.css"}
+    for reply in together.values():
+        assert reply.headers["content-type"].startswith("text/css")
+        assert "immutable" in reply.headers["cache-control"]
+    program = together["page.css"].text
+    assert all(part in program for part in ("--paper", "tdw-canvas", "tdw-history", "tdw-queue"))
+    assert ".lora-cards" in together["own.css"].text and ".lora-cards" not in program
 
 
 def test_the_page_names_no_other_origin_to_load_from(http):
