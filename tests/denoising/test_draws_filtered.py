@@ -45,6 +45,7 @@ def test_top_p_drops_what_sorting_drops(kind, vocabulary, sample, monkeypatch):
         gone = (left[row] == -torch.inf) & (logits[row] > -torch.inf)
         assert torch.equal(gone, sorted_out(logits[row], share) & (logits[row] > -torch.inf))
     assert torch.isfinite(logits.gather(1, draw.draw(canvas, logits)[:, None])).all()
+    assert draw._nucleus(logits[:0], shares[:0]).shape == (0, vocabulary)  # a step that commits nothing
 
 
 @pytest.mark.parametrize("k", [1, 7, 64, 300])

@@ -237,7 +237,8 @@ def _nucleus(logits: Tensor, share: Tensor) -> Tensor:
             probabilities = torch.from_numpy(descending).softmax(0)[None]
             near = descending, _beyond(probabilities, share[row, None])[0].numpy()
         cuts[row] = _Cut.of(*near)
-    kept = np.where(every < np.array([[cut.least] for cut in cuts], every.dtype), -np.inf, every)
+    least = np.array([cut.least for cut in cuts], every.dtype)[:, None]
+    kept = np.where(every < least, -np.inf, every)
     for row, cut in enumerate(cuts):
         if cut.stay is not None:
             kept[row, np.flatnonzero(every[row] == cut.least)[cut.stay :]] = -np.inf
