@@ -173,11 +173,10 @@ def test_extras_that_a_result_cannot_hold_become_a_note(app, how):
 
 
 def test_a_negative_prompt_that_does_nothing_may_be_of_any_length(app):
-    for scale in (1.0, None):
-        mine, _ = write(app, guidance={"scale": scale, "negative_prompt": "once upon a time " * 60})
-        assert mine.complete and mine.notes == (
-            "The negative prompt does nothing at guidance scale 1; raise the scale.",
-        )
+    mine, _ = write(app, guidance={"scale": 1.0, "negative_prompt": "once upon a time " * 60})
+    assert mine.complete and mine.notes == (
+        "The negative prompt does nothing at guidance scale 1; raise the scale.",
+    )
 
 
 def test_messages_of_hooks_are_one_short_line():

@@ -86,6 +86,13 @@ document.addEventListener("keydown", (event) => {
   target.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowDown", bubbles: true }));
 }, true);
 
+// A list that scrolls could take the focus that Tab moves on, and lose it when it closes.
+document.addEventListener("keydown", ({ key, target }) => {
+  if (key !== "Tab" || !isDropdown(target)) return;
+  const list = document.getElementById(target.getAttribute("aria-controls") ?? "");
+  for (const one of list ? [list, ...list.querySelectorAll("ul")] : []) if (one instanceof HTMLElement) one.tabIndex = -1;
+}, true);
+
 // Gradio opens a dropdown's list a moment after every key but Escape, Tab too, when focus may have left already: then it stays.
 document.addEventListener("focusout", ({ target }) => {
   if (!isDropdown(target)) return;
