@@ -3,10 +3,9 @@
 
 When the model is called for a row, it sees at the same time the canvases that the row's sampler would make
 next if the logits stayed as they were in its last step, or were those of a cheaper model: the drafts, rows
-of the same batch. A later step
-whose canvas is a draft has its logits already; any other canvas means a call. So every token is chosen as
-without drafts, by the logits of the canvas that it is chosen on, whatever the sampler, the temperature and
-the extensions around the model.
+of the same batch. A later step whose canvas is a draft has its logits already; any other canvas means a
+call. So every token is chosen as without drafts, by the logits of the canvas that it is chosen on, whatever
+the sampler, the temperature and the extensions around the model.
 """
 
 from __future__ import annotations
