@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
-from webui import Extension, Options, Piece, Prompt, Result, Row, Typed, Underline, field
+from webui import Cost, Extension, Options, Piece, Prompt, Request, Result, Row, Typed, Underline, field
 
 from .syntax import LONGEST, MOST, NUMBER, SYNTAX, Group, groups_of, weighed
 from .vocabulary import spellings, words_of
@@ -97,7 +97,7 @@ class Emphasis(Extension):
                 if group.nearly and group.span:
                     values = {"text": group.nearly, "weight": f"{group.weight:.4g}"}
                     row = row.note(cls.explanations["nearly"].format(column=group.span[0] + 1, **values))
-            weights = sorted({piece.weight for piece in read.pieces if piece.text} - {1.0})
+            weights = _weights(read)
             removed = method == "contrast" and weights == [0.0]  # the prompt without the words, and no other
             if method == "attention" or removed or not weights:
                 row = row.with_prompt(name, read)
@@ -114,6 +114,18 @@ class Emphasis(Extension):
             for (without, _), weight in zip(contrasts[name], weights, strict=True):
                 row = row.with_prompt(without, _without(read, weight))
         return row.with_own(cls.name, Own(contrasts, words)) if contrasts or words else row
+
+    @classmethod
+    def cost(cls, request: Request) -> Cost:
+        """contrast has a row for each weight of the prompt."""
+        if cls.options(request).method != "contrast":
+            return Cost()
+        scan = Prompt.of(request.prompt).scan(SYNTAX, request.syntax)
+        try:
+            weights = _weights(weighed(scan.parts)) if scan.acts else []
+        except ValueError:  # the text will be refused
+            return Cost()
+        return Cost() if weights == [0.0] else Cost(rows=1 + len(weights))
 
     @classmethod
     def neutral(cls, row: Row) -> bool:
@@ -259,6 +271,11 @@ def _bare(text: str, group: Group) -> str:
     inner = text[start + 1 : end - 1]
     number = None if text[start] == "[" else NUMBER.search(inner, max(0, len(inner) - LONGEST))
     return inner[: number.start()] if number else inner
+
+
+def _weights(prompt: Prompt) -> list[float]:
+    """The different weights of a prompt's text but 1."""
+    return sorted({piece.weight for piece in prompt.pieces if piece.text} - {1.0})
 
 
 def _weightless(prompt: Prompt) -> Prompt:

@@ -116,10 +116,11 @@ class Guidance(Extension):
 
     @classmethod
     def cost(cls, request: Request) -> Cost:
+        """The base is a row of its own. That of a negative prompt which a style brings is counted by styles."""
         options = cls.options(request)
         if options.scale == 1.0 or options.scale is None and not options.negative_prompt:
             return Cost()
-        return Cost(rows=1 + max(0.0, options.end - options.start))  # the base is a row of its own
+        return Cost(rows=1 + max(0.0, options.end - options.start))
 
     @classmethod
     def neutral(cls, row: Row) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from webui import Extension, Options, Prompt, Row, Typed, Underline, field
+from webui import Cost, Extension, Options, Prompt, Request, Row, Typed, Underline, field
 
 from .parts import MOST, SYNTAX, Part, split
 
@@ -70,6 +70,21 @@ class PromptAnd(Extension):
                 row = row.with_prompt(_named(name, number), part.prompt)
             weights[name] = tuple(part.weight for part in parts)
         return row.with_own(cls.name, weights) if weights else row
+
+    @classmethod
+    def cost(cls, request: Request) -> Cost:
+        """A row for each part, and one for a base where it does not cancel out and guidance has none."""
+        if not cls.options(request).enabled:
+            return Cost()
+        guidance = getattr(request, "guidance", None)
+        against = "" if guidance is None or guidance.scale == 1.0 else guidance.negative_prompt
+        guided = guidance is not None and guidance.scale != 1.0 and (guidance.scale is not None or against)
+        share = (
+            max(0.0, guidance.end - guidance.start) if guided else 0.0
+        )  # of the steps, with guidance's base
+        main, base = (_written(text, request) for text in (request.prompt, against))
+        based = 1.0 if _has_base(main) else share
+        return Cost(rows=len(main) + based - share + based * (len(base) - 1 + _has_base(base)))
 
     @classmethod
     def neutral(cls, row: Row) -> bool:
@@ -156,6 +171,17 @@ class PromptAnd(Extension):
         """These rows with the prompt of this name."""
         some = canvas if list(rows) == list(range(len(canvas.counts))) else canvas.take(rows)
         return some.with_prompt(self._templates[name], name.removeprefix("main/"))
+
+
+def _written(text: str, request: Request) -> list[float]:
+    """The weights of the parts of a text, as it was typed."""
+    scan = Prompt.of(text).scan(SYNTAX, request.syntax) if "AND" in text else None
+    return [part.weight for part in split(scan.parts, request.syntax)] if scan and scan.acts else [1.0]
+
+
+def _has_base(weights: Sequence[float]) -> bool:
+    """Whether the base does not cancel out of base + sum w (logits - base)."""
+    return abs(1 - sum(weights)) > NEAR
 
 
 def _named(name: str, number: int) -> str:

@@ -12,10 +12,12 @@ from typing import Any
 from webui import (
     Completion,
     Construct,
+    Cost,
     Extension,
     Options,
     Piece,
     Prompt,
+    Request,
     Row,
     Syntax,
     Typed,
@@ -95,6 +97,25 @@ class Styles(Extension):
             row = row.with_prompt(name, _applied(row.prompts[name], texts[:MOST]))
         own = cls.Options(names=options.names, texts=shelf.used)
         return row.replace(request=row.request.replace(**{cls.name: own}))
+
+    @classmethod
+    def cost(cls, request: Request) -> Cost:
+        """A negative prompt switches guidance on where neither its scale nor its own negative prompt says more:
+        its base is a row."""
+        guidance, options = getattr(request, "guidance", None), cls.options(request)
+        if guidance is None or guidance.scale is not None or guidance.negative_prompt:
+            return Cost()
+        shelf = _Shelf(cls.models / FOLDER, options.texts)
+        try:
+            found = [shelf.style(name) for name in options.names]
+            if "<style:" in request.prompt:
+                parts = Prompt.of(request.prompt).scan(SYNTAX, request.syntax).parts
+                found += [shelf.tagged(part) for part in parts if isinstance(part, Construct)]
+        except ValueError:  # the text will be refused
+            return Cost()
+        if not any(style.negative_prompt.strip() for style in found):
+            return Cost()
+        return Cost(rows=1 + max(0.0, guidance.end - guidance.start))
 
     @classmethod
     def neutral(cls, row: Row) -> bool:

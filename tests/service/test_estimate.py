@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.contract.program import finished, program, write
+from tests.extensions.seen import calls_of
 from webui.core.events import Finished, Loop, Progress, Started
 from webui.service.estimate import Estimate, Pace
 
@@ -59,6 +60,50 @@ def test_loops_and_guidance_are_counted(app, into, tmp_path, monkeypatch):
     finally:
         hook.remove()
     assert len(calls) == found.forwards
+
+
+@pytest.mark.parametrize(
+    "prompt, fields",
+    [
+        ("a", {}),
+        ("a", {"guidance": {"scale": 2, "start": 0.5}}),
+        ("a <style:dark>", {}),
+        ("a <style:dark>", {"guidance": {"scale": 1}}),
+        ("a <style:dark>", {"guidance": {"scale": 2, "negative_prompt": "b"}}),
+        ("a", {"styles": {"names": ["dark"]}, "guidance": {"start": 0.6}}),
+        ("a", {"styles": {"names": ["plain"]}}),
+        ("a AND b", {}),
+        ("a AND b", {"prompt_and": {"enabled": True}}),
+        ("a :0.3 AND b :0.7", {"prompt_and": {"enabled": True}}),
+        ("a AND b", {"prompt_and": {"enabled": True}, "guidance": {"scale": 2, "start": 0.5}}),
+        ("a", {"prompt_and": {"enabled": True}, "guidance": {"negative_prompt": "c AND d"}}),
+        (
+            "a AND b",
+            {"prompt_and": {"enabled": True}, "guidance": {"scale": 0, "negative_prompt": "c AND d"}},
+        ),
+        ("(a:2) (b:0.5) (c:2)", {"emphasis": {"method": "contrast"}}),
+        ("(a:0)", {"emphasis": {"method": "contrast"}}),
+        ("(a:2) (b:0.5)", {}),
+        ("(a:2) b", {"emphasis": {"method": "contrast"}, "styles": {"names": ["dark"]}}),
+    ],
+)
+def test_the_rows_are_those_of_its_model_calls(app, prompt, fields):
+    """Guidance by its scale, by a negative prompt or by a style that brings one; parts of AND; contrast."""
+    styles = app.settings.models / "styles" / "styles.csv"
+    styles.parent.mkdir(exist_ok=True)
+    styles.write_text("name,prompt,negative_prompt\ndark,night,sun\nplain,day,\n", "utf-8")
+    calls = calls_of(app, prompt, **fields)
+    said = app.registry.cost(app.Request(prompt=prompt, **fields), {}).rows
+    assert said == pytest.approx(sum(map(len, calls)) / len(calls))
+
+
+def test_what_will_be_refused_costs_a_row_until_it_is(app):
+    for fields in (
+        {"prompt": "<style:none>"},
+        {"prompt": "(a:1000000)", "syntax": "full", "emphasis": {"method": "contrast"}},
+        {"prompt": "a AND AND", "prompt_and": {"enabled": True}},
+    ):
+        assert app.estimate(app.Request(length=8, seed=1, **fields)).forwards == 8
 
 
 def test_each_checkpoint_has_batches_of_its_own(app):

@@ -59,10 +59,11 @@ class Tab:
 
 @dataclass(frozen=True)
 class Cost:
-    """What an extension makes a text cost, as factors.
+    """What an extension makes a text cost.
 
-    passes  how often it is written, each time with model calls of its own
-    rows    how many rows of a batch each of its model calls has
+    passes  how often it is written, each time with model calls of its own: a factor
+    rows    how many rows of a batch each of its model calls has, at least 1 and on average over its calls. What
+            extensions add to the one row of the text is summed
     """
 
     passes: float = 1.0
@@ -136,8 +137,8 @@ class Extension:
     @classmethod
     def cost(cls, request: Request) -> Cost:
         """By how much this extension makes a text of the request, whose presets are resolved, cost more, for
-        what is said before it runs. A pure function that is called for each cell. Used by: guidance,
-        loopback."""
+        what is said before it runs. A pure function of the request as it was typed that is called for each
+        cell. Used by: emphasis, guidance, loopback, prompt_and, styles."""
         return Cost()
 
     @classmethod

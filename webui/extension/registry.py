@@ -210,11 +210,12 @@ class Registry:
             default = default if isinstance(default, Mapping) else {}
             if inner := {name: default[name] for name, own in options if own is None and name in default}:
                 request = request.model_copy(update={kind.name: options.model_copy(update=inner)})
+        for kind in self._costly:
             with self._blamed(kind):
                 cost = kind.cost(request)
-                if not all(isfinite(factor) and factor > 0 for factor in (cost.passes, cost.rows)):
-                    raise ValueError("gave a cost that is no number above 0.")
-            passes, rows = passes * cost.passes, rows * cost.rows
+                if not (isfinite(cost.passes) and isfinite(cost.rows) and cost.passes > 0 and cost.rows >= 1):
+                    raise ValueError("gave a cost that is no number above 0, or less than one row.")
+            passes, rows = passes * cost.passes, rows + cost.rows - 1
         return Cost(passes, rows)
 
     def prepare(self, row: Row) -> Row:
