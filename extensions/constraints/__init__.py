@@ -93,9 +93,10 @@ class Constraints(Extension):
     def _parts(cls, app: Any, sent: Mapping[str, Any]) -> dict[str, Any]:
         from . import page
 
-        if not isinstance(sent.get("text"), str):
+        text = sent.get("text")
+        if not isinstance(text, str):
             raise ValueError("Send a text.")
-        return {"parts": page.parts(page.taken(cls.Options, sent), sent["text"])}
+        return {"parts": page.parts(page.taken(cls.Options, sent), text, page.gaps_of(sent, text))}
 
     @classmethod
     def neutral(cls, row: Row) -> bool:
@@ -186,15 +187,13 @@ class Segment:
     name: str = ""
 
     def valid(self, result: Result) -> bool:
-        """Whether the text of a finished row matches."""
+        """Whether the text of a finished row matches, or what was written in the gaps of this name."""
         if not result.complete:
             return False
         if not self.name:
             return self.rule.accepts(result.text)
-        text = "".join(piece or "" for piece in result.pieces[slice(*self.span)])
-        for prefix in self.strips:
-            text = text.removeprefix(prefix)
-        return self.rule.accepts(text)
+        written = [result.text[start:end] for name, start, end in result.gaps if name == self.name]
+        return all(self.rule.accepts(text) for text in written)
 
 
 def _read(choice: Choice) -> Choice:

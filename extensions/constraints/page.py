@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from webui import Options
@@ -13,6 +13,8 @@ from . import rules
 
 LONGEST = 200  # characters of an example that are shown
 MOST = 100_000  # characters of a text whose parts are looked for
+LINES = {"haiku": ".+", "list": "(?m)(?<=^- ).+"}  # presets whose parts are lines
+Gap = tuple[str, int, int]  # name, and where in the text
 KINDS = {str: "string", bool: "word", type(None): "word", int: "number", float: "number"}
 
 
@@ -57,18 +59,24 @@ def _checked(rule: rules.Rule) -> dict[str, Any]:
     return said if automaton.depth < 0 else {**said, "depth": automaton.depth}
 
 
-def parts(options: Options, text: str) -> list[tuple[str, str]]:
+def parts(options: Options, text: str, gaps: Sequence[Gap] = ()) -> list[tuple[str, str]]:
     """The text in pieces, each with what it is: keys, strings, numbers and words of JSON; groups of a regular
-    expression as "group 1" ...; "" where it is nothing of these."""
+    expression as "group 1" ...; "" where it is nothing of these. Under rules for gaps these are parts of what
+    was written in the gaps; if a rule has no parts, the gap itself is one."""
     if len(text) > MOST:
         return [(text, "")]
     rule = rules.whole(options)
-    if rule is not None and rule.kind == "preset" and rule.text == "haiku":
-        spans = [(*line.span(), f"group {i % 4 + 1}") for i, line in enumerate(re.finditer(".+", text))]
-    elif rule is not None and rule.kind in ("regex", "preset") and rule.text != "json":
-        spans = list(_groups(rules.PRESETS[rule.text] if rule.kind == "preset" else rule.text, text))
+    if rule is not None:
+        spans = list(_parts(rule, text))
     else:
-        spans = list(_of_json(text))
+        of_gaps = rules.of_gaps(options.gaps)  # type: ignore[attr-defined]
+        numbers = {name: number for number, name in enumerate(of_gaps)}
+        spans = []
+        for name, start, end in gaps:
+            if name in of_gaps:
+                whole = (0, end - start, _group(numbers[name]))
+                inner = list(_parts(of_gaps[name], text[start:end])) or [whole]
+                spans += [(start + first, start + last, kind) for first, last, kind in inner]
     found, at = [], 0
     for start, end, kind in spans:
         if start < at or start == end:
@@ -78,6 +86,21 @@ def parts(options: Options, text: str) -> list[tuple[str, str]]:
         found.append((text[start:end], kind))
         at = end
     return [*found, (text[at:], "")] if at < len(text) else found
+
+
+def _parts(rule: rules.Rule, text: str) -> Iterator[tuple[int, int, str]]:
+    """Where the parts of a text under a rule lie."""
+    if rule.kind == "preset" and rule.text in LINES:
+        for number, line in enumerate(re.finditer(LINES[rule.text], text)):
+            yield *line.span(), _group(number)
+    elif rule.kind in ("regex", "preset") and rule.text != "json":
+        yield from _groups(rules.PRESETS[rule.text] if rule.kind == "preset" else rule.text, text)
+    else:
+        yield from _of_json(text)
+
+
+def _group(number: int) -> str:
+    return f"group {number % 4 + 1}"
 
 
 def _groups(pattern: str, text: str) -> Iterator[tuple[int, int, str]]:
@@ -97,7 +120,7 @@ def _groups(pattern: str, text: str) -> Iterator[tuple[int, int, str]]:
     for place, number in enumerate(sorted(wanted)):
         start, end = match.span(number)
         if start >= 0:
-            yield start, end, f"group {place % 4 + 1}"
+            yield start, end, _group(place)
 
 
 def _of_json(text: str) -> Iterator[tuple[int, int, str]]:
@@ -115,6 +138,20 @@ def _of_json(text: str) -> Iterator[tuple[int, int, str]]:
         key = isinstance(value, str) and text[end:].lstrip(" \t\r\n")[:1] == ":"
         yield at, end, "key" if key else KINDS[type(value)]
         at = end
+
+
+def gaps_of(sent: Mapping[str, Any], text: str) -> list[Gap]:
+    """The gaps that the page sent. ValueError."""
+    found = sent.get("gaps", [])
+    if not isinstance(found, list) or not all(_is_gap(gap, len(text)) for gap in found):
+        raise ValueError("Send each gap as its name, its start and its end in the text.")
+    return [(name, start, end) for name, start, end in found]
+
+
+def _is_gap(gap: Any, length: int) -> bool:
+    if not isinstance(gap, list) or [type(part) for part in gap] != [str, int, int]:
+        return False
+    return 0 <= gap[1] <= gap[2] <= length
 
 
 def taken(model: type[Options], sent: Mapping[str, Any]) -> Options:

@@ -24,14 +24,17 @@ VALUE = rf"({STRING}|-?(0|[1-9][0-9]*)(\.[0-9]+)?|true|false|null)"
 NAME = r"([a-z]|[a-z]+(_[a-z0-9]+)+)"
 TYPE = r"(int|float|str|bool|bytes|None|list\[(int|float|str|bool)\]|dict\[str, (int|float|str|bool)\])"
 PLAIN, STANDARD = rf"{NAME}(: {TYPE})?", rf"{NAME}(: {TYPE} = |=)(None|True|False|0|[1-9][0-9]{{0,5}}|\"\")"
+# Groups with names are what the page colours.
 PRESETS: Mapping[str, str] = MappingProxyType(
     {
-        "date": r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])",
-        "number": r"-?(0|[1-9][0-9]*)(\.[0-9]+)?",
+        "date": r"(?P<year>[0-9]{4})-(?P<month>0[1-9]|1[0-2])-(?P<day>0[1-9]|[12][0-9]|3[01])",
+        "number": r"(?P<whole>-?(0|[1-9][0-9]*))(?P<fraction>\.[0-9]+)?",
         "list": rf"(- {ITEM}\n)*- {ITEM}",
-        "email": r"[a-z0-9]+([._+-][a-z0-9]+)*@[a-z0-9]+(-[a-z0-9]+)*(\.[a-z0-9]+(-[a-z0-9]+)*)*\.[a-z]{2,}",
-        "python": rf"def {NAME}\((({PLAIN}, )*{PLAIN}(, {STANDARD})*|{STANDARD}(, {STANDARD})*)?\)"
-        rf"( -> {TYPE})?:",
+        "email": r"(?P<user>[a-z0-9]+([._+-][a-z0-9]+)*)"
+        r"@(?P<host>[a-z0-9]+(-[a-z0-9]+)*(\.[a-z0-9]+(-[a-z0-9]+)*)*\.[a-z]{2,})",
+        "python": rf"def (?P<name>{NAME})"
+        rf"\((?P<parameters>({PLAIN}, )*{PLAIN}(, {STANDARD})*|{STANDARD}(, {STANDARD})*)?\)"
+        rf"( -> (?P<returns>{TYPE}))?:",
         "json": rf"\{{({STRING}: {VALUE}(, {STRING}: {VALUE})*)?\}}",
     }
 )

@@ -51,6 +51,9 @@ def test_the_check_of_rules(app, options, field, said):
 
 
 def test_what_is_no_question_is_refused_in_one_sentence(app):
+    for gaps in ("x", [["x", 0]], [["x", 0, True]], [["x", 1, 3]], [["x", -1, 1]], [["x", 1, 0]]):
+        with pytest.raises(ValueError, match="Send each gap as"):
+            app.registry.call("constraints", "parts", app, {"options": {}, "text": "ab", "gaps": gaps})
     for sent in ({}, {"options": {"regex": 3}}, {"options": {"depth": -1}}):
         with pytest.raises(ValueError, match="options of constraints"):
             app.registry.call("constraints", "check", app, sent)
@@ -78,6 +81,39 @@ def test_parts_of_texts(app):
     assert parts("{not json", grammar="start:") == []
     assert parts("a\nb", preset="haiku") == [("a", "group 1"), ("b", "group 2")]
     assert parts("🦊 é", regex="(🦊) (é)") == [("🦊", "group 1"), ("é", "group 2")]
+    assert parts("- a\n- b c", preset="list") == [("a", "group 1"), ("b c", "group 2")]
+    assert parts("2026-11-27", preset="date") == [("2026", "group 1"), ("11", "group 2"), ("27", "group 3")]
+    assert parts("-0.5", preset="number") == [("-0", "group 1"), (".5", "group 2")]
+    assert parts("a.b@c.de", preset="email") == [("a.b", "group 1"), ("c.de", "group 2")]
+    assert parts("def f(a: int, b=0) -> str:", preset="python") == [
+        ("f", "group 1"),
+        ("a: int, b=0", "group 2"),
+        ("str", "group 3"),
+    ]
+
+
+def test_parts_of_gaps(app):
+    """Of a text as it is written: where the gaps lie comes with the result."""
+    rule = {"gaps": "when = @date\nword = [a-m]+\ndata = @json"}
+    prompt = "🦊 On [[when:...11]], [[word:...3]] [[...2]] and [[word:...2]] or [[data:...8]]."
+    result = write(app, prompt=prompt, temperature=1.0, steps=8, seed=2, constraints=rule)
+    written = [(name, result.text[start:end]) for name, start, end in result.gaps]
+    assert [name for name, _ in written] == ["when", "word", "word", "data"]
+    when, one, other, data = (text for _, text in written)
+    assert re.fullmatch(rules.PRESETS["date"], when) and re.fullmatch("[a-m]+", one + other)
+    assert result.text.startswith(f"🦊 On {when}, {one} ") and result.text.endswith(f" or {data}.")
+    sent = {"options": rule, "text": result.text, "gaps": [list(gap) for gap in result.gaps]}
+    found = app.registry.call("constraints", "parts", app, sent)["parts"]
+    assert "".join(piece for piece, _ in found) == result.text
+    coloured = [(piece, kind) for piece, kind in found if kind]
+    assert coloured[:5] == [
+        (when[:4], "group 1"),
+        (when[5:7], "group 2"),
+        (when[8:], "group 3"),
+        (one, "group 2"),
+        (other, "group 2"),
+    ]
+    assert coloured[5:] == [(data, "group 3")] if data == "{}" else coloured[5][1] == "key"
 
 
 def test_valid_is_a_metric_of_grids(app):

@@ -78,6 +78,8 @@ class Result(BaseModel):
     error: str | None = None
     tokens: tuple[int | None, ...] = ()  # the answer; None is masked
     pieces: tuple[str | None, ...] = ()  # its tokens as text
+    # (name, start, end) of each gap with a name: the characters of `text` that were written there
+    gaps: tuple[tuple[str, int, int], ...] = ()
     trace: tuple[Change, ...] = ()  # every commit and remasking, in order
     # for each entry of the trace the request's number of `alternatives`, the likeliest first; none for given
     # text and remasking. Empty if they were not asked for

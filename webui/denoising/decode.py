@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from webui.checkpoints.model import Model
-from webui.core.prompt import Draft, Gap, Passage
+from webui.core.prompt import Draft, Gap, Passage, Piece
 from webui.denoising.packing import PackedRow
 
 MASKED = "…"  # stands for masked positions in the text of a row that was stopped
@@ -20,11 +20,13 @@ class Decoded:
     text      the whole text, each run of masked positions as one ellipsis
     pieces    the text of each token, None where a position is masked; joined they are the answer
     complete  whether no position is masked that belongs to the text
+    gaps      (name, start, end) of each gap with a name: the characters of the text that were written there
     """
 
     text: str
     pieces: tuple[str | None, ...]
     complete: bool
+    gaps: tuple[tuple[str, int, int], ...] = ()
 
 
 def decode(model: Model, packed: PackedRow, tokens: Sequence[int]) -> Decoded:
@@ -39,7 +41,9 @@ def decode(model: Model, packed: PackedRow, tokens: Sequence[int]) -> Decoded:
     prefix = model.description.prefix
     draft = packed.row.draft
     if draft is not None:
-        return Decoded(_filled(draft, packed, pieces, prefix), tuple(pieces), model.mask not in tokens)
+        fillings = _fillings(draft, packed, pieces, prefix)
+        complete = model.mask not in tokens
+        return Decoded(draft.filled(fillings), tuple(pieces), complete, _gaps(draft, fillings))
     end = next((i for i, token in enumerate(tokens) if token in model.ends), len(tokens))
     text = _join(pieces[:end])
     if packed.row.request.template != "raw":
@@ -47,15 +51,29 @@ def decode(model: Model, packed: PackedRow, tokens: Sequence[int]) -> Decoded:
     return Decoded(text, tuple(pieces), None not in pieces[:end])
 
 
-def _filled(draft: Draft, packed: PackedRow, pieces: Sequence[str | None], prefix: str) -> str:
-    """The draft's text: what was given byte for byte, and between it what the model wrote."""
+def _fillings(draft: Draft, packed: PackedRow, pieces: Sequence[str | None], prefix: str) -> Sequence[str]:
+    """What the model wrote in the gaps and passages of a draft, in order."""
     written = [
         span for part, span in zip(draft.parts, packed.parts, strict=True) if isinstance(part, Gap | Passage)
     ]
     fillings = [_join(pieces[start:end]) for start, end in written]
     if written and written[0][0] == 0:
         fillings[0] = fillings[0].removeprefix(prefix)
-    return draft.filled(fillings)
+    return fillings
+
+
+def _gaps(draft: Draft, fillings: Sequence[str]) -> tuple[tuple[str, int, int], ...]:
+    """See `Decoded.gaps`."""
+    found: list[tuple[str, int, int]] = []
+    fills, at = iter(fillings), 0
+    for part in draft.parts:
+        text = part.text if isinstance(part, Piece) else next(fills)
+        if isinstance(part, Gap):
+            at, text = at + len(part.lead), text.removeprefix(part.lead)
+            if part.name:
+                found.append((part.name, at, at + len(text)))
+        at += len(text)
+    return tuple(found)
 
 
 def _join(pieces: Sequence[str | None]) -> str:

@@ -350,6 +350,7 @@ class Engine:
             expanded_from=dict(packed.row.cell.cleared),
             tokens=tuple(None if token == model.mask else token for token in batch.tokens(row)),
             pieces=decoded.pieces,
+            gaps=decoded.gaps,
             trace=tuple(live.trace),
             alternatives=_alternatives(live),
             statistics=Statistics(

@@ -83,7 +83,7 @@ const looks = typeof CSS !== "undefined" && CSS.highlights ? CSS.highlights : nu
 whenFinished(async (node, request, result) => {
   const rule = request?.constraints;
   if (!looks || !rule || !result.extras?.constraints?.valid) return;
-  const { parts } = await call("constraints/parts", { options: rule, text: result.text });
+  const { parts } = await call("constraints/parts", { options: rule, text: result.text, gaps: result.gaps ?? [] });
   const leading = result.text.length - node.textContent.length; // blanks that are not shown
   let at = -leading;
   forget();
