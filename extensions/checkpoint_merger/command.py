@@ -7,8 +7,9 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from webui import alone, fingerprint
@@ -35,6 +36,14 @@ ONLY = {
     "remove": (PRUNE,),
     "choice": (PRUNE,),
 }
+LIMITS: Mapping[str, tuple[Callable[[float], bool], str]] = MappingProxyType(
+    {
+        "weight": (lambda weight: abs(weight) <= MOST, f"-{MOST:g} to {MOST:g}"),
+        "density": (lambda density: 0 < density <= 1, "above 0 and at most 1"),
+        "rank": (lambda rank: 1 <= rank <= MOST_RANK, f"1 to {MOST_RANK}"),
+        "remove": (lambda remove: 0 < remove < 1, "above 0 and below 1"),
+    }
+)
 NEEDED = {BAKE: ("lora",), EXTRACT: ("b",), PRUNE: ("data",), **dict.fromkeys(METHODS, ("b",))}
 WORDS = {"b": "a second checkpoint", "lora": "a LoRA", "data": "a text", "c": "a third checkpoint"}
 
@@ -110,16 +119,16 @@ def _check(options: argparse.Namespace) -> None:
             raise ValueError(f"The method {method} has no use for --{name}.")
     if not NAME.fullmatch(options.out):
         raise ValueError("--out is a name of letters, digits, blanks, dots, + and -, no dot or blank last.")
-    if not abs(options.weight) <= MOST:
-        raise ValueError(f"--weight must be -{MOST:g} to {MOST:g}.")
-    if not 0 < options.density <= 1:
-        raise ValueError("--density must be above 0 and at most 1.")
-    if options.rank is not None and not 1 <= options.rank <= MOST_RANK:
-        raise ValueError(f"--rank must be 1 to {MOST_RANK}.")
-    if options.remove is not None and not 0 < options.remove < 1:
-        raise ValueError("--remove must be above 0 and below 1.")
+    check_numbers(vars(options), "--")
     if method in METHODS and METHODS[method].third is True and options.c is None:
         raise ValueError(f"The method {method} needs a third checkpoint, --c.")
+
+
+def check_numbers(values: Mapping[str, Any], dashes: str = "") -> None:
+    """ValueError for numbers out of their range; `dashes` stand before their names in the sentence."""
+    for name, (fits, range_) in LIMITS.items():
+        if (value := values.get(name)) is not None and not fits(value):
+            raise ValueError(f"{dashes}{name} must be {range_}.")
 
 
 def _merge(

@@ -14,7 +14,7 @@ from typing import Any
 from webui import adapters
 
 from . import pruning
-from .command import NAME, NEEDED, ONLY, OTHERS, WORDS
+from .command import NAME, NEEDED, ONLY, OTHERS, WORDS, check_numbers, layers
 from .extraction import EXTRACT
 from .merging import RECIPE
 from .methods import BAKE, METHODS
@@ -42,7 +42,8 @@ FIELDS: Mapping[str, tuple[type, ...]] = MappingProxyType(
 
 
 def options(app: Any, sent: Mapping[str, Any]) -> Mapping[str, Any]:
-    """{} to what a merge may name: {"checkpoints", "loras", "methods": [{"name", "about", "third", "fields":
+    """{} to what a merge may name: {"checkpoints", "model": the one that texts are written with if nobody says
+    otherwise, "loras", "methods": [{"name", "about", "third", "fields":
     those that not every method takes}], "merged": checkpoints that were made here, with their recipes,
     "paths": whether files of the server's machine are read}."""
     entries = [entry for entry in app.checkpoints.list() if not entry.error]
@@ -54,6 +55,7 @@ def options(app: Any, sent: Mapping[str, Any]) -> Mapping[str, Any]:
         one["fields"] = [*fields, *(["weight"] if one["name"] in (*METHODS, BAKE) else [])]
     return {
         "checkpoints": [entry.name for entry in entries],
+        "model": app.settings.model,
         "loras": sorted(adapters(app.settings.models / "loras")),
         "methods": methods,
         "merged": [{"name": name, "recipe": recipe} for name, recipe in sorted(recipes.items())],
@@ -83,6 +85,8 @@ def start(app: Any, sent: Mapping[str, Any]) -> Mapping[str, Any]:
     for name in ("a", *NEEDED[method], "out"):
         if name not in values:
             raise ValueError(sentences.get(name, f"Choose {WORDS.get(name, name)}."))
+    check_numbers(values)
+    layers(values.get("layers", ""))
     if not NAME.fullmatch(values["out"]):
         raise ValueError(
             "A name has letters, digits, blanks, dots, + and -, begins with a letter or digit, and does not "

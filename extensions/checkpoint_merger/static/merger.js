@@ -100,7 +100,8 @@ class Merger extends HTMLElement {
 
   /** Reads what can be merged, and what was. */
   async read() {
-    const { checkpoints, loras, methods, merged, paths } = await ask("options");
+    const { checkpoints, model, loras, methods, merged, paths } = await ask("options");
+    const first = [model, ...checkpoints.filter((name) => name !== model)].filter((name) => checkpoints.includes(name)); // A is the default checkpoint
     this.methods = methods;
     const { method, a, b, c, lora, data } = this.fields;
     fill(lora, loras);
@@ -110,7 +111,7 @@ class Merger extends HTMLElement {
       const before = select.value;
       const names = select === c ? ["", ...checkpoints] : checkpoints;
       select.replaceChildren(...names.map((name) => Object.assign(element("option", "", name || words("no_third")), { value: name })));
-      select.value = names.includes(before) && before ? before : select === c ? "" : (checkpoints[index] ?? checkpoints[0] ?? "");
+      select.value = names.includes(before) && before ? before : select === c ? "" : (first[index] ?? first[0] ?? "");
     }
     this.suit();
     this.list.replaceChildren(element("h3", "", words("merged")), ...(merged.length ? merged.map(recipe) : [element("p", "hint", words("none"))]));
