@@ -42,10 +42,10 @@ FIELDS: Mapping[str, tuple[type, ...]] = MappingProxyType(
 
 
 def options(app: Any, sent: Mapping[str, Any]) -> Mapping[str, Any]:
-    """{} to what a merge may name: {"checkpoints", "model": the one that texts are written with if nobody says
-    otherwise, "loras", "methods": [{"name", "about", "third", "fields":
-    those that not every method takes}], "merged": checkpoints that were made here, with their recipes,
-    "paths": whether files of the server's machine are read}."""
+    """{} to what a merge may name: {"checkpoints", "model": the default checkpoint, "loras", "methods":
+    [{"name", "about", "third", "fields": those that not every method takes}], "merged": checkpoints
+    that were made here, with their recipes, "paths": whether files of the server's machine are
+    read}."""
     entries = [entry for entry in app.checkpoints.list() if not entry.error]
     recipes = {entry.name: recipe for entry in entries if (recipe := _recipe(entry.folder))}
     methods = [{"name": n, "about": one.about, "third": one.third} for n, one in METHODS.items()]

@@ -116,7 +116,7 @@ class Guidance(Extension):
 
     @classmethod
     def cost(cls, request: Request) -> Cost:
-        """The base is a row of its own. That of a negative prompt which a style brings is counted by styles."""
+        """The base is a row of its own. Styles count that of a negative prompt which they bring."""
         options = cls.options(request)
         if options.scale == 1.0 or options.scale is None and not options.negative_prompt:
             return Cost()

@@ -100,8 +100,8 @@ class Styles(Extension):
 
     @classmethod
     def cost(cls, request: Request) -> Cost:
-        """A negative prompt switches guidance on where neither its scale nor its own negative prompt says more:
-        its base is a row."""
+        """A negative prompt switches guidance on where neither its scale nor its own negative prompt says
+        more: its base is a row."""
         guidance, options = getattr(request, "guidance", None), cls.options(request)
         if guidance is None or guidance.scale is not None or guidance.negative_prompt:
             return Cost()

@@ -62,8 +62,8 @@ class Cost:
     """What an extension makes a text cost.
 
     passes  how often it is written, each time with model calls of its own: a factor
-    rows    how many rows of a batch each of its model calls has, at least 1 and on average over its calls. What
-            extensions add to the one row of the text is summed
+    rows    how many rows of a batch each of its model calls has, at least 1 and on average over its calls.
+            What extensions add to the one row of the text is summed
     """
 
     passes: float = 1.0
