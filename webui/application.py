@@ -298,7 +298,7 @@ class App:
 
     def _downloads(self) -> Downloads:
         settings = self.settings
-        return Downloads(settings.checkpoints, settings.downloads, self.checkpoints.changed)
+        return Downloads(settings.models, settings.checkpoints, settings.downloads, self.checkpoints.changed)
 
     def _pace(self) -> Pace:
         return Pace(self.settings.data / "pace.json" if self.settings.keep_history else None)

@@ -25,12 +25,25 @@ from . import finetune
 
 FAMILIES = MappingProxyType({"llama": "Adapted Llama", "qwen2": "Adapted Qwen2", "qwen3": "Adapted Qwen3"})
 MASK = "<|mask|>"
+PLACE = "autoregressive"  # in the models folder
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 COPIED = ("*.json", "*.jinja", "*.txt", "*.md", "LICENSE*", "NOTICE*")
 MADE = "adapted.json"  # in a base: what it was made of
 DEFAULTS = MappingProxyType(
     {"rank": 32, "rate": 1e-3, "steps": 200, "batch": 4, "length": 64, "keywords": 0, "template": "raw"}
 )
+
+
+def found(models: Path) -> list[str]:
+    """The autoregressive checkpoints in the models folder that can be adapted, as `adapt` takes them."""
+    names = []
+    for file in sorted((models / PLACE).glob("*/config.json")):
+        try:
+            if _json(file).get("model_type") in FAMILIES:
+                names.append(f"{PLACE}/{file.parent.name}")
+        except ValueError:  # it cannot be read: the command says why
+            continue
+    return names
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +73,7 @@ def run(app: Any, options: argparse.Namespace) -> int:
     folder = options.folder if options.folder.is_dir() else app.settings.models / options.folder
     if not folder.is_dir():
         raise ValueError(f"There is no folder {options.folder}.")
-    options.model = options.base or f"{folder.resolve().name}-masked"
+    options.model = options.base or base_of(folder.resolve().name)
     if not finetune.NAME.fullmatch(options.model):
         raise ValueError("--base is a name of letters, digits, blanks, dots, + and -.")
     if options.kind == "full" and options.model == options.out:
@@ -72,6 +85,11 @@ def run(app: Any, options: argparse.Namespace) -> int:
         made = make_base(folder, base, options.mask_token)
         print(f"{base}: family {made['family']}, mask token {made['mask_token_id']}", flush=True)
     return finetune.run(app, options)
+
+
+def base_of(name: str) -> str:
+    """The name of the base that is made of a folder of this name."""
+    return f"{name}-masked"
 
 
 def make_base(folder: Path, base: Path, mask: str = MASK) -> dict[str, Any]:

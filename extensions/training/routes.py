@@ -15,6 +15,7 @@ from typing import Any
 
 from webui import write
 
+from . import adapt
 from .finetune import KINDS, NAME, RUN, Log
 
 PREFIX = ".training-"
@@ -70,7 +71,8 @@ def upload(app: Any, sent: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def start(app: Any, sent: Mapping[str, Any]) -> Mapping[str, Any]:
     """Trains a LoRA "name", or what "kind" says, from the text that was sent, or from the file "path" of the
-    server's machine; the other fields are the flags of `finetune`. To the run."""
+    server's machine; the other fields are the flags of `finetune`. A "model" among the autoregressive ones
+    is adapted. To the run."""
     values = _checked(sent, FIELDS, ("name",))
     name, folder = values["name"], _new_folder(app, values["name"], values.get("kind"))
     if _made(app, name, values.get("kind")).exists():
@@ -90,6 +92,8 @@ def start(app: Any, sent: Mapping[str, Any]) -> Mapping[str, Any]:
     if not data.is_file():
         raise ValueError(f"There is no file {data.name or data}.")
     flags = {key: values[key] for key in FLAGS if values.get(key) not in (None, "")}
+    if _adapts(flags) and values.get("kind") not in (None, "lora", "full"):
+        raise ValueError("An autoregressive checkpoint learns to denoise as a LoRA or with every weight.")
     _start(app, name, {"data": str(data.resolve()), **flags}, folder)
     return _run(app, name)
 
@@ -125,7 +129,8 @@ def forget(app: Any, sent: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def runs(app: Any, sent: Mapping[str, Any]) -> Mapping[str, Any]:
     """{} to {"runs": those that there are, the last one first, "model": the default checkpoint, "paths":
-    whether files of the server's machine are read, "kinds": what can be trained}."""
+    whether files of the server's machine are read, "kinds": what can be trained, "autoregressive": the
+    checkpoints that are adapted}."""
     folders = [one for place in _places(app) for one in place.glob(f"{PREFIX}*") if one.is_dir()]
     found = sorted(folders, key=_time, reverse=True)
     names = [folder.name.removeprefix(PREFIX) for folder in found if (folder / RUN).is_file()]
@@ -135,6 +140,7 @@ def runs(app: Any, sent: Mapping[str, Any]) -> Mapping[str, Any]:
         "runs": [_run(app, name, log=False) for name in names],
         "models": models,
         "model": app.settings.model,
+        "autoregressive": adapt.found(app.settings.models),
         "kinds": [*KINDS],
         "paths": _local(app.settings.host),
     }
@@ -159,16 +165,21 @@ ROUTES: Mapping[str, Callable[[Any, Mapping[str, Any]], Mapping[str, Any]]] = Ma
 
 
 def _start(app: Any, name: str, flags: Mapping[str, Any], folder: Path) -> None:
-    said = [f"--{key}={value}" for key, value in {**flags, "out": name}.items()]
+    adapts = _adapts(flags)
+    said = [
+        f"--{key}={value}" for key, value in {**flags, "out": name}.items() if key != "model" or not adapts
+    ]
+    if adapts:
+        said.insert(0, str(flags["model"]))
     if _runs(app, name):
         raise ValueError(f"{name} is being trained already.")
     write(folder / RUN, json.dumps({"out": name, **flags}, indent=2, ensure_ascii=False) + "\n")
-    app.background.start(_key(name), "finetune", said)
+    app.background.start(_key(name), "adapt" if adapts else "finetune", said)
 
 
 def _run(app: Any, name: str, log: bool = True) -> dict[str, Any]:
-    """A run: {"name", "kind", "state": running, stopped, done or failed, "error", "step", "steps", "without",
-    "best", "ready": whether it made something}, and its log."""
+    """A run: {"name", "kind", "model": the checkpoint that it is for, "state": running, stopped, done or
+    failed, "error", "step", "steps", "without", "best", "ready": whether it made something}, and its log."""
     folder = _folder(app, name)
     lines, said = Log.lines(folder), _said(folder)
     command = app.background.get(_key(name))
@@ -180,6 +191,7 @@ def _run(app: Any, name: str, log: bool = True) -> dict[str, Any]:
     made = {
         "name": name,
         "kind": said.get("kind") or "lora",
+        "model": adapt.base_of(Path(said["model"]).name) if _adapts(said) else said.get("model") or "",
         "state": state,
         "error": command.error if command is not None and state == "failed" else "",
         "step": step,
@@ -190,6 +202,10 @@ def _run(app: Any, name: str, log: bool = True) -> dict[str, Any]:
         "ready": _made(app, name, said.get("kind")).exists(),
     }
     return {**made, "log": lines[-SHOWN:]} if log else made
+
+
+def _adapts(flags: Mapping[str, Any]) -> bool:
+    return str(flags.get("model") or "").startswith(f"{adapt.PLACE}/")
 
 
 def _key(name: str) -> str:

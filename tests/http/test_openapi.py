@@ -96,6 +96,7 @@ def test_it_names_the_whole_api_and_nothing_else(document, client):
         ("post", "/api/v1/checkpoints/unload"),
         ("post", "/api/v1/checkpoints/abandon"),
         ("post", "/api/v1/downloads/offer"),
+        ("get", "/api/v1/downloads/sources"),
         ("get", "/api/v1/downloads"),
         ("post", "/api/v1/downloads"),
         ("delete", "/api/v1/downloads/{id}"),

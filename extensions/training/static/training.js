@@ -104,10 +104,14 @@ class Training extends HTMLElement {
     clearTimeout(this.timer);
     let busy = false;
     try {
-      const { runs, models, model, paths } = await ask("runs");
+      const { runs, models, model, autoregressive, paths } = await ask("runs");
       this.pathRow.hidden = !paths;
-      if (this.model.options.length !== models.length) {
-        this.model.replaceChildren(...models.map((one) => Object.assign(element("option", "", one), { value: one, selected: one === model })));
+      this.standard = model;
+      if (this.model.options.length !== models.length + autoregressive.length) {
+        const chosen = this.model.value || model;
+        const option = (value, label) => Object.assign(element("option", "", label), { value, selected: value === chosen });
+        const adapted = autoregressive.map((one) => option(one, words("adapts", { name: one.slice(one.indexOf("/") + 1) })));
+        this.model.replaceChildren(...models.map((one) => option(one, one)), ...adapted);
       }
       this.none.hidden = runs.length > 0;
       busy = runs.some((one) => one.state === "running");
@@ -116,7 +120,7 @@ class Training extends HTMLElement {
         const known = this.shown.get(one.name);
         const key = JSON.stringify(one);
         if (known?.dataset.key === key) continue;
-        if (one.ready && one.kind === "full" && known && !JSON.parse(known.dataset.key || "{}").ready) {
+        if (one.ready && known && !JSON.parse(known.dataset.key || "{}").ready) {
           this.dispatchEvent(new CustomEvent("tdw:rescanned", { bubbles: true, detail: {} })); // a checkpoint came
         }
         const full = await ask("run", { name: one.name });
@@ -147,6 +151,7 @@ class Training extends HTMLElement {
     const left = run.state === "running" ? timeLeft(run) : "";
     if (left) facts.push(left);
     if (run.ready && run.kind === "full") facts.push(words("choose"));
+    else if (run.model && run.model !== this.standard) facts.push(words("for", { name: run.model }));
     node.append(bar, element("p", "facts", facts.join(" · ")));
     if (run.error) node.append(element("p", "fault", element("bdi", "", run.error)));
     if (run.log.filter((line) => "loss" in line).length > 1) node.append(curve(run));

@@ -8,6 +8,7 @@ import json
 import pytest
 
 from tests.conftest import wait_until
+from tests.extensions.training.test_adapt import ancestor
 from tests.tiny_checkpoints import llada
 from webui.application import App
 from webui.settings import Settings
@@ -133,3 +134,18 @@ def test_files_of_the_machine_are_read_only_where_it_serves_itself(server, tmp_p
     with pytest.raises(ValueError, match="only read where it serves that machine alone"):
         call(app, "start", name="poet", path=str(tmp_path / "a.txt"))
     assert call(app, "runs")["paths"] is False
+
+
+def test_an_autoregressive_checkpoint_is_adapted(server, tmp_path):
+    ancestor(tmp_path / "models" / "autoregressive" / "plain")
+    (tmp_path / "models" / "autoregressive" / "broken").mkdir()
+    (tmp_path / "models" / "autoregressive" / "broken" / "config.json").write_text("no")
+    app, text = server(), "The cat and the hen sat on the stone and sang to the wind. " * 60
+    assert call(app, "runs")["autoregressive"] == ["autoregressive/plain"]
+    call(app, "upload", name="teller", file="a.txt", text=text)
+    with pytest.raises(ValueError, match="as a LoRA or with every weight"):
+        call(app, "start", name="teller", kind="qlora", model="autoregressive/plain", steps=4, **SMALL)
+    call(app, "start", name="teller", model="autoregressive/plain", steps=4, **SMALL)
+    run = wait_until(lambda: (one := call(app, "run", name="teller"))["state"] != "running" and one)
+    assert (run["state"], run["error"], run["model"], run["ready"]) == ("done", "", "plain-masked", True)
+    assert "plain-masked" in call(app, "runs")["models"]

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from webui.checkpoints.sources import SOURCES
 from webui.http.api.dependencies import Program, TypingTurns, attempt, body, refusals
 from webui.http.api.schemas import DownloadInfo
 from webui.http.replies import Reply
@@ -18,7 +19,7 @@ router = APIRouter(tags=["checkpoints"])
 
 
 class RepositoryBody(BaseModel):
-    """`repository`: organisation/name, with @ and a branch, tag or commit."""
+    """`repository`: organisation/name, with @ and a branch, tag or commit; or the name of a source."""
 
     model_config = ConfigDict(extra="forbid")
     repository: str = Field(min_length=1, max_length=400)
@@ -31,10 +32,24 @@ class AgreedBody(RepositoryBody):
     size: int = Field(ge=0)
 
 
+class SourceInfo(BaseModel):
+    """An autoregressive checkpoint that a Python package ships; `name` is what is asked for, `size` in
+    bytes."""
+
+    name: str
+    title: str
+    license: str
+    size: int
+
+
 class OfferInfo(BaseModel):
-    """What would be downloaded: `size` in bytes, `license` as the repository's card states it."""
+    """What would be downloaded: `name` is what it will be called here, `size` in bytes, `license` as the
+    repository's card states it; `denoises`: whether it writes texts as it is (an autoregressive one has to be
+    adapted)."""
 
     repository: str
+    name: str
+    denoises: bool
     commit: str
     license: str
     family: str
@@ -46,11 +61,17 @@ class OfferInfo(BaseModel):
 async def offer(
     app: Program, turns: TypingTurns, sent: Annotated[RepositoryBody, Depends(body(RepositoryBody))]
 ) -> Response:
-    """Asks the Hub what a repository offers; nothing large is read."""
+    """What a repository offers, asked from the Hub, or a named source; nothing large is read."""
     found = await turns.attempt(lambda: app.downloads.offer(sent.repository))
     names = [file.name for file in found.files]
-    facts = {name: getattr(found, name) for name in ("repository", "commit", "license", "family", "size")}
+    facts = {name: getattr(found, name) for name in OfferInfo.model_fields if name != "files"}
     return Reply({**facts, "files": names})
+
+
+@router.get("/downloads/sources", response_model=list[SourceInfo])
+def sources() -> Response:
+    """The named sources: what can be asked for besides repositories."""
+    return Reply([{name: getattr(one, name) for name in SourceInfo.model_fields} for one in SOURCES.values()])
 
 
 @router.post("/downloads", status_code=202, response_model=DownloadInfo, responses=refusals(403, 422, 429))

@@ -109,10 +109,13 @@ class JobLine(BaseModel):
 
 
 class DownloadInfo(BaseModel):
-    """A checkpoint that is being downloaded, or was. `done`: 0 to 1; `size` in bytes."""
+    """A checkpoint that is being downloaded, or was. `name`: what it is called here; `denoises`: whether it
+    writes texts as it is (an autoregressive one has to be adapted); `done`: 0 to 1; `size` in bytes."""
 
     id: int
     repository: str
+    name: str
+    denoises: bool
     size: int
     done: float
     state: DownloadState

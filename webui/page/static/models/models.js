@@ -57,7 +57,7 @@ class Models extends HTMLElement {
   changed() {
     if (feed.checkpoints === this.version) return this.show();
     this.version = feed.checkpoints;
-    this.read();
+    void this.rescan(true);
   }
 
   /** Reads the list again, with new folders. */
@@ -73,12 +73,15 @@ class Models extends HTMLElement {
     return true;
   }
 
-  async rescan() {
+  /** Reads the list, and says what has come and gone; `quiet`: nothing if that is nothing. */
+  async rescan(quiet = false) {
+    if (quiet && !this.known) return this.read(); // it has not looked yet
     const before = new Set(this.known); // what the control offers, not what was read meanwhile
-    if (!(await this.read())) return this.ask("tdw:error", { sentence: say("jobs.unanswered") });
+    if (!(await this.read())) return quiet || this.ask("tdw:error", { sentence: say("jobs.unanswered") });
     const added = this.entries.filter(({ name }) => !before.delete(name)).map(({ name }) => name);
     const lost = [...before];
     this.known = this.entries.map(({ name }) => name);
+    if (quiet && !added.length && !lost.length) return;
     const changes = [added.length && say("models.added", { names: added.join(", ") }), lost.length && say("models.lost", { names: lost.join(", ") })];
     this.ask("tdw:rescanned", { checkpoints: this.entries, added, lost });
     this.ask("tdw:notice", { sentence: changes.filter(Boolean).join(" ") || say("models.same", { n: this.entries.length }) });
