@@ -6,12 +6,13 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from webui import Cost, Extension, Options, Piece, Prompt, Request, Result, Row, Typed, Underline, field
 
-from .syntax import LONGEST, MOST, NUMBER, SYNTAX, Group, groups_of, weighed
+from .syntax import LONGEST, MOST, NUMBER, SYNTAX, Group, groups_of, literals, weighed
 from .vocabulary import spellings, words_of
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from webui import Canvas, Count, Link
 
 BASE = "negative"  # the prompt that guidance holds others against
+NOTES = 3  # about what is text, of one prompt
 Term = tuple[str, float]  # the name of a prompt without a span, and what its difference is multiplied by
 
 
@@ -57,6 +59,9 @@ class Emphasis(Extension):
             "times.",
             "base": "Column {column}: on the words themselves a weight in the negative prompt has no effect.",
             "negative": "Column {column}: a weight below 0 works with the method contrast only.",
+            "outside": "Column {column}: {text} is text: in the prompt syntax safe a weight is a number from "
+            "0 to 10, as in (word:1.2).",
+            "unclosed": "Column {column}: this {text} is never closed, so it is text.",
             "large": f"Column {{column}}: a weight is not above {MOST:g}.",
         }
     )
@@ -86,7 +91,10 @@ class Emphasis(Extension):
         for name, prompt in tuple(row.prompts.items()):
             scan = prompt.scan(SYNTAX, row.request.syntax)
             for warning in scan.warnings if row.request.syntax == "full" else ():
-                row = row.note(warning)
+                row = row if warning.endswith("never closed.") else row.note(warning)
+            typed = row.request.prompt if name == "main" else ""
+            for one in islice(literals(prompt, scan, row.request.syntax, typed), NOTES):
+                row = row.note(cls.explanations[one.construct].format(column=one.span[0] + 1, text=one.text))
             if not scan.acts:
                 row = row.with_prompt(name, Prompt(scan.literal))
                 continue
@@ -139,7 +147,8 @@ class Emphasis(Extension):
     def marks(cls, typed: Typed) -> Iterator[Underline]:
         method = cls.options(typed.request).method
         contrast, without_effect = method == "contrast", method == "vocabulary" and not typed.main
-        for group in groups_of(typed.scan(SYNTAX).parts):
+        scan = typed.scan(SYNTAX)
+        for group in groups_of(scan.parts):
             if group.span is None:
                 continue
             values = {"column": group.span[0] + 1, "weight": f"{group.weight:.4g}", "text": group.nearly}
@@ -152,6 +161,9 @@ class Emphasis(Extension):
             else:
                 construct = "nearly" if group.nearly else "group"
                 yield Underline(*group.span, construct, values=values, without=_bare(typed.text, group))
+        for one in literals(Prompt.of(typed.text), scan, typed.mode, typed.text):
+            values = {"column": one.span[0] + 1, "text": one.text}
+            yield Underline(*one.span, one.construct, "literal", values)
 
     def canvas(self, canvas: Canvas, model: Link) -> Canvas:
         own = [row.own[self.name] if row else None for row in self.rows]

@@ -7,12 +7,21 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal as One
 
-from webui import Bracket, Construct, Piece, Prompt, Syntax
+from webui import Bracket, Construct, Piece, Prompt, Scan, Syntax
+
+Mode = One["safe", "full", "off"]
 
 NUMBER = re.compile(r"\s*:\s*([+-]?(?:\d+\.?\d*|\.\d+))\s*\Z")
-NEARLY = re.compile(r":\s*[+-]?[\d.]+\s*\Z")  # what looks like a number and is none: 1.5.2
+# what looks like a weight; at the end of a group it may be no number: 1.5.2, 1e3, nan
+LIKE = r":[ \t]*((?i:[+-]?(?:[\d.]+(?:e[+-]?\d+)?|nan\b|inf(?:inity)?\b)))"
+NEARLY = re.compile(rf"{LIKE}\s*\Z")
+ENDS = re.compile(rf"{LIKE}\s*\)")
+BEGUN = re.compile(rf"\([^()\n]{{0,200}}[^()\d\s][ \t]*{LIKE}(?=[\s,]|\Z)")  # a group without its end
 LONGEST = 24  # characters of a colon and a number
+LOOK = 300  # characters at the end of a group that are looked at to find out whether it was meant as one
+SHOWN = 40  # characters of a group in a sentence about it
 STEP = 1.1  # what a bare bracket multiplies or divides by
 MOST = 1000.0  # the largest weight
 NEAR = 1e-9  # weights that differ by less are equal: [(text)] has the weight 1
@@ -24,6 +33,21 @@ def _is_weighted(text: str, start: int, end: int, before: str) -> bool:
     if found is None or found.start() == start or before.isalnum() or before == "_":
         return False
     return not text[found.start() - 1].isdigit() and 0 <= float(found[1]) <= 10
+
+
+def _is_weight(number: str) -> bool:
+    """Whether what looks like a number is one that weighs in the mode safe."""
+    found = NUMBER.fullmatch(f":{number}")
+    return found is not None and 0 <= float(found[1]) <= 10
+
+
+def _is_refused(text: str, start: int, end: int, before: str) -> bool:
+    """Whether (text:number) would weigh in the mode safe if its number were another: (owl:-2), (owl:nan)."""
+    found = NEARLY.search(text, max(start, end - LOOK), end)
+    if found is None or before.isalnum() or before == "_" or _is_weighted(text, start, end, before):
+        return False
+    words = text[start : found.start()].rstrip()
+    return bool(words) and not words[-1].isdigit()
 
 
 GAP = re.compile(r"(?:[\w-]+:)?(?:\.\.\.\d*|\d+)")  # what infill has between its double brackets
@@ -45,6 +69,37 @@ SYNTAX = Syntax(
     },
     full=frozenset({"round", "square"}),
 )
+
+
+REFUSED = Syntax(brackets={"refused": Bracket("(", ")", ":", _is_refused)})
+
+
+@dataclass(frozen=True)
+class Literal:
+    """What looks like a group and is text: one whose number is no weight in the mode safe, or a bracket that
+    is never closed.
+
+    construct  "outside" or "unclosed"
+    text       as typed, at most SHOWN characters
+    """
+
+    span: tuple[int, int]
+    construct: str
+    text: str
+
+
+def literals(prompt: Prompt, scan: Scan, mode: Mode, typed: str) -> Iterator[Literal]:
+    """In the mode full every bracket that is never closed, in safe only those in which a weight was begun.
+    scan: of the prompt for SYNTAX. typed: the text whose places the spans of the prompt are."""
+    numbers = ENDS.finditer(prompt.text) if mode == "safe" else ()
+    if any(not _is_weight(number[1]) for number in numbers):
+        for part in prompt.scan(REFUSED, mode).parts:
+            if isinstance(part, Construct) and part.span is not None:
+                text = "".join(piece.text for piece in part.pieces)
+                yield Literal(part.span, "outside", text if len(text) <= SHOWN else text[: SHOWN - 1] + "…")
+    for at, reason in scan.literals:
+        if reason.endswith("never closed") and (mode == "full" or BEGUN.match(typed, at)):
+            yield Literal((at, at + 1), "unclosed", reason[1])
 
 
 @dataclass(frozen=True)

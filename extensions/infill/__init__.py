@@ -34,15 +34,18 @@ NAME = r"(?:([A-Za-z_]\w{0,40}):)?"
 SYNTAX = Syntax(
     patterns={
         "blank": r"(?<!\w)_{4,}(?!\w)",
-        "passage": rf"\[\[{NAME}(?:\.\.\.|…)(\d{{1,4}})?\]\]",
+        "passage": rf"\[\[{NAME}(?:\.\.\.|…)(\d+)?\]\]",
         "blank in a word": r"_{4,}",
-        "counted": rf"\[\[{NAME}(\d{{1,4}})\]\]",
+        "counted": rf"\[\[{NAME}(\d+)\]\]",
     },
     full=frozenset({"blank in a word", "counted"}),
 )
 OPENINGS = re.compile(r"(?<!\\)\[\[(?:\.{0,3}\d{0,4})\Z")  # what begins a passage, up to the cursor
 PASSAGES = ("[[...]]", "[[...20]]", "[[...60]]")
 PER_TOKEN = 4  # underscores
+MOST = 9999  # tokens of a gap
+DIGITS = 100  # of a number that are looked at: leading zeros, and more than enough
+SHOWN = 40  # characters of a gap in a sentence
 # what is asked of a token in a gap: it has a text; is a word, at most with a blank before it; brings the
 # blank before the gap along; leaves the one behind the gap; brings the blank along or is one, since a gap
 # with a name may have to begin with what no token has together with its blank, such as a digit
@@ -70,6 +73,8 @@ class Infill(Extension):
         {
             "blank": "A gap of {tokens} tokens: a word is written here, the text around it stays.",
             "passage": "A passage of {tokens} tokens is written here, the text around it stays.",
+            "long": f"Column {{column}}: {{text}} is a gap of more than {MOST} tokens. For the text itself "
+            "write \\{text}.",
             "empty": "Column {column}: {text} is a gap of no tokens. For the text itself write \\{text}.",
         }
     )
@@ -95,9 +100,17 @@ class Infill(Extension):
                 f"the answer already starts from a text of {row.source}, so the prompt can have no gaps."
             )
         options = cls.options(row)
+        for part in scan.parts:
+            if not isinstance(part, Construct):
+                continue
+            text = "".join(piece.text for piece in part.pieces)
+            if refused := _refused(_tokens(part, text, options.passage)):
+                values = {"column": part.span[0] + 1 if part.span else 1, "text": _short(text)}
+                explanation = cls.explanations[refused].format_map(values)
+                raise ValueError(explanation[:1].lower() + explanation[1:])
         draft = Draft(tuple(cls._parts(scan.parts, options.passage)))
         first = next(part for part in scan.parts if isinstance(part, Construct))
-        text = "".join(piece.text for piece in first.pieces)
+        text = _short("".join(piece.text for piece in first.pieces))
         gaps = f"{len(draft.gaps)} gaps, the first" if len(draft.gaps) > 1 else "a gap"
         row = row.note(
             f"Infill took the prompt as a text with {gaps} at {_where(first)}. "
@@ -113,9 +126,9 @@ class Infill(Extension):
             if isinstance(part, Construct) and part.span is not None:
                 text = typed.text[slice(*part.span)]
                 tokens = _tokens(part, text, cls.options(typed.request).passage)
-                if tokens < 1:
-                    values = {"column": part.span[0] + 1, "text": text}
-                    yield Underline(*part.span, "empty", "refused", values)
+                if refused := _refused(tokens):
+                    values = {"column": part.span[0] + 1, "text": _short(text)}
+                    yield Underline(*part.span, refused, "refused", values)
                 else:
                     yield Underline(
                         *part.span, "passage" if part.groups else "blank", values={"tokens": tokens}
@@ -211,22 +224,27 @@ def _given(pieces: Sequence[Piece], end: int | None) -> tuple[Piece, ...]:
 
 
 def _gap(found: Construct, passage: int, lead: str) -> Gap:
-    """The gap that a construct stands for. ValueError for one of no tokens."""
+    """The gap that a construct stands for."""
     text = "".join(piece.text for piece in found.pieces)
     tokens = _tokens(found, text, passage)
     if not found.groups:
         return Blank(tokens, lead)
-    name = found.groups[0]
-    if tokens < 1:
-        raise ValueError(
-            f"{_where(found)}: {text} is a gap of no tokens. For the text itself write \\{text}."
-        )
-    return Stretch(tokens, lead, name or "")
+    return Stretch(tokens, lead, found.groups[0] or "")
 
 
 def _tokens(found: Construct, text: str, passage: int) -> int:
     """The tokens of the gap that a construct stands for."""
-    return int(found.groups[1] or passage) if found.groups else len(text) // PER_TOKEN
+    return int((found.groups[1] or "")[:DIGITS] or passage) if found.groups else len(text) // PER_TOKEN
+
+
+def _refused(tokens: int) -> str:
+    """Why a gap of so many tokens is refused: a name among the extension's explanations, or ""."""
+    return "empty" if tokens < 1 else "long" if tokens > MOST else ""
+
+
+def _short(text: str) -> str:
+    """A gap in a sentence."""
+    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
 
 def _where(found: Construct) -> str:

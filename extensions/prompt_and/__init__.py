@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from webui import Cost, Extension, Options, Prompt, Request, Row, Typed, Underline, field
+from webui import Cost, Extension, Options, Piece, Prompt, Request, Row, Typed, Underline, field
 
-from .parts import MOST, SYNTAX, Part, split
+from .parts import LARGEST, MOST, SYNTAX, Part, split
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,7 +41,9 @@ class PromptAnd(Extension):
             "weight": "The weight of this part: {weight}.",
             "empty": "Column {column}: there is no text beside this AND; write \\AND for the word.",
             "many": f"Column {{column}}: more than {MOST} parts.",
-            "large": "Column {column}: the weight is too large.",
+            "large": f"Column {{column}}: a weight is from {-LARGEST:g} to {LARGEST:g}.",
+            "nearly": f"Column {{column}}: {{text}} is no number from {-LARGEST:g} to {LARGEST:g}, so it is "
+            "text.",
         }
     )
 
@@ -67,6 +69,8 @@ class PromptAnd(Extension):
                 if part.refused:
                     explanation = cls.explanations[part.refused].format(column=part.start + 1)
                     raise ValueError(explanation[:1].lower() + explanation[1:])
+                if part.nearly is not None:
+                    row = row.note(cls.explanations["nearly"].format_map(_values(part.nearly)))
                 row = row.with_prompt(_named(name, number), part.prompt)
             weights[name] = tuple(part.weight for part in parts)
         return row.with_own(cls.name, weights) if weights else row
@@ -101,6 +105,8 @@ class PromptAnd(Extension):
                 yield Underline(*part.place, part.refused, "refused", {"column": part.start + 1})
             elif part.separator is not None:
                 yield Underline(*part.separator, "and")
+            if part.nearly is not None and part.nearly.span is not None:
+                yield Underline(*part.nearly.span, "nearly", "literal", _values(part.nearly))
             if part.written is not None and not part.refused:
                 yield Underline(*part.written, "weight", values={"weight": part.weight})
 
@@ -171,6 +177,11 @@ class PromptAnd(Extension):
         """These rows with the prompt of this name."""
         some = canvas if list(rows) == list(range(len(canvas.counts))) else canvas.take(rows)
         return some.with_prompt(self._templates[name], name.removeprefix("main/"))
+
+
+def _values(nearly: Piece) -> dict[str, str | int]:
+    """Of the explanation of what looks like a weight."""
+    return {"column": nearly.span[0] + 1 if nearly.span else 1, "text": nearly.text}
 
 
 def _written(text: str, request: Request) -> list[float]:

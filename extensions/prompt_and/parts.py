@@ -11,6 +11,7 @@ from webui import Construct, Piece, Prompt, Syntax
 
 SYNTAX = Syntax(patterns={"and": r"(?<!\w)AND(?!\w)"}, outside="()[]{}")
 WEIGHT = re.compile(r":[ \t]*([+-]?(?:\d{1,20}\.?\d{0,20}|\.\d{1,20}))\s*\Z")
+NEARLY = re.compile(r"(?<!\w):[ \t]*(?i:[+-]?[\d.]+e[+-]?\d+|[+-]?nan|[+-]?inf(?:inity)?)\s*\Z")
 LONGEST = 60  # characters at the end of a part that may be its weight
 MOST = 16  # parts of one prompt; each is a row of every forward pass
 LARGEST = 20.0  # a weight
@@ -25,6 +26,7 @@ class Part:
     written    where its weight stands there, if it has one
     refused    why it is refused: a name among the extension's explanations, or ""
     place      what is to be underlined if it is
+    nearly     what stands at its end, looks like a weight and is none
     """
 
     prompt: Prompt
@@ -33,6 +35,7 @@ class Part:
     written: tuple[int, int] | None = None
     refused: str = ""
     place: tuple[int, int] | None = None
+    nearly: Piece | None = None
 
     @property
     def start(self) -> int:
@@ -71,7 +74,10 @@ def _weighted(prompt: Prompt, mode: str, separator: tuple[int, int] | None) -> P
     if found is not None and mode == "safe" and text[: found.start()][-1:].isdigit():
         found = None
     if found is None:
-        return Part(_trimmed(prompt, len(text)), 1.0, separator)
+        like = NEARLY.search(text, max(0, len(text) - LONGEST))
+        pieces = prompt.cut(like.start(), len(text.rstrip(BLANK))) if like else ()
+        nearly = pieces[0] if len(pieces) == 1 and not pieces[0].locked else None
+        return Part(_trimmed(prompt, len(text)), 1.0, separator, nearly=nearly)
     pieces = prompt.cut(*found.span())
     if any(piece.locked for piece in pieces):
         return Part(_trimmed(prompt, len(text)), 1.0, separator)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
-from webui import Construct, Extension, Options, Prompt, Row, Typed, Underline, field
+from webui import Construct, Extension, Options, Prompt, Row, Scan, Typed, Underline, field
 
 from . import timeline
-from .timeline import SYNTAX, Timeline
+from .timeline import BEGUN, ENDS, REFUSED, SYNTAX, Timeline
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from webui import Canvas, Count, Link
+
+NOTES = 3  # about what is text, of one prompt
+SHOWN = 40  # characters of it in a sentence
+Mode = Literal["safe", "full", "off"]
 
 
 class PromptSchedule(Extension):
@@ -33,6 +38,9 @@ class PromptSchedule(Extension):
         {
             "share": "The prompt changes here when the share {when} of the answer is committed.",
             "call": "The prompt changes here after {when} model calls.",
+            "time": "Column {column}: {text} is text: a schedule ends in the share of the answer at which it "
+            "changes, as in [day:night:0.5].",
+            "unclosed": "Column {column}: this [ is never closed, so it is text.",
             "turns": "One of these for each model call, in turn.",
         }
     )
@@ -49,6 +57,10 @@ class PromptSchedule(Extension):
         found: dict[str, Timeline] = {}
         for name, prompt in tuple(row.prompts.items()):
             scan = prompt.scan(SYNTAX, row.request.syntax)
+            for _, values in islice(cls._refused(prompt, row.request.syntax), NOTES):
+                row = row.note(cls.explanations["time"].format_map(values))
+            for at in cls._unclosed(scan, row.request.prompt, row.request.syntax) if name == "main" else ():
+                row = row.note(cls.explanations["unclosed"].format(column=at + 1))
             if not scan.acts:
                 row = row.with_prompt(name, Prompt(scan.literal))
                 continue
@@ -68,7 +80,8 @@ class PromptSchedule(Extension):
 
     @classmethod
     def marks(cls, typed: Typed) -> Iterator[Underline]:
-        waiting = [part for part in typed.scan(SYNTAX).parts if isinstance(part, Construct)]
+        scan = typed.scan(SYNTAX)
+        waiting = [part for part in scan.parts if isinstance(part, Construct)]
         for found in waiting:  # grows by what is nested
             waiting += [part for part in found.parts if isinstance(part, Construct)]
             if found.span is None or not timeline.acts(found):
@@ -78,6 +91,31 @@ class PromptSchedule(Extension):
             else:
                 when = typed.text[found.span[0] : found.span[1] - 1].rpartition(":")[2].strip()
                 yield Underline(*found.span, "share" if "." in when else "call", values={"when": when})
+        for at in cls._unclosed(scan, typed.text, typed.mode):
+            yield Underline(at, at + 1, "unclosed", "literal", {"column": at + 1})
+        for span, values in cls._refused(Prompt.of(typed.text), typed.mode):
+            yield Underline(*span, "time", "literal", values)
+
+    @staticmethod
+    def _unclosed(scan: Scan, typed: str, mode: Mode) -> list[int]:
+        """Where in a text as it was typed schedules were begun that are never closed; in the mode full
+        emphasis says so of every bracket."""
+        if mode != "safe":
+            return []
+        places = [at for at, reason in scan.literals if reason.endswith("never closed")]
+        return [at for at in places[:NOTES] if BEGUN.match(typed, at)]
+
+    @classmethod
+    def _refused(cls, prompt: Prompt, mode: Mode) -> Iterator[tuple[tuple[int, int], dict[str, str | int]]]:
+        """Where in what was typed something looks like a schedule and has no time, and the values of its
+        explanation."""
+        if not ENDS.search(prompt.text):
+            return
+        for part in prompt.scan(REFUSED, mode).parts:
+            if isinstance(part, Construct) and part.span is not None:
+                text = "".join(piece.text for piece in part.pieces)
+                shown = text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
+                yield part.span, {"column": part.span[0] + 1, "text": shown}
 
     def canvas(self, canvas: Canvas, model: Link) -> Canvas:
         names = {

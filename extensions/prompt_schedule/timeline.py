@@ -11,6 +11,12 @@ from dataclasses import dataclass
 from webui import Bracket, Construct, Piece, Prompt, Syntax
 
 WHEN = re.compile(r":[ \t]*(\d{1,9}\.\d{0,9}|\.\d{1,9}|\d{1,9})[ \t]*\Z")
+# what looks like a time and is none
+LIKE = r":[ \t]*(?i:-(?:\d+\.?\d*|\.\d+)|[+-]?(?:[\d.]+e[+-]?\d+|nan|inf(?:inity)?))[ \t]*"
+NEARLY, ENDS = re.compile(rf"{LIKE}\Z"), re.compile(rf"{LIKE}\]")
+BEGUN = re.compile(
+    r"\[[^\[\]\n]{0,200}[^\W\d_][^\[\]\n:]{0,200}:[ \t]*\d*\.\d+(?=[\s,]|\Z)"
+)  # without its end
 LETTER = re.compile(r"[^\W\d_]")
 LOOK = 1000  # characters of a pair of brackets that are looked at to find out whether it acts
 LONGEST = 24  # characters of a `when` with its colon
@@ -40,6 +46,13 @@ def _alternates(text: str, start: int, end: int, before: str) -> bool:
     return text.find("|", start, min(end, start + LOOK)) >= 0
 
 
+def _is_refused(text: str, start: int, end: int, before: str) -> bool:
+    """Whether it would be a schedule if its time were a number of at least 0: [a:b:-0.5], [a:b:nan]."""
+    found = NEARLY.search(text[max(start, end - LONGEST) : end])
+    return found is not None and LETTER.search(text, start, min(end, start + LOOK)) is not None
+
+
+REFUSED = Syntax(brackets={"refused": Bracket("[", "]", inside=":", accepts=_is_refused)})
 SYNTAX = Syntax(
     brackets={
         "schedule": Bracket("[", "]", inside=":", accepts=_is_plain),

@@ -13,7 +13,7 @@ SPECIAL = re.compile(r"(?<!\\)[{}|]")
 BLANK = re.compile(r"\s")
 LOOK = 1000  # characters that are looked at to find out whether an escaped or unclosed bracket would act
 # Between the underscores: no blank, no underscore at either end, so that ____ is none.
-WILDCARD = r"(?<!\w)__([^\W_.][\w./-]{0,98}?[^\W_.]|[^\W_.]|\.[\w./-]{1,98}?[^\W_.])__(?!\w)"
+WILDCARD = r"(?<!\w)__([^\W_.][\w./-]{0,98}?[^\W_.]|[^\W_.]|[./][\w./-]{1,98}?[^\W_.])__(?!\w)"
 COMMAND = re.compile(r"\\[A-Za-z]{1,40}\Z")  # of LaTeX, whose argument the bracket is
 NAMED = re.compile(rf"(?<!\\){WILDCARD}")  # ... where it is not escaped
 

@@ -130,8 +130,8 @@ def test_off_is_off():
 
 
 def test_warnings_say_the_column():
-    assert prepared("a (b [c)", "full").notes == ('Column 6: "[" is never closed.',)
-    assert prepared("(unclosed", "full").notes == ('Column 1: "(" is never closed.',)
+    assert prepared("a (b [c)", "full").notes == ("Column 6: this [ is never closed, so it is text.",)
+    assert prepared("(unclosed", "full").notes == ("Column 1: this ( is never closed, so it is text.",)
     assert prepared("hi :( and (a:2)", "safe").notes == ()
     (note,) = prepared("a (b:1.5.2)", "full").notes
     assert note == "Column 3: 1.5.2 is no number, so it is text and the group counts 1.1 times."
@@ -214,7 +214,7 @@ def test_marks():
     assert found("(b:-1)", "contrast") == [(0, 6, "group", "acts")]
     assert found("(b:9999)") == [(0, 8, "large", "refused")]
     assert found("(b:1.2.3)") == [(0, 9, "nearly", "acts")]
-    assert found("plain :( text") == []
+    assert found("plain :( text") == [(7, 8, "unclosed", "literal")]
 
 
 # -- attention -----------------------------------------------------------------------------------------------

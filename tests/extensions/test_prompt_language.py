@@ -101,6 +101,61 @@ def test_a_bar_in_a_style_separates_nothing(registry):
 @pytest.mark.parametrize(
     "prompt, fields, sentence",
     [
+        (
+            "a (owl:-2)",
+            {},
+            "Column 3: (owl:-2) is text: in the prompt syntax safe a weight is a number from 0 to 10",
+        ),
+        ("a (owl:-2)", {"emphasis": {"method": "contrast"}}, "Column 3: (owl:-2) is text"),
+        ("a ((owl:11) b:2)", {}, "Column 4: (owl:11) is text"),
+        ("a (owl:1e308)", {}, "Column 3: (owl:1e308) is text"),
+        ("a (owl:nan)", {}, "Column 3: (owl:nan) is text"),
+        ("a (owl:" + "9" * 99 + ")", {}, "Column 3: (owl:9999"),
+        ("a (owl:1e308)", {"syntax": "full"}, "Column 3: 1e308 is no number"),
+        ("a (owl:-inf)", {"syntax": "full"}, "Column 3: -inf is no number"),
+        ("a (owl:1.5", {}, "Column 3: this ( is never closed"),
+        ("a (owl", {"syntax": "full"}, "Column 3: this ( is never closed"),
+        ("a [owl:fox:0.5, b", {}, "Column 3: this [ is never closed"),
+        ("a [owl:fox:-0.5]", {}, "Column 3: [owl:fox:-0.5] is text: a schedule ends in the share"),
+        ("a [owl:fox:nan]", {}, "Column 3: [owl:fox:nan] is text"),
+        ("a {owl|fox", {}, "Column 3: this { is never closed"),
+        ("a :nan AND b", {"prompt_and": {"enabled": True}}, "Column 3: :nan is no number from -20 to 20"),
+        ("a __../outside__", {}, "Column 3: ../outside is not within the folder of the wildcards"),
+        ("a __/etc/passwd__", {}, "Column 3: /etc/passwd is not within the folder of the wildcards"),
+        ("a <lore:x>", {}, "Column 3: no extension has tags of the kind lore"),
+    ],
+)
+def test_what_looks_like_a_construct_and_is_text_says_why(registry, prompt, fields, sentence):
+    """The prompt stays byte for byte; a note for the command line and the saved text, an underline on the page."""
+    (row,) = rows(registry, prompt, **fields)
+    literal = prompt.split(" AND ")[0].replace("((owl:11) b:2)", "(owl:11) b")
+    assert "syntax" in fields or row.prompts["main"].text == literal
+    assert [note for note in row.notes if note.startswith(sentence)], row.notes
+    found, failed = registry.marks(Typed(prompt, registry.Request(prompt=prompt, **fields)))
+    assert not failed and [one for one in found if one.about.startswith(sentence)], found
+
+
+@pytest.mark.parametrize("text", LITERAL)
+def test_nothing_is_said_about_ordinary_text(registry, text):
+    """But that a {| and a tag are text, which stand in some of these."""
+    (row,) = rows(registry, text)
+    assert not [note for note in row.notes if "weight" in note or "schedule" in note], row.notes
+
+
+@pytest.mark.parametrize(
+    "prompt", ["a [[...99999]]", "a [[...99999999999]]", "a [[x:...10000]]", "a " + "_" * 40_000]
+)
+def test_a_gap_that_no_text_has_is_refused(registry, prompt):
+    with pytest.raises(ValueError, match=r"^infill: column 3: .* is a gap of more than 9999 tokens") as error:
+        rows(registry, prompt)
+    assert len(str(error.value)) < 200
+    (one,), failed = registry.marks(Typed(prompt, registry.Request(prompt=prompt)))
+    assert not failed and one.underline.effect == "refused"
+
+
+@pytest.mark.parametrize(
+    "prompt, fields, sentence",
+    [
         ("(" * 10_000 + "a" + ")" * 10_000, {"syntax": "full"}, None),
         ("a (b:1e308)", {}, None),
         ("a (b:nan)", {}, None),
@@ -295,8 +350,19 @@ def check_strengths(registry: Registry, curve: str, loops: str, begin: str, end:
     assert made == pytest.approx([float(one) for one in expected.split(", ")], abs=0.005)
 
 
+def check_note(registry: Registry, typed: str, expected: str) -> None:
+    (row,) = rows(registry, typed)
+    column = expected.split(":")[0].capitalize()
+    assert row.prompts["main"].text == typed and [note for note in row.notes if note.startswith(f"{column}:")]
+    found, _ = registry.marks(Typed(typed, registry.Request(prompt=typed)))
+    assert [one.about.startswith(f"{column}:") for one in found if one.underline.effect == "literal"] == [
+        True
+    ]
+
+
 CHECKS: dict[str, Callable[..., None]] = {
     "in the mode `safe` text, byte for byte | because": check_text,
+    "looks like a construct | the note": check_note,
     "typed, in `full` | is given to the model as": check_weights,
     "typed, in `safe` | is given to the model as": lambda *row: check_weights(*row, mode="safe"),
     "typed | method | ": check_method,
