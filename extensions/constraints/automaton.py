@@ -29,6 +29,7 @@ SECONDS = 6.0  # of processor time until a compilation is given up
 GRAMMAR_SECONDS = 20.0  # the same of a grammar, whose expansion is bounded by states long before
 WAIT = 300.0 if find_spec("resource") else 60.0  # of wall clock; the process ends itself where it can
 DEAD = -1
+IN_SCHEMA = "a pattern in it is no regular expression, or looks around (?=...) or back \\1."
 START = """
 import sys
 sys.path.insert(0, sys.argv[1])
@@ -78,7 +79,7 @@ class ByteAutomaton:
         final: set[int] = set()
         for text in texts:
             state = 0
-            for byte in text.encode("utf-8", "replace"):
+            for byte in text.encode():
                 if byte not in rows[state]:
                     rows[state][byte] = len(rows)
                     rows.append({})
@@ -195,7 +196,10 @@ def _compiled(kind: str, text: str, depth: int, patience: Patience) -> tuple[Byt
         return f"the grammar cannot be used: {_short(said['reason'], 160)}."
     if kind == "schema" and not said["regex"]:
         return f"the JSON Schema cannot be read: {_short(schemas.reason(said['reason']), 160)}."
-    return f"the pattern {_short(text)} cannot be used: {_reason(said['reason'])}"
+    if kind == "schema":
+        return f"the JSON Schema cannot be used: {_reason(said['reason']) or IN_SCHEMA}"
+    why = _reason(said["reason"]) or _fault(text) or "it is no regular expression, or is nested too deep."
+    return f"the pattern {_short(text)} cannot be used: {why}"
 
 
 def _run(program: list[str], sent: bytes, patience: Patience) -> tuple[int, bytes, bytes]:
@@ -227,14 +231,33 @@ def _subject(kind: str, text: str) -> str:
 
 
 def _reason(said: str) -> str:
-    """Why the library refuses a pattern, in words of users."""
+    """Why the library refuses a pattern, in words of users; "" if it does not say."""
     if "anchored universal start" in said:
         return "^ and $ act at its ends only, because the whole text is matched."
     if "Unicode word boundaries" in said:
         return "\\b is not possible."
     if "no transitions from state" in said:
         return "nothing can match it."
-    return "it is no regular expression, or looks around (?=...) or back \\1, which automata cannot."
+    return ""
+
+
+def _fault(pattern: str) -> str:
+    """What RE2, which says more than the library, finds wrong with a pattern; "" if nothing."""
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        re2.compile(pattern, options)
+    except re2.error as error:
+        said = str(error.args[0], "utf-8", "replace") if error.args else ""
+        what, _, where = said.partition(": ")
+        if what in ("invalid perl operator", "invalid escape sequence"):
+            return f"{_short(where)} is not possible: automata look neither around nor back."
+        return f"{what if len(what) + len(where) > 60 or what[:7] == 'missing' else said}."
+    except (TypeError, ValueError):
+        pass
+    return ""
 
 
 def _seconds(kind: str) -> float:

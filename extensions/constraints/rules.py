@@ -138,9 +138,14 @@ def of_schema(text: str, patience: Patience = UNTIL_DONE) -> ByteAutomaton:
     if not isinstance(schema, dict):
         raise Refusal("json_schema is no JSON object.")
     try:
-        ready = json.dumps(schemas.prepared(schema), allow_nan=False)
+        schema = schemas.prepared(schema)
+        ready = json.dumps(schema, allow_nan=False)
+        json.dumps(schema, ensure_ascii=False).encode()
     except RecursionError as error:
         raise Refusal("the JSON Schema cannot be read: it is nested too deep.") from error
+    except UnicodeEncodeError as error:
+        raise Refusal("the JSON Schema cannot be read: a text holds half a surrogate pair.") from error
     except ValueError as error:
-        raise Refusal(f"the JSON Schema cannot be read: {error}.") from error
+        said = "a number is none of JSON's" if "JSON compliant" in str(error) else error
+        raise Refusal(f"the JSON Schema cannot be read: {said}.") from error
     return compiled("schema", ready, 0, patience)[0]

@@ -4,6 +4,7 @@ No torch."""
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -31,6 +32,11 @@ OF_TYPES: Mapping[str, set[str]] = {
     "boolean": set(),
     "null": set(),
 }
+DEFINED = ("$defs", "definitions")
+LIMITS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+COUNTS = {
+    key for keys in OF_TYPES.values() for key in keys if key[:3] in ("min", "max") and key not in LIMITS
+}
 CLASSES = {"d": "0-9", "w": "A-Za-z0-9_", "s": " "}  # of patterns; blanks of other kinds are escaped in JSON
 PLAIN = r'[^"\\\x00-\x1F\x7F]'  # the characters that stand in a JSON string as they are
 
@@ -40,11 +46,11 @@ def prepared(schema: Any) -> Any:
     that differ only in escapes, in the order of keys or by further keys may be missing. ValueError."""
     if not isinstance(schema, dict):
         raise ValueError(f"the schema {json.dumps(schema)} stands where an object is needed")
+    _values(schema)
     asked = {key: value for key, value in schema.items() if key not in SAID}
-    found = {key: value for key, value in schema.items() if key not in asked}
-    for key in ("$defs", "definitions"):
-        if isinstance(schema.get(key), dict):
-            found[key] = {name: prepared(one) for name, one in schema[key].items()}
+    found = {
+        key: {name: prepared(one) for name, one in schema[key].items()} for key in DEFINED if key in schema
+    }
     if not asked:
         raise ValueError("a schema says nothing about its values, and any JSON is too much; name a type")
     forms = [key for key in FORMS if key in asked]
@@ -52,17 +58,63 @@ def prepared(schema: Any) -> Any:
         raise ValueError(f"{' and '.join(forms)} stand in one schema; one of them is possible")
     if forms:
         return found | _form(forms[0], asked)
-    kinds = asked.get("type", [])
-    kinds = kinds if isinstance(kinds, list) else [kinds]
-    _known(asked, {"type"}.union(*(OF_TYPES.get(kind, set()) for kind in kinds if isinstance(kind, str))))
-    if "string" in kinds:
-        return found | _string(asked)
-    if kinds == ["integer"]:
-        return found | _integer(asked)
+    kinds = _types(asked)
+    _known(asked, {"type"}.union(*(OF_TYPES[kind] for kind in kinds)))
+    if "number" in kinds and (limits := sorted(key for key in asked if key in LIMITS)):
+        raise ValueError(f"it uses {limits[0]}, which is possible for the type integer alone")
+    if len(kinds) == 1:
+        return found | _of_type(kinds[0], asked)
+    return found | {"anyOf": [_of_type(kind, asked) for kind in kinds]}
+
+
+def _of_type(kind: str, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What a schema of several types says of one of them."""
+    mine = {key: value for key, value in asked.items() if key in OF_TYPES[kind]} | {"type": kind}
+    if kind == "string":
+        return _string(mine)
+    if kind == "integer":
+        return _integer(mine)
+    if mine.get("additionalProperties") is False:
+        return {"const": {}}
     for key in ("items", "additionalProperties"):
-        if isinstance(asked.get(key), dict):
-            asked[key] = prepared(asked[key])
-    return found | asked
+        if key in mine and mine[key] is not True:
+            mine[key] = prepared(mine[key])
+    if mine.get("items") is True:
+        del mine["items"]
+    return mine
+
+
+def _types(asked: Mapping[str, Any]) -> list[str]:
+    """The types that a schema names."""
+    kinds = asked.get("type", [])
+    return list(dict.fromkeys(kinds)) if isinstance(kinds, list) else [kinds]
+
+
+def _values(schema: dict[str, Any]) -> None:
+    """Numbers become whole ones. ValueError for keywords with values that JSON Schema does not know: they
+    would be passed over."""
+    kinds = schema.get("type", "null")
+    if not kinds or not all(
+        isinstance(one, str) and one in OF_TYPES for one in (kinds if isinstance(kinds, list) else [kinds])
+    ):
+        raise ValueError(f"the type is none of {', '.join(OF_TYPES)}")
+    for key, value in schema.items():
+        if key in COUNTS:
+            if type(value) not in (int, float) or value < 0 or value != value // 1:
+                raise ValueError(f"{key} is no whole number from 0")
+            schema[key] = int(value)
+        elif key in ("pattern", "format", "$ref") and not isinstance(value, str):
+            raise ValueError(f"{key} is no text")
+        elif key == "required" and not (
+            isinstance(value, list) and all(isinstance(name, str) for name in value)
+        ):
+            raise ValueError("required is no list of keys")
+        elif key in (*DEFINED, "properties") and not isinstance(value, dict):
+            raise ValueError(f"{key} is no object")
+    for least in COUNTS:
+        most = least.replace("min", "max")
+        if least != most and schema.get(least, 0) > schema.get(most, math.inf):
+            raise ValueError(f"{least} is greater than {most}")
 
 
 def _known(asked: Mapping[str, Any], known: set[str]) -> None:
@@ -75,9 +127,12 @@ def _form(form: str, asked: dict[str, Any]) -> dict[str, Any]:
     """A schema with one of `FORMS`."""
     _known(asked, {form} | OF_FORMS.get(form, set()))
     value = asked[form]
+    needed = {"properties": "object", "prefixItems": "array"}.get(form)
+    if needed and "type" in asked:
+        if needed not in _types(asked):
+            raise ValueError(f"{form} stands in a schema of another type than {needed}")
+        asked["type"] = needed
     if form == "properties":
-        if not isinstance(value, dict):
-            raise ValueError("properties is no object")
         for name in asked.get("required", ()):
             if name not in value:
                 raise ValueError(f"the required key {str(name)[:40]} has no schema in properties")
@@ -122,8 +177,6 @@ def _kinds(schema: Any) -> set[str]:
 def _string(asked: dict[str, Any]) -> dict[str, Any]:
     if "pattern" not in asked:
         return asked if "format" not in asked else _alone(asked, "format")
-    if not isinstance(asked["pattern"], str):
-        raise ValueError("pattern is no string")
     return _alone(asked, "pattern") | {"pattern": f"^(?:{within_json(asked['pattern'])})$"}
 
 
@@ -137,7 +190,7 @@ def _alone(asked: dict[str, Any], key: str) -> dict[str, Any]:
 
 def _integer(asked: dict[str, Any]) -> dict[str, Any]:
     """Ranges as values."""
-    limits = {key: asked[key] for key in asked if "inimum" in key or "aximum" in key}
+    limits = {key: asked[key] for key in asked if key in LIMITS}
     if not limits:
         return asked
     if any(type(value) not in (int, float) or value != value // 1 for value in limits.values()):
@@ -205,4 +258,8 @@ def reason(said: str) -> str:
     """Why outlines-core refuses a schema, without its advice to programmers."""
     if "recusion limit" in said or "recursion limit" in said:
         return "a $ref leads to itself"
+    if "Invalid reference path" in said:
+        return "a $ref does not lead to a schema within this one"
+    if "is not supported by Outlines" in said:
+        return f"the format {said.split()[1]} is not possible"
     return said.split(" Make sure")[0].strip().rstrip(".")

@@ -160,6 +160,8 @@ def test_texts_of_grammars_are_read_by_their_parsers(app, steps):
         ({"grammar": "start: " + "(" * 500 + '"a"' + ")" * 500}, "its rules refer to each other too often"),
         ({"grammar": 'root ::= "a" other'}, "line 1: there is no rule other"),
         ({"grammar": " "}, "there is no rule start"),
+        ({"grammar": "start: /(a+)+$/"}, "$ is not possible in a terminal"),
+        ({"grammar": 'start: "\\ud800"'}, "a terminal holds half a surrogate pair"),
         ({"grammar": 'root ::= "a" )'}, "line 1 is not GBNF"),
         ({"grammar": 'root ::= "a"{5,2}'}, "line 1 repeats from 5 to 2 times"),
         ({"grammar": "root ::= [z-a]"}, "line 1 has a range that runs backwards"),

@@ -332,7 +332,10 @@ def _table(terminal: Terminal) -> patterns.Table:
             raise ValueError(
                 f"the terminal /{terminal.text[:40]}/ is no regular expression of automata"
             ) from error
-    text = terminal.text.encode("utf-8", "replace")
+    try:
+        text = terminal.text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("a terminal holds half a surrogate pair") from error
     return [*({byte: i + 1} for i, byte in enumerate(text)), {}], [*(False for _ in text), True]
 
 

@@ -105,6 +105,8 @@ def rust(regex: str) -> str:
             else:
                 found.append(one + following)
         elif not inside:
+            if one in "^$":
+                raise ValueError(f"{one} is not possible in a terminal")
             inside = one == "["
             found.append(one)
             if inside and regex[i : i + 1] == "^":
