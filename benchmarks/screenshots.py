@@ -35,7 +35,7 @@ PROMPTS = (
     "Write a story about a shy fox.",
 )
 COLOURS = 160  # of a picture: enough for type on paper, a quarter of the bytes
-PATIENCE = 120_000  # ms
+PATIENCE = 600_000  # ms: also for a busy machine
 WIDE = {"viewport": {"width": 1400, "height": 800}}
 PHONE, DARK = (
     {"viewport": {"width": 420, "height": 860}, "is_mobile": True, "has_touch": True},
@@ -331,8 +331,8 @@ def take(gallery: Gallery, browser: Browser, wanted: dict[str, tuple[str, str]])
         for variant, page in pages.items():
             STATES[state](gallery, page)
             gallery.keep(page, names[variant])
-            if state in LIVE and page.locator("#interrupt").is_visible():
-                page.locator("#interrupt").click()
+            if state in LIVE:
+                page.evaluate("document.querySelector('#interrupt').click()")  # also if it has just ended
         for job in gallery.open_jobs:
             gallery.site.http.delete(f"jobs/{job}")
             gallery.site.ended(job)

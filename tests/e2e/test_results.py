@@ -215,7 +215,9 @@ def test_the_film_is_a_gif_of_every_step(visit, keep):
 def test_two_texts_are_compared_word_by_word(visit, keep, width):
     user = visit(width)
     page = user.page
-    first = keep(saved(11, ["The", " red", " fox", " ran", "."]))
+    told = saved(11, ["The", " red", " fox", " ran", "."])
+    told["axes"] = [["sampler", "threshold", "sampler threshold"]]
+    first = keep(told)
     second = keep(saved(12, ["The", " old", " fox", " ran", " home", "."]))
     more(show(user, first), "Compare…")
     expect(page.get_by_text("on a second text")).to_be_visible()
@@ -231,6 +233,7 @@ def test_two_texts_are_compared_word_by_word(visit, keep, width):
             "The old fox ran home.",
         ]
     )
+    expect(dialog.locator("h3").first).to_contain_text("Sampler All that are confident enough (threshold)")
     expect(dialog.locator("section del")).to_have_text(["red"])
     expect(dialog.locator("section ins")).to_have_text(["old", " home"])
     left, right = (dialog.locator("section").nth(i).bounding_box() for i in (0, 1))

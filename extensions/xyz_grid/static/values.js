@@ -1,7 +1,7 @@
 // @ts-check
 // Below the values of an axis: the choices of its field by their names, as buttons that put them among the values or take them out.
 
-import { block, button, choicesOf, element, nameOfField, nameOfValue, say, shown } from "webui";
+import { block, button, choicesOf, element, nameOfField, nameOfValue, nameValues, say, shown } from "webui";
 
 const LETTERS = ["x", "y", "z"];
 const ALL = "*"; // all choices
@@ -69,6 +69,14 @@ function draw(letter) {
   if (!row.isConnected) control.append(row);
 }
 
+/** What is typed as the values of an axis, with choices by their names. */
+function readable(field, typed) {
+  const names = new Map(field ? offered(field).map(([name, value]) => [value, name]) : []);
+  const values = names.size ? items(typed) : null;
+  return values ? values.map(([, one]) => names.get(one) ?? (one === ALL ? say("extension.xyz_grid.all") : one)).join(", ") : typed;
+}
+
+for (const letter of LETTERS) nameValues(`xyz_grid.${letter}_values`, (typed, get) => readable(get(`xyz_grid.${letter}_field`), String(typed)));
 shown.watch(() => LETTERS.forEach(draw));
 // Gradio draws what is in the fold when it is opened.
 document.addEventListener("click", ({ target }) => {

@@ -38,12 +38,22 @@ export function isHidden(path) {
   return path.includes(".") && !labels[path] && path.split(".")[0] in titles();
 }
 
-/** A value of a field: a choice or a switch by its name, anything else as it is, "empty" if there is none. */
-export function nameOfValue(path, value) {
+const named = new Map(); // by path: what names the values of a field
+
+/** For fields whose values mean something only together with another field, as the values of an axis: `name(value, get)` is what
+ *  people read, where `get` gives the value of another field beside it.
+ *  @param {string} path @param {(value: any, get: (path: string) => any) => string} name */
+export const nameValues = (path, name) => void named.set(path, name);
+
+/** A value of a field: a choice or a switch by its name, anything else as it is, "empty" if there is none. `get` gives the
+ *  fields beside it. @param {string} path @param {any} value @param {(path: string) => any} [get] */
+export function nameOfValue(path, value, get = () => undefined) {
   if (value === null || value === undefined || value === "" || (Array.isArray(value) && !value.length)) return say("page.empty");
   const key = `field.${path}.${value}`; // a choice
-  const named = say(key);
-  if (named !== key) return named;
+  const words = say(key);
+  if (words !== key) return words;
+  const own = named.get(path);
+  if (own) return own(value, get);
   if (canvas()?.labels?.[path]?.[3]) return nameOfField(value);
   if (typeof value === "boolean") return say(value ? "page.on" : "page.off");
   return typeof value === "object" ? JSON.stringify(value) : String(value);
@@ -55,6 +65,12 @@ export function nameOfAxis(name) {
   if (named !== name) return inside(named);
   const last = /^[\w.]+$/.test(name) ? name.slice(name.lastIndexOf(".") + 1) : name;
   return inside(last.charAt(0).toUpperCase() + last.slice(1));
+}
+
+/** A value of an axis with the axis's name; an option of the prompt matrix has that in its label. @param {[string, any, string]} axis */
+export function titled([name, value, label]) {
+  const text = valueOfAxis(name, value, label);
+  return String(label).endsWith(` ${name}`) ? text : `${nameOfAxis(name)} ${text}`;
 }
 
 /** What a value of an axis is called, without the axis's name, which its label begins with. */

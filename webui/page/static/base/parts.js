@@ -154,11 +154,12 @@ export function parameters(result) {
     if (mark) cell.append(element("small", "", mark));
     list.append(element("div", "", element("dt", "", ...[names].flat().flatMap((name, index) => [index ? ": " : "", element("bdi", "", name)])), cell));
   };
-  for (const [path, value] of flat(result.request)) {
+  const whole = new Map(flat(result.request));
+  for (const [path, value] of whole) {
     const [, standard] = labels[path] ?? [path, null];
     const same = JSON.stringify(value) === JSON.stringify(standard);
     if (isHidden(path) || value === null || value === "" || (same && path !== "seed") || path === "count") continue;
-    add(nameOfField(path), nameOfValue(path, shortened(value)), result.preset?.includes(path) ? say("canvas.preset") : "");
+    add(nameOfField(path), nameOfValue(path, shortened(value), (field) => whole.get(field)), result.preset?.includes(path) ? say("canvas.preset") : "");
   }
   for (const [extension, values] of Object.entries(result.extras ?? {})) {
     for (const [name, value] of Object.entries(values)) add([nameOfExtension(extension), name], value);

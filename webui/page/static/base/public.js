@@ -6,7 +6,7 @@ export { block, choicesOf } from "./gradio.js";
 export { showError, showNotice } from "./notice.js";
 export { button, element } from "./parts.js";
 export { popover } from "./popover.js";
-export { nameOfExtension, nameOfField, nameOfValue } from "./names.js";
+export { nameOfExtension, nameOfField, nameOfValue, nameValues } from "./names.js";
 export { currentRequest, generate } from "./request.js";
 export { shown } from "./shown.js";
 export { formatNumber, say } from "./strings.js";

@@ -2,6 +2,7 @@
 // The values of the controls: compared with the preset, stored as a draft, restored by Undo.
 
 import { block, foldFor, foldOf } from "./gradio.js";
+import { nameOfValue } from "./names.js";
 import { showNotice } from "./notice.js";
 import { say } from "./strings.js";
 
@@ -55,7 +56,7 @@ class Shown {
       if (control?.closest("#writing, #top") || index >= this.values.length) return;
       const changed = JSON.stringify(this.values[index]) !== JSON.stringify(standard);
       control?.toggleAttribute("data-changed", changed);
-      if (control) control.dataset.standard = standard === "" ? say("page.empty") : String(standard);
+      if (control) control.dataset.standard = nameOfValue(path, standard);
       const fold = control ? foldOf(control) : foldFor(path); // Gradio draws what is in a fold when it is opened
       if (fold) folds.set(fold, (folds.get(fold) ?? 0) + Number(changed));
     });

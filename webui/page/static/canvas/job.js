@@ -2,7 +2,7 @@
 // One job: its state and progress, and its rows as a list, as a table of cells, as a grid of two axes, or as a table of results.
 
 import { feed } from "../base/feed.js";
-import { nameOfAxis, preparingBy, valueOfAxis, worded } from "../base/names.js";
+import { nameOfAxis, preparingBy, titled, valueOfAxis, worded } from "../base/names.js";
 import { choice, element } from "../base/parts.js";
 import { Changed } from "../results/changed.js";
 import { Chart } from "../results/chart.js";
@@ -298,12 +298,6 @@ function grid(down, across, entries, rows) {
 
 function line(tag, texts) {
   return element("tr", "", ...texts.map((text) => element(tag, "", inside(text))));
-}
-
-/** A value of an axis, with the axis's name; an option of the prompt matrix has that in its label. */
-function titled([name, value, label]) {
-  const text = valueOfAxis(name, value, label);
-  return String(label).endsWith(` ${name}`) ? text : `${nameOfAxis(name)} ${text}`;
 }
 
 function scrolled(node) {

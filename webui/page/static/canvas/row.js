@@ -2,7 +2,7 @@
 // One text of a job: its board while it is generated; then the text with its views and actions.
 
 import { Board } from "./board.js";
-import { worded } from "../base/names.js";
+import { titled, worded } from "../base/names.js";
 import { button, element } from "../base/parts.js";
 import { Run } from "../results/run.js";
 import { shownFinished } from "../results/actions.js";
@@ -167,7 +167,7 @@ export function showResult(result) {
     node.append(...result.parts.map((part) => showResult(part)));
     return node;
   }
-  const row = new Row((result.axes ?? []).map(([, , label]) => label).join(" · "));
+  const row = new Row((result.axes ?? []).map(titled).join(" · "));
   const run = new Run(result);
   row.state = row.node.dataset.state = "done";
   row.board.flowing = false;

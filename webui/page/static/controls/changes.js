@@ -13,8 +13,8 @@ const LONGEST = 32; // characters of a value
 const NEVER = ["model", "unknown", "canvas"]; // no parameters
 
 /**
- * A control that differs from the preset. `fold`: the fold that it is in, or null.
- * @typedef {{path: string, label: string, value: string, standard: string, fold: HTMLElement | null}} Change
+ * A control that differs from the preset; `whole` is its value uncut. `fold`: the fold that it is in, or null.
+ * @typedef {{path: string, label: string, value: string, whole: string, standard: string, fold: HTMLElement | null}} Change
  */
 
 /** Every control that differs from the preset, but for the prompts. @returns {Change[]} */
@@ -26,16 +26,21 @@ export function changes() {
     const control = block(path);
     if (control?.closest("#writing")) return;
     const fold = control ? foldOf(control) : foldFor(path);
-    found.push({ path, label: nameOfField(path), value: written(now, path), standard: written(standard, path), fold });
+    found.push({ path, label: nameOfField(path), value: cut(written(now, path)), whole: written(now, path), standard: cut(written(standard, path)), fold });
   });
   return found;
 }
 
 /** A control's value for people. */
 function written(value, path) {
-  const text = nameOfValue(path, value).trim().replace(/\s+/g, " ");
-  if (!text) return say("page.empty");
-  return text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text;
+  const text = nameOfValue(path, value, (other) => shown.get(other)).trim().replace(/\s+/g, " ");
+  return text || say("page.empty");
+}
+
+/** The beginning of a value, whole characters of it. */
+function cut(text) {
+  const signs = [...text];
+  return signs.length > LONGEST ? `${signs.slice(0, LONGEST).join("")}…` : text;
 }
 
 /** Shows the preset in every control but the prompts, which Undo takes back. */

@@ -5,7 +5,7 @@
 import { changes } from "./changes.js";
 import { plan } from "./plan.js";
 import { button, element } from "../base/parts.js";
-import { worded } from "../base/names.js";
+import { nameOfField, worded } from "../base/names.js";
 import { shown } from "../base/shown.js";
 import { formatNumber, say } from "../base/strings.js";
 
@@ -27,20 +27,19 @@ class Ready extends HTMLElement {
     this.fill(this.chips, chips);
   }
 
-  chip({ path, label, value }) {
+  chip({ path, label, value, whole }) {
     const on = value === say("page.on");
     const remove = button("×", () => shown.set(path, shown.preset.find(([name]) => name === path)[1]));
     remove.setAttribute("aria-label", say("page.chip_remove", { label }));
     const node = element("span", "chip", element("bdi", "", label), ...(on ? [] : [element("span", "", ": "), element("bdi", "", value)]), remove);
     node.dataset.path = path;
+    if (whole !== value) node.title = whole;
     return node;
   }
 
   plan() {
-    const labels = document.querySelector("tdw-canvas")?.labels ?? {};
     const hints = plan.off.map(({ path, text }) => {
-      const [label = path] = labels[path] ?? [];
-      const node = element("p", "", element("span", "", say("page.would_act", { text, label })));
+      const node = element("p", "", element("span", "", say("page.would_act", { text, label: nameOfField(path) })));
       node.append(button(say("page.turn_on"), () => shown.set(path, true)));
       return node;
     });

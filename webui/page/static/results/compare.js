@@ -2,7 +2,7 @@
 // Two texts side by side, differences marked. `choose` collects the two, `compare` shows them.
 
 import { diff } from "./diff.js";
-import { isHidden, nameOfField, nameOfValue } from "../base/names.js";
+import { isHidden, nameOfField, nameOfValue, titled } from "../base/names.js";
 import { button, element, flat, shortened } from "../base/parts.js";
 import { say } from "../base/strings.js";
 
@@ -43,7 +43,7 @@ function side(result, pieces, kind) {
   const text = element("div", "text");
   for (const [what, words] of pieces) if (what === "same" || what === kind) text.append(what === "same" ? words : element(tag, "", words));
   const { request, provenance } = result;
-  const facts = [provenance?.checkpoint, say("canvas.compare.seed", { seed: request?.seed ?? "?" }), ...(result.axes ?? []).filter(([name]) => name !== "seed").map(([, , label]) => label)];
+  const facts = [provenance?.checkpoint, say("canvas.compare.seed", { seed: request?.seed ?? "?" }), ...(result.axes ?? []).filter(([name]) => name !== "seed").map(titled)];
   const title = element("h3", "", element("bdi", "", facts.filter(Boolean).join(" · ")));
   const prompt = element("p", "compare-prompt", element("bdi", "", request?.prompt ?? ""));
   return element("section", "", title, prompt, text);
@@ -54,7 +54,7 @@ function differing(a, b) {
   const [one, other] = [new Map(flat(a)), new Map(flat(b))];
   const list = element("dl", "compare-fields");
   for (const path of new Set([...one.keys(), ...other.keys()])) {
-    const values = [one.get(path), other.get(path)].map((value) => nameOfValue(path, shortened(value)));
+    const values = [one.get(path), other.get(path)].map((value, at) => nameOfValue(path, shortened(value), (field) => [one, other][at].get(field)));
     if (values[0] === values[1] || path === "count" || isHidden(path)) continue;
     const [del, ins] = [element("del", "", element("bdi", "", values[0])), element("ins", "", element("bdi", "", values[1]))];
     list.append(element("dt", "", element("bdi", "", nameOfField(path))), element("dd", "", del, " ", ins));
