@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -74,7 +75,7 @@ class ByteAutomaton:
 
     @classmethod
     def of_texts(cls, texts: Iterable[str]) -> ByteAutomaton:
-        """One that accepts exactly these texts. ValueError if they are too many."""
+        """The smallest one that accepts exactly these texts. ValueError if they are too many."""
         rows: list[dict[int, int]] = [{}]
         final: set[int] = set()
         for text in texts:
@@ -85,10 +86,9 @@ class ByteAutomaton:
                     rows.append({})
                 state = rows[state][byte]
             final.add(state)
-            if len(rows) > MAX_STATES:
-                raise Refusal(
-                    f"the choices need more than {MAX_STATES:,} states; give fewer or shorter ones."
-                )
+        rows, final = _merged(rows, final)
+        if len(rows) > MAX_STATES:
+            raise Refusal(f"the choices need more than {MAX_STATES:,} states; give fewer or shorter ones.")
         table = np.full((len(rows), 256), DEAD, dtype=np.int32)
         for state, row in enumerate(rows):
             table[state, list(row)] = list(row.values())
@@ -121,6 +121,25 @@ class ByteAutomaton:
                         following.append(target)
             front = following
         return None
+
+
+def _merged(rows: Sequence[dict[int, int]], final: set[int]) -> tuple[list[dict[int, int]], set[int]]:
+    """An automaton without circles, whose states lead to later ones only, with states that accept the same
+    as one; the first stays the first."""
+    known: dict[tuple, int] = {}
+    merged: list[dict[int, int]] = []
+    names, ends = [0] * len(rows), set()
+    for state in range(len(rows) - 1, -1, -1):
+        row = {byte: names[target] for byte, target in rows[state].items()}
+        names[state] = known.setdefault((state in final, *sorted(row.items())), len(merged))
+        if names[state] == len(merged):
+            merged.append(row)
+            if state in final:
+                ends.add(names[state])
+    last = len(merged) - 1  # the start, which nothing equals
+    return [{byte: last - target for byte, target in row.items()} for row in reversed(merged)], {
+        last - state for state in ends
+    }
 
 
 @lru_cache(maxsize=64)
@@ -252,9 +271,12 @@ def _fault(pattern: str) -> str:
     except re2.error as error:
         said = str(error.args[0], "utf-8", "replace") if error.args else ""
         what, _, where = said.partition(": ")
-        if what in ("invalid perl operator", "invalid escape sequence"):
+        if what == "invalid perl operator" and where[2:3] in "=!<" or re.fullmatch(r"\\[1-9]", where):
             return f"{_short(where)} is not possible: automata look neither around nor back."
-        return f"{what if len(what) + len(where) > 60 or what[:7] == 'missing' else said}."
+        if what == "invalid escape sequence":
+            return f"{_short(where)} is no escape sequence."
+        said = said.replace("perl operator", "group")
+        return f"{said if what.startswith('invalid') or what.startswith('no ') else what}."
     except (TypeError, ValueError):
         pass
     return ""

@@ -19,6 +19,7 @@ from .haiku import Haiku
 MAX_TEXT = 100_000  # characters of one rule
 STRING = r'"([^"\\\x00-\x1F\x7F]|\\["\\/bfnrt])*"'
 ITEM = r"[^\s\x00-\x1F\x7F][^\x00-\x1F\x7F]*"
+LABEL = "[a-z0-9]{1,12}"  # without a limit small checkpoints write letters until the text ends
 VALUE = rf"({STRING}|-?(0|[1-9][0-9]*)(\.[0-9]+)?|true|false|null)"
 # Names of Python that are no keywords: one letter, or words with underscores.
 NAME = r"([a-z]|[a-z]+(_[a-z0-9]+)+)"
@@ -29,13 +30,23 @@ PRESETS: Mapping[str, str] = MappingProxyType(
     {
         "date": r"(?P<year>[0-9]{4})-(?P<month>0[1-9]|1[0-2])-(?P<day>0[1-9]|[12][0-9]|3[01])",
         "number": r"(?P<whole>-?(0|[1-9][0-9]*))(?P<fraction>\.[0-9]+)?",
-        "list": rf"(- {ITEM}\n)*- {ITEM}",
-        "email": r"(?P<user>[a-z0-9]+([._+-][a-z0-9]+)*)"
-        r"@(?P<host>[a-z0-9]+(-[a-z0-9]+)*(\.[a-z0-9]+(-[a-z0-9]+)*)*\.[a-z]{2,})",
+        "list": rf"(- {ITEM}\n)+- {ITEM}",
+        "email": rf"(?P<user>{LABEL}([._+-]{LABEL}){{0,2}})"
+        rf"@(?P<host>{LABEL}(-{LABEL})?(\.{LABEL}(-{LABEL})?){{0,2}}\.[a-z]{{2,6}})",
         "python": rf"def (?P<name>{NAME})"
         rf"\((?P<parameters>({PLAIN}, )*{PLAIN}(, {STANDARD})*|{STANDARD}(, {STANDARD})*)?\)"
         rf"( -> (?P<returns>{TYPE}))?:",
         "json": rf"\{{({STRING}: {VALUE}(, {STRING}: {VALUE})*)?\}}",
+    }
+)
+EXAMPLES: Mapping[str, str] = MappingProxyType(  # what the page shows, more telling than a shortest text
+    {
+        "date": "2026-11-27",
+        "number": "-12.5",
+        "list": "- a dragon\n- a cake",
+        "email": "ada.b@example.org",
+        "python": "def to_text(n: int, long_name=None) -> str:",
+        "json": '{"name": "Ada", "age": 36}',
     }
 )
 GAP = re.compile(r"\s*([A-Za-z_]\w{0,40})\s*=\s?(.*)")

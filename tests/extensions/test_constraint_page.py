@@ -28,13 +28,13 @@ def app(tmp_path_factory):
     ("options", "field", "said"),
     [
         ({"regex": "[0-9]{4}-[0-9]{2}"}, "regex", {"example": "0000-00"}),
-        ({"preset": "json"}, "preset", {"example": "{}"}),
+        ({"preset": "json"}, "preset", {"example": '{"name": "Ada", "age": 36}'}),
         ({"preset": "haiku"}, "preset", {"example": haiku.EXAMPLE}),
         ({"regex": "a{300}"}, "regex", {"example": "a" * 200 + "…"}),
         ({"choices": "yes\nno"}, "choices", {"example": "no"}),
         ({"grammar": 'start: "(" start ")" | "a"'}, "grammar", {"example": "a", "depth": 32}),
         ({"grammar": 'start: "b" start | "a"'}, "grammar", {"example": "a"}),
-        ({"gaps": "when = @date\nx = a|b"}, "gaps", {"example": "when = 0000-01-01; x = a"}),
+        ({"gaps": "when = @date\nx = a|b"}, "gaps", {"example": "when = 2026-11-27; x = a"}),
         ({"regex": "(a"}, "regex", "The pattern (a cannot be used"),
         ({"grammar": "start: other"}, "grammar", "The grammar cannot be used"),
         ({"gaps": "x = a\ny = (b"}, "gaps", "Y: the pattern (b cannot be used"),
@@ -48,6 +48,15 @@ def test_the_check_of_rules(app, options, field, said):
         assert answer[field]["wrong"].startswith(said)
     else:
         assert answer == {field: said}
+
+
+def test_examples_of_presets_match_them():
+    for name, pattern in rules.PRESETS.items():
+        example = rules.EXAMPLES[name]
+        assert rules.of_regex(pattern).accepts(example) and re.fullmatch(pattern, example)
+    listed, address = rules.of_regex(rules.PRESETS["list"]), rules.of_regex(rules.PRESETS["email"])
+    assert not listed.accepts("- one") and listed.accepts("- one\n- two\n- three")
+    assert address.accepts("a-b.c@e-f.g.h.museum") and not address.accepts("abcdefghijklm@a.de")
 
 
 def test_what_is_no_question_is_refused_in_one_sentence(app):

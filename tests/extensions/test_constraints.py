@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from extensions.constraints import joint, reach, rules
-from extensions.constraints.automaton import after_optional
+from extensions.constraints.automaton import ByteAutomaton, after_optional
 from extensions.constraints.tokens import Vocabulary, automaton
 from tests.contract import SAMPLERS, crossed
 from tests.contract.program import cells, finished, program, write
@@ -293,7 +293,8 @@ def test_rows_of_different_rules_are_as_alone(app):
         ({"regex": "(a"}, "the pattern (a cannot be used: missing )."),
         ({"regex": r"(a+)\1"}, "cannot be used: \\1 is not possible: automata look neither around nor back."),
         ({"regex": "(?=a)a"}, "cannot be used: (?= is not possible: automata look neither"),
-        ({"regex": "a)(b"}, "cannot be used: unexpected )"),
+        ({"regex": "a)(b"}, "cannot be used: unexpected )."),
+        ({"regex": r"\ud800"}, r"cannot be used: \u is no escape sequence."),
         ({"regex": "[z-a]"}, "cannot be used: invalid character class range: z-a."),
         ({"regex": "*"}, "cannot be used: no argument for repetition operator: *."),
         ({"regex": "a{"}, "cannot be used: it is no regular expression"),
@@ -311,7 +312,7 @@ def test_rows_of_different_rules_are_as_alone(app):
         ({"json_schema": '{"type": "unknown"}'}, "the JSON Schema cannot be read"),
         ({"choices": "\n\n"}, "write one choice a line"),
         (
-            {"choices": "\n".join(f"{i * 2654435761 % 2**20:05x}" for i in range(16000))},
+            {"choices": "\n".join(f"{i * 0x9E3779B97F4A7C15 % 2**64:016x}" for i in range(5800))},
             "give fewer or shorter ones",
         ),
         ({"gaps": "when = a"}, "the prompt has no gap when"),
@@ -335,6 +336,21 @@ def test_what_cannot_be_is_refused_in_one_sentence_before_the_first_forward(
     assert sentence in failed.sentence and failed.sentence.startswith("constraints: "), failed.sentence
     assert not calls and "\n" not in failed.sentence
     assert failed.code == "invalid" and not app.registry.faults.of("constraints"), "the request's fault alone"
+
+
+def test_10_000_choices_are_one_small_automaton(app):
+    luck = random.Random(1)
+    for _ in range(100):
+        texts = {"".join(luck.choices("abé", k=luck.randrange(6))) for _ in range(luck.randrange(1, 20))}
+        found = ByteAutomaton.of_texts(texts)
+        others = {"".join(luck.choices("abé", k=luck.randrange(7))) for _ in range(50)}
+        assert all(found.accepts(text) == (text in texts) for text in texts | others)
+    assert len(ByteAutomaton.of_texts(["walking", "talking", "king"]).final) == 8
+    choices = [f"{i * 2654435761 % 2**20:05x}" for i in range(10_000)]
+    for part in cells(
+        write(app, prompt="a", temperature=1.0, steps=2, count=3, constraints={"choices": "\n".join(choices)})
+    ):
+        assert part.text in choices
 
 
 def test_lengths_of_gaps_and_of_texts_that_fill_their_length(app):
