@@ -276,7 +276,7 @@ def _fault(pattern: str) -> str:
         if what == "invalid escape sequence":
             return f"{_short(where)} is no escape sequence."
         said = said.replace("perl operator", "group")
-        return f"{said if what.startswith('invalid') or what.startswith('no ') else what}."
+        return f"{said if what.startswith(('invalid', 'no ')) else what}."
     except (TypeError, ValueError):
         pass
     return ""

@@ -192,8 +192,9 @@ def test_bans_that_leave_nothing_together_name_both(app):
         "other_faulty": {"at": "-"},
     }
     alone = [{name: options} for name, options in bans.items()]
-    parts, _ = run(app, asked(app, **bans), *(asked(app, **options) for options in alone))
+    parts, events = run(app, asked(app, **bans), *(asked(app, **options) for options in alone))
     assert parts[0].error == "faulty and third_faulty: every token is forbidden at some position."
+    assert [event.code for event in events if isinstance(event, Failed)] == ["invalid"]
     assert [part.error for part in parts[1:]] == [None] * 3
 
 

@@ -387,12 +387,13 @@ def _blame_bans(
     canvas: Canvas, logits: Tensor, each: dict[str, Tensor], nothing_left: Tensor, index: int
 ) -> HookError:
     """The error of a row with a position where bans leave no token: it names one extension if that alone bans
-    everything, otherwise all that ban something there."""
+    everything, otherwise all that ban something there: what was asked of them is at fault then."""
     at = int((nothing_left & (canvas.at[0] == index)).nonzero()[0, 0])
     base = logits[at] == -torch.inf  # what was banned before the extensions were asked
     alone = [name for name, bans in each.items() if bool((base | bans[at]).all())]
     some = [name for name, bans in each.items() if bool(bans[at].any())]
-    return HookError(alone[:1] or some, ValueError("every token is forbidden at some position."))
+    error = ValueError("every token is forbidden at some position.")
+    return HookError(alone[:1], error) if alone else HookError(some, error, "invalid")
 
 
 def _wiring(module: torch.nn.Module) -> tuple:
