@@ -142,6 +142,8 @@ class Group:
     ) -> Choice:
         """The choice with other tokens at these active positions, which lie at `places` of the answer and
         have the logits `plain`."""
+        if not bool((plain > -torch.inf).any(1).all()):
+            return choice  # other extensions' bans leave nothing: the row fails behind the draw
         row, state = int(canvas.at[0][indices[0]]), canvas.state
         temperature = float(state.temperature[row])
         greedy = temperature <= 0

@@ -34,7 +34,7 @@ def app(tmp_path_factory):
     folder = tmp_path_factory.mktemp("constraints")
     (folder / "extensions").mkdir()
     for path in (ROOT / "extensions", ROOT / "tests" / "extensions"):
-        for name in ("constraints", "infill", "remasker", "xyz_grid"):
+        for name in ("constraints", "infill", "logit_bias", "remasker", "xyz_grid"):
             if (path / name / "__init__.py").is_file():
                 (folder / "extensions" / name).symlink_to(path / name)
     app = program(folder, folder / "extensions", ("LLaDA", "BERT"), dtype="float64")
@@ -336,6 +336,16 @@ def test_what_cannot_be_is_refused_in_one_sentence_before_the_first_forward(
     assert sentence in failed.sentence and failed.sentence.startswith("constraints: "), failed.sentence
     assert not calls and "\n" not in failed.sentence
     assert failed.code == "invalid" and not app.registry.faults.of("constraints"), "the request's fault alone"
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_rule_and_a_word_that_is_never_written_are_the_fault_of_the_request(app):
+    fields = {"length": 4, "seed": 1, "steps": 1, "logit_bias": {"never": "no"}}
+    asked = app.expand(app.Request(prompt="a", **fields, constraints={"choices": "no\nnano"}))
+    (failed,) = [one for one in app.engine.generate(asked, "job", lambda: False) if isinstance(one, Failed)]
+    assert failed.sentence == "logit_bias and constraints: every token is forbidden at some position."
+    assert failed.code == "invalid" and not app.registry.faults.of("constraints")
+    assert write(app, prompt="a", **fields, constraints={"choices": "no\nyes"}).text == "yes"
 
 
 def test_10_000_choices_are_one_small_automaton(app):
