@@ -233,7 +233,7 @@ def test_two_texts_are_compared_word_by_word(visit, keep, width):
             "The old fox ran home.",
         ]
     )
-    expect(dialog.locator("h3").first).to_contain_text("Sampler All that are confident enough (threshold)")
+    expect(dialog.locator("h3").first).to_contain_text("Sampler: All that are confident enough (threshold)")
     expect(dialog.locator("section del")).to_have_text(["red"])
     expect(dialog.locator("section ins")).to_have_text(["old", " home"])
     left, right = (dialog.locator("section").nth(i).bounding_box() for i in (0, 1))

@@ -516,7 +516,7 @@ def _load(found: Found) -> type[Extension]:
         raise ValueError(f"{kind.__name__}.Options must be a subclass of webui.Options.")
     kind.name = name
     kind.title = kind.title or name.replace("_", " ").capitalize()
-    kind.about = kind.about or (kind.__doc__ or "").strip().split("\n")[0]
+    kind.about = kind.about or (kind.__doc__ or "").strip().split("\n")[0].replace("`", "")
     if not issubclass(kind.Settings, Options):
         raise ValueError(f"{kind.__name__}.Settings must be a subclass of webui.Options.")
     if secret := [option for option, info in kind.Options.model_fields.items() if is_secret(info)]:

@@ -55,7 +55,8 @@ function show(loras, model) {
   if (!loras.length) return panel.replaceChildren(head, element("p", "hint", words("none")));
   const search = Object.assign(element("input"), { type: "text", maxLength: 200, placeholder: words("search") });
   search.setAttribute("aria-label", words("search"));
-  const cards = loras.map((one) => ({ one, node: card(one, model), text: [one.name, one.base, one.about, ...one.tags, ...one.triggers].join("\n").toLowerCase() }));
+  const ordered = [...loras].sort((a, b) => a.name.localeCompare(b.name, undefined, { numeric: true })); // 9 before 10
+  const cards = ordered.map((one) => ({ one, node: card(one, model), text: [one.name, one.base, one.about, ...one.tags, ...one.triggers].join("\n").toLowerCase() }));
   const nothing = element("p", "hint", words("no_match"));
   let tag = "";
   const filter = () => {

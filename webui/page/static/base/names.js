@@ -70,7 +70,9 @@ export function nameOfAxis(name) {
 /** A value of an axis with the axis's name; an option of the prompt matrix has that in its label. @param {[string, any, string]} axis */
 export function titled([name, value, label]) {
   const text = valueOfAxis(name, value, label);
-  return String(label).endsWith(` ${name}`) ? text : `${nameOfAxis(name)} ${text}`;
+  if (String(label).endsWith(` ${name}`)) return text;
+  const choice = typeof value === "string" && text !== inside(value) && nameOfValue(name, value) !== value; // "Sampler: Random order"
+  return `${nameOfAxis(name)}${choice ? ":" : ""} ${text}`;
 }
 
 /** What a value of an axis is called, without the axis's name, which its label begins with. */

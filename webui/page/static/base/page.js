@@ -13,6 +13,7 @@ import "../prompts/marks.js";
 import "../prompts/preview.js";
 import "../prompts/tools.js";
 import "../queue/queue.js";
+import "../controls/faults.js";
 import "../controls/quick.js";
 import "../controls/ready.js";
 import "../controls/repeat.js";

@@ -44,6 +44,14 @@ export class Job {
     this.setStatus(say("canvas.sending"));
   }
 
+  /** Shows the prompt on top; that there is none once that is `known`. */
+  named(prompt, known) {
+    const words = (prompt ?? "").trim();
+    if (this.prompt.textContent && !this.prompt.classList.contains("none")) return;
+    this.prompt.classList.toggle("none", !words);
+    this.prompt.textContent = words || (known ? say("jobs.unprompted") : "");
+  }
+
   /** A job that has ended, from its saved results. */
   static of(id, results) {
     const job = new Job(id);
@@ -65,7 +73,7 @@ export class Job {
     this.rows ??= this.layout(update.cells);
     for (const [id, cell] of Object.entries(update.cells)) this.rows.get(id)?.update(cell, !snapshot);
     const first = [...this.rows.values()].find((row) => row.result)?.result.request;
-    this.prompt.textContent ||= (feed.jobs.get(this.id)?.prompt || first?.prompt || "").trim();
+    this.named(feed.jobs.get(this.id)?.prompt || first?.prompt, feed.jobs.has(this.id) || Boolean(first));
     this.seed = this.rows.size === 1 && first ? say("canvas.compare.seed", { seed: first.seed }) : "";
     if (ENDED.includes(update.state) && update.error && ![...this.rows.values()].some((row) => row.failed)) {
       this.error.textContent = worded(update.error);
@@ -124,7 +132,7 @@ export class Job {
 
   /** Shows its place in the queue; `known` is the job as the queue lists it. */
   wait({ prompt, position }) {
-    this.prompt.textContent ||= prompt.trim();
+    this.named(prompt, true);
     this.node.dataset.state = "queued";
     this.setStatus(position ? say("canvas.waiting.behind", { count: position }) : say("canvas.waiting"));
   }

@@ -53,7 +53,7 @@ export function downloader() {
 
   function agreement(found) {
     const facts = element("dl");
-    const named = { license: found.license, size: bytes(found.size), family: found.family, ...(found.denoises && { commit: found.commit.slice(0, 12) }) };
+    const named = { license: found.license, "download.size": bytes(found.size), family: found.family, ...(found.denoises && { commit: found.commit.slice(0, 12) }) };
     for (const [key, value] of Object.entries(named)) facts.append(element("div", "", element("dt", "", say(`models.${key}`)), element("dd", "", element("bdi", "", value))));
     const agree = button(say("models.download.agree", { size: bytes(found.size) }), async () => {
       agree.disabled = true;
