@@ -108,6 +108,11 @@ class Guidance(Extension):
     @classmethod
     def prompt(cls, row: Row) -> Row:
         options = cls.options(row)
+        if options.start > options.end and options.scale != 1.0:
+            row = row.note(
+                f"Guidance acts nowhere: it begins at {options.start:g} of the answer and ends at "
+                f"{options.end:g}."
+            )
         if not options.negative_prompt:
             return row
         if options.scale == 1.0:

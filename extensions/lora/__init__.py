@@ -52,8 +52,9 @@ class Lora(Extension):
 
     title = "LoRA"
     about = "<lora:name:0.8> in the prompt adds an adapter from models/loras."
-    # before what divides the prompt, so that a tag acts wherever it stands; after the negative prompt came
-    order = MappingProxyType({"prompt": -40})
+    # after styles and choices, whose texts may have tags; before what divides the prompt, so that a tag acts
+    # wherever it stands
+    order = MappingProxyType({"prompt": -20})
     tags = ("lora",)
     explanations = MappingProxyType(
         {
@@ -257,7 +258,12 @@ def _shown(entry: AdapterEntry) -> dict[str, Any]:
 def _span(tag: Construct) -> tuple[int, int]:
     """Where a tag stands in what was typed, without the space that it takes along."""
     start, end = tag.span or (0, 0)
-    return start + tag.pieces[0].text.startswith(" "), end
+    shown = next(
+        (piece for piece in tag.pieces if piece.text.strip()), None
+    )  # the space may be a piece of its own
+    if shown is not None and shown.span is not None:
+        start = shown.span[0] + shown.text.startswith(" ")
+    return start, end
 
 
 def descent(family: str, ancestor: str, adapter: Adapter) -> Iterator[str]:

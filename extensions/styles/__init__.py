@@ -194,6 +194,8 @@ class _Shelf:
 
     def style(self, name: str) -> Style:
         """The style of this name. ValueError names the nearest ones."""
+        if not name.strip():
+            raise ValueError("a style has no name; write one name a line, or none.")
         if name in self._recorded:
             found = Style(name, *self._recorded[name])
         else:

@@ -106,6 +106,12 @@ def test_the_interval(app, start, end):
     assert tokens(result) == slowly(app, frame(app, "a cat"), frame(app, "rain"), 5.0, start, end)
 
 
+def test_an_interval_that_is_none_is_said(app):
+    sentence = "Guidance acts nowhere: it begins at 0.9 of the answer and ends at 0.1."
+    assert sentence in guided(app, scale=5.0, start=0.9, end=0.1).notes
+    assert guided(app, scale=1.0, start=0.9, end=0.1).notes == guided(app, start=0.1, end=0.9).notes
+
+
 def test_before_the_interval_the_text_is_the_unguided_one(app):
     plain, late = guided(app).trace, guided(app, negative_prompt="rain", scale=8.0, start=0.5).trace
     assert [d[:4] for d in plain[:4]] == [d[:4] for d in late[:4]] and plain[4:] != late[4:]

@@ -25,6 +25,7 @@ from webui.extension.row import Row
 from webui.extension.typed import Typed
 from webui.settings import ROOT
 
+ALL = {"combinatorial": True}
 LITERAL = (
     "f(x)", "foo(timeout:30)", "(meeting at 10:30)", "(John 3:16)", "(16:9)", "hi :(", "[1]", "[12:30] Alice:", "x[0:5]",
     "a[1:10:2]", "a { b | c } d", "if (x) { y(); } else { z(); }", '{"a": "b|c", "d": [1, 2]}', "a AND b",
@@ -41,7 +42,8 @@ def registry(tmp_path_factory) -> Registry:
     for name, text in {
         "wildcards/animal.txt": "(fox:1.5)\n",
         "wildcards/again.txt": "__again__\n",
-        "styles/styles.csv": "name,prompt,negative_prompt\nfable,<<{prompt}>>,\n",
+        "wildcards/tagged.txt": "fox <lora:none:1>\n",
+        "styles/styles.csv": "name,prompt,negative_prompt\nfable,<<{prompt}>>,\ntagged,{prompt} <lora:none:1>,\n",
     }.items():
         (models / name).parent.mkdir(parents=True, exist_ok=True)
         (models / name).write_text(text, "utf-8")
@@ -96,6 +98,25 @@ def test_a_bar_in_a_style_separates_nothing(registry):
         for row in rows(registry, "a | b", prompt_matrix={"enabled": True}, styles={"names": ["fable"]})
     ]
     assert texts == ["<<a>>", "<<a, b>>"]
+
+
+def test_a_tag_in_a_choice_acts_where_it_is_drawn_and_one_in_a_style_or_a_line_acts(registry):
+    def made(prompt: str) -> list[str]:
+        found = []
+        for cell in registry.expand(registry.Request(prompt=prompt, seed=1, wildcards=ALL)):
+            try:
+                row = registry.prepare(Row(cell, cell.request, {"main": Prompt.of(cell.request.prompt)}))
+                found.append(row.prompts["main"].text)
+            except ValueError as error:
+                found.append(str(error))
+        return found
+
+    missing = "lora: column {}: There is no LoRA 'none'"
+    for option, column in (("<lora:none:1>", 4), ("__tagged__", 1)):
+        first, second = made(f"a {{{option}|b}}")
+        assert first.startswith(missing.format(column)) and second == "a b"
+    with pytest.raises(ValueError, match=missing.format(1)):
+        rows(registry, "a <style:tagged>")
 
 
 @pytest.mark.parametrize(

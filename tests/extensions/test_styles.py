@@ -107,6 +107,7 @@ def test_text_without_tags_comes_out_byte_for_byte(registry, text, mode):
     [
         ("a <style:rhime>", [], "styles: column 3: there is no style rhime. The nearest: rhyme"),
         ("a <style:rhyme:2>", [], "styles: column 3: a style has no second colon; write <style:rhyme>."),
+        ("a", [""], "styles: a style has no name; write one name a line, or none."),
         ("a", ["rhime"], "styles: there is no style rhime. The nearest: rhyme"),
         ("x" * 60_000, ["echo"], "styles: styles make a prompt of more than 100000 characters."),
     ],
