@@ -14,6 +14,9 @@ from . import rules
 LONGEST = 200  # characters of an example that are shown
 MOST = 100_000  # characters of a text whose parts are looked for
 LINES = {"haiku": ".+", "list": "(?m)(?<=^- ).+"}  # presets whose parts are lines
+WORDS = re.compile(  # of texts under a grammar that are not JSON
+    r"""(?P<string>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')|(?P<number>\d+(?:\.\d+)?)|(?P<word>[^\W\d]\w*)"""
+)
 Gap = tuple[str, int, int]  # name, and where in the text
 KINDS = {str: "string", bool: "word", type(None): "word", int: "number", float: "number"}
 
@@ -61,9 +64,10 @@ def _checked(rule: rules.Rule) -> dict[str, Any]:
 
 
 def parts(options: Options, text: str, gaps: Sequence[Gap] = ()) -> list[tuple[str, str]]:
-    """The text in pieces, each with what it is: keys, strings, numbers and words of JSON; groups of a regular
-    expression as "group 1" ...; "" where it is nothing of these. Under rules for gaps these are parts of what
-    was written in the gaps; if a rule has no parts, the gap itself is one."""
+    """The text in pieces, each with what it is: keys, strings, numbers and words of JSON, and of other texts
+    under a grammar; groups of a regular expression as "group 1" ...; "" where it is nothing of these. Under
+    rules for gaps these are parts of what was written in the gaps; if a rule has no parts, the gap itself is
+    one."""
     if len(text) > MOST:
         return [(text, "")]
     rule = rules.whole(options)
@@ -97,7 +101,10 @@ def _parts(rule: rules.Rule, text: str) -> Iterator[tuple[int, int, str]]:
     elif rule.kind in ("regex", "preset") and rule.text != "json":
         yield from _groups(rules.PRESETS[rule.text] if rule.kind == "preset" else rule.text, text)
     else:
-        yield from _of_json(text)
+        found = list(_of_json(text))
+        if not found and rule.kind == "grammar":
+            found = [(*part.span(), part.lastgroup or "") for part in WORDS.finditer(text)]
+        yield from found
 
 
 def _group(number: int) -> str:

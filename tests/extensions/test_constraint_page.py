@@ -87,7 +87,14 @@ def test_parts_of_texts(app):
         ('"b\\""', "string"),
         ("null", "word"),
     ]
-    assert parts("{not json", grammar="start:") == []
+    assert parts("{not json", json_schema="{}") == []
+    assert parts("f1 = 'a\\'b' + 2.5*(x)", grammar="start:") == [
+        ("f1", "word"),
+        ("'a\\'b'", "string"),
+        ("2.5", "number"),
+        ("x", "word"),
+    ]
+    assert parts("[1]", grammar="start:") == [("1", "number")]
     assert parts("a\nb", preset="haiku") == [("a", "group 1"), ("b", "group 2")]
     assert parts("🦊 é", regex="(🦊) (é)") == [("🦊", "group 1"), ("é", "group 2")]
     assert parts("- a\n- b c", preset="list") == [("a", "group 1"), ("b c", "group 2")]
