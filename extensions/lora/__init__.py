@@ -38,7 +38,7 @@ ANCESTORS = (
 )
 SHOWN = 20  # names of modules that a checkpoint lacks
 UNWRITABLE = "No tag can hold its name; rename it, without < > : and line breaks, and no blanks around it."
-TYPED = re.compile(r"<lora:([^<>:\n]{0,200})$")
+TYPED = re.compile(r"<(?:lora:([^<>:\n]{0,200})|[lora]{0,4})\Z")  # a tag up to the cursor
 
 
 class Lora(Extension):
@@ -138,9 +138,9 @@ class Lora(Extension):
     @classmethod
     def complete(cls, typed: Typed, cursor: int) -> Iterator[Completion]:
         found = TYPED.search(typed.text, max(0, cursor - 210), cursor)
-        if found is None or typed.mode == "off":
+        if found is None or typed.mode == "off" or not "<lora:".startswith(found[0][:6]):
             return
-        part = found[1].casefold()
+        part = (found[1] or "").casefold()
         there = adapters(cls.models / FOLDER)
         names = [name for name in there if part in name.casefold() and writable(name)]
         for name in sorted(names, key=lambda name: not name.casefold().startswith(part)):

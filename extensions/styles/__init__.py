@@ -32,7 +32,7 @@ from .files import MAX_TEXT, NAME, Style, delete, save, styles
 FOLDER = "styles"  # within the models folder
 SYNTAX = Syntax(patterns={"style": tag("style")})
 WRAPPED = "{prompt}"  # in a style: where the prompt stands
-BEGUN = re.compile(r"<style:([^<>:\n]*)\Z")  # a tag up to the cursor
+BEGUN = re.compile(r"<(?:style:([^<>:\n]*)|[styl]{0,4}|style)\Z")  # a tag up to the cursor
 LONGEST = 210  # characters of one
 MOST = 50  # styles of one prompt
 SHOWN = 100  # characters of a style in its explanation
@@ -143,15 +143,16 @@ class Styles(Extension):
     @classmethod
     def complete(cls, typed: Typed, cursor: int) -> Iterator[Completion]:
         begun = BEGUN.search(typed.text, max(0, cursor - LONGEST), cursor)
-        if begun is None or typed.mode == "off":
+        if begun is None or typed.mode == "off" or not "<style:".startswith(begun[0][:7]):
             return
+        name_of = (begun[1] or "").casefold()
         end = cursor + 1 if typed.text.startswith(">", cursor) else cursor
         try:
             known = styles(cls.models / FOLDER)
         except ValueError:  # said when the tag is complete
             return
         for name, found in known.items():
-            if name.casefold().startswith(begun[1].casefold()) and NAME.fullmatch(name):
+            if name.casefold().startswith(name_of) and NAME.fullmatch(name):
                 yield Completion(begun.start(), end, f"<style:{name}>", found.prompt[:SHOWN])
 
     @classmethod

@@ -208,5 +208,24 @@ def test_ctrl_up_and_down_change_a_weight(visit):
     assert press("End", "ArrowLeft", down) == "((a:1.3) b:1.9)"
     user.type("prompt", "R2")
     assert press(up) == "R2", "a digit before the colon is no weight"
+    user.type("prompt", "a 😀 cat naps")
+    press(*["Shift+ArrowLeft"] * 6)  # from within a word
+    assert press(up, up) == "a 😀 (cat naps:1.2)", "whole words, which stay selected"
+    assert press(*["Control+Z"] * 2) == "a 😀 cat naps"
+    for closed in (
+        "a <style:fable>",
+        "a <lora:bard:0.8>",
+        "a ____",
+        "a [[...20]]",
+        "a [[name:...3]]",
+        "```a cat```",
+    ):
+        user.type("prompt", closed)
+        page.keyboard.press("Escape")  # closes a list of completions, which may lie over the field
+        assert press("ArrowLeft", "ArrowLeft", "ArrowLeft", up, down) == closed, "brackets would break it"
+        page.keyboard.press("Escape")
+    user.type("prompt", "a (b c) d")
+    press("Home", *["Shift+ArrowRight"] * 4)
+    assert press(up) == "a (b c) d", "the selection cuts a bracket off"
     user.type("prompt", "")
     assert press(up) == ""

@@ -513,7 +513,9 @@ def test_marks_and_completions(app):
     assert not failed and [(one.start, one.end, one.text) for one in offered] == [
         (2, 11, "<lora:styles/sailor:1>")
     ]
+    begun, _ = app.prompts.complete({"prompt": "a <lo"}, "prompt", cursor=5)
     offered, _ = app.prompts.complete({"prompt": "<lora:"}, "prompt", cursor=6)
+    assert [one.text for one in begun] == [one.text for one in offered]
     assert [one.text for one in offered] == [
         f"<lora:{name}:1>" for name in ("poet", "single", "styles/sailor")
     ]

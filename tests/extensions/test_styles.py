@@ -127,6 +127,9 @@ def test_marks_and_completions(registry):
     assert (one.underline.start, one.underline.end, one.about) == (2, 15, "The style rhyme: in rhymes")
     (one,), failed = registry.complete(Typed("a <style:RH> b", registry.Request()), 11)
     assert (one.start, one.end, one.text, one.about) == (2, 12, "<style:rhyme>", "in rhymes")
+    for typed, number in (("a <", 5), ("a <st", 5), ("a <style", 5), ("a <ts", 0), ("a < b", 0)):
+        found, _ = registry.complete(Typed(typed, registry.Request()), len(typed))
+        assert len([one for one in found if one.text.startswith("<style:")]) == number
     found, _ = registry.complete(Typed("<style:", registry.Request()), 7)
     assert [one.text for one in found][:2] == ["<style:Fable>", "<style:rhyme>"]
 
