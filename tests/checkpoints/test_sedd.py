@@ -17,8 +17,8 @@ from tests.reference.sedd_model import sedd_scores
 from tests.tiny_checkpoints import ROWS, write_json
 from tests.tiny_mixtures import sedd
 from webui import App, Canvas
+from webui.canvas import noise
 from webui.checkpoints.loading import Checkpoints
-from webui.denoising import noise
 from webui.settings import Settings
 
 MASK = ROWS - 1

@@ -14,7 +14,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from functools import partial
 from itertools import combinations, product
 
-from tests import tiny_checkpoints, tiny_decoders, tiny_masked_lms, tiny_mixtures, tiny_more
+from tests import tiny_checkpoints, tiny_decoders, tiny_gemma, tiny_masked_lms, tiny_mixtures, tiny_more
 
 FAMILIES = {
     "LLaDA": tiny_checkpoints.llada,
@@ -24,6 +24,7 @@ FAMILIES = {
     "MDLM": tiny_mixtures.mdlm,
     "SEDD": tiny_mixtures.sedd,
     **tiny_more.MORE,
+    "DiffusionGemma": tiny_gemma.gemma,
     **tiny_masked_lms.MASKED_LMS,
 }
 # crossed with everything; the others, which differ in config.json alone, with every sampler
@@ -43,6 +44,7 @@ CROSSED = (
     "MDLM",
     "WeDLM",
     "Nemotron-Labs-Diffusion",
+    "DiffusionGemma",
 )
 CACHES = ("exact", "prefix", "dual")
 SAMPLERS = (
@@ -57,6 +59,7 @@ SAMPLERS = (
     "remdm_conf",
     "remdm_loop",
     "remdm_llada",
+    "renoise",
     "wino",
     "dream",
     "dream_origin",
@@ -70,8 +73,8 @@ SAMPLERS = (
     "klass",
 )
 # one of each kind, crossed with everything: what only selects, by itself or by a threshold; what replaces; what
-# orders all positions anew; what masks by chance and by memory; what is judged unseen
-CROSSED_SAMPLERS = ("low_confidence", "threshold", "editing", "p2", "remdm_conf", "wino")
+# orders all positions anew; what masks by chance and by memory; what decides anew about all; what is judged unseen
+CROSSED_SAMPLERS = ("low_confidence", "threshold", "editing", "p2", "remdm_conf", "renoise", "wino")
 SCHEDULES = ("even", "cosine", "linear", "bernoulli")
 CONFIDENCES = ("probability", "margin", "entropy", "random", "logit_gap", "leftmost")
 EXTENSIONS: dict[str, dict | None] = {

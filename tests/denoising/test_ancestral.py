@@ -13,8 +13,8 @@ from torch import Tensor
 from tests.denoising.test_samplers import answers, finish
 from tests.reference import ancestral
 from tests.reference.toy import MASK, canvas, toy
-from webui.canvas import Canvas
-from webui.denoising import noise, samplers
+from webui.canvas import Canvas, noise
+from webui.denoising import samplers
 from webui.denoising.samplers import BUILT_IN, SamplerOptions
 
 ROWS, PROMPT = 3, 4

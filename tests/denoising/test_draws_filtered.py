@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.denoising.test_samplers import spread
-from webui.denoising import noise
+from webui.canvas import noise
 from webui.denoising.samplers import draw
 
 SHARES = (0.05, 0.3, 0.5, 0.9, 0.95, 0.999, 1.0, 0.99999, 0.7)

@@ -14,8 +14,8 @@ from torch import Tensor
 from tests.denoising.test_samplers import answers, ask
 from tests.reference import block_refinement, dream, klass, parallel
 from tests.reference.toy import MASK, canvas, toy
-from webui.canvas import Canvas
-from webui.denoising import noise, samplers
+from webui.canvas import Canvas, noise
+from webui.denoising import samplers
 from webui.denoising.samplers import SamplerOptions
 
 ROWS, PROMPT = 3, 4

@@ -13,8 +13,8 @@ from torch import Tensor
 from tests.denoising.test_samplers import LogitsFn, answers, ask, oracle
 from tests.reference import mutants, path_planning, remdm, remdm_llada, wino
 from tests.reference.toy import MASK, VOCAB, canvas, toy
-from webui.canvas import Canvas
-from webui.denoising import noise, samplers
+from webui.canvas import Canvas, noise
+from webui.denoising import samplers
 from webui.denoising.samplers import SamplerOptions
 
 TABLE = samplers.BUILT_IN

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from tests.contract import crossed
 from tests.reference.toy import MASK, VOCAB, mixed, toy
-from webui.canvas import Canvas
-from webui.denoising import noise, samplers
+from webui.canvas import Canvas, noise
+from webui.denoising import samplers
 from webui.denoising.samplers import BUILT_IN, SamplerOptions
 from webui.denoising.samplers.confidences import token_probability
 from webui.denoising.samplers.draw import LIKELIEST, draw

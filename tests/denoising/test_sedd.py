@@ -12,8 +12,8 @@ from torch import Tensor
 from tests.denoising.test_samplers import ask
 from tests.reference import mutants, sedd
 from tests.reference.toy import MASK, VOCAB, canvas, mixed, toy
-from webui.canvas import Canvas
-from webui.denoising import noise, samplers
+from webui.canvas import Canvas, noise
+from webui.denoising import samplers
 from webui.denoising.samplers import SamplerOptions
 
 # seed, length, steps, share that is given, temperature, whether the model gives ratios

@@ -287,6 +287,19 @@ class Canvas:
         return self.t if said is None else torch.where(said > 0, said, self.t)
 
     @property
+    def guess(self) -> tuple[Tensor, Tensor] | None:
+        """For models that know what the step before thought: its logits (B, S, V) at the positions of each
+        row's block, and (B, L) long the place there of each column, -1 where it thought nothing. None if no
+        sampler keeps them."""
+        state = self.sampler
+        if state is None or (kept := state.own.get("guess")) is None or not kept.shape[2]:
+            return None
+        holds = (state.own["guess_of"] == self.step) & (self.step > state.block_begin)
+        place = torch.remainder(self.column + state.lead[:, None], state.block_length[:, None])
+        inside = (self.block == state.block[:, None]) & (place < kept.shape[1]) & holds[:, None]
+        return kept, torch.where(inside, place, -1)
+
+    @property
     def counts(self) -> tuple[Count, ...]:
         """Per row what the host knows of it. Free on a canvas that the engine made and on those derived from
         it; others are counted, which asks the device."""

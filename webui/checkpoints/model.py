@@ -235,11 +235,13 @@ class Model:
         try:
             with last_layer:
                 output = self.body(
-                    input_ids=tokens,
-                    attention_mask=None if bare and unseen is None else mask,
-                    position_ids=positions,
-                    use_cache=False,
-                    **({} if self.family.level is None else {"level": self.family.level(canvas.time)}),
+                    **{
+                        "input_ids": tokens,
+                        "attention_mask": None if bare and unseen is None else mask,
+                        "position_ids": positions,
+                        "use_cache": False,
+                        **self.family.inputs(self, canvas, unseen),
+                    }
                 )
         finally:
             self.running = None
@@ -291,7 +293,7 @@ class Model:
         part = torch.div(canvas.position, block, rounding_mode="floor")
         later = part[:, None, :, None] < part[:, None, None, :]
         if self.family.attention == "causal-but-block":
-            now = self._unfinished(canvas)
+            now = self.unfinished(canvas)
             later &= (now[:, None, :, None] != now[:, None, None, :]) | (now < 0)[:, None, :, None]
         elif self.family.attention == "known-first":
             known = canvas.tokens != canvas.mask
@@ -299,12 +301,15 @@ class Model:
             later |= known[:, None, :, None] & ~known[:, None, None, :]
         return mask.masked_fill(later, least)
 
-    def _unfinished(self, canvas: Canvas) -> Tensor:
+    def unfinished(self, canvas: Canvas) -> Tensor:
         """(B, L) long: the number of each column's block of the answer, counted from its beginning, or -1
-        before the first block that has a masked position. The blocks are the sampler's where there is one."""
+        before the block that is being denoised. Where there is a sampler it says which block that is, masked
+        positions in it or not; otherwise it is the first that has one."""
         if canvas.sampler is not None:
             number = canvas.block
         else:
             number = torch.div(canvas.column, self.description.answer_block, rounding_mode="floor")
-        first = torch.where(canvas.masked, number, number.amax() + 1).amin(1, keepdim=True)
-        return torch.where((number >= first) & (canvas.column >= 0), number, -1)
+        first = torch.where(canvas.masked, number, number.amax() + 1).amin(1)
+        if canvas.sampler is not None:
+            first = torch.where(canvas.sampler.block >= 0, canvas.sampler.block, first)
+        return torch.where((number >= first[:, None]) & (canvas.column >= 0), number, -1)

@@ -11,7 +11,7 @@ from webui.checkpoints.families.base import Family
 
 HELP = "the families of checkpoints, how each is loaded, and what is proven of it, as a table in Markdown"
 HEAD = ("family", "checkpoints", "loaded as", "attention", "proof", "licence", "")
-OWN = "a diffusion transformer of our own"
+OWN = "a class of our own"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

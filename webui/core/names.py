@@ -31,6 +31,8 @@ SAMPLERS: Mapping[str, str] = MappingProxyType(
         "(ReMDM-loop).",
         "remdm_llada": "Fills most of the text by confidence, then masks the least likely token again and "
         "again, then fills the rest (ReMDM for LLaDA).",
+        "renoise": "Decides anew about the whole block in each step: accepts what it is sure of, masks the "
+        "rest again, and stops once nothing changes (DiffusionGemma).",
         "wino": "Commits many positions early and masks again what the model doubts when it does not see it "
         "(WINO).",
         "dream": "Commits a share of what is masked by confidence, measured after temperature and filters; "
@@ -65,6 +67,13 @@ SAMPLER_OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "remdm_rescale": ("remdm.eta",),
         "remdm_loop": ("remdm.eta", "remdm.t_on", "remdm.t_off", "remdm.alpha_on"),
         "remdm_llada": ("remdm.alpha_on", "remdm.loops", "remdm.again", "remdm.judge"),
+        "renoise": (
+            "renoise.entropy_bound",
+            "renoise.t_max",
+            "renoise.t_min",
+            "renoise.stable",
+            "renoise.confident",
+        ),
         "wino": ("wino.threshold", "wino.threshold_back"),
         "dream": ("dream.alg_temp", "dream.eps"),
         "dream_origin": ("dream.eps",),

@@ -25,6 +25,7 @@ from webui.core.sampler_options import (
     Parallel,
     PathPlanning,
     Remdm,
+    Renoise,
     Wino,
 )
 from webui.core.start import Start
@@ -260,6 +261,7 @@ class Request(Options):
     p2: PathPlanning = options_field(PathPlanning, "Path planning (P2)")
     remdm: Remdm = options_field(Remdm, "ReMDM")
     wino: Wino = options_field(Wino, "WINO")
+    renoise: Renoise = options_field(Renoise, "DiffusionGemma")
     dream: Dream = options_field(Dream, "Dream")
     dreamon: DreamOn = options_field(DreamOn, "DreamOn")
     daedal: Daedal = options_field(Daedal, "DAEDAL")

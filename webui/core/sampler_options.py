@@ -79,6 +79,51 @@ class Remdm(Options):
     judge: Literal["standing", "unseen"] = field("standing", label="ReMDM: judged by", help=JUDGES)
 
 
+class Renoise(Options):
+    """DiffusionGemma: a block that is decided about anew in each step."""
+
+    entropy_bound: float = field(
+        0.1,
+        ge=0,
+        le=100,
+        step=0.05,
+        label="Renoise: entropy bound",
+        help="Positions are accepted in ascending order of entropy while the entropies before sum up to at "
+        "most this, in nats.",
+    )
+    t_max: float = field(
+        0.8,
+        ge=0,
+        le=10,
+        step=0.05,
+        label="Renoise: first temperature",
+        help="In a block's first step; the temperature of the request multiplies it.",
+    )
+    t_min: float = field(
+        0.4,
+        ge=0,
+        le=10,
+        step=0.05,
+        label="Renoise: last temperature",
+        help="What it falls to by a block's last step.",
+    )
+    stable: int = field(
+        1,
+        ge=0,
+        le=64,
+        label="Renoise: stable for",
+        help="Steps for which the likeliest tokens have to stay the same before a block may end early.",
+    )
+    confident: float = field(
+        0.005,
+        ge=0,
+        le=100,
+        step=0.005,
+        label="Renoise: confident below",
+        help="Mean entropy in nats that they have to be below too.",
+    )
+
+
 class Wino(Options):
     """WINO: drafts with a low threshold, and masks again what the model doubts."""
 

@@ -13,6 +13,7 @@ from webui.checkpoints.families import (
     bd3lm,
     converted,
     diffugpt,
+    diffusion_gemma,
     dit,
     dllm_var,
     dream,
@@ -67,13 +68,10 @@ FAMILIES: tuple[Family, ...] = (
     dit.FAMILY,
     bd3lm.FAMILY,
     sedd.FAMILY,
+    diffusion_gemma.FAMILY,
 )
 
 REFUSED: Mapping[str, tuple[str, str]] = {  # model_type: the family, and why it is not loaded
-    "diffusion_gemma": (
-        "DiffusionGemma",
-        "it has no mask token: it denoises random tokens, knowing its last guesses",
-    ),
     "editflow-llada": ("EditFlow", "it inserts and deletes tokens, which is not built here"),
     "editflow-dream": ("EditFlow", "it inserts and deletes tokens, which is not built here"),
 }

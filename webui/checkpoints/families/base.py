@@ -52,8 +52,9 @@ class Family:
                 each layer for the keys and values that are attended to
     answer_block
                 config.json -> columns of a block of causal-but-block attention; they begin behind the prompt
-    level       time of each row (B,), 1 all masked, 0 nothing -> what the body gets as `level`; None: it is
-                not conditioned on the noise level
+    inputs      model, canvas, its further columns (`Unseen` or None) -> what the body gets besides, or in
+                place of, tokens, mask and positions, by the names of its arguments: the noise level, the
+                guesses of the step before ...
     ratios      whether logits are logs of estimated probabilities that need not sum to 1, as those of a model
                 of ratios are
     split       loaded module -> (body, head). `body(input_ids=, attention_mask=, position_ids=, use_cache=)`
@@ -89,7 +90,7 @@ class Family:
     block_length: Callable[[Mapping[str, Any]], int] = lambda config: 0
     caches: bool = True
     answer_block: Callable[[Mapping[str, Any]], int] = lambda config: 0
-    level: Callable[[Any], Any] | None = None
+    inputs: Callable[[Any, Any, Any], Mapping[str, Any]] = lambda model, canvas, unseen: {}
     ratios: bool = False
     split: Callable[[Any], tuple[Any, Any]] = split_causal_lm
     assemble: Callable[[str, Any], Recipe | None] = lambda name, config: None

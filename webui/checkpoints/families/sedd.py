@@ -57,9 +57,9 @@ def translate(config: Mapping[str, Any]) -> Any:
     return native
 
 
-def level(time: Any) -> Any:
-    """The noise level (B,) at times (B,): all but e^-level of a text is masked."""
-    return -(-(1 - EPS) * time).log1p()
+def inputs(model: Any, canvas: Any, unseen: Any) -> Mapping[str, Any]:
+    """The noise level (B,) at the canvas's time: all but e^-level of a text is masked."""
+    return {"level": -(-(1 - EPS) * canvas.time).log1p()}
 
 
 def split(module: Any) -> tuple[Any, Any]:
@@ -79,7 +79,7 @@ FAMILY = replace(
     unused=(r"^rotary_emb\.",),
     max_length=lambda config: int(config["model"]["length"]),
     mask_id=lambda config: int(config["tokens"]),
-    level=level,
+    inputs=inputs,
     ratios=True,
     caches=False,
     split=split,

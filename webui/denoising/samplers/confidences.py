@@ -12,8 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from webui.canvas import Canvas
-from webui.denoising import noise
+from webui.canvas import Canvas, noise
 
 Confidence = Callable[[Canvas, Tensor, Tensor, Tensor], Tensor]
 

@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from webui.canvas import Canvas, SamplerState
-from webui.denoising import noise
+from webui.canvas import Canvas, SamplerState, noise
 
 LIKELIEST = 64  # tokens that get Gumbel noise of their own; the rest are drawn as one
 TOGETHER = 64  # positions whose whole vocabulary is looked at together: they fit into a cache

@@ -12,8 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from webui.canvas import Canvas
-from webui.denoising import noise
+from webui.canvas import Canvas, noise
 from webui.denoising.samplers.plan import Plan
 from webui.denoising.samplers.selections import rank
 

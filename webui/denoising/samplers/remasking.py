@@ -13,8 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from webui.canvas import Canvas, Choice
-from webui.denoising import noise
+from webui.canvas import Canvas, Choice, noise
 from webui.denoising.samplers.plan import MEMORY, Plan
 
 Remask = Callable[[Canvas, Plan, Choice], Tensor]  # canvas, plan, choice -> (B, L) bool

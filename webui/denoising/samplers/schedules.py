@@ -10,8 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from webui.canvas import Canvas
-from webui.denoising import noise
+from webui.canvas import Canvas, noise
 
 Schedule = Callable[[Tensor, Tensor, Tensor, Canvas], Tensor]
 

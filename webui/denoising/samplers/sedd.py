@@ -13,8 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from webui.canvas import Canvas
-from webui.denoising import noise
+from webui.canvas import Canvas, noise
 from webui.denoising.samplers.plan import Plan
 
 LAST = 1e-5  # the time of the last step

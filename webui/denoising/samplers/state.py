@@ -341,7 +341,11 @@ def _running(canvas: Canvas, table: SamplerTable) -> Tensor:
         staying = staying & ~(_is_one_of(state, until_settled) & settled)
         if FULL in state.own:
             staying = staying & may_edit(canvas, inside.any(1))
-    return staying & (state.block_masked > 0) & (made < state.block_steps)
+    more = made < state.block_steps
+    for number, name in enumerate(state.samplers):
+        if (finished := table.samplers[name].finished) is not None:
+            more = torch.where(state.sampler == number, (made == 0) | ~finished(canvas), more)
+    return staying & (state.block_masked > 0) & more
 
 
 def _is_one_of(state: SamplerState, wanted: Sequence[bool]) -> Tensor:

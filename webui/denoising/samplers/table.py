@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -22,6 +23,7 @@ from webui.denoising.samplers import (
     path_planning,
     remasking,
     remdm_llada,
+    renoise,
     schedules,
     sedd,
     selections,
@@ -46,6 +48,8 @@ class Sampler:
     until       when it leaves a block: "filled", once nothing of it is masked; "settled", once a step changed
                 nothing of it after that; "steps", when the block's steps are used up. None: "steps" if it
                 revises or remasks, else "filled"
+    finished    canvas after a step -> rows (B,) that leave their block, for a sampler that says itself how
+                many steps a block has; None: its share of them
     processed   confidence is measured on the logits after temperature and filters, as Dream does
     remembers   `canvas.state.own[MEMORY]` holds each token's probability (B, L) when it was committed
     whole       all positions of the answer are active, of which those outside the block are not to be
@@ -78,6 +82,7 @@ class Sampler:
     remask: Remask | None = None
     revises: bool = False
     until: Literal["filled", "settled", "steps"] | None = None
+    finished: Callable[[Canvas], Tensor] | None = None
     processed: bool = False
     remembers: bool = False
     whole: bool = False
@@ -222,6 +227,21 @@ BUILT_IN = SamplerTable(
                     "loops": request.remdm.loops,
                     "again": request.remdm.again,
                     **_judged(request.remdm.judge),
+                },
+            ),
+            "renoise": Sampler(
+                SAMPLERS["renoise"],
+                confidence="entropy",
+                select=renoise.select,
+                remask=renoise.remask,
+                revises=True,
+                finished=renoise.finished,
+                adjust=renoise.adjusted,
+                observe=renoise.observe,
+                begin=renoise.begin,
+                options=lambda request: {
+                    **{name: getattr(request.renoise, name) for name in renoise.OPTIONS},
+                    "most": max(1, math.ceil(request.steps * min(1, request.block_length / request.length))),
                 },
             ),
             "wino": Sampler(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from webui.denoising.noise import DRAW, INSIDE, ORDER, REST, bits, counter, gumbel, mix, uniform
+from webui.canvas.noise import DRAW, INSIDE, ORDER, REST, bits, counter, gumbel, mix, uniform
 
 LOW = 2**32 - 1
 STREAMS = (DRAW, REST, INSIDE, ORDER)

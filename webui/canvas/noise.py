@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 # Streams: token, the rest as one, inside the rest, random order, commit by chance, remask by chance, which
-# positions draw from the variation seed, in which step how many are committed.
-DRAW, REST, INSIDE, ORDER, COMMIT, REMASK, VARIATION, SCHEDULE = range(8)
+# positions draw from the variation seed, in which step how many are committed, what a model that denoises
+# random tokens gets at masked positions.
+DRAW, REST, INSIDE, ORDER, COMMIT, REMASK, VARIATION, SCHEDULE, CANVAS = range(9)
 _LOW = 0xFFFFFFFF
 
 
