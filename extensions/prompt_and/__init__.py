@@ -81,11 +81,11 @@ class PromptAnd(Extension):
         if not cls.options(request).enabled:
             return Cost()
         guidance = getattr(request, "guidance", None)
-        against = "" if guidance is None or guidance.scale == 1.0 else guidance.negative_prompt
-        guided = guidance is not None and guidance.scale != 1.0 and (guidance.scale is not None or against)
-        share = (
-            max(0.0, guidance.end - guidance.start) if guided else 0.0
-        )  # of the steps, with guidance's base
+        against, share = "", 0.0  # share of the steps that have guidance's base
+        if guidance is not None and guidance.scale != 1.0:
+            against = guidance.negative_prompt
+            if guidance.scale is not None or against:
+                share = max(0.0, guidance.end - guidance.start)
         main, base = (_written(text, request) for text in (request.prompt, against))
         based = 1.0 if _has_base(main) else share
         return Cost(rows=len(main) + based - share + based * (len(base) - 1 + _has_base(base)))
