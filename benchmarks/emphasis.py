@@ -82,7 +82,7 @@ class Side:
     """An engine with a model of its own, whose runs are timed step by step."""
 
     def __init__(self, folder: Path, model: str | None):
-        settings = Settings(**({"model": model} if model else {}), device="cpu")
+        settings = Settings(model=model, device="cpu") if model else Settings(device="cpu")
         self._registry = Registry(folder)
         self._engine = Engine(Checkpoints(settings), self._registry, lambda result: None)
 

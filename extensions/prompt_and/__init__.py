@@ -80,12 +80,11 @@ class PromptAnd(Extension):
         """A row for each part, and one for a base where it does not cancel out and guidance has none."""
         if not cls.options(request).enabled:
             return Cost()
-        guidance = getattr(request, "guidance", None)
-        against, share = "", 0.0  # share of the steps that have guidance's base
+        guidance, against, share = getattr(request, "guidance", None), "", 0.0
         if guidance is not None and guidance.scale != 1.0:
             against = guidance.negative_prompt
             if guidance.scale is not None or against:
-                share = max(0.0, guidance.end - guidance.start)
+                share = max(0.0, guidance.end - guidance.start)  # of the steps, with guidance's base
         main, base = (_written(text, request) for text in (request.prompt, against))
         based = 1.0 if _has_base(main) else share
         return Cost(rows=len(main) + based - share + based * (len(base) - 1 + _has_base(base)))
