@@ -88,6 +88,31 @@ def test_no_view_has_backticks_or_one_name_for_two_buttons(visit):
             assert sorted(set(names)) == sorted(names), [name for name in names if names.count(name) > 1]
 
 
+BEHIND = """() => {
+  const [one, bar] = [document.activeElement, document.querySelector("#bar")].map((node) => node.getBoundingClientRect());
+  return !document.activeElement.closest("#bar") && one.bottom > bar.top && one.top < bar.bottom && one.left < bar.right;
+}"""
+
+
+@pytest.mark.parametrize(("width", "height"), [(1400, 700), (420, 800)])
+def test_tab_never_leads_behind_generate(visit, width, height):
+    user = visit(width, height)
+    page = user.page
+    page.locator("#field-prompt textarea").focus()
+    scrolled = "document.querySelector('#desk-left').scrollTop + scrollY"
+    for _ in range(60):
+        before = page.evaluate(scrolled)
+        page.keyboard.press("Tab")
+        if page.evaluate("Boolean(document.activeElement.closest('#bar'))"):
+            assert page.evaluate(scrolled) == before, "Generate is in sight: nothing scrolls for it"
+        if page.evaluate("!document.activeElement.closest('#view-write')"):
+            break
+        user.drawn()
+        assert not page.evaluate(BEHIND), page.evaluate("document.activeElement.textContent")
+    else:
+        raise AssertionError("the end of the controls was not reached")
+
+
 def test_the_line_of_tokens_moves_nothing_and_the_queue_is_in_order_of_time(visit):
     user = visit()
     page = user.page

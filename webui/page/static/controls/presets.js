@@ -1,8 +1,9 @@
 // @ts-check
 // <tdw-presets>: the checkpoint's preset, others that it offers, and saved ones. A preset holds everything but prompt, checkpoint and seed.
 
+import { nameOfField, nameOfValue } from "../base/names.js";
 import { showError, showNotice } from "../base/notice.js";
-import { button, element } from "../base/parts.js";
+import { button, element, flat } from "../base/parts.js";
 import { popover } from "../base/popover.js";
 import { shown } from "../base/shown.js";
 import { say } from "../base/strings.js";
@@ -38,7 +39,9 @@ class Presets extends HTMLElement {
     theirs.className = "whole";
     const offered = Object.entries(shown.offered).map(([name, request]) => {
       const use = button("", () => (panel.hidePopover(), this.use(name, request)));
-      use.append(element("bdi", "", name));
+      use.append(element("bdi", "", name), element("small", "", inWords(request)));
+      use.setAttribute("aria-label", name);
+      use.setAttribute("aria-description", inWords(request));
       use.className = "whole";
       return use;
     });
@@ -127,6 +130,12 @@ class Presets extends HTMLElement {
     showError(answer?.error?.message ?? say("page.no_answer"));
     return null;
   }
+}
+
+/** What a preset of the checkpoint sets, in words. */
+function inWords(request) {
+  const values = [...flat(request)].filter(([, value]) => value !== null);
+  return values.map(([path, value]) => `${nameOfField(path)}: ${nameOfValue(path, value)}`).join(" · ");
 }
 
 customElements.define("tdw-presets", Presets);

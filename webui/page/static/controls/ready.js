@@ -18,6 +18,8 @@ class Ready extends HTMLElement {
     this.hints = element("div", "hints");
     this.hints.setAttribute("role", "status");
     this.append(this.hints, this.chips);
+    const bar = document.querySelector("#bar"); // what gets the focus scrolls so far that it is not behind it
+    if (bar) new ResizeObserver(() => document.documentElement.style.setProperty("--bar", `${bar.getBoundingClientRect().height}px`)).observe(bar);
     shown.watch(() => this.mark());
     plan.addEventListener("change", () => this.plan());
   }

@@ -89,7 +89,8 @@ export class Chart {
     const inner = width - LEFT - RIGHT;
     const pad = numeric ? 16 : inner / (2 * labels.length);
     const x = (value) => LEFT + pad + ((numeric ? value : place.get(JSON.stringify(value))) - least) / span * (inner - 2 * pad) + (greatest === least ? (inner - 2 * pad) / 2 : 0);
-    const steps = ticks(Math.min(...all.map(({ low }) => low)), Math.max(...all.map(({ high }) => high)));
+    const whole = all.every(({ low, high }) => Number.isInteger(low) && Number.isInteger(high)); // half a word is none
+    const steps = ticks(Math.min(...all.map(({ low }) => low)), Math.max(...all.map(({ high }) => high)), whole);
     const y = (value) => HEIGHT - BOTTOM - ((value - steps[0]) / (steps.at(-1) - steps[0])) * (HEIGHT - TOP - BOTTOM);
     const picture = svg("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", class: "chart", "font-size": 13, "font-family": "system-ui, sans-serif" });
     picture.setAttribute("aria-label", `${this.metric.label}, ${this.along.label}`);
@@ -168,12 +169,12 @@ function summed({ value, label, numbers }) {
   return { value, label, n, mean, low: mean - half, high: mean + half };
 }
 
-/** Round numbers from below the least to above the greatest, about seven. */
-function ticks(low, high) {
+/** Round numbers from below the least to above the greatest, about seven; whole ones if `whole`. */
+function ticks(low, high, whole) {
   if (high - low < 1e-9) [low, high] = [low - 0.5, high + 0.5];
   const rough = (high - low) / 6;
   const unit = 10 ** Math.floor(Math.log10(rough));
-  const step = unit * [1, 2, 5, 10].find((one) => one * unit >= rough);
+  const step = Math.max(whole ? 1 : 0, unit * [1, 2, 5, 10].find((one) => one * unit >= rough));
   const first = Math.floor(low / step + 1e-9);
   const last = Math.max(first + 1, Math.ceil(high / step - 1e-9));
   return Array.from({ length: last - first + 1 }, (_, i) => (first + i) * step);
