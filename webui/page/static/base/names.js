@@ -71,7 +71,8 @@ export function nameOfAxis(name) {
 export function titled([name, value, label]) {
   const text = valueOfAxis(name, value, label);
   if (String(label).endsWith(` ${name}`)) return text;
-  const choice = typeof value === "string" && text !== inside(value) && nameOfValue(name, value) !== value; // "Sampler: Random order"
+  const known = typeof value === "string" && nameOfField(name) !== name; // an axis that is no field has words of its own: "Without nothing"
+  const choice = known && text !== inside(value) && nameOfValue(name, value) !== value; // "Sampler: Random order"
   return `${nameOfAxis(name)}${choice ? ":" : ""} ${text}`;
 }
 
