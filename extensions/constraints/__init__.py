@@ -241,7 +241,7 @@ def _rules(options: Any) -> tuple[rules.Rule | None, dict[str, rules.Rule]]:
     """The rule of the whole answer, or None, and those of gaps. ValueError."""
     whole, gaps = rules.whole(options), rules.of_gaps(options.gaps)
     if whole is not None and gaps:
-        raise Refusal("there are rules for the whole answer and for gaps; clear one of them.")
+        raise Refusal(rules.BOTH)
     return whole, gaps
 
 

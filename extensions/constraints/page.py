@@ -42,6 +42,8 @@ def _found(options: Options) -> dict[str, dict[str, Any]]:
         gaps = rules.of_gaps(options.gaps)  # type: ignore[attr-defined]
     except ValueError as error:
         return {**found, "gaps": {"wrong": str(error)}}
+    if gaps and whole is not None:
+        return {**found, "gaps": {"wrong": rules.BOTH}}
     if gaps:
         each = {name: _checked(rule) for name, rule in gaps.items()}
         wrong = [f"{name}: {said['wrong']}" for name, said in each.items() if "wrong" in said]

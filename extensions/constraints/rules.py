@@ -53,6 +53,7 @@ GAP = re.compile(r"\s*([A-Za-z_]\w{0,40})\s*=\s?(.*)")
 
 
 NAMES = (*PRESETS, "haiku")
+BOTH = "there are rules for the whole answer and for gaps; clear one of them."
 Automata = Sequence[ByteAutomaton | Haiku]  # of one rule; those of a grammar nest deeper and deeper
 KINDS = ("preset", "regex", "choices", "json_schema", "grammar")
 

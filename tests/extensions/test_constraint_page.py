@@ -40,6 +40,7 @@ def app(tmp_path_factory):
         ({"gaps": "x = a\ny = (b"}, "gaps", "Y: the pattern (b cannot be used"),
         ({"gaps": "x"}, "gaps", "Line 1 of the rules of gaps"),
         ({"regex": "a", "choices": "b"}, "preset", "Regex and choices are set"),
+        ({"regex": "a", "gaps": "x = b"}, "gaps", "There are rules for the whole answer and for gaps"),
     ],
 )
 def test_the_check_of_rules(app, options, field, said):
