@@ -3,7 +3,7 @@
 
 import { nameOfField, nameOfValue } from "../base/names.js";
 import { showError, showNotice } from "../base/notice.js";
-import { button, element, flat } from "../base/parts.js";
+import { button, element, flat, visible } from "../base/parts.js";
 import { popover } from "../base/popover.js";
 import { shown } from "../base/shown.js";
 import { say } from "../base/strings.js";
@@ -39,9 +39,9 @@ class Presets extends HTMLElement {
     theirs.className = "whole";
     const offered = Object.entries(shown.offered).map(([name, request]) => {
       const use = button("", () => (panel.hidePopover(), this.use(name, request)));
-      use.append(element("bdi", "", name), element("small", "", inWords(request)));
+      use.append(element("bdi", "", name), element("small", "", element("bdi", "", inWords(request))));
       use.setAttribute("aria-label", name);
-      use.setAttribute("aria-description", inWords(request));
+      use.setAttribute("aria-description", visible(inWords(request)));
       use.className = "whole";
       return use;
     });

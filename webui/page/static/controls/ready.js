@@ -35,7 +35,7 @@ class Ready extends HTMLElement {
     remove.setAttribute("aria-label", say("page.chip_remove", { label }));
     const node = element("span", "chip", element("bdi", "", label), ...(on ? [] : [element("span", "", ": "), element("bdi", "", value)]), remove);
     node.dataset.path = path;
-    if (whole !== value) node.title = whole;
+    if (whole !== value && !/[\p{Cc}\p{Cf}\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/u.test(whole)) node.title = whole; // a tooltip isolates no direction
     return node;
   }
 
