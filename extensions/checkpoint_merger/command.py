@@ -92,7 +92,7 @@ def run(app: Any, options: argparse.Namespace) -> int:
     lock = out.with_name(f".merging-{out.name}.lock")
     try:
         with alone(lock, f"Another command is making the {what} {options.out}; give another --out, or wait."):
-            if out.exists():
+            if out.exists() or not lora and is_known(app, options.out):
                 raise ValueError(f"There is a {what} {options.out} already; give another --out.")
             if lora:
                 _extract(app, options, names, folders, out, progress)
@@ -122,6 +122,11 @@ def _check(options: argparse.Namespace) -> None:
     check_numbers(vars(options), "--")
     if method in METHODS and METHODS[method].third is True and options.c is None:
         raise ValueError(f"The method {method} needs a third checkpoint, --c.")
+
+
+def is_known(app: Any, name: str) -> bool:
+    """Whether a checkpoint of this name is in one of the models folders."""
+    return any(entry.name == name for entry in app.checkpoints.list())
 
 
 def check_numbers(values: Mapping[str, Any], dashes: str = "") -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from webui import adapters
 
 from . import pruning
-from .command import NAME, NEEDED, ONLY, OTHERS, WORDS, check_numbers, layers
+from .command import NAME, NEEDED, ONLY, OTHERS, WORDS, check_numbers, is_known, layers
 from .extraction import EXTRACT
 from .merging import RECIPE
 from .methods import BAKE, METHODS
@@ -87,13 +87,16 @@ def start(app: Any, sent: Mapping[str, Any]) -> Mapping[str, Any]:
             raise ValueError(sentences.get(name, f"Choose {WORDS.get(name, name)}."))
     check_numbers(values)
     layers(values.get("layers", ""))
+    for name in ("a", "b", "c"):
+        if name in values and not is_known(app, values[name]):
+            raise ValueError(f"There is no checkpoint {values[name]!r}.")
     if not NAME.fullmatch(values["out"]):
         raise ValueError(
             "A name has letters, digits, blanks, dots, + and -, begins with a letter or digit, and does not "
             "end in a blank or dot."
         )
     place = app.settings.models / "loras" if method == EXTRACT else app.settings.checkpoints
-    if (place / values["out"]).exists():
+    if (place / values["out"]).exists() or method != EXTRACT and is_known(app, values["out"]):
         raise ValueError(f"There is a {what} {values['out']} already; choose another name.")
     if (data := values.get("data")) is not None:
         if not _local(app.settings.host):

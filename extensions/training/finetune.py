@@ -18,7 +18,7 @@ import math
 import random
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -65,6 +65,15 @@ REMEMBERED = tuple(
     "sample".split()
 )
 SHOWN = 10  # steps between two losses in the log
+LIMITS = MappingProxyType(
+    {
+        "steps": (1, 10**7),
+        "batch": (1, 4096),
+        "rank": (1, 1024),
+        "every": (1, 10**6),
+        "keywords": (0, 20),
+    }
+)
 NAME = re.compile(r"\w(?:[\w .+-]{0,98}[\w+-])?")  # one that a tag and every disk can hold
 
 
@@ -337,19 +346,18 @@ def _sample(app: Any, options: argparse.Namespace) -> str:
     return "" if job.result is None else job.result.text
 
 
+def check_numbers(values: Mapping[str, Any], dashes: str = "") -> None:
+    """ValueError for numbers out of their range; `dashes` stand before their names in the sentence."""
+    for name, (least, most) in LIMITS.items():
+        if (value := values.get(name)) is not None and not least <= value <= most:
+            raise ValueError(f"{dashes}{name} must be {least} to {most}.")
+    if (rate := values.get("rate")) is not None and not 0 < rate <= 1:
+        raise ValueError(f"{dashes}rate must be above 0 and at most 1.")
+
+
 def _check(options: argparse.Namespace) -> None:
     """ValueError for flags that cannot be followed."""
-    for name, least, most in (
-        ("steps", 1, 10**7),
-        ("batch", 1, 4096),
-        ("rank", 1, 1024),
-        ("every", 1, 10**6),
-        ("keywords", 0, 20),
-    ):
-        if not least <= getattr(options, name) <= most:
-            raise ValueError(f"--{name} must be {least} to {most}.")
-    if options.rate is not None and not 0 < options.rate <= 1:
-        raise ValueError("--rate must be above 0 and at most 1.")
+    check_numbers(vars(options), "--")
     if not NAME.fullmatch(options.out):
         raise ValueError("--out is a name of letters, digits, blanks, dots, + and -, no dot or blank last.")
     if not options.data.is_file():

@@ -16,7 +16,7 @@ from typing import Any
 from webui import write
 
 from . import adapt
-from .finetune import KINDS, NAME, RUN, Log
+from .finetune import KINDS, NAME, RUN, Log, check_numbers
 
 PREFIX = ".training-"
 DATA = "data"  # the text that was sent, beside the state
@@ -92,6 +92,7 @@ def start(app: Any, sent: Mapping[str, Any]) -> Mapping[str, Any]:
     if not data.is_file():
         raise ValueError(f"There is no file {data.name or data}.")
     flags = {key: values[key] for key in FLAGS if values.get(key) not in (None, "")}
+    check_numbers(flags)
     if _adapts(flags) and values.get("kind") not in (None, "lora", "full"):
         raise ValueError("An autoregressive checkpoint learns to denoise as a LoRA or with every weight.")
     _start(app, name, {"data": str(data.resolve()), **flags}, folder)

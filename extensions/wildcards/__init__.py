@@ -16,6 +16,7 @@ from webui import (
     Prompt,
     Request,
     Row,
+    Scan,
     Typed,
     Underline,
     counted,
@@ -97,7 +98,10 @@ class Wildcards(Extension):
                 "combinatorial off."
             )
         prompts = {name: Prompt.of(text) for name, text in _texts(request).items()}
-        acting = [name for name, one in prompts.items() if one.scan(SYNTAX, request.syntax).acts]
+        scans = {name: one.scan(SYNTAX, request.syntax) for name, one in prompts.items()}
+        for scan in scans.values():
+            _check_depth(scan)
+        acting = [name for name, scan in scans.items() if scan.acts]
         if not acting:
             raise ValueError(
                 "the prompt has no choice and no wildcard; write {red|blue}, or turn combinatorial off."
@@ -127,8 +131,7 @@ class Wildcards(Extension):
         drawn: dict[str, tuple[Drawn, ...]] = {}
         for name, prompt in tuple(row.prompts.items()):
             scan = prompt.scan(SYNTAX, request.syntax)
-            if (place := too_deep(scan)) is not None:
-                raise ValueError(f"column {place + 1}: choices are nested too deeply.")
+            _check_depth(scan)
             for place in unclosed(scan, prompt.text):
                 row = row.note(cls.explanations["unclosed"].format(column=place + 1))
             if not scan.acts:
@@ -198,6 +201,12 @@ class Wildcards(Extension):
         label = ", ".join(told)[:MAX_LABEL]
         made = request.model_copy(update={cls.name: own})  # valid, as both are; there may be thousands
         return Cell(str(index), made, (("wildcards", label, label),))
+
+
+def _check_depth(scan: Scan) -> None:
+    """ValueError for choices that are nested deeper than is looked into."""
+    if (place := too_deep(scan)) is not None:
+        raise ValueError(f"column {place + 1}: choices are nested too deeply.")
 
 
 def _texts(request: Request) -> dict[str, str]:

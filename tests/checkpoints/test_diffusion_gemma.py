@@ -183,12 +183,29 @@ def test_texts_are_those_of_transformers_own_program(tmp_path, models, steps, st
         ({"num_experts": None}, "config.json says num_experts = None"),
         ({"sliding_window": 0}, "config.json says sliding_window = 0"),
         ({"canvas_length": -1}, "config.json says canvas_length = -1"),
+        ({"top_k_experts": 99}, "config.json says top_k_experts = 99, more than num_experts = 4."),
+        ({"head_dim": 7}, "config.json says head_dim = 7; heads must be of even width."),
+        ({"global_head_dim": -4}, "config.json says global_head_dim = -4"),
+        ({"num_global_key_value_heads": 0}, "config.json says num_global_key_value_heads = 0"),
+        ({"num_global_key_value_heads": 3}, "of which num_attention_heads = 4 is no multiple."),
+        (
+            {"layer_types": ["linear_attention", "full_attention"]},
+            "config.json needs layer_types of 2 layers",
+        ),
+        ({"layer_types": ["full_attention"]}, "config.json needs layer_types of 2 layers"),
+        ({"hidden_activation": "__import__"}, "config.json says hidden_activation = '__import__'"),
+        ({"rope_parameters": {}}, "config.json needs rope_parameters of full_attention"),
+        ({"rope_parameters": {"full_attention": {"rope_type": "zzz"}}}, "whose rope_type is proportional."),
+        ({"per_layer_config": "x"}, "config.json has a per_layer_config"),
+        ({"per_layer_config": {"abc": {}}}, "config.json has a per_layer_config"),
+        ({"per_layer_config": {"0": {"head_dim": 3}}}, "config.json says head_dim = 3"),
+        ({"final_logit_softcapping": 0}, "config.json says final_logit_softcapping = 0"),
     ],
 )
 def test_what_is_not_computed_is_refused(tmp_path, change, sentence):
     folder = gemma(tmp_path / "checkpoints" / "gemma")
     config = gemma_config()
-    inner = {key: value for key, value in change.items() if key in config["text_config"]}
+    inner = {key: value for key, value in change.items() if key in config["text_config"] or "per_" in key}
     config["text_config"] |= inner
     write_json(folder / "config.json", {**config, **{k: v for k, v in change.items() if k not in inner}})
     (entry,) = Checkpoints(Settings(models=tmp_path, device="cpu")).list()

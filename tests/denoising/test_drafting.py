@@ -217,6 +217,18 @@ def test_drafts_of_a_checkpoint_without_layers_change_no_text(tmp_path, temperat
     assert done["0"].statistics.forwards == 18 > done["1"].statistics.forwards
 
 
+@pytest.mark.parametrize("sampler", ["klass", "renoise"])
+def test_drafts_of_a_checkpoint_without_layers_come_before_a_sampler_remembers_logits(tmp_path, sampler):
+    engine = Engine(deep(tmp_path), REGISTRY, lambda result: None, 64)
+    fields = {"prompt": "a cat", "length": 12, "steps": 6, "sampler": sampler, "temperature": 0.7}
+    drafts = ({}, {"draft_steps": 2, "draft_skip": 1.0}, {"draft_steps": 4, "draft_skip": 0.5})
+    requests = [engine.registry.Request.read({**fields, **one})[0].replace(seed=7) for one in drafts]
+    cells = [Cell(str(i), request) for i, request in enumerate(requests)]
+    events = engine.generate(cells, "job", lambda: False)
+    done = {event.cell: event.result for event in events if isinstance(event, Finished)}
+    assert len(done) == 3 and done["0"].trace == done["1"].trace == done["2"].trace
+
+
 def test_layers_are_left_out_evenly_and_come_back(tmp_path):
     model = deep(tmp_path).load(None)
     row = Canvas.build([[1, 2, 3]], [[model.mask] * 9], [1], model.mask)

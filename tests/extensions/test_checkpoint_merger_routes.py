@@ -87,6 +87,8 @@ def test_a_merge_is_cancelled(app):
         ({"a": "A", "b": "B", "out": "../x"}, "A name has letters"),
         ({"a": "A", "b": "B", "out": "A"}, "There is a checkpoint A already; choose another name."),
         ({"a": "A", "b": "B", "out": "mix", "weight": "1"}, "weight: a number is expected."),
+        ({"a": "A", "b": "../x", "out": "mix"}, "There is no checkpoint '../x'."),
+        ({"a": "a\0b", "b": "B", "out": "mix"}, "There is no checkpoint 'a\\x00b'."),
         ({"a": "A", "b": "B", "out": "mix", "weight": 1e308}, "weight must be -10 to 10."),
         ({"a": "A", "b": "B", "out": "mix", "weight": float("nan")}, "weight must be -10 to 10."),
         ({"a": "A", "b": "B", "out": "mix", "density": 0}, "density must be above 0 and at most 1."),
@@ -115,3 +117,13 @@ def test_refusals(app, sent, sentence):
         str(error.value).startswith(f"checkpoint_merger: {sentence}")
         and app.background.get("merging") is None
     )
+
+
+def test_a_merge_takes_no_name_of_a_checkpoint_in_another_folder(tmp_path):
+    for folder, name in (("models", "A"), ("models", "B"), ("more", "C")):
+        llada(tmp_path / folder / "checkpoints" / name)
+    folders = {"models": tmp_path / "models", "more_models": (tmp_path / "more",), "data": tmp_path / "data"}
+    app = App(Settings(**folders, model="A", threads=1))
+    with pytest.raises(ValueError, match="There is a checkpoint C already"):
+        call(app, "start", a="A", b="B", out="C")
+    app.close()

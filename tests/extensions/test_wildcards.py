@@ -182,6 +182,12 @@ def test_what_cannot_be_drawn_is_refused_with_its_column(registry, prompt, sente
     assert not failed and len(refused) == 1 and refused[0].endswith(sentence.removeprefix("column "))
 
 
+def test_combinations_of_what_is_nested_too_deeply_are_refused_before_they_are_counted(registry):
+    request = registry.Request(prompt="{a|" * 2000 + "b" + "}" * 2000, wildcards={"combinatorial": True})
+    with pytest.raises(ValueError, match="column 193: choices are nested too deeply"):
+        registry.expand(request)
+
+
 def test_what_is_not_there_is_text_with_a_note(registry):
     (row,) = prepared(registry, "x __anmal__ __../outside__")
     assert row.prompts["main"].text == "x __anmal__ __../outside__"

@@ -26,6 +26,13 @@ def test_it_prints_one_line_and_nothing_else(server):
     assert httpx.get(f"{server.url}/api/v1/jobs").status_code == 200
 
 
+def test_no_other_page_may_frame_it(server):
+    for path in ("/api/v1/jobs", "/nothing", "/api/v1/checkpoints"):
+        headers = httpx.get(f"{server.url}{path}").headers
+        assert headers["content-security-policy"] == "frame-ancestors 'self'"
+        assert headers["x-content-type-options"] == "nosniff"
+
+
 def test_it_stops_within_seconds_in_the_middle_of_everything(flags, tmp_path):
     """A job runs, one waits, a stream and a blocking call are open, a connection idles: all end, and the
     status is 0."""

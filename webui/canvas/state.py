@@ -82,13 +82,8 @@ class SamplerState:
             )
         own = {}
         for name in dict.fromkeys(name for part in parts for name in part.own):
-            like = next(part.own[name] for part in parts if name in part.own)
-            own[name] = torch.cat(
-                [
-                    part.own[name] if name in part.own else like.new_zeros((len(part.steps), *like.shape[1:]))
-                    for part in parts
-                ]
-            )
+            like = max((part.own[name] for part in parts if name in part.own), key=lambda one: one.shape[2:])
+            own[name] = torch.cat([_or_zeros(part, name, like) for part in parts])
         return replace(
             self,
             **changes,
@@ -97,6 +92,15 @@ class SamplerState:
             draws=frozenset().union(*(part.draws for part in parts)),
             largest_k=max(part.largest_k for part in parts),
         )
+
+
+def _or_zeros(part: SamplerState, name: str, like: Tensor) -> Tensor:
+    """What `own` has by this name; zeros in the shape of `like` if it has nothing, or nothing yet: some
+    entries get their last dimensions in the first step."""
+    there = part.own.get(name)
+    if there is not None and (there.shape[2:] == like.shape[2:] or there.ndim < 3):
+        return there
+    return like.new_zeros((len(part.steps), *like.shape[1:]))
 
 
 COLUMNS = tuple(f.name for f in fields(SamplerState) if f.type == "Tensor")

@@ -7,7 +7,7 @@ import contextlib
 import ipaddress
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from webui.http.replies import failure
@@ -29,19 +29,29 @@ class Guard:
 
     A web page elsewhere can make a browser call 127.0.0.1, by a form or by a DNS name of its own that points
     here. So the Host header has to name this machine or one of `allowed_hosts`, and a call that changes
-    something must not come from another origin. Bodies are read here; at most `max_body` bytes are kept,
-    whatever Content-Length claims. Plain ASGI: what the app streams passes through as it comes.
+    something must not come from another origin; nor is the page shown in a frame of another one, whose
+    visitors would press buttons that they do not see. Bodies are read here; at most `max_body` bytes are
+    kept, whatever Content-Length claims. Plain ASGI: what the app streams passes through as it comes.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings):
         self.app, self.settings = app, settings
         self.allowed = {name.lower() for name in settings.allowed_hosts}
         self.hosts = LOOPBACK | {settings.host.lower()} | self.allowed
+        self.frames = " ".join(["frame-ancestors 'self'", *sorted(self.allowed)])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             return await self.app(scope, receive, send)
-        headers = Headers(scope=scope)
+        headers, plain = Headers(scope=scope), send
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                said = MutableHeaders(scope=message)
+                said.append("content-security-policy", self.frames)
+                said["x-content-type-options"] = "nosniff"
+            await plain(message)
+
         reason = self._refusal(scope.get("method", "WEBSOCKET"), headers)
         if reason and scope["type"] == "websocket":
             return await send({"type": "websocket.close", "code": 1008})

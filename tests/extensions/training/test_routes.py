@@ -128,6 +128,25 @@ def test_refusals(server, tmp_path, route, sent, sentence):
     assert not list((tmp_path / "models").glob("loras/*"))
 
 
+@pytest.mark.parametrize(
+    "number, sentence",
+    [
+        ({"steps": 0}, "steps must be 1 to 10000000."),
+        ({"rank": 10**9}, "rank must be 1 to 1024."),
+        ({"every": 0}, "every must be 1 to 1000000."),
+        ({"batch": 0}, "batch must be 1 to 4096."),
+        ({"rate": float("nan")}, "rate must be above 0 and at most 1."),
+        ({"rate": 1e308}, "rate must be above 0 and at most 1."),
+    ],
+)
+def test_numbers_out_of_range_are_refused_before_a_process_starts(server, tmp_path, number, sentence):
+    (tmp_path / "a.txt").write_text("a cat")
+    app = server()
+    with pytest.raises(ValueError) as error:
+        call(app, "start", name="poet", path=str(tmp_path / "a.txt"), **number)
+    assert str(error.value) == f"training: {sentence}" and app.background.get("training poet") is None
+
+
 def test_files_of_the_machine_are_read_only_where_it_serves_itself(server, tmp_path):
     (tmp_path / "a.txt").write_text("a cat")
     app = server(host="0.0.0.0", allowed_hosts=("here",))

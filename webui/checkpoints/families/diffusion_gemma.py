@@ -29,6 +29,7 @@ NUMBERS = {
     "top_k_experts": 1 << 16,
 }
 SET_HERE = ("model_type", "is_causal", "use_cache", "dtype", "torch_dtype", "transformers_version")
+ROPES = {"full_attention": "proportional", "sliding_attention": "default"}  # layer: its rotary embedding
 NAMES = {
     r"^model\.decoder\.(layers\.\d+\.)layer_scalar$": r"model.\1decoder_scalar",
     r"^model\.encoder\.language_model\.(layers\.\d+\.)layer_scalar$": r"model.\1encoder_scalar",
@@ -49,11 +50,63 @@ def check(config: Mapping[str, Any]) -> None:
     part = text(config)
     for key, most in NUMBERS.items():
         check_number(part, key, 1, most)
+    for key in ("global_head_dim", "num_global_key_value_heads"):
+        if part.get(key) is not None:
+            check_number(part, key, 1, 1 << 16)
     if config.get("canvas_length") is not None:
         check_number(config, "canvas_length", 1, 1 << 16)
+    if part["top_k_experts"] > part["num_experts"]:
+        raise Refusal(
+            f"config.json says top_k_experts = {part['top_k_experts']}, more than num_experts = "
+            f"{part['num_experts']}."
+        )
+    _check_layers(part)
+    shapes.refuse_unless(part, "hidden_activation", ("gelu_pytorch_tanh", None))
     shapes.refuse_unless(part, "use_bidirectional_attention", ("vision", None))
     shapes.refuse_unless(part, "tie_word_embeddings", (True, None))
-    check_number({"final_logit_softcapping": 30.0, **part}, "final_logit_softcapping", 0, 1 << 20, float)
+    check_number({"final_logit_softcapping": 30.0, **part}, "final_logit_softcapping", 1e-3, 1 << 20, float)
+
+
+def _check_layers(part: Mapping[str, Any]) -> None:
+    """Refusal for layers, heads and rotary embeddings that are none of those that are computed."""
+    layers = part["num_hidden_layers"]
+    kinds = part.get("layer_types")
+    if kinds is not None and (
+        not isinstance(kinds, list) or len(kinds) != layers or not {*map(str, kinds)} <= {*ROPES}
+    ):
+        raise Refusal(
+            f"config.json needs layer_types of {layers} layers, each {' or '.join(ROPES)}, the last one full."
+        )
+    given = part.get("per_layer_config")
+    one_by_one = {} if given is None else given
+    if not isinstance(one_by_one, dict) or not all(
+        str(key).isdecimal() and int(key) < layers and isinstance(value, dict)
+        for key, value in one_by_one.items()
+    ):
+        raise Refusal("config.json has a per_layer_config that does not name its layers by their numbers.")
+    sizes = [part, *one_by_one.values()]
+    for one in sizes:
+        for key in ("head_dim", "global_head_dim"):
+            size = one.get(key, 2)
+            if type(size) is not int or not 0 < size <= 1 << 16 or size % 2:
+                raise Refusal(f"config.json says {key} = {repr(size)[:40]}; heads must be of even width.")
+        for key in ("num_key_value_heads", "num_global_key_value_heads"):
+            heads = one.get(key) or 1
+            if type(heads) is not int or heads < 1 or part["num_attention_heads"] % heads:
+                raise Refusal(
+                    f"config.json says {key} = {repr(heads)[:40]}, of which num_attention_heads = "
+                    f"{part['num_attention_heads']} is no multiple."
+                )
+    rope = part.get("rope_parameters")
+    if rope is None:
+        return
+    for kind, type_ in ROPES.items():
+        own = rope.get(kind) if isinstance(rope, dict) else None
+        if not isinstance(own, dict) or own.get("rope_type") != type_:
+            raise Refusal(f"config.json needs rope_parameters of {kind} whose rope_type is {type_}.")
+        check_number(own, "rope_theta", 1, 1 << 40, float)
+        if "partial_rotary_factor" in own:
+            check_number(own, "partial_rotary_factor", 1e-6, 1, float)
 
 
 def translate(config: Mapping[str, Any]) -> Any:
