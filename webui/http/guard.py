@@ -40,17 +40,17 @@ class Guard:
         self.hosts = LOOPBACK | {settings.host.lower()} | self.allowed
         self.frames = " ".join(["frame-ancestors 'self'", *sorted(self.allowed)])
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, reply: Send) -> None:
         if scope["type"] == "lifespan":
-            return await self.app(scope, receive, send)
-        headers, plain = Headers(scope=scope), send
+            return await self.app(scope, receive, reply)
+        headers = Headers(scope=scope)
 
         async def send(message: Message) -> None:
             if message["type"] == "http.response.start":
                 said = MutableHeaders(scope=message)
                 said.append("content-security-policy", self.frames)
                 said["x-content-type-options"] = "nosniff"
-            await plain(message)
+            await reply(message)
 
         reason = self._refusal(scope.get("method", "WEBSOCKET"), headers)
         if reason and scope["type"] == "websocket":

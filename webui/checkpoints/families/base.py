@@ -132,7 +132,7 @@ class Family:
 
 
 def check_number(
-    config: Mapping[str, Any], key: str, least: int, most: int, kind: type[int] | type[float] = int
+    config: Mapping[str, Any], key: str, least: float, most: int, kind: type[int] | type[float] = int
 ) -> None:
     """Refuses a number of config.json that is not there, of another type or out of range."""
     value = config.get(key)
