@@ -138,6 +138,11 @@ OWN = {
     "threshold_back": 0.7,
     "standing": 1,
     "unseen": 1,
+    "entropy_bound": 1.0,
+    "t_max": 0.8,
+    "t_min": 0.4,
+    "stable": 1,
+    "confident": 0.005,
 }
 REMASKING = [name for name, sampler in TABLE.samplers.items() if sampler.remask is not None]
 

@@ -58,9 +58,7 @@ def ours(number: int) -> tuple[list[list[int]], list[list[int]]]:
     (seed, length, block, filled), steps, own = CASES[number]
     tokens, answer = canvas(seed, rows=3, prompt=PROMPT, length=length, filled=filled)
     blocks = length // block
-    row = SamplerOptions(
-        "renoise", "even", "entropy", steps * blocks, block, own={**DEFAULTS, "most": float(steps), **own}
-    )
+    row = SamplerOptions("renoise", "even", "entropy", steps * blocks, block, own={**DEFAULTS, **own})
     found, standing = [], []
     for line in tokens:
         made = Canvas.build([line[:answer].tolist()], [line[answer:].tolist()], [0], MASK)

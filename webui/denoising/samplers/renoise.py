@@ -20,16 +20,22 @@ from webui.denoising.samplers.plan import Plan
 from webui.denoising.samplers.selections import rank
 
 # of `own`: the logits of the step before and for which step they hold, see `Canvas.guess`; the likeliest
-# tokens by column; for how many steps they have been the same; the step that finishes the block
+# tokens by column; for how many steps they have been the same; the step that finishes the block; the
+# most steps of a block
 GUESS, GUESS_OF = "guess", "guess_of"
 OPTIONS = ("entropy_bound", "t_max", "t_min", "stable", "confident")
-LIKELIEST, SAME, DONE = "renoise.likeliest", "renoise.same", "renoise.done"
+LIKELIEST, SAME, DONE, MOST = "renoise.likeliest", "renoise.same", "renoise.done", "renoise.most"
 
 
 def begin(canvas: Canvas) -> Mapping[str, Tensor]:
-    """Nothing is known. How long a block can be is known here, on the host, and how large the vocabulary
-    is in the first step."""
+    """How many steps a block has, an equal share; nothing else is known. How long a block can be is known
+    here, on the host, and how large the vocabulary is in the first step."""
     rows, length = canvas.tokens.shape
+    state = canvas.state
+    columns = length - canvas.answer + state.lead
+    blocks = torch.div(columns + state.block_length - 1, state.block_length, rounding_mode="floor").clamp(
+        min=1
+    )
     longest = min(int(canvas.state.block_length.max()), length)
     never = torch.full_like(canvas.step, -1)
     return {
@@ -38,6 +44,7 @@ def begin(canvas: Canvas) -> Mapping[str, Tensor]:
         LIKELIEST: torch.full_like(canvas.tokens, -1),
         SAME: torch.zeros_like(never),
         DONE: never,
+        MOST: torch.div(state.steps, blocks, rounding_mode="floor").clamp(min=1),
     }
 
 
@@ -116,4 +123,4 @@ def _made(canvas: Canvas) -> Tensor:
 
 def _steps(canvas: Canvas) -> Tensor:
     """(B,) long: the most steps of a block, each of which has as many."""
-    return canvas.state.own["most"].long()
+    return canvas.state.own[MOST]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -239,10 +238,7 @@ BUILT_IN = SamplerTable(
                 adjust=renoise.adjusted,
                 observe=renoise.observe,
                 begin=renoise.begin,
-                options=lambda request: {
-                    **{name: getattr(request.renoise, name) for name in renoise.OPTIONS},
-                    "most": max(1, math.ceil(request.steps * min(1, request.block_length / request.length))),
-                },
+                options=lambda request: {name: getattr(request.renoise, name) for name in renoise.OPTIONS},
             ),
             "wino": Sampler(
                 SAMPLERS["wino"],
