@@ -47,6 +47,7 @@ class Guard:
 
         async def send(message: Message) -> None:
             if message["type"] == "http.response.start":
+                message.setdefault("headers", [])  # which a server may do without
                 said = MutableHeaders(scope=message)
                 said.append("content-security-policy", self.frames)
                 said["x-content-type-options"] = "nosniff"
