@@ -17,6 +17,7 @@ from tests.http.conftest import SLOW, Client
 from tests.http.test_queue import queue
 from webui.core.request import Cell, Request
 from webui.http import api, server
+from webui.http.guard import Guard
 from webui.service.queue import JobQueue
 from webui.settings import Settings
 
@@ -31,6 +32,11 @@ def test_no_other_page_may_frame_it(server):
         headers = httpx.get(f"{server.url}{path}").headers
         assert headers["content-security-policy"] == "frame-ancestors 'self'"
         assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_names_that_no_header_can_have_are_left_out_of_it():
+    frames = Guard(None, Settings(allowed_hosts=("Here.example", "a b; script-src *", "ü\n"))).frames
+    assert frames == "frame-ancestors 'self' here.example"
 
 
 def test_it_stops_within_seconds_in_the_middle_of_everything(flags, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import re
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -16,6 +17,7 @@ from webui.settings import Settings
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 ANY_ADDRESS = frozenset({"", "0.0.0.0", "::"})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+HOST = re.compile(r"[a-z0-9.-]+")  # what a header may have of the names that a setting says
 LINGER = 1.0  # seconds that a caller who sends too much gets to read the answer
 
 
@@ -38,7 +40,8 @@ class Guard:
         self.app, self.settings = app, settings
         self.allowed = {name.lower() for name in settings.allowed_hosts}
         self.hosts = LOOPBACK | {settings.host.lower()} | self.allowed
-        self.frames = " ".join(["frame-ancestors 'self'", *sorted(self.allowed)])
+        named = sorted(name for name in self.allowed if HOST.fullmatch(name))
+        self.frames = " ".join(["frame-ancestors 'self'", *named])
 
     async def __call__(self, scope: Scope, receive: Receive, reply: Send) -> None:
         if scope["type"] == "lifespan":
