@@ -95,7 +95,7 @@ def test_a_run_that_fails_says_why(server):
     call(app, "start", name="poet", steps=2)
     assert app.background.get("training poet").wait(60)
     run = call(app, "run", name="poet")
-    assert run["state"] == "failed" and "line 1" in run["error"]
+    assert run["state"] == "failed" and "has no `text`" in run["error"]
 
 
 @pytest.mark.parametrize(
