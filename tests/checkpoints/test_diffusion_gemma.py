@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tests.reference.gemma_model import Gemma
-from tests.tiny_checkpoints import EOS, MASK, ROWS, write_json
+from tests.tiny_checkpoints import MASK, ROWS, write_json
 from tests.tiny_gemma import gemma, gemma_config
 from webui import Canvas
 from webui.canvas import noise
@@ -85,7 +85,7 @@ def test_guesses_of_the_step_before_count(checkpoints, plain):
     guess = torch.randn(1, 8, ROWS, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
     place = torch.full(canvas.tokens.shape, -1)
     place[:, -8:] = torch.arange(8)
-    ours, inputs = {}, model.family.inputs
+    inputs = model.family.inputs
 
     def given(model, canvas, unseen):
         said = dict(inputs(model, canvas, unseen))
@@ -210,4 +210,3 @@ def test_what_is_not_computed_is_refused(tmp_path, change, sentence):
     write_json(folder / "config.json", {**config, **{k: v for k, v in change.items() if k not in inner}})
     (entry,) = Checkpoints(Settings(models=tmp_path, device="cpu")).list()
     assert sentence in (entry.error or "")
-    assert EOS != MASK
